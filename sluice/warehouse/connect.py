@@ -1,0 +1,58 @@
+"""Connections to the warehouse, one role per purpose."""
+
+from typing import Literal
+from urllib.parse import quote
+
+import psycopg
+
+from sluice.errors import SluiceError, TerminalError, TransientError
+from sluice.settings import Settings
+
+Role = Literal["postgres", "loader", "transformer", "reader"]
+
+_WRONG_CREDENTIALS = ("password authentication failed", "no password supplied", "does not exist")
+
+
+def role_name(role: Role) -> str:
+    """The role's name in Postgres."""
+    return "postgres" if role == "postgres" else f"sluice_{role}"
+
+
+def uri(settings: Settings, role: Role) -> str:
+    """A connection address for a role. It holds the password: never print it.
+
+    Raises:
+        TerminalError: this process was not given the role's password.
+    """
+    password = quote(settings.secret(f"{role}_password"), safe="")
+    address = f"{settings.postgres_host}:{settings.postgres_port}"
+    return f"postgresql://{role_name(role)}:{password}@{address}/{quote(settings.warehouse)}?connect_timeout=10"
+
+
+def connect(settings: Settings, role: Role, database: str | None = None) -> "psycopg.Connection[tuple[object, ...]]":
+    """Connects to the warehouse, or to another database of the same server.
+
+    Raises:
+        TransientError: the server does not answer, or is starting.
+        TerminalError: it refuses the role, the password or the database.
+    """
+    try:
+        return psycopg.connect(
+            host=settings.postgres_host,
+            port=settings.postgres_port,
+            dbname=database or settings.warehouse,
+            user=role_name(role),
+            password=settings.secret(f"{role}_password"),
+            connect_timeout=10,
+            application_name=f"sluice-{role}",
+        )
+    except psycopg.OperationalError as error:
+        raise refusal(settings, role, error) from error
+
+
+def refusal(settings: Settings, role: Role, error: Exception) -> SluiceError:
+    """What a failed connection means, in one line."""
+    what = f"Postgres at {settings.postgres_host}:{settings.postgres_port} as {role_name(role)}: {error}"
+    if any(sign in str(error) for sign in _WRONG_CREDENTIALS):
+        return TerminalError(what, f"check SLUICE_{role.upper()}_PASSWORD; `make up` creates roles and databases")
+    return TransientError(what, "see `make status` and `make logs S=postgres`")

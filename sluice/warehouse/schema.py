@@ -1,0 +1,202 @@
+"""The warehouse's roles, databases, schemas and tables, made from the contracts. Everything here can be run again."""
+
+from typing import LiteralString
+
+import psycopg
+from psycopg import sql
+
+from sluice.contracts import Contract
+from sluice.errors import TerminalError
+from sluice.settings import Settings
+from sluice.warehouse.connect import Role, connect, role_name
+
+SQL_TYPES = {
+    "string": "text",
+    "boolean": "boolean",
+    "int32": "integer",
+    "int64": "bigint",
+    "float64": "double precision",
+    "date": "date",
+    "timestamp": "timestamp with time zone",
+}
+"""Postgres's name of each contract type, as information_schema spells it."""
+
+PLACE_COLUMNS = {
+    "_event_date": "date",
+    "_topic_id": "text",
+    "_partition": "integer",
+    "_offset": "bigint",
+    "_timestamp": "timestamp with time zone",
+    "_loaded_at": "timestamp with time zone",
+}
+"""What every raw row says of where it came from, beside the contract's columns."""
+
+AIRFLOW = "airflow"
+"""Airflow's database and its owner."""
+
+_OPS: tuple[LiteralString, ...] = (
+    # The ledger. A load's first offset must be the next offset of an earlier one, and both are unique, so Postgres
+    # itself refuses a gap or an overlap. The first row of a partition starts the chain at 0.
+    """create table if not exists ops.loads (
+        stream text not null,
+        topic_id text not null,
+        partition integer not null,
+        first_offset bigint,
+        next_offset bigint not null,
+        rows bigint not null,
+        quarantined bigint not null,
+        loaded_at timestamptz not null default now(),
+        primary key (topic_id, partition, next_offset),
+        unique nulls not distinct (topic_id, partition, first_offset),
+        foreign key (topic_id, partition, first_offset) references ops.loads (topic_id, partition, next_offset),
+        check ((first_offset is null) = (next_offset = 0)),
+        check (next_offset > first_offset),
+        check (rows >= 0 and quarantined >= 0)
+    )""",
+    "create index if not exists loads_by_stream on ops.loads (stream, topic_id, partition, next_offset desc)",
+    # Which dates of which stream changed, and since when the marts show it.
+    """create table if not exists ops.touched_dates (
+        seq bigint generated always as identity primary key,
+        stream text not null,
+        event_date date not null,
+        touched_at timestamptz not null default clock_timestamp(),
+        built_at timestamptz
+    )""",
+    "create index if not exists touched_dates_pending on ops.touched_dates (seq) where built_at is null",
+    """create table if not exists raw.quarantine (
+        stream text not null,
+        topic_id text not null,
+        partition integer not null,
+        "offset" bigint not null,
+        event_date date not null,
+        "timestamp" timestamptz,
+        key bytea,
+        value bytea,
+        reason text not null,
+        loaded_at timestamptz not null,
+        primary key (topic_id, partition, "offset")
+    )""",
+    "create index if not exists quarantine_by_date on raw.quarantine (stream, event_date)",
+)
+
+_GRANTS: tuple[LiteralString, ...] = (
+    "grant usage on schema raw, ops to sluice_loader, sluice_transformer, sluice_reader",
+    "grant select, insert, update, delete on all tables in schema raw, ops to sluice_loader",
+    "grant select on all tables in schema raw to sluice_transformer, sluice_reader",
+    "grant select on ops.touched_dates to sluice_transformer",
+    "grant update (built_at) on ops.touched_dates to sluice_transformer",
+    "grant select on all tables in schema ops to sluice_reader",
+    "grant usage on schema staging, marts to sluice_reader",
+    "grant select on all tables in schema marts to sluice_reader",
+    "alter default privileges for role sluice_transformer in schema marts grant select on tables to sluice_reader",
+)
+
+
+def provision(settings: Settings, contracts: dict[str, Contract]) -> None:
+    """Makes what is missing and sets the roles' passwords to the settings' ones.
+
+    Raises:
+        TransientError: the server does not answer.
+        TerminalError: a contract changed the type of a column that a raw table has already.
+    """
+    with connect(settings, "postgres", database="postgres") as server:
+        server.autocommit = True
+        _one_at_a_time(server)
+        roles: tuple[Role, ...] = ("loader", "transformer", "reader")
+        for role in roles:
+            _role(server, role_name(role), settings.secret(f"{role}_password"))
+        _role(server, AIRFLOW, settings.secret("airflow_db_password"))
+        _database(server, AIRFLOW, owner=AIRFLOW, users=[])
+        _database(server, settings.warehouse, owner="postgres", users=[role_name(role) for role in roles])
+    with connect(settings, "postgres") as warehouse:
+        _one_at_a_time(warehouse)
+        for schema in ("raw", "ops"):
+            warehouse.execute(sql.SQL("create schema if not exists {}").format(sql.Identifier(schema)))
+        for schema in ("staging", "marts"):
+            warehouse.execute(
+                sql.SQL("create schema if not exists {} authorization sluice_transformer").format(
+                    sql.Identifier(schema)
+                )
+            )
+        for statement in _OPS:
+            warehouse.execute(statement)
+        for contract in contracts.values():
+            raw_table(warehouse, contract)
+        for statement in _GRANTS:
+            warehouse.execute(statement)
+
+
+def raw_table(connection: "psycopg.Connection[tuple[object, ...]]", contract: Contract) -> None:
+    """Makes a stream's raw table, or adds the columns its contract has gained.
+
+    Raises:
+        TerminalError: a column's type differs from the contract's.
+    """
+    wanted = {column.name: SQL_TYPES[column.type] for column in contract.columns} | PLACE_COLUMNS
+    required = {column.name for column in contract.columns if not column.nullable} | {
+        name for name in PLACE_COLUMNS if name != "_timestamp"
+    }
+    table = sql.Identifier("raw", contract.table)
+    found = {
+        str(name): str(data_type)
+        for name, data_type in connection.execute(
+            "select column_name, data_type from information_schema.columns"
+            " where table_schema = 'raw' and table_name = %s",
+            (contract.table,),
+        )
+    }
+    if not found:
+        columns = sql.SQL(", ").join(
+            sql.SQL("{} {} {}").format(
+                sql.Identifier(name), sql.SQL(data_type), sql.SQL("not null" if name in required else "null")
+            )
+            for name, data_type in wanted.items()
+        )
+        connection.execute(sql.SQL("create table {} ({})").format(table, columns))
+        # Loads come in the order of time, or nearly: block ranges find a date at a thousandth of a tree's cost.
+        connection.execute(
+            sql.SQL("create index {} on {} using brin (_event_date) with (pages_per_range = 16)").format(
+                sql.Identifier(f"{contract.table}_by_date"), table
+            )
+        )
+        return
+    for name, data_type in wanted.items():
+        if name not in found:
+            connection.execute(
+                sql.SQL("alter table {} add column {} {}").format(table, sql.Identifier(name), sql.SQL(data_type))
+            )
+        elif found[name] != data_type:
+            raise TerminalError(
+                f"raw.{contract.table}.{name} is {found[name]}, its contract says {data_type}",
+                "declare a new column for the new type; the lake keeps the old events",
+            )
+
+
+def _one_at_a_time(connection: "psycopg.Connection[tuple[object, ...]]") -> None:
+    connection.execute("select pg_advisory_lock(hashtext('sluice provision'))")
+
+
+def _role(server: "psycopg.Connection[tuple[object, ...]]", name: str, password: str) -> None:
+    exists = server.execute("select from pg_roles where rolname = %s", (name,)).rowcount
+    verb = sql.SQL("alter" if exists else "create")
+    verifier = server.pgconn.encrypt_password(password.encode(), name.encode(), b"scram-sha-256")
+    # The server is given the verifier, so that no statement log can hold the password.
+    server.execute(
+        sql.SQL("{} role {} login password {}").format(verb, sql.Identifier(name), sql.Literal(verifier.decode()))
+    )
+
+
+def _database(
+    server: "psycopg.Connection[tuple[object, ...]]", name: str, owner: str, users: list[str]
+) -> None:
+    if not server.execute("select from pg_database where datname = %s", (name,)).rowcount:
+        server.execute(
+            sql.SQL("create database {} owner {} template template0 encoding 'UTF8'").format(
+                sql.Identifier(name), sql.Identifier(owner)
+            )
+        )
+    server.execute(sql.SQL("revoke all on database {} from public").format(sql.Identifier(name)))
+    for user in users:
+        server.execute(
+            sql.SQL("grant connect, temporary on database {} to {}").format(sql.Identifier(name), sql.Identifier(user))
+        )
