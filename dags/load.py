@@ -1,0 +1,8 @@
+"""The DAGs load_<stream>, one per contract: from the lake to the raw tables."""
+
+from sluice.contracts import load_contracts
+from sluice.orchestration.loads import load_dag
+from sluice.settings import load_settings
+
+for contract in load_contracts(load_settings().contracts).values():
+    load_dag(contract)

@@ -1,0 +1,38 @@
+"""The DAG maintain: keeps the lake's tables in a good shape."""
+
+from datetime import UTC, datetime, timedelta
+
+from airflow.sdk import DAG
+
+from sluice.contracts import load_contracts
+from sluice.orchestration.operators import MaintainOperator
+from sluice.orchestration.retries import DEFAULT_ARGS
+from sluice.settings import load_settings
+
+DOC = """
+### Small files and forgotten files
+
+Once a day, per stream: small files of closed dates become one, and files that no commit names are removed. Rows stay
+what they are, and loads may run meanwhile: they read by offset and do not care how files are cut.
+"""
+
+with DAG(
+    dag_id="maintain",
+    description="compacts the lake's closed dates and removes files that no commit names",
+    doc_md=DOC,
+    schedule="41 3 * * *",
+    start_date=datetime(2013, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=1,
+    max_active_tasks=1,
+    dagrun_timeout=timedelta(hours=2),
+    is_paused_upon_creation=False,
+    default_args=DEFAULT_ARGS | {"owner": "platform", "execution_timeout": timedelta(minutes=30)},
+    tags=["maintain", "lake"],
+):
+    for contract in load_contracts(load_settings().contracts).values():
+        MaintainOperator(
+            task_id=f"maintain_{contract.table}",
+            stream=contract.stream,
+            doc_md=f"Compacts and vacuums the lake's table of `{contract.stream}`.",
+        )

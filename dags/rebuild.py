@@ -1,0 +1,59 @@
+"""The DAG rebuild: loads event dates again from the lake, as a backfill."""
+
+from datetime import UTC, datetime, time, timedelta
+
+from airflow.sdk import DAG, CronDataIntervalTimetable, Param
+
+from sluice.contracts import load_contracts
+from sluice.orchestration.assets import raw_table
+from sluice.orchestration.history import FIRST_EVENT_DATE, LAST_EVENT_DATE
+from sluice.orchestration.operators import ReloadOperator
+from sluice.orchestration.retries import DEFAULT_ARGS
+from sluice.settings import load_settings
+
+DOC = """
+### The lake's history → raw.* again, date by date
+
+A run reloads one event date (UTC), the start of its data interval, from the lake and marks it as touched; `transform`
+then rebuilds the marts of it. Its schedule ends with the source's last date, so it never runs by itself: make a backfill.
+
+- in the UI: Trigger, Backfill; choose the dates and "all runs" to reprocess
+- `make backfill FROM=2013-01-01 TO=2013-01-31`
+- `airflow backfill create --dag-id rebuild --from-date … --to-date … --reprocess-behavior completed`
+
+`streams` limits it to some streams.
+"""
+CONTRACTS = load_contracts(load_settings().contracts)
+
+with DAG(
+    dag_id="rebuild",
+    description="loads event dates again from the lake (make a backfill of it)",
+    doc_md=DOC,
+    # A data interval per date; the default for cron schedules has none since Airflow 3.
+    schedule=CronDataIntervalTimetable("@daily", timezone="UTC"),
+    start_date=datetime.combine(FIRST_EVENT_DATE, time(), UTC),
+    end_date=datetime.combine(LAST_EVENT_DATE, time(), UTC),
+    catchup=False,
+    max_active_runs=2,
+    dagrun_timeout=timedelta(hours=1),
+    is_paused_upon_creation=False,
+    default_args=DEFAULT_ARGS | {"owner": "platform"},
+    params={
+        "streams": Param(
+            list(CONTRACTS),
+            type="array",
+            items={"type": "string", "enum": list(CONTRACTS)},
+            minItems=1,
+            description="The streams to load again.",
+        )
+    },
+    render_template_as_native_obj=True,
+    tags=["rebuild", "backfill"],
+):
+    ReloadOperator(
+        task_id="reload",
+        event_date="{{ data_interval_start.strftime('%Y-%m-%d') }}",
+        streams="{{ params.streams }}",  # type: ignore[arg-type]
+        outlets=[raw_table(contract) for contract in CONTRACTS.values()],
+        doc_md="Reloads the date of every stream asked for.",
+    )

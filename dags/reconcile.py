@@ -1,0 +1,41 @@
+"""The DAG reconcile: proves that Kafka, lake and warehouse agree, and that the marts keep up."""
+
+from datetime import UTC, datetime, timedelta
+
+from airflow.providers.common.sql.operators.sql import SQLCheckOperator
+from airflow.sdk import DAG, Param
+
+from sluice.orchestration.operators import ReconcileOperator
+from sluice.orchestration.retries import DEFAULT_ARGS
+
+DOC = """
+### Nothing lost, nothing doubled
+
+- `reconcile` compares Kafka's offsets, the lake's commits, warehouse rows and quarantine, per stream; events that are on
+  their way make it try again, a real difference makes it fail
+- `marts_keep_up` asks, as the reader role, whether a touched date has waited longer than `stale_minutes` to be built
+
+The same from a terminal: `make reconcile`.
+"""
+
+with DAG(
+    dag_id="reconcile",
+    description="proves that Kafka, lake and warehouse agree, and that the marts keep up",
+    doc_md=DOC,
+    schedule="17 * * * *",
+    start_date=datetime(2013, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=1,
+    dagrun_timeout=timedelta(minutes=45),
+    is_paused_upon_creation=False,
+    default_args=DEFAULT_ARGS | {"owner": "platform"},
+    params={"stale_minutes": Param(30, type="integer", minimum=1, description="How long a touched date may wait.")},
+    tags=["reconcile", "quality"],
+):
+    ReconcileOperator(task_id="reconcile", doc_md="Kafka = lake = warehouse + quarantine, offset by offset.")
+    SQLCheckOperator(
+        task_id="marts_keep_up",
+        conn_id="warehouse_reader",
+        sql="sql/marts_keep_up.sql",
+        doc_md="No touched date has waited too long to be built.",
+    )

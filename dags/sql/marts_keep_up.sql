@@ -1,0 +1,6 @@
+-- True while no touched date has waited longer than allowed to be built into the marts.
+select count(*) = 0 as marts_keep_up
+from ops.touched_dates
+where
+    built_at is null
+    and touched_at < now() - interval '{{ params.stale_minutes }} minutes'

@@ -1,0 +1,37 @@
+"""The DAG transform: rebuilds the marts from the dates that loads have touched."""
+
+from datetime import UTC, datetime, timedelta
+
+from airflow.sdk import DAG, AssetAny
+
+from sluice.contracts import load_contracts
+from sluice.orchestration.assets import raw_table
+from sluice.orchestration.operators import TransformOperator
+from sluice.orchestration.retries import DEFAULT_ARGS
+from sluice.settings import load_settings
+
+DOC = """
+### raw.* → staging.* and marts.*
+
+Runs when any raw table has new dates. One dbt invocation rebuilds exactly the dates that were touched since the last
+one, however many loads asked for it: loads that end during a run are taken by one next run, not by one each.
+
+- with nothing touched it ends at once, without starting dbt
+- a retried or cleared task goes on where dbt stopped (`dbt retry`)
+- two at once wait for each other
+"""
+
+with DAG(
+    dag_id="transform",
+    description="rebuilds the marts from the dates that loads have touched",
+    doc_md=DOC,
+    schedule=AssetAny(*(raw_table(contract) for contract in load_contracts(load_settings().contracts).values())),
+    start_date=datetime(2013, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=1,
+    dagrun_timeout=timedelta(hours=2),
+    is_paused_upon_creation=False,
+    default_args=DEFAULT_ARGS | {"owner": "analytics", "execution_timeout": timedelta(hours=1)},
+    tags=["transform", "dbt"],
+):
+    TransformOperator(task_id="transform", doc_md="One dbt invocation over all touched dates.")

@@ -1,0 +1,193 @@
+"""The operators: each reads its settings, calls one plain function, logs its report and hands its figures on as XCom.
+
+The plain functions are imported where they are called: Arrow, Delta and their like take a second to import, and the DAG
+processor reads the DAG files again and again without calling any of them.
+"""
+
+from collections.abc import Sequence
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator, Context
+from airflow.sdk.exceptions import AirflowSkipException
+
+from sluice.contracts import Contract, load_contracts
+from sluice.errors import TerminalError, TransientError
+from sluice.orchestration.credentials import settings_as
+from sluice.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from sluice.transform.dbt import Dbt
+
+Figures = dict[str, Any]
+"""What goes to XCom: names and numbers, as JSON knows them."""
+
+
+def _contract(settings: Settings, stream: str) -> Contract:
+    contracts = load_contracts(settings.contracts)
+    if stream not in contracts:
+        raise TerminalError(f"there is no stream {stream}", f"choose from {', '.join(contracts)}")
+    return contracts[stream]
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise TerminalError(f"event_date {text!r} is no date", "write it as 2013-01-31") from None
+
+
+class LoadOperator(BaseOperator):
+    """Takes what the lake has beyond the ledger into the stream's raw table.
+
+    It is skipped, and so wakes nobody, when the lake had nothing new and the marts have seen everything.
+    """
+
+    template_fields: Sequence[str] = ("stream",)
+    ui_color = "#d7ecf3"
+
+    def __init__(self, *, stream: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.stream = stream
+
+    def execute(self, context: Context) -> Figures:
+        """Returns the stream's rows, quarantined events and dates of this load."""
+        from sluice.load import load
+        from sluice.transform.touched import is_pending
+
+        settings = settings_as("loader")
+        contract = _contract(settings, self.stream)
+        report = load(settings, contract)
+        # Dates can be pending without a new row: the load that touched them may have died after its last commit.
+        if not report.rows and not report.quarantined and not is_pending(settings, "loader", contract.stream):
+            raise AirflowSkipException(f"{contract.stream}: the lake has nothing new")
+        days = [day.isoformat() for day in sorted(report.dates)]
+        self.log.info(
+            "%s: %d rows and %d in quarantine, of %d dates, in %d transactions and %.1f s",
+            *(contract.stream, report.rows, report.quarantined, len(days), report.groups, report.seconds),
+        )
+        return {
+            "stream": contract.stream,
+            "rows": report.rows,
+            "quarantined": report.quarantined,
+            "dates": days,
+            "seconds": round(report.seconds, 1),
+        }
+
+
+class ReloadOperator(BaseOperator):
+    """Loads one event date again from the lake, for some streams, and marks it as touched.
+
+    One task for all of a date's streams: a task costs Airflow as much processor time as the reload of a date's
+    smaller streams, and reloading one again changes nothing.
+    """
+
+    template_fields: Sequence[str] = ("event_date", "streams")
+    ui_color = "#e6dff2"
+
+    def __init__(self, *, event_date: str, streams: Sequence[str] | str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.event_date = event_date
+        self.streams = streams
+
+    def execute(self, context: Context) -> Figures:
+        """Returns rows and quarantined events per stream."""
+        from sluice.load import reload
+
+        settings = settings_as("loader")
+        day = _day(self.event_date)
+        names = [self.streams] if isinstance(self.streams, str) else list(self.streams)
+        figures: Figures = {"event_date": day.isoformat(), "rows": 0, "quarantined": 0}
+        for contract in [_contract(settings, name) for name in names]:
+            report = reload(settings, contract, day)
+            self.log.info(
+                "%s of %s: %d rows and %d in quarantine, in %.1f s",
+                *(contract.stream, day, report.rows, report.quarantined, report.seconds),
+            )
+            figures["rows"] += report.rows
+            figures["quarantined"] += report.quarantined
+        return figures
+
+
+class TransformOperator(BaseOperator):
+    """Rebuilds with dbt what the touched dates change, once for all of them. A retry goes on where dbt stopped."""
+
+    template_fields: Sequence[str] = ("run_name",)
+    ui_color = "#fdebd0"
+
+    def __init__(self, *, run_name: str = "{{ run_id }}", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.run_name = run_name
+        self._dbt: Dbt | None = None
+
+    def execute(self, context: Context) -> Figures:
+        """Returns the dates per stream that were rebuilt; nothing pending gives none."""
+        from sluice.transform import transform
+        from sluice.transform.dbt import Dbt
+
+        settings = settings_as("transformer")
+        self._dbt = Dbt(settings, say=self.log.info)
+        report = transform(
+            settings,
+            load_contracts(settings.contracts),
+            dbt=self._dbt,
+            run=self.run_name,
+            resume=context["ti"].try_number > 1,
+            say=self.log.info,
+        )
+        self.log.info("%s", report.text())
+        return {
+            "touched": {stream: [day.isoformat() for day in days] for stream, days in report.touched.items()},
+            "resumed": report.resumed,
+            "seconds": round(report.seconds, 1),
+        }
+
+    def on_kill(self) -> None:
+        """Stops dbt when the task is stopped: it is a process of its own."""
+        if self._dbt is not None:
+            self._dbt.stop()
+
+
+class ReconcileOperator(BaseOperator):
+    """Compares Kafka, lake and warehouse, and fails where they disagree."""
+
+    ui_color = "#d9f0dd"
+
+    def execute(self, context: Context) -> Figures:
+        """Returns how many lines of the comparison agree.
+
+        Raises:
+            TransientError: they disagree; what was still on its way has arrived when this is tried again.
+        """
+        from sluice.reconcile import reconcile
+
+        settings = settings_as("reader")
+        reconciliation = reconcile(settings, load_contracts(settings.contracts))
+        for line in reconciliation.text().splitlines():
+            self.log.info("%s", line)
+        if not reconciliation.agrees:
+            raise TransientError(
+                "Kafka, lake and warehouse disagree (the table above says where)",
+                "if it stays after the next loads, docs/ says how to find the cause",
+            )
+        return {"lines": len(reconciliation.rows)}
+
+
+class MaintainOperator(BaseOperator):
+    """Compacts a stream's closed dates in the lake and removes the files that no commit names."""
+
+    template_fields: Sequence[str] = ("stream",)
+    ui_color = "#eeeeee"
+
+    def __init__(self, *, stream: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.stream = stream
+
+    def execute(self, context: Context) -> None:
+        """Logs what was compacted and removed."""
+        from sluice.lake.maintenance import maintain
+
+        settings = load_settings()
+        report = maintain(settings, _contract(settings, self.stream))
+        for line in report.text().splitlines():
+            self.log.info("%s", line)
