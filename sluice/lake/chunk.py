@@ -1,0 +1,104 @@
+"""Chunks: runs of one Kafka partition's records, as Arrow columns. The unit that is buffered, committed and fenced."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sluice.lake.layout import NO_TIMESTAMP_DATE, SCHEMA
+
+_DAY_MS = 86_400_000
+_FIRST_MS = -62_135_596_800_000
+_LAST_MS = 253_402_300_799_999
+"""The years 1 to 9999, which every reader of the lake can hold."""
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """The records of one partition from offset ``first`` up to, without, ``next``; some offsets may hold none.
+
+    ``rows`` has the lake's schema, in the order of offsets.
+    """
+
+    topic_id: str
+    partition: int
+    first: int
+    next: int
+    rows: pa.Table
+
+    @property
+    def size(self) -> int:
+        """Bytes in memory."""
+        return int(self.rows.nbytes)
+
+
+def record_columns(
+    topic_id: str,
+    partition: int,
+    offsets: Sequence[int],
+    timestamps_ms: Sequence[int],
+    keys: Sequence[bytes | None],
+    values: Sequence[bytes | None],
+    headers: Sequence[Any],
+) -> pa.Table:
+    """Records as lake rows.
+
+    Args:
+        topic_id: the topic's id.
+        partition: the partition.
+        offsets: ascending.
+        timestamps_ms: milliseconds since 1970; -1 where the record has none.
+        keys: the keys' bytes.
+        values: the values' bytes.
+        headers: per record None or a list of (key, bytes or None).
+    """
+    count = len(offsets)
+    milliseconds = np.asarray(timestamps_ms, dtype=np.int64)
+    missing = (milliseconds == -1) | (milliseconds < _FIRST_MS) | (milliseconds > _LAST_MS)
+    days = np.where(missing, NO_TIMESTAMP_DATE, milliseconds // _DAY_MS).astype(np.int32)
+    micros = pa.array(np.where(missing, 0, milliseconds) * 1000, mask=missing)
+    return pa.Table.from_arrays(
+        [
+            pa.repeat(pa.scalar(topic_id, pa.string()), count),
+            pa.repeat(pa.scalar(partition, pa.int32()), count),
+            pa.array(offsets, pa.int64()),
+            micros.cast(pa.timestamp("us", tz="UTC")),
+            pa.array(keys, pa.binary()),
+            pa.array(values, pa.binary()),
+            _headers(headers),
+            pa.array(days).cast(pa.date32()),
+        ],
+        schema=SCHEMA,
+    )
+
+
+def value_hash(values: pa.ChunkedArray) -> str:
+    """A hash of values in the order of their offsets, which tells null from empty: BLAKE2b (RFC 7693) of 16 bytes.
+
+    Hashed are the values' lengths (little-endian int64, -1 for null), then their bytes, so that how the values are
+    cut into arrays does not matter.
+    """
+    lengths = pc.fill_null(pc.binary_length(values).cast(pa.int64()), -1)
+    digest = hashlib.blake2b(digest_size=16)
+    digest.update(lengths.to_numpy().astype("<i8").tobytes())
+    for array in values.chunks:
+        dense = pc.fill_null(array, b"") if array.null_count else array
+        if len(dense):
+            _, ends, data = dense.buffers()
+            offsets = np.frombuffer(ends, np.int32)[dense.offset : dense.offset + len(dense) + 1]
+            if data is not None:
+                digest.update(data[int(offsets[0]) : int(offsets[-1])])
+    return digest.hexdigest()
+
+
+def _headers(headers: Sequence[Any]) -> pa.Array:
+    field = SCHEMA.field("headers").type
+    if not any(headers):
+        return pa.nulls(len(headers), field)
+    return pa.array(
+        [[{"key": key, "value": value} for key, value in entry] if entry else None for entry in headers], field
+    )
