@@ -1,0 +1,170 @@
+"""A stream's Delta table: its heads, and commits that bring data and progress together or not at all."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+from deltalake import (
+    CommitProperties,
+    DeltaTable,
+    PostCommitHookProperties,
+    Transaction,
+    WriterProperties,
+    write_deltalake,
+)
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+
+from sluice.errors import SluiceError, TerminalError, TransientError
+from sluice.lake.chunk import Chunk, value_hash
+from sluice.lake.layout import PARTITION_COLUMN, RANGES_KEY, SCHEMA, transaction_id
+
+_REFUSED = ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "NoSuchBucket", "Forbidden")
+_ATTEMPTS = 10
+_WRITER = WriterProperties(compression="ZSTD", compression_level=1)
+# The writer may not delete: expired log files go in maintenance.
+_HOOKS = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
+
+
+@dataclass
+class Appended:
+    """What became of an append's chunks: in the lake now, or taken over by another writer before."""
+
+    version: int
+    committed: list[Chunk] = field(default_factory=list)
+    fenced: list[Chunk] = field(default_factory=list)
+
+
+class LakeTable:
+    """One stream's table, as one process sees it. Not for several threads."""
+
+    def __init__(self, uri: str, options: dict[str, str]) -> None:
+        self.uri = uri
+        self._options = options
+        self._table: DeltaTable | None = None
+
+    def open(self) -> DeltaTable:
+        """The table at its newest version.
+
+        Raises:
+            TerminalError: there is no such table, the store refuses, or the table is not the lake's.
+            TransientError: the store does not answer.
+        """
+        try:
+            if self._table is None:
+                self._table = DeltaTable(self.uri, storage_options=self._options)
+                self._check_schema(self._table)
+            else:
+                self._table.update_incremental()
+        except TableNotFoundError as error:
+            raise TerminalError(f"{self.uri}: no such table", "the sink makes it with the first start") from error
+        except (DeltaError, OSError) as error:
+            self._table = None
+            raise store_fault(self.uri, error) from error
+        return self._table
+
+    def create(self) -> None:
+        """Makes the table if there is none; two that try at once end with one.
+
+        Raises:
+            TerminalError, TransientError: as ``open``.
+        """
+        try:
+            if not DeltaTable.is_deltatable(self.uri, self._options):
+                DeltaTable.create(
+                    self.uri, SCHEMA, mode="error", partition_by=PARTITION_COLUMN, storage_options=self._options
+                )
+        except (DeltaError, OSError) as error:
+            if "already exists" not in str(error):
+                raise store_fault(self.uri, error) from error
+        self.open()
+
+    def head(self, topic_id: str, partition: int) -> int:
+        """The next offset of a partition, as the newest version read so far says; 0 for one it does not know."""
+        table = self._table or self.open()
+        return table.transaction_version(transaction_id(topic_id, partition)) or 0
+
+    def append(self, chunks: Sequence[Chunk]) -> Appended:
+        """Commits chunks of different partitions, all in one version.
+
+        A chunk goes in only from a snapshot in which its partition's head is the chunk's first offset. If anyone has
+        committed that partition since the snapshot, the store refuses the commit; the heads are read again, and the
+        chunks that were taken over are left out as fenced. An answer that never came is settled the same way: a
+        chunk whose end is the head is in the lake.
+
+        Raises:
+            TransientError: the store does not answer, or what became of the commit is not known yet. Calling again
+                with the same chunks is right.
+            TerminalError: the store refuses.
+        """
+        table = self._table or self.open()
+        result = Appended(version=table.version())
+        pending = list(chunks)
+        for _ in range(_ATTEMPTS):
+            writable = []
+            for chunk in pending:
+                head = self.head(chunk.topic_id, chunk.partition)
+                if head == chunk.first:
+                    writable.append(chunk)
+                elif head == chunk.next:
+                    result.committed.append(chunk)
+                else:
+                    result.fenced.append(chunk)
+            pending = writable
+            if not pending:
+                return result
+            try:
+                self._write(table, pending)
+            except CommitFailedError:
+                table = self.open()
+            except (DeltaError, OSError) as error:
+                self._table = None
+                raise store_fault(self.uri, error) from error
+            else:
+                result.version = table.version()
+                result.committed.extend(pending)
+                return result
+        raise TransientError(f"{self.uri}: {_ATTEMPTS} commits in a row met other writers", "it is tried again")
+
+    def _write(self, table: DeltaTable, chunks: Sequence[Chunk]) -> None:
+        ranges = [
+            {
+                "topic_id": chunk.topic_id,
+                "partition": chunk.partition,
+                "first": chunk.first,
+                "next": chunk.next,
+                "rows": chunk.rows.num_rows,
+                "hash": value_hash(chunk.rows["value"]),
+            }
+            for chunk in chunks
+        ]
+        write_deltalake(
+            table,
+            pa.concat_tables([chunk.rows for chunk in chunks]),
+            mode="append",
+            writer_properties=_WRITER,
+            commit_properties=CommitProperties(
+                custom_metadata={RANGES_KEY: json.dumps(ranges, separators=(",", ":"))},
+                app_transactions=[
+                    Transaction(transaction_id(chunk.topic_id, chunk.partition), chunk.next) for chunk in chunks
+                ],
+            ),
+            post_commithook_properties=_HOOKS,
+        )
+
+    def _check_schema(self, table: DeltaTable) -> None:
+        found = [column.name for column in table.schema().fields]
+        if found != SCHEMA.names:
+            raise TerminalError(
+                f"{self.uri}: is a Delta table with the columns {', '.join(found)}",
+                "it is not this lake's: name another bucket in SLUICE_LAKE_BUCKET",
+            )
+
+
+def store_fault(place: str, error: Exception) -> SluiceError:
+    """What a failed call to the object store means, in one line."""
+    if any(sign in str(error) for sign in _REFUSED):
+        return TerminalError(
+            f"{place}: the store refuses: {error}", "check the bucket and SLUICE_LAKE_… passwords; `make up` makes both"
+        )
+    return TransientError(f"{place}: {error}", "see `make status` and `make logs S=minio`")

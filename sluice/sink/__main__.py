@@ -1,0 +1,58 @@
+"""``python -m sluice.sink``: runs the sink until SIGTERM or Ctrl-C."""
+
+import logging
+import signal
+import sys
+import time
+
+from sluice.contracts import load_contracts
+from sluice.errors import SluiceError
+from sluice.lake.layout import storage_options, table_uri
+from sluice.lake.table import LakeTable
+from sluice.settings import Settings, load_settings
+from sluice.sink.consumer import KafkaSource
+from sluice.sink.sink import Sink, Table
+
+
+def run(settings: Settings) -> None:
+    """Moves records until a signal says stop; then commits what it holds and leaves the group."""
+    streams = list(load_contracts(settings.contracts))
+    options = storage_options(settings, "writer")
+    tables: dict[str, Table] = {}
+    for stream in streams:
+        table = LakeTable(table_uri(settings, stream), options)
+        table.create()
+        tables[stream] = table
+    source = KafkaSource(settings, streams)
+    sink = Sink(source, tables, time.monotonic)
+    stopping = False
+
+    def stop(*_: object) -> None:
+        nonlocal stopping
+        stopping = True
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    source.subscribe(sink)
+    try:
+        while not stopping:
+            sink.step()
+        sink.flush()
+    finally:
+        source.close()
+
+
+def main() -> int:
+    """The process's exit code: 0 after a stop that was asked for, 1 after a fault, said in one line."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("kafka").setLevel(logging.WARNING)
+    try:
+        run(load_settings())
+    except SluiceError as error:
+        print(f"sluice sink: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

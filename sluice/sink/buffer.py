@@ -1,0 +1,48 @@
+"""What has been read from Kafka and is not in the lake yet."""
+
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from sluice.lake.chunk import Chunk
+
+
+@dataclass
+class PartitionBuffer:
+    """The records of one partition since the lake's head, which is ``first``."""
+
+    topic_id: str
+    partition: int
+    first: int
+    next: int = field(init=False)
+    size: int = 0
+    """Bytes in memory."""
+    since: float | None = None
+    """When the oldest record came, by the sink's clock, in seconds."""
+    _parts: list[pa.Table] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.next = self.first
+
+    def add(self, rows: pa.Table, following: int, now: float) -> None:
+        """Adds records in the order of offsets; ``following`` is the offset after the last."""
+        if rows.num_rows == 0:
+            return
+        self._parts.append(rows)
+        self.size += rows.nbytes
+        self.next = following
+        if self.since is None:
+            self.since = now
+
+    def chunk(self) -> Chunk | None:
+        """All of it as one chunk; None when it is empty."""
+        if self.next == self.first:
+            return None
+        return Chunk(self.topic_id, self.partition, self.first, self.next, pa.concat_tables(self._parts))
+
+    def restart(self, head: int) -> None:
+        """Empties it; what follows begins at ``head``."""
+        self.first = self.next = head
+        self.size = 0
+        self.since = None
+        self._parts.clear()

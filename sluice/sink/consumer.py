@@ -1,0 +1,155 @@
+"""The sink's Kafka consumer: librdkafka, behind the few verbs that the loop needs.
+
+kafka-python's consumer costs several times the CPU per record (see docs/decisions); producer and admin use it.
+"""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from sluice import topics
+from sluice.errors import TerminalError, TransientError
+from sluice.lake.chunk import record_columns
+from sluice.settings import Settings
+from sluice.sink.sink import Place, Records, Sink
+
+log = logging.getLogger(__name__)
+
+GROUP = "sluice-sink"
+_BATCH = 10_000
+_TIMEOUT = 10.0
+_GONE = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION)
+_OUT_OF_RANGE = (KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET)
+
+
+class KafkaSource:
+    """The members of ``Source`` over a consumer group that shares out the streams' partitions."""
+
+    def __init__(self, settings: Settings, streams: list[str]) -> None:
+        self._settings = settings
+        self._streams = streams
+        self._topic_ids: dict[str, str] = {}
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": settings.kafka,
+                "client.id": "sluice-sink",
+                "group.id": GROUP,
+                # The lake says where to read. An offset that Kafka does not have is a fault, never skipped.
+                "auto.offset.reset": "error",
+                "enable.auto.commit": False,
+                "enable.auto.offset.store": False,
+                "partition.assignment.strategy": "cooperative-sticky",
+                "isolation.level": "read_committed",
+                "fetch.message.max.bytes": 2 << 20,
+                "queued.max.messages.kbytes": 8 << 10,
+                "allow.auto.create.topics": False,
+            },
+            logger=log,
+        )
+
+    def subscribe(self, sink: Sink) -> None:
+        """Joins the group; the sink is told of the partitions that it gets and loses."""
+
+        def assigned(consumer: Consumer, parts: list[TopicPartition]) -> None:
+            if not parts:
+                return
+            # Asked each time: a topic that was deleted and created again has another id.
+            self._topic_ids = topics.topic_ids(self._settings, self._streams)
+            heads = sink.assigned({Place(part.topic, part.partition): self._topic_ids[part.topic] for part in parts})
+            for place, head in heads.items():
+                self._check_start(place, head)
+            consumer.incremental_assign([_at(place, head) for place, head in heads.items()])
+            log.info("assigned %s", ", ".join(f"{p.stream}/{p.partition}@{head}" for p, head in heads.items()))
+
+        def revoked(_: Consumer, parts: list[TopicPartition]) -> None:
+            sink.revoked(Place(part.topic, part.partition) for part in parts)
+
+        def lost(_: Consumer, parts: list[TopicPartition]) -> None:
+            sink.lost(Place(part.topic, part.partition) for part in parts)
+
+        self._consumer.subscribe(self._streams, on_assign=assigned, on_revoke=revoked, on_lost=lost)
+
+    def poll(self, timeout: float) -> Sequence[Records]:
+        """Waits at most ``timeout`` seconds.
+
+        Raises:
+            TransientError: a topic was deleted, or the lake's head is past the topic's end: starting anew settles it.
+            TerminalError: Kafka has deleted records that the lake does not have.
+        """
+        grouped: dict[tuple[str, int], list[Message]] = {}
+        for message in self._consumer.consume(_BATCH, timeout):
+            error = message.error()
+            if error is not None:
+                self._fault(message, error)
+                continue
+            grouped.setdefault((message.topic(), message.partition()), []).append(message)
+        return [self._records(Place(*place), messages) for place, messages in grouped.items()]
+
+    def seek(self, place: Place, offset: int) -> None:
+        """Goes on reading a partition at that offset."""
+        self._consumer.seek(_at(place, offset))
+
+    def mark(self, heads: dict[Place, int]) -> None:
+        """Commits consumer offsets, for lag displays alone: a failure costs nothing and is only logged."""
+        try:
+            self._consumer.commit(offsets=[_at(place, head) for place, head in heads.items()], asynchronous=True)
+        except KafkaException as error:
+            log.warning("consumer offsets not committed: %s", error)
+
+    def hold(self, held: bool) -> None:
+        """Pauses or resumes all partitions, while staying in the group."""
+        parts = self._consumer.assignment()
+        if held:
+            log.warning("reading is held: the buffers are full")
+            self._consumer.pause(parts)
+        else:
+            self._consumer.resume(parts)
+
+    def close(self) -> None:
+        """Leaves the group."""
+        self._consumer.close()
+
+    def _records(self, place: Place, messages: list[Message]) -> Records:
+        offsets = [message.offset() for message in messages]
+        rows = record_columns(
+            self._topic_ids[place.stream],
+            place.partition,
+            offsets,
+            [message.timestamp()[1] for message in messages],
+            [message.key() for message in messages],
+            [message.value() for message in messages],
+            [message.headers() for message in messages],
+        )
+        return Records(place, rows, offsets[-1] + 1)
+
+    def _check_start(self, place: Place, head: int) -> None:
+        start, _ = self._consumer.get_watermark_offsets(_at(place, head), timeout=_TIMEOUT)
+        if start > head:
+            raise _loss(place, head, start)
+
+    def _fault(self, message: Message, error: KafkaError) -> None:
+        if error.code() in _GONE:
+            raise TransientError(f"Kafka: {error.str()}", "the sink starts anew; `make up` creates the topics")
+        if error.code() in _OUT_OF_RANGE:
+            place = Place(message.topic() or "", message.partition() or 0)
+            raise TransientError(
+                f"{place.stream}/{place.partition}: Kafka does not have offset {message.offset()}",
+                "the sink starts anew, and reads what the topic is now",
+            )
+        if error.fatal():
+            raise TransientError(f"Kafka: {error.str()}", "the sink starts anew")
+        log.warning("Kafka: %s", error.str())
+
+
+def _at(place: Place, offset: int) -> Any:
+    return TopicPartition(place.stream, place.partition, offset)
+
+
+def _loss(place: Place, head: int, start: int) -> TerminalError:
+    return TerminalError(
+        f"{place.stream}/{place.partition}: offsets {head} to {start - 1} are lost: Kafka deleted them before they were "
+        "in the lake",
+        "raise topic.retention_bytes in the contract; the lost range has to be recorded as a gap before the sink goes on",
+    )

@@ -1,0 +1,199 @@
+"""The sink's loop: read, buffer, commit. It holds no truth of its own: where a partition goes on is read in the lake."""
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import pyarrow as pa
+
+from sluice.errors import TransientError
+from sluice.lake.chunk import Chunk
+from sluice.lake.table import Appended
+from sluice.sink.buffer import PartitionBuffer
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, order=True)
+class Place:
+    """A partition of a stream's topic."""
+
+    stream: str
+    partition: int
+
+
+@dataclass(frozen=True)
+class Records:
+    """Records of one partition in the order of offsets, as lake rows; ``following`` is the offset after the last."""
+
+    place: Place
+    rows: pa.Table
+    following: int
+
+
+class Source(Protocol):
+    """Where records come from: Kafka, behind ``consumer.py``."""
+
+    def poll(self, timeout: float) -> Sequence[Records]:
+        """Waits at most ``timeout`` seconds for records."""
+
+    def seek(self, place: Place, offset: int) -> None:
+        """Goes on reading a partition at that offset."""
+
+    def mark(self, heads: dict[Place, int]) -> None:
+        """Tells Kafka how far the lake is, for lag displays alone."""
+
+    def hold(self, held: bool) -> None:
+        """Stops or goes on reading, while staying in the group."""
+
+
+class Table(Protocol):
+    """A stream's table in the lake."""
+
+    def head(self, topic_id: str, partition: int) -> int:
+        """The partition's next offset."""
+
+    def append(self, chunks: Sequence[Chunk]) -> Appended:
+        """Commits chunks with their progress."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When a stream's buffers are committed."""
+
+    age: float = 10.0
+    """Seconds that the oldest record waits at most, also when nothing follows it."""
+    batch_bytes: int = 64 << 20
+    """Bytes of one stream that are worth a commit."""
+    budget_bytes: int = 256 << 20
+    """Bytes in memory over all streams; beyond, reading is held until a commit succeeds."""
+    retry: float = 0.5
+    """Seconds before a commit that failed is tried again; doubled with each failure, 15 at most."""
+
+
+class Sink:
+    """Moves records from a source to the lake's tables. One thread; ``clock`` gives seconds."""
+
+    def __init__(
+        self, source: Source, tables: dict[str, Table], clock: Callable[[], float], limits: Limits = Limits()
+    ) -> None:
+        self._source = source
+        self._tables = tables
+        self._clock = clock
+        self._limits = limits
+        self._buffers: dict[Place, PartitionBuffer] = {}
+        self._failures: dict[str, int] = {}
+        self._retry_at: dict[str, float] = {}
+        self._held = False
+
+    def assigned(self, topic_ids: dict[Place, str]) -> dict[Place, int]:
+        """Takes over partitions; returns the offsets to read them from, which are the lake's heads."""
+        for place, topic_id in topic_ids.items():
+            head = self._tables[place.stream].head(topic_id, place.partition)
+            self._buffers[place] = PartitionBuffer(topic_id, place.partition, head)
+        return {place: self._buffers[place].first for place in topic_ids}
+
+    def revoked(self, places: Iterable[Place]) -> None:
+        """Commits and gives up partitions. What cannot be committed now is read again by whoever has them next."""
+        leaving = set(places)
+        for stream in sorted({place.stream for place in leaving}):
+            if self._chunks(stream):
+                try:
+                    self._commit(stream)
+                except TransientError as error:
+                    log.warning("not committed before giving up partitions: %s", error)
+        self.lost(leaving)
+
+    def lost(self, places: Iterable[Place]) -> None:
+        """Drops partitions that another member may have already."""
+        for place in places:
+            self._buffers.pop(place, None)
+
+    def step(self, timeout: float = 0.5) -> None:
+        """Reads what has come, and commits the streams that are due."""
+        for records in self._source.poll(timeout):
+            buffer = self._buffers.get(records.place)
+            if buffer is not None and records.following > buffer.next:
+                buffer.add(records.rows, records.following, self._clock())
+        now = self._clock()
+        for stream in self._due(now):
+            self._try(stream)
+        self._hold(sum(buffer.size for buffer in self._buffers.values()) > self._limits.budget_bytes)
+
+    def flush(self) -> None:
+        """Commits all there is.
+
+        Raises:
+            TransientError: the store does not answer.
+        """
+        for stream in sorted({place.stream for place in self._buffers}):
+            if self._chunks(stream):
+                self._commit(stream)
+
+    def _due(self, now: float) -> list[str]:
+        """Streams to commit now, the largest first."""
+        sizes: dict[str, int] = {}
+        oldest: dict[str, float] = {}
+        for place, buffer in self._buffers.items():
+            if buffer.since is not None:
+                sizes[place.stream] = sizes.get(place.stream, 0) + buffer.size
+                oldest[place.stream] = min(oldest.get(place.stream, buffer.since), buffer.since)
+        over_budget = sum(sizes.values()) > self._limits.budget_bytes
+        return [
+            stream
+            for stream in sorted(sizes, key=lambda name: -sizes[name])
+            if now >= self._retry_at.get(stream, 0.0)
+            and (
+                over_budget
+                or sizes[stream] >= self._limits.batch_bytes
+                or now - oldest[stream] >= self._limits.age
+            )
+        ]
+
+    def _try(self, stream: str) -> None:
+        try:
+            self._commit(stream)
+        except TransientError as error:
+            failures = self._failures[stream] = self._failures.get(stream, 0) + 1
+            wait = min(self._limits.retry * 2 ** (failures - 1), 15.0)
+            self._retry_at[stream] = self._clock() + wait
+            log.warning("commit of %s failed, tried again in %.1f s: %s", stream, wait, error)
+
+    def _commit(self, stream: str) -> None:
+        started = self._clock()
+        chunks = self._chunks(stream)
+        table = self._tables[stream]
+        result = table.append(list(chunks.values()))
+        self._failures.pop(stream, None)
+        self._retry_at.pop(stream, None)
+        for place, chunk in chunks.items():
+            head = chunk.next
+            if chunk in result.fenced:
+                head = table.head(chunk.topic_id, chunk.partition)
+                log.warning("%s/%d was taken over: goes on at %d", stream, place.partition, head)
+                self._source.seek(place, head)
+            self._buffers[place].restart(head)
+        self._source.mark({place: self._buffers[place].first for place in chunks})
+        log.info(
+            "commit stream=%s version=%d partitions=%d rows=%d bytes=%d fenced=%d seconds=%.3f",
+            stream,
+            result.version,
+            len(result.committed),
+            sum(chunk.rows.num_rows for chunk in result.committed),
+            sum(chunk.size for chunk in result.committed),
+            len(result.fenced),
+            self._clock() - started,
+        )
+
+    def _chunks(self, stream: str) -> dict[Place, Chunk]:
+        found = {}
+        for place, buffer in self._buffers.items():
+            if place.stream == stream and (chunk := buffer.chunk()) is not None:
+                found[place] = chunk
+        return found
+
+    def _hold(self, held: bool) -> None:
+        if held != self._held:
+            self._held = held
+            self._source.hold(held)
