@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute
@@ -10,7 +10,7 @@ import pyarrow.compute
 pc: Any = pyarrow.compute
 """Untyped, since its stubs refuse the Python scalars that all its functions take."""
 
-Values = pa.ChunkedArray[Any]
+Values: TypeAlias = "pa.ChunkedArray[Any]"
 """A column of a table."""
 
 _CONTROL = "[\\x00-\\x1f]"
