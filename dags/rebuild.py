@@ -15,7 +15,7 @@ DOC = """
 ### The lake's history → raw.* again, date by date
 
 A run reloads one event date (UTC), the start of its data interval, from the lake and marks it as touched; `transform`
-then rebuilds the marts of it. Its schedule ends with the source's last date, so it never runs by itself: make a backfill.
+then rebuilds its marts. The schedule ends with the source's last date, so it never runs by itself: make a backfill.
 
 - in the UI: Trigger, Backfill; choose the dates and "all runs" to reprocess
 - `make backfill FROM=2013-01-01 TO=2013-01-31`

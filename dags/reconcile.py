@@ -5,17 +5,18 @@ from datetime import UTC, datetime, timedelta
 from airflow.providers.common.sql.operators.sql import SQLCheckOperator
 from airflow.sdk import DAG, Param
 
-from sluice.orchestration.operators import ReconcileOperator
+from sluice.orchestration.operators import AuditOperator, ReconcileOperator
 from sluice.orchestration.retries import DEFAULT_ARGS
 
 DOC = """
 ### Nothing lost, nothing doubled
 
-- `reconcile` compares Kafka's offsets, the lake's commits, warehouse rows and quarantine, per stream; events that are on
-  their way make it try again, a real difference makes it fail
+- `reconcile` compares Kafka's offsets, the lake's commits, warehouse rows and quarantine, per stream; events that are
+  on their way make it try again, a real difference makes it fail
 - `marts_keep_up` asks, as the reader role, whether a touched date has waited longer than `stale_minutes` to be built
+- `audit` runs the dbt tests that read whole tables
 
-The same from a terminal: `make reconcile`.
+The first from a terminal: `make reconcile`.
 """
 
 with DAG(
@@ -33,6 +34,7 @@ with DAG(
     tags=["reconcile", "quality"],
 ):
     ReconcileOperator(task_id="reconcile", doc_md="Kafka = lake = warehouse + quarantine, offset by offset.")
+    AuditOperator(task_id="audit", doc_md="The dbt tests that a transform leaves out, because they read whole tables.")
     SQLCheckOperator(
         task_id="marts_keep_up",
         conn_id="warehouse_reader",

@@ -1,4 +1,4 @@
 """Airflow's side of the platform: operators, retry rule, DAG factory and REST client.
 
-Only this package and ``dags/`` import Airflow; ``rest``, ``follow`` and ``history`` do without it, so that the CLI may use them.
+Only this package and ``dags/`` import Airflow. ``rest``, ``follow`` and ``history`` do without it, for the CLI.
 """

@@ -148,6 +148,30 @@ class TransformOperator(BaseOperator):
             self._dbt.stop()
 
 
+class AuditOperator(BaseOperator):
+    """Runs the dbt tests that read whole tables; a transform tests only what it has touched."""
+
+    ui_color = "#fdebd0"
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._dbt: Dbt | None = None
+
+    def execute(self, context: Context) -> Figures:
+        """Returns how many tests passed."""
+        from sluice.transform import audit
+        from sluice.transform.dbt import Dbt
+
+        settings = settings_as("transformer")
+        self._dbt = Dbt(settings, say=self.log.info)
+        return {"tests": audit(settings, load_contracts(settings.contracts), dbt=self._dbt)}
+
+    def on_kill(self) -> None:
+        """Stops dbt when the task is stopped."""
+        if self._dbt is not None:
+            self._dbt.stop()
+
+
 class ReconcileOperator(BaseOperator):
     """Compares Kafka, lake and warehouse, and fails where they disagree."""
 

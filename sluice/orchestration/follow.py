@@ -1,0 +1,164 @@
+"""Follows DAG runs until they end, and says what became of each."""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from sluice.errors import TerminalError, TransientError
+from sluice.orchestration.rest import Airflow, Json
+
+POLL = timedelta(seconds=1)
+PATIENCE = timedelta(minutes=2)
+"""How long Airflow may not answer, or stand still with a broken part, before it is given up: it restarts faster."""
+_LOG_LINES = 12
+_ENDED = ("success", "failed")
+
+Show = Callable[[str], None]
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run to follow."""
+
+    dag_id: str
+    run_id: str
+
+
+def wait_for_dags(airflow: Airflow, dag_ids: Iterable[str], patience: timedelta = PATIENCE) -> None:
+    """Waits until Airflow has read the DAG files.
+
+    Raises:
+        TransientError: a DAG is still not there after ``patience``.
+    """
+    for dag_id in dag_ids:
+        _patiently(lambda dag_id=dag_id: airflow.dag(dag_id), patience)  # type: ignore[misc]
+
+
+def follow(airflow: Airflow, runs: Sequence[Run], show: Show) -> None:
+    """Follows runs until all have ended; shows a line whenever a task's state changes.
+
+    Raises:
+        TerminalError: some failed; named, with the error of the first and its log shown before.
+        TransientError: Airflow stopped answering.
+    """
+    seen: dict[tuple[str, str], str] = {}
+    left, failed = list(runs), list[Run]()
+    idle_since = time.monotonic()
+    while left:
+        for run in list(left):
+            state = _patiently(lambda run=run: airflow.run(run.dag_id, run.run_id)["state"], PATIENCE)  # type: ignore[misc]
+            tasks: list[Json] = _patiently(lambda run=run: airflow.tasks(run.dag_id, run.run_id), PATIENCE)  # type: ignore[misc]
+            for task in tasks:
+                key, now = (run.dag_id, task["task_id"]), task["state"] or "waiting"
+                if seen.get(key) != now:
+                    seen[key] = now
+                    idle_since = time.monotonic()
+                    show(_line(airflow, run, task))
+            if state in _ENDED:
+                left.remove(run)
+                failed += [run] if state == "failed" else []
+        if time.monotonic() - idle_since > PATIENCE.total_seconds():
+            _still_works(airflow)
+            idle_since = time.monotonic()
+        if left:
+            time.sleep(POLL.total_seconds())
+    if failed:
+        raise _failure(airflow, failed, show)
+
+
+def follow_backfill(airflow: Airflow, dag_id: str, runs: Callable[[], list[Json]], count: int, show: Show) -> None:
+    """Follows a backfill until every run of it has ended; shows a line whenever more have.
+
+    Args:
+        runs: asks for the backfill's runs.
+        count: how many it has.
+
+    Raises:
+        TerminalError: some runs failed; their dates are named.
+        TransientError: Airflow stopped answering.
+    """
+    began, done = time.monotonic(), -1
+    idle_since = began
+    while True:
+        now = _patiently(runs, PATIENCE)
+        ended = [run for run in now if run["state"] in _ENDED]
+        if len(ended) != done:
+            done, idle_since = len(ended), time.monotonic()
+            passed = idle_since - began
+            remaining = f", about {passed / done * (count - done):.0f} s to go" if 0 < done < count else ""
+            show(f"{dag_id}: {done} of {count} dates, {passed:.0f} s{remaining}")
+        if done >= count:
+            break
+        if time.monotonic() - idle_since > PATIENCE.total_seconds():
+            _still_works(airflow)
+            idle_since = time.monotonic()
+        time.sleep(POLL.total_seconds())
+    failed = [run for run in ended if run["state"] == "failed"]
+    if failed:
+        error = _failure(airflow, [Run(dag_id, failed[0]["dag_run_id"])], show)
+        dates = ", ".join(run["logical_date"][:10] for run in failed)
+        raise TerminalError(f"{len(failed)} of {count} dates were not rebuilt ({dates}): {error.what}", error.mend)
+
+
+def _line(airflow: Airflow, run: Run, task: Json) -> str:
+    line = f"{run.dag_id}.{task['task_id']}: {task['state'] or 'waiting'}"
+    if task["try_number"] > 1:
+        line += f" (attempt {task['try_number']})"
+    if task["state"] not in ("success", "failed", "skipped"):
+        return line
+    line += f", {task['duration'] or 0:.1f} s"
+    figures = airflow.figures(run.dag_id, run.run_id, task["task_id"]) if task["state"] == "success" else None
+    counts = {name: value for name, value in (figures or {}).items() if isinstance(value, int) and value is not True}
+    return line + "".join(f", {value:,} {name}" for name, value in counts.items())
+
+
+def _failure(airflow: Airflow, failed: Sequence[Run], show: Show) -> TerminalError:
+    first = failed[0]
+    others = "".join(f", {run.dag_id}" for run in failed[1:])
+    tasks = [task for task in airflow.tasks(first.dag_id, first.run_id) if task["state"] == "failed"]
+    if not tasks:
+        return TerminalError(
+            f"{first.dag_id}{others} failed without a failed task: its time was up", "see its run's page"
+        )
+    task = tasks[0]
+    entries = airflow.log(first.dag_id, first.run_id, task["task_id"], task["try_number"])
+    for entry in entries[-_LOG_LINES:]:
+        show(f"  {_clock(entry)}{entry['event']}")
+    mend = f"clear the task to try again; its log: {task['task_id']} of {first.dag_id}, run {first.run_id}"
+    return TerminalError(f"{first.dag_id}.{task['task_id']}{others} failed: {_error(entries)}", mend)
+
+
+def _error(entries: Sequence[Json]) -> str:
+    """The last error that a log tells of: the exception's own words, where there was one."""
+    for entry in reversed(entries):
+        for error in entry.get("error_detail") or ():
+            return f"{error['exc_type']}: {error['exc_value']}"
+    faults = [entry["event"] for entry in entries if entry.get("level") in ("error", "critical")]
+    return faults[-1] if faults else "its log names no error"
+
+
+def _clock(entry: Json) -> str:
+    stamp = entry.get("timestamp")
+    return f"{datetime.fromisoformat(stamp):%H:%M:%S} " if stamp else ""
+
+
+def _still_works(airflow: Airflow) -> None:
+    if broken := airflow.unhealthy():
+        raise TransientError(
+            f"nothing moves, and Airflow says that its {', '.join(broken)} does not work", "`make status`"
+        )
+
+
+def _patiently(ask: Callable[[], Answer], patience: timedelta) -> Answer:
+    """Asks until there is an answer: a server that is killed comes back within seconds, and the run goes on."""
+    until = time.monotonic() + patience.total_seconds()
+    while True:
+        try:
+            return ask()
+        except TransientError:
+            if time.monotonic() > until:
+                raise
+        time.sleep(POLL.total_seconds())

@@ -1,0 +1,134 @@
+"""A transform: what is pending, built by one dbt invocation, then marked as built."""
+
+import fcntl
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from pathlib import Path
+
+from sluice.contracts import Contract
+from sluice.errors import SluiceError
+from sluice.settings import Settings
+from sluice.transform import plan as plans
+from sluice.transform.dbt import Dbt
+from sluice.transform.plan import Plan
+from sluice.transform.seeds import build_seeds
+from sluice.transform.sources import write_sources
+from sluice.transform.touched import Connection, all_pending, lock, mark_built, pending
+from sluice.warehouse import connect
+
+PATIENCE = timedelta(minutes=30)
+"""How long a transform waits for another one."""
+
+
+@dataclass(frozen=True)
+class TransformReport:
+    """What a transform has built."""
+
+    touched: dict[str, list[date]] = field(default_factory=dict)
+    """Event dates per stream that were rebuilt; empty if nothing was pending."""
+    resumed: bool = False
+    """Whether it went on where an earlier attempt had stopped."""
+    nodes: int = 0
+    """Models and tests that dbt finished, in this attempt."""
+    seconds: float = 0.0
+
+    def text(self) -> str:
+        """One line for a person."""
+        if not self.touched:
+            return "nothing to build: no date was touched since the last transform"
+        dates = ", ".join(f"{stream} {len(days)}" for stream, days in self.touched.items())
+        how = "went on and built" if self.resumed else "built"
+        return f"{how} {self.nodes} dbt nodes in {self.seconds:.1f} s for the touched dates of {dates}"
+
+
+def transform(
+    settings: Settings,
+    contracts: dict[str, Contract],
+    *,
+    dbt: Dbt,
+    run: str,
+    say: Callable[[str], None],
+    resume: bool = False,
+) -> TransformReport:
+    """Rebuilds with one dbt invocation what the touched dates change, and marks them as built.
+
+    Args:
+        settings: with the transformer's password.
+        contracts: by stream; dbt's sources are made from them.
+        dbt: what to run.
+        run: names this attempt; a retry gives the same name.
+        say: takes progress, line by line.
+        resume: go on with what an earlier attempt of the same name left, where it left something.
+
+    Raises:
+        TransientError: the warehouse went away, or another transform takes too long.
+        TerminalError: dbt found something wrong.
+    """
+    began = time.monotonic()
+    kept = dbt.home / "unfinished"
+    with _workplace(dbt.home) as held, connect(settings, "transformer") as connection:
+        connection.autocommit = True
+        if lock(connection, PATIENCE):
+            say("waited for another transform to end")
+        before = _unfinished(connection, kept, run) if resume else None
+        plan = before or Plan.of(run, pending(connection))
+        if not plan.seqs:
+            return TransformReport()
+        write_sources(contracts, dbt.generated)
+        if before is None:
+            build_seeds(connection, dbt)
+        try:
+            dbt.run(*_command(plan, kept if before else None), hold=[held])
+        except SluiceError:
+            plans.save(kept, plan, dbt.results)
+            raise
+        mark_built(connection, plan.seqs)
+        plans.forget(kept)
+        touched = {stream: [date.fromisoformat(day) for day in days] for stream, days in plan.touched.items()}
+        return TransformReport(touched, before is not None, dbt.built(), time.monotonic() - began)
+
+
+def audit(settings: Settings, contracts: dict[str, Contract], *, dbt: Dbt) -> int:
+    """Runs the dbt tests that read whole tables, which a transform leaves out. No transform builds meanwhile.
+
+    Returns:
+        How many tests passed.
+
+    Raises:
+        TransientError: the warehouse went away, or a transform takes too long.
+        TerminalError: a test failed.
+    """
+    with _workplace(dbt.home) as held, connect(settings, "transformer") as connection:
+        connection.autocommit = True
+        lock(connection, PATIENCE)
+        write_sources(contracts, dbt.generated)
+        dbt.run("build", "--selector", "audit", hold=[held])
+        return dbt.built()
+
+
+def _command(plan: Plan, kept: Path | None) -> tuple[str, ...]:
+    if kept is not None:
+        return ("retry", "--state", str(kept))
+    return ("build", "--selector", "transform", "--vars", plan.variables())
+
+
+def _unfinished(connection: Connection, kept: Path, run: str) -> Plan | None:
+    plan = plans.saved(kept, run)
+    # Another transform may have built it meanwhile, by itself or because somebody asked for one.
+    return plan if plan is not None and all_pending(connection, plan.seqs) else None
+
+
+@contextmanager
+def _workplace(folder: Path) -> Iterator[int]:
+    """Holds dbt's folder for one dbt at a time, and yields the lock's file descriptor.
+
+    The lock in the warehouse goes with this process; this one is inherited by dbt, and so lasts until a dbt that
+    outlived its killed parent has ended: it still writes to the same tables and the same folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield file.fileno()
