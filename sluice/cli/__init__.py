@@ -1,0 +1,1 @@
+"""The command line: Typer commands over the platform's functions, one module per group."""

@@ -1,0 +1,35 @@
+"""The `sluice` command: every group of commands is a module that registers its own."""
+
+import sys
+
+import typer
+
+from sluice.cli import platform, service
+from sluice.errors import SluiceError
+from sluice.runtime.commands import LoggedError, last_lines
+
+
+def build() -> typer.Typer:
+    """The application with all its commands."""
+    app = typer.Typer(
+        help="Runs, watches and proves the platform. `make help` shows the same commands with their usual arguments.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+    for module in (platform, service):
+        module.register(app)
+    return app
+
+
+def main() -> None:
+    """Runs the command line. A known fault is one line on stderr and exit code 1; Ctrl-C is exit code 130."""
+    try:
+        build()()
+    except SluiceError as error:
+        if isinstance(error, LoggedError):
+            print(last_lines(error.log), file=sys.stderr)
+        print(f"sluice: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,77 @@
+"""Says before anything starts which ports are taken, by whom, and which setting changes them."""
+
+import socket
+from collections.abc import Iterable
+from pathlib import Path
+
+import psutil
+
+from sluice.errors import SluiceError
+from sluice.runtime.environment import variable
+from sluice.runtime.processes import service_of
+from sluice.settings import LOOPBACK, Settings
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of the loopback address that nobody listens on now, all different."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind((LOOPBACK, 0))
+        return [int(each.getsockname()[1]) for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+def check_ports(settings: Settings, names: Iterable[str], file: Path) -> None:
+    """Checks that the ports of the settings named are free, or held by this platform's own services.
+
+    Raises:
+        SluiceError: some are taken or named twice; the message names each with its owner and its setting.
+    """
+    faults: list[str] = []
+    seen: dict[int, str] = {}
+    for name in names:
+        port: int = getattr(settings, name)
+        if port in seen:
+            faults.append(f"port {port} is given to both {variable(seen[port])} and {variable(name)}")
+        elif _taken(port):
+            owner = _owner(port)
+            if owner is None or service_of(owner, settings.home) is None:
+                faults.append(f"port {port} ({variable(name)}) is taken by {describe(owner)}")
+        seen[port] = name
+    if faults:
+        raise SluiceError("; ".join(faults), f"end that process or choose another port in {file}")
+
+
+def describe(process: psutil.Process | None) -> str:
+    """A process for people: its id and the start of its command line."""
+    if process is None:
+        return "a process of another user"
+    try:
+        command = " ".join(process.cmdline()) or process.name()
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        command = "?"
+    return f"process {process.pid} (`{command[:100]}`)"
+
+
+def _taken(port: int) -> bool:
+    with socket.socket() as probe:
+        # As the servers do: connections of an earlier server that still linger do not count.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return True
+    return False
+
+
+def _owner(port: int) -> psutil.Process | None:
+    for connection in psutil.net_connections("tcp"):
+        if connection.status == psutil.CONN_LISTEN and connection.laddr[1:2] == (port,) and connection.pid:
+            try:
+                return psutil.Process(connection.pid)
+            except psutil.NoSuchProcess:
+                return None
+    return None
