@@ -1,0 +1,5 @@
+"""The load: lake to warehouse, each offset exactly once."""
+
+from sluice.load.run import LoadReport, load, reload
+
+__all__ = ["LoadReport", "load", "reload"]

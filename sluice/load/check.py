@@ -1,0 +1,118 @@
+"""One event against its contract, and the reason where it does not fit.
+
+This is the definition of a good event. ``columns.py`` finds suspects for whole batches at once and asks here about
+each of them, so that a reason is written in one place.
+"""
+
+import json
+import math
+import re
+from datetime import date, datetime
+from typing import Any
+
+from sluice.contracts import NUMERIC_TYPES, Column, Contract
+
+TIMESTAMP_PATTERN = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,6})?(Z|[+-]\d{2}:\d{2})$"
+DATE_PATTERN = r"^\d{4}-\d{2}-\d{2}$"
+INT_RANGES = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
+
+_TIMESTAMP = re.compile(TIMESTAMP_PATTERN)
+_DATE = re.compile(DATE_PATTERN)
+_SHOWN = 60
+
+
+class _Unfit(Exception):
+    """Why a value does not fit."""
+
+
+def read_event(contract: Contract, value: bytes | None) -> tuple[dict[str, Any] | None, str]:
+    """Reads one event's value.
+
+    Returns:
+        The event, and ""; or None, and the reason why it does not fit its contract. Fields that the contract does not
+        know are no fault.
+    """
+    try:
+        event = _parse(value)
+        for column in contract.columns:
+            _check(column, event)
+    except _Unfit as unfit:
+        return None, str(unfit)
+    return event, ""
+
+
+def _parse(value: bytes | None) -> dict[str, Any]:
+    if value is None:
+        raise _Unfit("no value")
+    try:
+        event = json.loads(value.decode("utf-8"), object_pairs_hook=_object, parse_constant=_constant)
+    except UnicodeDecodeError as error:
+        raise _Unfit(f"not JSON: not UTF-8 at byte {error.start}") from None
+    except json.JSONDecodeError as error:
+        raise _Unfit(f"not JSON: {error.msg} at character {error.pos}") from None
+    except ValueError as error:
+        raise _Unfit(f"not JSON: {error}") from None
+    except RecursionError:
+        raise _Unfit("not JSON: nested too deep") from None
+    if not isinstance(event, dict):
+        raise _Unfit(f"expected an object, found {_shown(event)}")
+    return event
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        names = [name for name, _ in pairs]
+        raise _Unfit(f"{next(name for name in names if names.count(name) > 1)}: given twice")
+    return fields
+
+
+def _constant(name: str) -> None:
+    raise _Unfit(f"not JSON: {name}")
+
+
+def _check(column: Column, event: dict[str, Any]) -> None:
+    value = event.get(column.name)
+    if value is None:
+        if not column.nullable:
+            raise _Unfit(f"{column.name}: {'null' if column.name in event else 'missing'}, but it is required")
+        return
+    wrong = _Unfit(f"{column.name}: expected {column.type}, found {_shown(value)}")
+    if column.type == "string":
+        if not isinstance(value, str):
+            raise wrong
+        if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+            raise _Unfit(f"{column.name}: holds a character that no text column can hold")
+    elif column.type == "boolean":
+        if not isinstance(value, bool):
+            raise wrong
+    elif column.type in INT_RANGES:
+        low, high = INT_RANGES[column.type]
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise wrong
+    elif column.type == "float64":
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise wrong
+    elif not isinstance(value, str) or not _is_time(column.type, value):
+        raise wrong
+    if column.type in NUMERIC_TYPES:
+        if column.minimum is not None and value < column.minimum:
+            raise _Unfit(f"{column.name}: {_shown(value)} is below the minimum {column.minimum:g}")
+        if column.maximum is not None and value > column.maximum:
+            raise _Unfit(f"{column.name}: {_shown(value)} is above the maximum {column.maximum:g}")
+
+
+def _is_time(kind: str, text: str) -> bool:
+    pattern, read = (_TIMESTAMP, datetime.fromisoformat) if kind == "timestamp" else (_DATE, date.fromisoformat)
+    if not pattern.match(text):
+        return False
+    try:
+        read(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
