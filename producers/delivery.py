@@ -6,7 +6,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from kafka import KafkaAdminClient, KafkaProducer
 from kafka.errors import KafkaError, KafkaTimeoutError
@@ -28,6 +28,7 @@ PARTING = 30.0
 """Seconds that what is on its way may take after a signal to stop."""
 
 _CONNECT_SECONDS = 3.0
+_BOOTSTRAP_SECONDS = 5.0
 _KEYS = 20_000
 
 
@@ -37,52 +38,75 @@ class _Pending(NamedTuple):
     attempts: int
 
 
-class Delivery:
-    """A connection for some streams. ``send`` and ``collect`` belong to one thread."""
+class Producer(Protocol):
+    """What is used of ``KafkaProducer``."""
 
-    def __init__(self, address: str, streams: tuple[str, ...]) -> None:
-        """Connects, and sees that every stream has its topic.
+    def send(
+        self, topic: str, value: bytes, key: bytes, *, partition: int, timestamp_ms: int
+    ) -> FutureRecordMetadata: ...
+
+    def close(self, timeout: float) -> None: ...
+
+
+def connect(address: str, streams: tuple[str, ...]) -> "Delivery":
+    """Connects to Kafka, and sees that every stream has its topic.
+
+    Args:
+        address: Kafka's ``host:port``.
+        streams: the topics that will be sent to.
+
+    Raises:
+        TransientError: Kafka does not answer there.
+        TerminalError: a topic is missing.
+    """
+    # Its own words on each lost connection and retry say less than what is reported here.
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
+    try:
+        with socket.create_connection(_host_port(address), timeout=_CONNECT_SECONDS):
+            pass
+        partitions = _partitions(address, streams)
+        producer = KafkaProducer(
+            bootstrap_servers=address,
+            client_id="sluice-producer",
+            acks="all",
+            enable_idempotence=True,
+            compression_type="lz4",
+            batch_size=512 * 1024,
+            linger_ms=100,
+            delivery_timeout_ms=PATIENCE * 1_000,
+            request_timeout_ms=30_000,
+            reconnect_backoff_max_ms=1_000,
+            bootstrap_timeout_ms=_BOOTSTRAP_SECONDS * 1_000,
+            allow_auto_create_topics=False,
+            metrics_enabled=False,
+        )
+    except (OSError, KafkaError) as error:
+        raise TransientError(
+            f"Kafka at {address} does not answer ({error or type(error).__name__})", "start it with `make up`"
+        ) from None
+    return Delivery(producer, partitions, address)
+
+
+class Delivery:
+    """Sends events through a producer. ``send`` and ``collect`` belong to one thread."""
+
+    def __init__(self, producer: Producer, partitions: dict[str, int], address: str) -> None:
+        """Takes over the producer.
 
         Args:
-            address: Kafka's ``host:port``.
-            streams: the topics that are sent to.
-
-        Raises:
-            TransientError: Kafka does not answer there.
-            TerminalError: a topic is missing.
+            producer: idempotent, and waiting for all replicas.
+            partitions: how many each stream's topic has.
+            address: Kafka's ``host:port``, for messages.
         """
-        self.address = address
         self.confirmed: Counter[tuple[str, str]] = Counter()
         """Confirmed records by stream and kind of disturbance (empty for none)."""
         self.refused: list[Exception] = []
         """Why, for each event that could not be delivered."""
+        self._producer = producer
+        self._partitions = partitions
+        self._address = address
         self._pending: deque[_Pending] = deque()
         self._hash = lru_cache(maxsize=_KEYS)(murmur2)
-        # Its own words on each lost connection and retry say less than what this class reports.
-        logging.getLogger("kafka").setLevel(logging.CRITICAL)
-        try:
-            with socket.create_connection(_host_port(address), timeout=_CONNECT_SECONDS):
-                pass
-            self._partitions = _partitions(address, streams)
-            self._producer = KafkaProducer(
-                bootstrap_servers=address,
-                client_id="sluice-producer",
-                acks="all",
-                enable_idempotence=True,
-                compression_type="lz4",
-                batch_size=512 * 1024,
-                linger_ms=100,
-                delivery_timeout_ms=PATIENCE * 1_000,
-                request_timeout_ms=30_000,
-                reconnect_backoff_max_ms=1_000,
-                bootstrap_timeout_ms=10_000,
-                allow_auto_create_topics=False,
-                metrics_enabled=False,
-            )
-        except (OSError, KafkaError) as error:
-            raise TransientError(
-                f"Kafka at {address} does not answer ({error or type(error).__name__})", "start it with `make up`"
-            ) from None
 
     @property
     def total(self) -> int:
@@ -119,7 +143,7 @@ class Delivery:
             future = self._producer.send(stream, value, key, partition=partition, timestamp_ms=timestamp)
         except (KafkaError, ValueError) as error:
             raise TransientError(
-                f"Kafka at {self.address} no longer takes events for {stream} ({error})", "see `make status`"
+                f"Kafka at {self._address} no longer takes events for {stream} ({error})", "see `make status`"
             ) from None
         self._pending.append(_Pending(future, event, attempts))
 
@@ -153,7 +177,7 @@ class Delivery:
         reasons = Counter(type(error).__name__ for error in self.refused)
         why = ", ".join(f"{count:,} times {name}" for name, count in reasons.most_common()) or "no answer"
         return TransientError(
-            f"{self.unconfirmed:,} events were not delivered to Kafka at {self.address} ({why})",
+            f"{self.unconfirmed:,} events were not delivered to Kafka at {self._address} ({why})",
             "see `make status`, then send the range again: event ids stay the same",
         )
 
@@ -168,7 +192,9 @@ def _host_port(address: str) -> tuple[str, int]:
 
 
 def _partitions(address: str, streams: tuple[str, ...]) -> dict[str, int]:
-    admin = KafkaAdminClient(bootstrap_servers=address, bootstrap_timeout_ms=10_000, request_timeout_ms=10_000)
+    admin = KafkaAdminClient(
+        bootstrap_servers=address, bootstrap_timeout_ms=_BOOTSTRAP_SECONDS * 1_000, request_timeout_ms=10_000
+    )
     try:
         there = set(admin.list_topics())
         missing = [stream for stream in streams if stream not in there]

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 
-from producers.delivery import Delivery
+from producers.delivery import Delivery, connect
 from producers.events import Event
 from producers.position import Positions
 from producers.replay import play
@@ -95,7 +95,7 @@ def _connect(address: str, streams: tuple[str, ...], say: Callable[[str], None],
     said = False
     while not stop:
         try:
-            return Delivery(address, streams)
+            return connect(address, streams)
         except TransientError as error:
             if not said:
                 say(f"{error}; waiting for it")

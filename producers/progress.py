@@ -25,21 +25,24 @@ class Lines:
         self._total = total
         self._out = out
         self._clock = clock
-        self._began = self._last = clock()
+        self._last = clock()
+        self._confirmed = 0
         self._at = ""
 
     def show(self, confirmed: int, at: int | None = None) -> None:
-        """Writes a line if the last one is some seconds old."""
-        now = self._clock()
+        """Writes a line if the last one is some seconds old; its rate is that of the time between the two."""
         if at is not None:
             self._at = _moment(at)
-        if now - self._last < _LINE_SECONDS:
+        passed = self._clock() - self._last
+        if passed < _LINE_SECONDS:
             return
-        self._last = now
-        rate = confirmed / (now - self._began)
-        left = f"{max(0, self._total - confirmed) / rate:,.0f} s left" if rate else "waiting for Kafka"
-        text = f"{self._at}  {confirmed:,} of about {self._total:,} confirmed, {rate:,.0f}/s, {left}"
+        rate = (confirmed - self._confirmed) / passed
+        text = f"{self._at}  {confirmed:,} of about {self._total:,} confirmed, {rate:,.0f}/s"
+        if rate:
+            text += f", {max(0, self._total - confirmed) / rate:,.0f} s left"
         print(text, file=self._out, flush=True)
+        self._last += passed
+        self._confirmed = confirmed
 
 
 class _Bar:

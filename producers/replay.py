@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from operator import attrgetter
 
-from producers.delivery import Delivery
+from producers.delivery import Delivery, connect
 from producers.disturbances import KINDS, Disturbances, disturb
 from producers.events import Event
 from producers.position import Positions
@@ -121,7 +121,7 @@ def replay(
         SluiceError: wrong dates or streams, no Kafka, no topic, or events that could not be delivered.
     """
     timeline = Timeline(contracts, wanted.first, wanted.last, wanted.streams, wanted.copies)
-    delivery = Delivery(address, timeline.streams)
+    delivery = connect(address, timeline.streams)
     began = time.monotonic()
     try:
         with Stop() as stop, open_progress(_records(timeline, wanted.disturbances)) as progress:
