@@ -1,0 +1,58 @@
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='append',
+        pre_hook="{{ delete_rows(utc_date('hour') ~ ' in (' ~ touched_hour_dates() ~ ')') }}",
+        indexes=[
+            {'columns': ['origin', 'hour'], 'unique': true},
+            {'columns': ['(' ~ utc_date('hour') ~ ')']},
+        ],
+    )
+}}
+
+with flights as (
+    select
+        origin,
+        date_trunc('hour', scheduled_at, 'UTC') as hour,
+        count(*) as flights,
+        count(*) filter (where status = 'cancelled') as cancelled,
+        {{ mean('departure_delay_minutes') }} as avg_departure_delay_minutes
+    from {{ ref('fct_flights') }}
+    {%- if is_incremental() %}
+    where {{ utc_date('scheduled_at') }} in ({{ touched_hour_dates() }})
+    {%- endif %}
+    group by origin, date_trunc('hour', scheduled_at, 'UTC')
+),
+
+{#- An airport has one observation an hour. Where a producer gave it several, the first one counts. -#}
+weather as (
+    select distinct on (origin, date_trunc('hour', observed_at, 'UTC'))
+        origin,
+        date_trunc('hour', observed_at, 'UTC') as hour,
+        temperature_f,
+        wind_speed_mph,
+        precipitation_in,
+        visibility_miles
+    from {{ ref('stg_weather_observed') }}
+    {%- if is_incremental() %}
+    where {{ utc_date('observed_at') }} in ({{ touched_hour_dates() }})
+    {%- endif %}
+    order by origin, date_trunc('hour', observed_at, 'UTC'), observed_at, _partition, _offset, _topic_id
+),
+
+final as (
+    select
+        flights.origin,
+        flights.hour,
+        flights.flights,
+        flights.cancelled,
+        flights.avg_departure_delay_minutes,
+        weather.temperature_f,
+        weather.wind_speed_mph,
+        weather.precipitation_in,
+        weather.visibility_miles
+    from flights
+    left join weather on flights.origin = weather.origin and flights.hour = weather.hour
+)
+
+select * from final

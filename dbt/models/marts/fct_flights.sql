@@ -1,0 +1,76 @@
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='append',
+        pre_hook="{{ delete_rows('flight_id in (' ~ touched_flights() ~ ')') }}",
+        indexes=[
+            {'columns': ['flight_id'], 'unique': true},
+            {'columns': ['flight_date']},
+            {'columns': ['carrier']},
+            {'columns': ['origin']},
+            {'columns': ['dest']},
+            {'columns': ['tail_number']},
+            {'columns': ['(' ~ utc_date('scheduled_at') ~ ')']},
+            {'columns': ['(' ~ utc_date('departed_at') ~ ')']},
+            {'columns': ['(' ~ utc_date('landed_at') ~ ')']},
+        ],
+    )
+}}
+
+{%- set streams = ['departed', 'arrived', 'cancelled'] %}
+
+{#- A flight has one event per stream. Where a producer gave it several, the first one counts. -#}
+with
+{%- for stream in streams %}
+{{ stream }} as (
+    select distinct on (flight_id) *
+    from {{ ref('stg_flights_' ~ stream) }}
+    {%- if is_incremental() %}
+    where flight_id in ({{ touched_flights() }})
+    {%- endif %}
+    order by flight_id, _partition, _offset, _topic_id
+),
+{% endfor %}
+joined as (
+    select
+        departed.departed_at,
+        departed.departure_delay_minutes,
+        arrived.landed_at,
+        arrived.arrival_delay_minutes,
+        arrived.air_time_minutes,
+        {%- for column in [
+            'flight_id', 'carrier', 'flight_number', 'tail_number', 'origin', 'dest', 'distance_miles', 'scheduled_at'
+        ] %}
+        coalesce(departed.{{ column }}, arrived.{{ column }}, cancelled.{{ column }}) as {{ column }},
+        {%- endfor %}
+        case
+            when arrived.flight_id is not null then 'arrived'
+            when departed.flight_id is not null then 'departed'
+            else 'cancelled'
+        end as status
+    from departed
+    full outer join arrived on departed.flight_id = arrived.flight_id
+    full outer join cancelled on coalesce(departed.flight_id, arrived.flight_id) = cancelled.flight_id
+),
+
+final as (
+    select
+        flight_id,
+        cast(scheduled_at at time zone 'America/New_York' as date) as flight_date,
+        carrier,
+        flight_number,
+        tail_number,
+        origin,
+        dest,
+        scheduled_at,
+        departed_at,
+        departure_delay_minutes,
+        landed_at,
+        arrival_delay_minutes,
+        air_time_minutes,
+        distance_miles,
+        status
+    from joined
+)
+
+select * from final

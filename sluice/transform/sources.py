@@ -1,0 +1,127 @@
+"""dbt's sources, derived from the contracts: every raw table with its columns, descriptions and freshness.
+
+Descriptions go to docs blocks, named ``<table>`` and ``<table>__<column>``, so that models can quote them.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sluice.contracts import Contract
+from sluice.errors import TerminalError
+
+_HEADER = "Derived from the contracts: change those. Every run of the transform derives it anew."
+_PLACEMENT = {
+    "_event_date": "UTC date of the Kafka record's timestamp, which is the event's time.",
+    "_topic_id": "Kafka's id of the topic; a topic that was deleted and created again has another one.",
+    "_partition": "Kafka partition.",
+    "_offset": "Kafka offset within the partition.",
+    "_timestamp": "The Kafka record's timestamp, UTC.",
+    "_loaded_at": "When the row was loaded.",
+}
+"""Columns that every raw table has beside its contract's: where the row comes from."""
+
+
+def source_files(contracts: Mapping[str, Contract]) -> dict[str, str]:
+    """What dbt has to know of the raw tables, as texts by file name.
+
+    ``raw.yml`` declares the tables, and the reconciliation that reads all of them; ``raw.md`` describes them. A table is
+    stale when nothing was loaded for longer than its contract's ``lateness``: events may be late for that long, so a
+    shorter silence says nothing.
+
+    Args:
+        contracts: the contracts by stream; their order does not matter.
+    """
+    ordered = [contracts[stream] for stream in sorted(contracts)]
+    document = {
+        "version": 2,
+        "sources": [
+            {
+                "name": "raw",
+                "description": "Events as loaded from the lake, duplicates included: a row for every good Kafka record.",
+                "config": {"loaded_at_field": "_loaded_at"},
+                "tables": [_table(contract) for contract in ordered],
+            }
+        ],
+        "exposures": [
+            {
+                "name": "reconcile",
+                "type": "application",
+                "description": "Compares Kafka's offsets, the lake's commits, the raw rows and the quarantine.",
+                "owner": {"name": "platform"},
+                "depends_on": [f"source('raw', '{contract.table}')" for contract in ordered],
+            }
+        ],
+    }
+    blocks = [_block(name, text) for contract in ordered for name, text in _descriptions(contract)]
+    return {
+        "raw.yml": f"# {_HEADER}\n" + yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120),
+        "raw.md": f"<!-- {_HEADER} -->\n\n" + "\n".join(blocks),
+    }
+
+
+def write_sources(contracts: Mapping[str, Contract], folder: Path) -> None:
+    """Writes ``source_files`` into a folder, which is made where it is missing.
+
+    A file that already says the same is left alone; another is replaced at once, so that a dbt run beside this one reads
+    the old text or the new one.
+
+    Raises:
+        TerminalError: the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in source_files(contracts).items():
+            _replace(folder / name, text)
+    except OSError as error:
+        raise TerminalError(
+            f"{folder}: dbt's sources cannot be written: {error.strerror}", "make it a writable folder"
+        ) from error
+
+
+def _replace(path: Path, text: str) -> None:
+    if path.exists() and path.read_text(encoding="utf-8") == text:
+        return
+    descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".draft")
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+    os.replace(draft, path)
+
+
+def _table(contract: Contract) -> dict[str, Any]:
+    names = [column.name for column in contract.columns] + list(_PLACEMENT)
+    return {
+        "name": contract.table,
+        "description": _quote(contract.table),
+        "config": {
+            "meta": {"stream": contract.stream, "owner": contract.owner},
+            "freshness": {"warn_after": _period(contract.lateness)},
+        },
+        "columns": [{"name": name, "description": _quote(f"{contract.table}__{name}")} for name in names],
+    }
+
+
+def _descriptions(contract: Contract) -> Iterator[tuple[str, str]]:
+    yield contract.table, contract.description
+    for column in contract.columns:
+        yield f"{contract.table}__{column.name}", column.description + (f" Unit: {column.unit}." if column.unit else "")
+    for name, description in _PLACEMENT.items():
+        yield f"{contract.table}__{name}", description
+
+
+def _quote(block: str) -> str:
+    return f"{{{{ doc('{block}') }}}}"
+
+
+def _block(name: str, text: str) -> str:
+    # A brace in a description would begin a tag of dbt's own language.
+    return f"{{% docs {name} %}}\n{text.replace('{', '&#123;')}\n{{% enddocs %}}\n"
+
+
+def _period(length: timedelta) -> dict[str, Any]:
+    return {"count": max(1, round(length / timedelta(minutes=1))), "period": "minute"}
