@@ -11,8 +11,8 @@ from sluice.orchestration.retries import DEFAULT_ARGS
 DOC = """
 ### Nothing lost, nothing doubled
 
-- `reconcile` compares Kafka's offsets, the lake's commits, warehouse rows and quarantine, per stream; events that are
-  on their way make it try again, a real difference makes it fail
+- `reconcile` compares Kafka's offsets, the lake's commits, warehouse rows and quarantine, per stream; it waits
+  for events that are on their way
 - `marts_keep_up` asks, as the reader role, whether a touched date has waited longer than `stale_minutes` to be built
 - `audit` runs the dbt tests that read whole tables
 

@@ -4,10 +4,11 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TypeVar
 
 from sluice.errors import TerminalError, TransientError
-from sluice.orchestration.rest import Airflow, Json
+from sluice.orchestration.rest import Airflow, Json, NoDag
 
 POLL = timedelta(seconds=1)
 PATIENCE = timedelta(minutes=2)
@@ -28,13 +29,13 @@ class Run:
 
 
 def wait_for_dags(airflow: Airflow, dag_ids: Iterable[str], patience: timedelta = PATIENCE) -> None:
-    """Waits until Airflow has read the DAG files.
+    """Waits until Airflow, which may have come up just now, has read the DAG files.
 
     Raises:
-        TransientError: a DAG is still not there after ``patience``.
+        TransientError: a DAG is still not there after ``patience``, or Airflow is not.
     """
     for dag_id in dag_ids:
-        _patiently(lambda dag_id=dag_id: airflow.dag(dag_id), patience)  # type: ignore[misc]
+        _patiently(partial(airflow.dag, dag_id), patience, NoDag)
 
 
 def follow(airflow: Airflow, runs: Sequence[Run], show: Show) -> None:
@@ -49,9 +50,9 @@ def follow(airflow: Airflow, runs: Sequence[Run], show: Show) -> None:
     idle_since = time.monotonic()
     while left:
         for run in list(left):
-            state = _patiently(lambda run=run: airflow.run(run.dag_id, run.run_id)["state"], PATIENCE)  # type: ignore[misc]
-            tasks: list[Json] = _patiently(lambda run=run: airflow.tasks(run.dag_id, run.run_id), PATIENCE)  # type: ignore[misc]
-            for task in tasks:
+            # The state first: once it is the last one, so are those of the tasks.
+            state = _patiently(partial(airflow.run, run.dag_id, run.run_id))["state"]
+            for task in _patiently(partial(airflow.tasks, run.dag_id, run.run_id)):
                 key, now = (run.dag_id, task["task_id"]), task["state"] or "waiting"
                 if seen.get(key) != now:
                     seen[key] = now
@@ -83,7 +84,7 @@ def follow_backfill(airflow: Airflow, dag_id: str, runs: Callable[[], list[Json]
     began, done = time.monotonic(), -1
     idle_since = began
     while True:
-        now = _patiently(runs, PATIENCE)
+        now = _patiently(runs)
         ended = [run for run in now if run["state"] in _ENDED]
         if len(ended) != done:
             done, idle_since = len(ended), time.monotonic()
@@ -111,7 +112,7 @@ def _line(airflow: Airflow, run: Run, task: Json) -> str:
         return line
     line += f", {task['duration'] or 0:.1f} s"
     figures = airflow.figures(run.dag_id, run.run_id, task["task_id"]) if task["state"] == "success" else None
-    counts = {name: value for name, value in (figures or {}).items() if isinstance(value, int) and value is not True}
+    counts = {name: value for name, value in (figures or {}).items() if type(value) is int}
     return line + "".join(f", {value:,} {name}" for name, value in counts.items())
 
 
@@ -147,18 +148,18 @@ def _clock(entry: Json) -> str:
 
 def _still_works(airflow: Airflow) -> None:
     if broken := airflow.unhealthy():
-        raise TransientError(
-            f"nothing moves, and Airflow says that its {', '.join(broken)} does not work", "`make status`"
-        )
+        raise TransientError(f"nothing moves: Airflow says that its {', '.join(broken)} is broken", "see `make status`")
 
 
-def _patiently(ask: Callable[[], Answer], patience: timedelta) -> Answer:
+def _patiently(
+    ask: Callable[[], Answer], patience: timedelta = PATIENCE, excuse: type[TransientError] = TransientError
+) -> Answer:
     """Asks until there is an answer: a server that is killed comes back within seconds, and the run goes on."""
     until = time.monotonic() + patience.total_seconds()
     while True:
         try:
             return ask()
-        except TransientError:
+        except excuse:
             if time.monotonic() > until:
                 raise
         time.sleep(POLL.total_seconds())

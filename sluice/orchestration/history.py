@@ -6,7 +6,7 @@ from sluice.errors import TerminalError
 
 FIRST_EVENT_DATE = date(2013, 1, 1)
 LAST_EVENT_DATE = date(2014, 1, 1)
-"""UTC dates. The last evening of 2013 in New York is already 2014 there: its last flight landed at 08:30 on 1 January."""
+"""UTC dates. The last evening of 2013 in New York is 2014 there: its last flight landed at 08:30 on 1 January."""
 
 
 def event_date(text: str, name: str) -> date:

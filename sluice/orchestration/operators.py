@@ -12,7 +12,7 @@ from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from sluice.contracts import Contract, load_contracts
-from sluice.errors import TerminalError, TransientError
+from sluice.errors import TerminalError
 from sluice.orchestration.credentials import settings_as
 from sluice.settings import Settings, load_settings
 
@@ -178,10 +178,10 @@ class ReconcileOperator(BaseOperator):
     ui_color = "#d9f0dd"
 
     def execute(self, context: Context) -> Figures:
-        """Returns how many lines of the comparison agree.
+        """Returns how many dates of how many streams were compared.
 
         Raises:
-            TransientError: they disagree; what was still on its way has arrived when this is tried again.
+            TerminalError: they disagree. What was on its way had its time to arrive, so trying again cannot help.
         """
         from sluice.reconcile import reconcile
 
@@ -190,11 +190,8 @@ class ReconcileOperator(BaseOperator):
         for line in reconciliation.text().splitlines():
             self.log.info("%s", line)
         if not reconciliation.agrees:
-            raise TransientError(
-                "Kafka, lake and warehouse disagree (the table above says where)",
-                "if it stays after the next loads, docs/ says how to find the cause",
-            )
-        return {"lines": len(reconciliation.rows)}
+            raise TerminalError("Kafka, lake and warehouse disagree", "the table in this task's log says where")
+        return {"dates": len(reconciliation.rows), "streams": len(reconciliation.offsets)}
 
 
 class MaintainOperator(BaseOperator):

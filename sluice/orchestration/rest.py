@@ -15,7 +15,7 @@ Json = dict[str, Any]
 
 
 class Airflow:
-    """Airflow as its user ``admin`` sees it. Logs in when first asked for something, and again when the token is old."""
+    """Airflow as its user ``admin`` sees it. Logs in when first asked, and again when the token is old."""
 
     def __init__(self, settings: Settings, transport: httpx.BaseTransport | None = None) -> None:
         self._address = settings.airflow
@@ -32,7 +32,7 @@ class Airflow:
         """A DAG's state.
 
         Raises:
-            TransientError: Airflow does not know it (yet); names the import error, if there is one.
+            NoDag: Airflow does not know it (yet); names the import error, if there is one.
         """
         try:
             return self._get(f"/dags/{dag_id}")
@@ -40,10 +40,10 @@ class Airflow:
             faults = self._get("/importErrors")["import_errors"]
         if faults:
             last = (faults[0]["stack_trace"] or "").strip().splitlines()[-1:]
-            raise TransientError(
+            raise NoDag(
                 f"Airflow has no DAG {dag_id}; {faults[0]['filename']} does not import: {''.join(last)}", "mend it"
             )
-        raise TransientError(f"Airflow has no DAG {dag_id} (yet)", "see `make logs S=airflow-dag-processor`")
+        raise NoDag(f"Airflow has no DAG {dag_id} (yet)", "see `make logs S=airflow-dag-processor`")
 
     def trigger(self, dag_id: str, conf: Json | None = None) -> str:
         """Asks for a run, which waits in the queue while another one is at it.
@@ -179,3 +179,7 @@ class Airflow:
 
 class NotThere(TerminalError):
     """Airflow knows nothing by that name."""
+
+
+class NoDag(TransientError):
+    """Airflow has not read the DAG (yet)."""

@@ -1,0 +1,179 @@
+"""The DAG files: which DAGs they make, that each is documented and bounded, and that reading them touches no server."""
+
+import shutil
+import socket
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from airflow.dag_processing.dagbag import DagBag
+from airflow.sdk import DAG, Asset, AssetAny
+from airflow.serialization.serialized_objects import DagSerialization
+
+from sluice.contracts import load_contracts
+from sluice.orchestration.history import FIRST_EVENT_DATE, LAST_EVENT_DATE
+from sluice.orchestration.retries import RETRY_POLICY
+from sluice.settings import ROOT
+
+CONTRACTS = load_contracts(ROOT / "contracts")
+LOADS = {contract.dag_id for contract in CONTRACTS.values()}
+OTHERS = {"transform", "rebuild", "reconcile", "maintain"}
+
+
+def read(folder: Path) -> DagBag:
+    return DagBag(folder, collect_dags=True)
+
+
+def complete(bag: DagBag, expected: set[str]) -> None:
+    """What every test of a DAG folder asks: all files import, and they make exactly the DAGs expected."""
+    assert bag.import_errors == {}
+    assert set(bag.dag_ids) == expected
+
+
+@pytest.fixture(scope="module")
+def bag() -> DagBag:
+    return read(ROOT / "dags")
+
+
+@pytest.fixture(scope="module", params=sorted(LOADS | OTHERS))
+def dag(request: pytest.FixtureRequest, bag: DagBag) -> DAG:
+    return bag.dags[request.param]
+
+
+def test_the_folder_makes_a_load_per_contract_and_the_four_others(bag: DagBag) -> None:
+    complete(bag, LOADS | OTHERS)
+
+
+def test_a_file_that_does_not_import_fails(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "dags", tmp_path / "dags")
+    (tmp_path / "dags" / "broken.py").write_text('"""An Airflow DAG."""\nimport no_such_module\n')
+    broken = read(tmp_path / "dags")
+    assert [Path(file).name for file in broken.import_errors] == ["broken.py"]
+    with pytest.raises(AssertionError):
+        complete(broken, LOADS | OTHERS)
+
+
+def test_an_empty_folder_fails(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError):
+        complete(read(tmp_path), LOADS | OTHERS)
+
+
+def test_a_new_contract_is_a_new_load_that_wakes_the_transform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    contracts = tmp_path / "contracts"
+    shutil.copytree(ROOT / "contracts", contracts)
+    text = (
+        (contracts / "weather.observed.yaml").read_text().replace("stream: weather.observed", "stream: gates.changed")
+    )
+    (contracts / "gates.changed.yaml").write_text(text)
+    monkeypatch.setenv("SLUICE_CONTRACTS", str(contracts))
+    bag = read(ROOT / "dags")
+    complete(bag, LOADS | OTHERS | {"load_gates_changed"})
+    assert "raw.gates_changed" in {asset.name for asset in bag.dags["transform"].schedule.objects}
+    assert "maintain_gates_changed" in bag.dags["maintain"].task_ids
+
+
+def test_reading_the_files_opens_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a DAG file opened a connection while it was read")
+
+    for name in ("connect", "connect_ex"):
+        monkeypatch.setattr(socket.socket, name, refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    complete(read(ROOT / "dags"), LOADS | OTHERS)
+
+
+def test_reading_the_files_needs_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLUICE_ENV_FILE", str(tmp_path / "none"))
+    complete(read(ROOT / "dags"), LOADS | OTHERS)
+
+
+def test_every_dag_says_what_it_is(dag: DAG) -> None:
+    assert dag.description
+    assert dag.doc_md
+    assert dag.tags
+    for task in dag.tasks:
+        assert task.doc_md, task.task_id
+        assert task.owner not in ("", "airflow"), task.task_id
+
+
+def test_every_dag_is_bounded(dag: DAG) -> None:
+    assert dag.catchup is False
+    assert dag.max_active_runs <= 2
+    assert dag.dagrun_timeout is not None
+    assert dag.is_paused_upon_creation is False
+    for task in dag.tasks:
+        assert task.execution_timeout is not None
+        assert task.execution_timeout < dag.dagrun_timeout
+
+
+def test_every_task_retries_by_the_one_rule(dag: DAG) -> None:
+    for task in dag.tasks:
+        assert task.retries >= 3
+        assert task.retry_policy is RETRY_POLICY
+        assert task.retry_exponential_backoff == 2.0
+        assert task.max_retry_delay == timedelta(minutes=5)
+
+
+@pytest.mark.parametrize("stream", sorted(CONTRACTS))
+def test_a_load_is_made_from_its_contract(bag: DagBag, stream: str) -> None:
+    contract = CONTRACTS[stream]
+    dag = bag.dags[contract.dag_id]
+    assert dag.schedule == contract.load.schedule
+    assert dag.max_active_runs == 1
+    task = dag.get_task("load")
+    assert task.owner == contract.owner
+    assert task.stream == stream
+    assert [asset.name for asset in task.outlets if isinstance(asset, Asset)] == [f"raw.{contract.table}"]
+    assert contract.description in (dag.doc_md or "")
+
+
+def test_any_raw_table_wakes_the_transform_and_only_one_runs(bag: DagBag) -> None:
+    dag = bag.dags["transform"]
+    # Any of them is enough: with all, a quiet stream would hold back the others.
+    assert isinstance(dag.schedule, AssetAny)
+    assert {asset.name for asset in dag.schedule.objects} == {
+        f"raw.{contract.table}" for contract in CONTRACTS.values()
+    }
+    assert dag.max_active_runs == 1
+
+
+def test_rebuild_has_an_interval_per_event_date_and_never_starts_by_itself(bag: DagBag) -> None:
+    dag = bag.dags["rebuild"]
+    served = DagSerialization.from_dict(DagSerialization.to_dict(dag))
+    assert served.next_dagrun_info(last_automated_run_info=None) is None
+    first, last = (datetime(day.year, day.month, day.day, tzinfo=UTC) for day in (FIRST_EVENT_DATE, LAST_EVENT_DATE))
+    intervals = [info.data_interval for info in served.iter_dagrun_infos_between(first, last)]
+    assert len(intervals) == 366
+    assert [interval.start.date() for interval in (intervals[0], intervals[-1])] == [FIRST_EVENT_DATE, LAST_EVENT_DATE]
+    assert all(interval.end - interval.start == timedelta(days=1) for interval in intervals)
+
+
+def test_rebuild_reloads_the_start_of_its_interval_for_the_streams_asked_for(bag: DagBag) -> None:
+    dag = bag.dags["rebuild"]
+    task = dag.get_task("reload")
+    context = {
+        "data_interval_start": datetime(2013, 5, 6, tzinfo=UTC),
+        "params": {"streams": ["weather.observed"]},
+    }
+    task.render_template_fields(context, dag.get_template_env())
+    assert task.event_date == "2013-05-06"
+    assert task.streams == ["weather.observed"]
+
+
+def test_the_marts_check_is_rendered_for_the_reader(bag: DagBag) -> None:
+    dag = bag.dags["reconcile"]
+    task = dag.get_task("marts_keep_up")
+    assert task.conn_id == "warehouse_reader"
+    task.resolve_template_files()
+    task.render_template_fields({"params": {"stale_minutes": 7}}, dag.get_template_env())
+    assert "interval '7 minutes'" in task.sql
+
+
+def test_no_file_is_named_like_the_dbt_package() -> None:
+    assert not list((ROOT / "dags").glob("dbt*"))
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "dags").glob("*.py")), ids=lambda file: file.name)
+def test_dag_files_stay_thin(file: Path) -> None:
+    assert len(file.read_text().splitlines()) <= 60
