@@ -37,7 +37,7 @@ class Plan:
 
 
 def save(folder: Path, plan: Plan, results: Path) -> None:
-    """Keeps a plan that dbt began and did not finish, with dbt's record of it; without a record there is nothing to keep.
+    """Keeps a plan that dbt began and did not finish, with dbt's record of it; without a record it keeps nothing.
 
     Args:
         folder: belongs to the plan alone; what it held goes.
