@@ -55,11 +55,12 @@ class LakeReader:
         if largest is None:
             return 0.0
         paths = set(largest["path"].to_pylist())
-        return max(
-            sum(group.total_byte_size for group in fragment.row_groups) / max(fragment.metadata.num_rows, 1)
+        sizes = [
+            float(sum(group.total_byte_size for group in fragment.row_groups)) / max(fragment.metadata.num_rows, 1)
             for fragment in self._dataset.get_fragments()
             if fragment.path in paths
-        )
+        ]
+        return max(sizes)
 
     def rows(self, condition: pc.Expression, columns: list[str], day: date | None = None) -> pa.Table:
         """The rows that fulfil a condition, of one event date if it is given.
@@ -78,9 +79,7 @@ class LakeReader:
         fragments = [fragment for fragment in self._dataset.get_fragments() if fragment.path in wanted]
         if len(fragments) != len(wanted):
             raise TerminalError(f"{self.uri}: {len(wanted)} files asked for, {len(fragments)} found in the log")
-        dataset = ds.FileSystemDataset(
-            fragments, self._dataset.schema, self._dataset.format, self._dataset.filesystem
-        )
+        dataset = ds.FileSystemDataset(fragments, self._dataset.schema, self._dataset.format, self._dataset.filesystem)
         try:
             return dataset.to_table(columns=columns, filter=condition)
         except FileNotFoundError as error:

@@ -21,7 +21,7 @@ _DATE = re.compile(DATE_PATTERN)
 _SHOWN = 60
 
 
-class _Unfit(Exception):
+class _UnfitError(Exception):
     """Why a value does not fit."""
 
 
@@ -36,26 +36,26 @@ def read_event(contract: Contract, value: bytes | None) -> tuple[dict[str, Any] 
         event = _parse(value)
         for column in contract.columns:
             _check(column, event)
-    except _Unfit as unfit:
+    except _UnfitError as unfit:
         return None, str(unfit)
     return event, ""
 
 
 def _parse(value: bytes | None) -> dict[str, Any]:
     if value is None:
-        raise _Unfit("no value")
+        raise _UnfitError("no value")
     try:
         event = json.loads(value.decode("utf-8"), object_pairs_hook=_object, parse_constant=_constant)
     except UnicodeDecodeError as error:
-        raise _Unfit(f"not JSON: not UTF-8 at byte {error.start}") from None
+        raise _UnfitError(f"not JSON: not UTF-8 at byte {error.start}") from None
     except json.JSONDecodeError as error:
-        raise _Unfit(f"not JSON: {error.msg} at character {error.pos}") from None
+        raise _UnfitError(f"not JSON: {error.msg} at character {error.pos}") from None
     except ValueError as error:
-        raise _Unfit(f"not JSON: {error}") from None
+        raise _UnfitError(f"not JSON: {error}") from None
     except RecursionError:
-        raise _Unfit("not JSON: nested too deep") from None
+        raise _UnfitError("not JSON: nested too deep") from None
     if not isinstance(event, dict):
-        raise _Unfit(f"expected an object, found {_shown(event)}")
+        raise _UnfitError(f"expected an object, found {_shown(event)}")
     return event
 
 
@@ -63,26 +63,26 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
     if len(fields) != len(pairs):
         names = [name for name, _ in pairs]
-        raise _Unfit(f"{next(name for name in names if names.count(name) > 1)}: given twice")
+        raise _UnfitError(f"{next(name for name in names if names.count(name) > 1)}: given twice")
     return fields
 
 
 def _constant(name: str) -> None:
-    raise _Unfit(f"not JSON: {name}")
+    raise _UnfitError(f"not JSON: {name}")
 
 
 def _check(column: Column, event: dict[str, Any]) -> None:
     value = event.get(column.name)
     if value is None:
         if not column.nullable:
-            raise _Unfit(f"{column.name}: {'null' if column.name in event else 'missing'}, but it is required")
+            raise _UnfitError(f"{column.name}: {'null' if column.name in event else 'missing'}, but it is required")
         return
-    wrong = _Unfit(f"{column.name}: expected {column.type}, found {_shown(value)}")
+    wrong = _UnfitError(f"{column.name}: expected {column.type}, found {_shown(value)}")
     if column.type == "string":
         if not isinstance(value, str):
             raise wrong
         if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
-            raise _Unfit(f"{column.name}: holds a character that no text column can hold")
+            raise _UnfitError(f"{column.name}: holds a character that no text column can hold")
     elif column.type == "boolean":
         if not isinstance(value, bool):
             raise wrong
@@ -95,11 +95,11 @@ def _check(column: Column, event: dict[str, Any]) -> None:
             raise wrong
     elif not isinstance(value, str) or not _is_time(column.type, value):
         raise wrong
-    if column.type in NUMERIC_TYPES:
+    if column.type in NUMERIC_TYPES and isinstance(value, int | float):
         if column.minimum is not None and value < column.minimum:
-            raise _Unfit(f"{column.name}: {_shown(value)} is below the minimum {column.minimum:g}")
+            raise _UnfitError(f"{column.name}: {_shown(value)} is below the minimum {column.minimum:g}")
         if column.maximum is not None and value > column.maximum:
-            raise _Unfit(f"{column.name}: {_shown(value)} is above the maximum {column.maximum:g}")
+            raise _UnfitError(f"{column.name}: {_shown(value)} is above the maximum {column.maximum:g}")
 
 
 def _is_time(kind: str, text: str) -> bool:

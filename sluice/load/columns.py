@@ -42,10 +42,9 @@ class Columns:
 def read_columns(contract: Contract, values: pa.ChunkedArray) -> Columns:
     """Parses and checks JSON values (binary, null allowed) against the contract."""
     parts = [
-        _read_chunk(contract, values.slice(start, _CHUNK).combine_chunks())
-        for start in range(0, len(values), _CHUNK)
+        _read_chunk(contract, values.slice(start, _CHUNK).combine_chunks()) for start in range(0, len(values), _CHUNK)
     ]
-    schema = pa.schema([pa.field(column.name, _ARROW_TYPES[column.type]) for column in contract.columns])
+    schema = pa.schema([(column.name, _ARROW_TYPES[column.type]) for column in contract.columns])
     return Columns(
         pa.concat_tables([schema.empty_table(), *(part.rows for part in parts)]),
         pa.concat_arrays([pa.array([], pa.bool_()), *(part.fits for part in parts)]),
@@ -100,7 +99,7 @@ def _is_one_object_each(values: pa.Array) -> bool:
 
 def _parse(contract: Contract, values: pa.Array) -> pa.Table | None:
     """The values as columns of JSON's own types; None where they cannot be read as one object each."""
-    schema = pa.schema([pa.field(column.name, _JSON_TYPES.get(column.type, pa.string())) for column in contract.columns])
+    schema = pa.schema([(column.name, _JSON_TYPES.get(column.type, pa.string())) for column in contract.columns])
     if not len(values):
         return schema.empty_table()
     lines = pc.binary_join(pa.ListArray.from_arrays([0, len(values)], values), b"\n")[0].as_buffer()

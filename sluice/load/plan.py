@@ -30,14 +30,12 @@ def new_ranges(held: pa.Table, heads: Mapping[Place, int]) -> list[Range]:
         heads: the ledger's next offset per place; 0 for a place that it does not know.
     """
     ends = held.group_by(["topic_id", "partition"]).aggregate([("offset", "max")]).to_pylist()
-    found = [
-        Range(end["topic_id"], end["partition"], heads.get((end["topic_id"], end["partition"]), 0), end["offset_max"] + 1)
-        for end in ends
-    ]
-    return sorted(
-        (found_range for found_range in found if found_range.next > found_range.first),
-        key=lambda each: (each.topic_id, each.partition),
-    )
+    found = []
+    for end in ends:
+        first = heads.get((end["topic_id"], end["partition"]), 0)
+        if end["offset_max"] >= first:
+            found.append(Range(end["topic_id"], end["partition"], first, end["offset_max"] + 1))
+    return sorted(found, key=lambda each: (each.topic_id, each.partition))
 
 
 def grouped(ranges: list[Range], rows: int) -> list[list[Range]]:

@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 from sluice.contracts import Contract
 from sluice.lake.reader import LakeReader
 from sluice.load.columns import read_columns
-from sluice.load.copy import LAKE_COLUMNS, Batch, transaction
 from sluice.load.plan import Range, grouped, new_ranges, within
+from sluice.load.transaction import LAKE_COLUMNS, Batch, transaction
 from sluice.settings import Settings
 
 log = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ kafka-python's consumer costs several times the CPU per record (see docs/decisio
 
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
@@ -84,7 +84,7 @@ class KafkaSource:
             if error is not None:
                 self._fault(message, error)
                 continue
-            grouped.setdefault((message.topic(), message.partition()), []).append(message)
+            grouped.setdefault((str(message.topic()), int(message.partition() or 0)), []).append(message)
         return [self._records(Place(*place), messages) for place, messages in grouped.items()]
 
     def seek(self, place: Place, offset: int) -> None:
@@ -112,7 +112,7 @@ class KafkaSource:
         self._consumer.close()
 
     def _records(self, place: Place, messages: list[Message]) -> Records:
-        offsets = [message.offset() for message in messages]
+        offsets = [cast(int, message.offset()) for message in messages]
         rows = record_columns(
             self._topic_ids[place.stream],
             place.partition,
@@ -149,7 +149,7 @@ def _at(place: Place, offset: int) -> Any:
 
 def _loss(place: Place, head: int, start: int) -> TerminalError:
     return TerminalError(
-        f"{place.stream}/{place.partition}: offsets {head} to {start - 1} are lost: Kafka deleted them before they were "
-        "in the lake",
-        "raise topic.retention_bytes in the contract; the lost range has to be recorded as a gap before the sink goes on",
+        f"{place.stream}/{place.partition}: offsets {head} to {start - 1} are lost: Kafka deleted them before they "
+        "were in the lake",
+        "raise topic.retention_bytes in the contract; the lost range must be recorded as a gap before the sink goes on",
     )

@@ -1,4 +1,4 @@
-"""The sink's loop: read, buffer, commit. It holds no truth of its own: where a partition goes on is read in the lake."""
+"""The sink's loop: read, buffer, commit. It holds no truth of its own: the lake says where a partition goes on."""
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
@@ -144,11 +144,7 @@ class Sink:
             stream
             for stream in sorted(sizes, key=lambda name: -sizes[name])
             if now >= self._retry_at.get(stream, 0.0)
-            and (
-                over_budget
-                or sizes[stream] >= self._limits.batch_bytes
-                or now - oldest[stream] >= self._limits.age
-            )
+            and (over_budget or sizes[stream] >= self._limits.batch_bytes or now - oldest[stream] >= self._limits.age)
         ]
 
     def _try(self, stream: str) -> None:

@@ -186,9 +186,7 @@ def _role(server: "psycopg.Connection[tuple[object, ...]]", name: str, password:
     )
 
 
-def _database(
-    server: "psycopg.Connection[tuple[object, ...]]", name: str, owner: str, users: list[str]
-) -> None:
+def _database(server: "psycopg.Connection[tuple[object, ...]]", name: str, owner: str, users: list[str]) -> None:
     if not server.execute("select from pg_database where datname = %s", (name,)).rowcount:
         server.execute(
             sql.SQL("create database {} owner {} template template0 encoding 'UTF8'").format(

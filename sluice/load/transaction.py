@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from adbc_driver_manager import DatabaseError as AdbcError
 from adbc_driver_postgresql import dbapi
+from psycopg import sql
 
 from sluice.contracts import Contract
 from sluice.errors import SluiceError, TerminalError, TransientError
@@ -117,10 +118,11 @@ class Warehouse:
 
     def remove(self, day: date) -> int:
         """Removes a date's raw and quarantined rows; returns how many raw ones there were."""
-        table = self._contract.table.replace('"', '""')
+        table = sql.Identifier("raw", self._contract.table)
+        delete = sql.SQL("delete from {} where _event_date = $1").format(table).as_string(None)
         with self._connection.cursor() as cursor:
-            cursor.execute(f'delete from raw."{table}" where _event_date = $1', (day,))
-            removed = cursor.rowcount
+            cursor.execute(delete, (day,))
+            removed = int(cursor.rowcount)
         self._execute("delete from raw.quarantine where stream = $1 and event_date = $2", self._contract.stream, day)
         return max(removed, 0)
 
