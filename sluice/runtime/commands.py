@@ -11,7 +11,7 @@ from pathlib import Path
 from sluice.errors import SluiceError
 
 
-class Interrupted(SluiceError):
+class InterruptedRunError(SluiceError):
     """Another step has failed or the user has stopped the program, so this command was ended too."""
 
 
@@ -48,7 +48,7 @@ def run_logged(
 
     Raises:
         LoggedError: it failed.
-        Interrupted: ``cancelled`` was set meanwhile; the command and its children were ended.
+        InterruptedRunError: ``cancelled`` was set meanwhile; the command and its children were ended.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
@@ -81,7 +81,7 @@ def _wait(process: subprocess.Popen[bytes], cancelled: threading.Event | None) -
     try:
         while process.poll() is None:
             if cancelled is not None and cancelled.wait(0.05):
-                raise Interrupted("interrupted", "start it again; what was finished is kept")
+                raise InterruptedRunError("interrupted", "start it again; what was finished is kept")
             if cancelled is None:
                 process.wait()
     except BaseException:
@@ -100,3 +100,9 @@ def _end_session(process: subprocess.Popen[bytes]) -> None:
             if process.poll() is not None:
                 return
             time.sleep(0.05)
+
+
+def follow(logs: Sequence[Path], lines: int, *, forever: bool) -> None:
+    """Prints the last lines of logs, each under its name, and goes on with what comes if ``forever``."""
+    options = ["-n", str(lines), *(["-F"] if forever else [])]
+    subprocess.run(["tail", *options, "-v", "--", *map(str, logs)], check=True)

@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from sluice.errors import SluiceError, TransientError
 from sluice.runtime import processes
-from sluice.runtime.commands import Interrupted, LoggedError
+from sluice.runtime.commands import InterruptedRunError, LoggedError
 from sluice.runtime.install import install_steps
 from sluice.runtime.ports import check_ports
 from sluice.runtime.service import Service
@@ -75,14 +75,20 @@ class Platform:
     def supervise(self) -> Step:
         """The step that starts the supervisor."""
 
-        def run(cancelled: threading.Event) -> None:
+        def run(_: threading.Event) -> None:
             self.supervisor.ensure()
 
         return Step("supervisor", run)
 
-    def step(self, service: Service, known: Iterable[str]) -> Step:
-        """The step that starts a service and waits until it is healthy; of its needs, those that are ``known``."""
-        needs = ("supervisor", *(need for need in service.needs if need in known))
+    def step(self, service: Service, known: Iterable[str], also: Iterable[str] = ()) -> Step:
+        """The step that starts a service and waits until it is healthy.
+
+        Args:
+            service: which one.
+            known: the names of the steps there are; its other needs are left out.
+            also: steps that it has to wait for besides.
+        """
+        needs = ("supervisor", *(need for need in service.needs if need in known), *also)
         return Step(service.name, lambda cancelled: self._start(service, cancelled), needs)
 
     def _start(self, service: Service, cancelled: threading.Event) -> str | None:
@@ -99,7 +105,7 @@ class Platform:
             if state["statename"] == "BACKOFF" and waited > GIVE_UP_SECONDS:
                 break
             if cancelled.wait(0.2):
-                raise Interrupted(f"{service.name} was still starting", "start it again")
+                raise InterruptedRunError(f"{service.name} was still starting", "start it again")
         log = self.settings.home / "logs" / f"{service.name}.log"
         raise LoggedError(f"{service.name} is not healthy after {waited:.0f} s ({missing})", log)
 

@@ -29,8 +29,8 @@ class Service:
     """The settings of the ports that it listens on; the first is shown."""
     secrets: tuple[str, ...] = ()
     """The secrets it is given as settings. It sees no others."""
-    environment: Callable[[Settings], dict[str, str]] = lambda settings: {}
-    prepare: Callable[[Settings], None] = lambda settings: None
+    environment: Callable[[Settings], dict[str, str]] = lambda _: {}
+    prepare: Callable[[Settings], None] = lambda _: None
     """Run before each start of the process; must be harmless when there is nothing to prepare."""
     stop_signal: str = "TERM"
     stop_seconds: int = 20
@@ -39,7 +39,7 @@ class Service:
 
 
 def environment(service: Service, settings: Settings) -> dict[str, str]:
-    """All that a service's process finds in its environment: its own settings and secrets, and what its parts expect."""
+    """All that a service's process finds in its environment: its own settings and secrets, and what it expects."""
     return {
         # Programs beside the interpreter first (dbt and airflow call one another by name).
         "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",

@@ -1,9 +1,30 @@
 """The table of services: everything else (start order, configuration, status, logs) is derived from it."""
 
+import sys
+
+from sluice.runtime.airflow import API_SERVER, DAG_PROCESSOR, SCHEDULER, TRIGGERER
 from sluice.runtime.kafka import KAFKA
 from sluice.runtime.minio import MINIO
 from sluice.runtime.postgres import POSTGRES
 from sluice.runtime.service import Service
 
-SERVICES: dict[str, Service] = {service.name: service for service in (KAFKA, POSTGRES, MINIO)}
+SINK = Service(
+    name="sink",
+    needs=("kafka", "minio", "topics", "lake"),
+    command=lambda _: [sys.executable, "-m", "sluice.sink"],
+    secrets=("lake_writer_password",),
+    # It serves nobody; the supervisor's word that it runs is what there is.
+    healthy=lambda _: None,
+)
+PRODUCER = Service(
+    name="producer",
+    needs=("kafka", "topics"),
+    command=lambda _: [sys.executable, "-m", "producers", "live"],
+    healthy=lambda _: None,
+)
+
+SERVICES: dict[str, Service] = {
+    service.name: service
+    for service in (KAFKA, POSTGRES, MINIO, SINK, API_SERVER, SCHEDULER, DAG_PROCESSOR, TRIGGERER, PRODUCER)
+}
 """Every service by name, in the order in which they are shown."""

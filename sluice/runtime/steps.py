@@ -1,9 +1,9 @@
 """Runs steps that need one another, each as soon as what it needs is done, as many at once as there are."""
 
-import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
 from sluice.errors import SluiceError
@@ -34,39 +34,27 @@ def run_steps(steps: Sequence[Step], report: Report) -> None:
     waiting = {step.name: step for step in steps}
     _check(waiting)
     cancelled = threading.Event()
-    finished: queue.Queue[tuple[Step, float, str | None, BaseException | None]] = queue.Queue()
     done: set[str] = set()
-    threads: dict[str, threading.Thread] = {}
-
-    def work(step: Step) -> None:
-        start = time.monotonic()
+    running: dict[Future[str | None], Step] = {}
+    begun: dict[str, float] = {}
+    with ThreadPoolExecutor(max_workers=len(steps)) as pool:
         try:
-            said = step.run(cancelled)
-        except BaseException as error:
-            finished.put((step, time.monotonic() - start, None, error))
-        else:
-            finished.put((step, time.monotonic() - start, said, None))
-
-    try:
-        while waiting or threads:
-            for step in [step for step in waiting.values() if done.issuperset(step.needs)]:
-                del waiting[step.name]
-                if step.announce:
-                    report(f"{step.name}: {step.announce}")
-                threads[step.name] = threading.Thread(target=work, args=(step,), name=step.name, daemon=True)
-                threads[step.name].start()
-            step, seconds, said, error = finished.get()
-            del threads[step.name]
-            if error is not None:
-                raise error
-            done.add(step.name)
-            if said is not None:
-                report(f"{step.name}: {said} ({seconds:.1f} s)")
-    except BaseException:
-        cancelled.set()
-        for thread in threads.values():
-            thread.join(timeout=15)
-        raise
+            while waiting or running:
+                for step in [step for step in waiting.values() if done.issuperset(step.needs)]:
+                    del waiting[step.name]
+                    if step.announce:
+                        report(f"{step.name}: {step.announce}")
+                    begun[step.name] = time.monotonic()
+                    running[pool.submit(step.run, cancelled)] = step
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    step = running.pop(future)
+                    said = future.result()
+                    done.add(step.name)
+                    if said is not None:
+                        report(f"{step.name}: {said} ({time.monotonic() - begun[step.name]:.1f} s)")
+        except BaseException:
+            cancelled.set()
+            raise
 
 
 def select(steps: Sequence[Step], goals: Sequence[str]) -> list[Step]:

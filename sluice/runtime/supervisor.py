@@ -63,7 +63,7 @@ stdout_logfile_backups=2
 
 
 def socket_path(home: Path) -> Path:
-    """Where the supervisor listens: below ``home``, or in the temporary folder when that name is too long for a socket."""
+    """Where the supervisor listens: below ``home``, or in the temporary folder when that name is too long."""
     path = home / "run" / "supervisor.sock"
     # The system's limit is 108 bytes, and the supervisor first makes one whose name is longer by its process id.
     if len(os.fsencode(path)) <= 90:

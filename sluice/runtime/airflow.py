@@ -1,0 +1,189 @@
+"""Airflow: API server, scheduler with its tasks, DAG processor and triggerer, on Postgres, with FAB's users."""
+
+import json
+import sys
+import threading
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+
+from sluice.errors import TransientError
+from sluice.runtime import probes
+from sluice.runtime.commands import run_logged
+from sluice.runtime.service import Service
+from sluice.runtime.service import environment as service_environment
+from sluice.settings import LOOPBACK, ROOT, Settings
+
+ADMIN = "admin"
+DATABASE = "airflow"
+ROLES = ("loader", "transformer", "reader")
+"""The warehouse's roles that tasks work as, each through a connection of its own."""
+
+
+def hostname() -> str:
+    """The address under which Airflow's parts find each other; looking a name up could take seconds, or fail."""
+    return LOOPBACK
+
+
+def configuration(settings: Settings) -> dict[str, dict[str, object]]:
+    """Airflow's configuration, by section and key, where it differs from the defaults."""
+    password = settings.secret("airflow_db_password")
+    address = f"{settings.postgres_host}:{settings.postgres_port}"
+    return {
+        "core": {
+            "dags_folder": ROOT / "dags",
+            "executor": "LocalExecutor",
+            "auth_manager": "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager",
+            "parallelism": 4,
+            "max_active_tasks_per_dag": 4,
+            "dags_are_paused_at_creation": False,
+            "load_examples": False,
+            "hostname_callable": f"{__name__}.hostname",
+            "execution_api_server_url": f"{settings.airflow}/execution/",
+            "fernet_key": settings.secret("airflow_fernet_key"),
+        },
+        "database": {"sql_alchemy_conn": f"postgresql+psycopg2://{DATABASE}:{password}@{address}/{DATABASE}"},
+        "api": {
+            "host": settings.airflow_host,
+            "port": settings.airflow_port,
+            "base_url": settings.airflow,
+            "workers": 1,
+            "instance_name": "Sluice",
+            "secret_key": settings.secret("airflow_api_secret_key"),
+        },
+        "api_auth": {"jwt_secret": settings.secret("airflow_jwt_secret")},
+        "workers": {
+            # A task outlives the API server's restart: about a minute of tries.
+            "execution_api_retries": 8,
+            "execution_api_retry_wait_max": 15,
+        },
+        "scheduler": {
+            # A task whose process was killed is tried again after a minute or so, not after five.
+            "task_instance_heartbeat_timeout": 60,
+            "task_instance_heartbeat_timeout_detection_interval": 10,
+            "orphaned_tasks_check_interval": 30,
+        },
+        "dag_processor": {
+            # A changed DAG is seen within half a minute, by one process: there are few files.
+            "refresh_interval": 15,
+            "min_file_process_interval": 20,
+            "parsing_processes": 1,
+        },
+        "logging": {
+            "base_log_folder": folder(settings) / "logs",
+            "worker_log_server_port": settings.airflow_log_port,
+            "trigger_log_server_port": settings.airflow_triggerer_log_port,
+            "colored_console_log": False,
+            "uvicorn_logging_level": "WARNING",
+        },
+    }
+
+
+def folder(settings: Settings) -> Path:
+    """Airflow's home."""
+    return settings.home / "airflow"
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The configuration as Airflow's environment variables."""
+    variables = {"AIRFLOW_HOME": str(folder(settings))}
+    for section, values in configuration(settings).items():
+        for key, value in values.items():
+            variables[f"AIRFLOW__{section.upper()}__{key.upper()}"] = str(value)
+    return variables
+
+
+def connections(settings: Settings) -> dict[str, str]:
+    """Airflow's connections to the warehouse, as environment variables, for the part that runs tasks."""
+    return {
+        f"AIRFLOW_CONN_WAREHOUSE_{role.upper()}": json.dumps(
+            {
+                "conn_type": "postgres",
+                "host": settings.postgres_host,
+                "port": settings.postgres_port,
+                "schema": settings.warehouse,
+                "login": f"sluice_{role}",
+                "password": settings.secret(f"{role}_password"),
+            }
+        )
+        for role in ROLES
+    }
+
+
+def command(*arguments: str) -> list[str]:
+    """A command line of Airflow's own CLI."""
+    return [sys.executable, "-m", "airflow", *arguments]
+
+
+def part_healthy(settings: Settings, part: str) -> str | None:
+    """Asks the API server for the last heartbeat of a part: ``scheduler``, ``dag_processor`` or ``triggerer``."""
+    try:
+        answer = probes.http_json(settings.airflow_host, settings.airflow_port, "/api/v2/monitor/health")
+    except TransientError as error:
+        return str(error)
+    state = answer[part]["status"]
+    return None if state == "healthy" else f"Airflow says it is {state or 'not there'}"
+
+
+def set_up(settings: Settings, log: Path, cancelled: threading.Event) -> str | None:
+    """Brings the metadata to this release and makes the user, unless that is done.
+
+    Returns:
+        What was done, or None when nothing had to be.
+
+    Raises:
+        LoggedError: one of Airflow's commands failed.
+    """
+    release = f"{version('apache-airflow')} fab {version('apache-airflow-providers-fab')}"
+    done = folder(settings) / "set-up"
+    if done.exists() and done.read_text() == release:
+        return None
+    folder(settings).mkdir(mode=0o700, parents=True, exist_ok=True)
+    variables = service_environment(API_SERVER, settings)
+    run_logged(command("db", "migrate"), log, environment=variables, folder=ROOT, cancelled=cancelled)
+    create = ["users", "create", "--username", ADMIN, "--role", "Admin"]
+    create += ["--firstname", "Sluice", "--lastname", "Admin", "--email", "admin@localhost.invalid"]
+    # Asked for twice; without a terminal it is read from here, where no list of processes shows it.
+    password = f"{settings.secret('airflow_admin_password')}\n" * 2
+    run_logged(command(*create), log, environment=variables, folder=ROOT, stdin=password, cancelled=cancelled)
+    done.write_text(release)
+    return "metadata and user made"
+
+
+API_SERVER = Service(
+    name="airflow-api-server",
+    needs=("postgres", "airflow metadata"),
+    ports=("airflow_port",),
+    command=lambda _: command("api-server"),
+    environment=environment,
+    healthy=lambda settings: probes.http_ok(settings.airflow_host, settings.airflow_port, "/api/v2/version"),
+    start_seconds=180,
+    # Browsers keep connections open, and it would wait two minutes for them.
+    stop_seconds=8,
+)
+SCHEDULER = Service(
+    name="airflow-scheduler",
+    # Its tasks report to the API server: it comes after, and goes before.
+    needs=("airflow-api-server",),
+    # Airflow's log server can only listen on every interface; the API server reads the same files from the disk.
+    command=lambda _: command("scheduler", "--skip-serve-logs"),
+    environment=lambda settings: environment(settings) | connections(settings),
+    secrets=("lake_reader_password", "lake_keeper_password"),
+    healthy=lambda settings: part_healthy(settings, "scheduler"),
+    start_seconds=180,
+)
+DAG_PROCESSOR = replace(
+    SCHEDULER,
+    name="airflow-dag-processor",
+    needs=("postgres", "airflow metadata"),
+    command=lambda _: command("dag-processor"),
+    environment=environment,
+    secrets=(),
+    healthy=lambda settings: part_healthy(settings, "dag_processor"),
+)
+TRIGGERER = replace(
+    DAG_PROCESSOR,
+    name="airflow-triggerer",
+    command=lambda _: command("triggerer", "--skip-serve-logs"),
+    healthy=lambda settings: part_healthy(settings, "triggerer"),
+)
