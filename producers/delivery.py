@@ -6,7 +6,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 from functools import lru_cache
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from kafka import KafkaAdminClient, KafkaProducer
 from kafka.errors import KafkaError, KafkaTimeoutError
@@ -29,6 +29,7 @@ PARTING = 30.0
 
 _CONNECT_SECONDS = 3.0
 _BOOTSTRAP_SECONDS = 5.0
+_CLOSE_SECONDS = 5.0
 _KEYS = 20_000
 
 
@@ -40,6 +41,8 @@ class _Pending(NamedTuple):
 
 class Producer(Protocol):
     """What is used of ``KafkaProducer``."""
+
+    _sender: Any
 
     def send(
         self, topic: str, value: bytes, key: bytes, *, partition: int, timestamp_ms: int
@@ -183,7 +186,10 @@ class Delivery:
 
     def close(self) -> None:
         """Ends the connection; what is still on its way is given up."""
-        self._producer.close(timeout=0)
+        if self._pending:
+            # kafka-python's close() waits for them, and with a time-out raises before it has ended its thread.
+            self._producer._sender.force_close()
+        self._producer.close(timeout=_CLOSE_SECONDS)
 
 
 def _host_port(address: str) -> tuple[str, int]:

@@ -20,7 +20,7 @@ class Positions:
         self._lock = home / "producer.lock"
 
     def replayed(self, through: date) -> None:
-        """Notes that a replay was confirmed to the end of ``through``; an earlier date than the latest changes nothing."""
+        """Notes that a replay was confirmed to the end of ``through``; only the latest date is kept."""
         with self._changed() as state:
             state["replayed_through"] = max(state.get("replayed_through", ""), through.isoformat())
 

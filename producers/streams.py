@@ -2,17 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeAlias
 
 import pyarrow as pa
-
-from producers.values import Values, pc
+import pyarrow.compute as pc
 
 _MINUTE = 60
 
-Fields = dict[str, Values]
+Fields: TypeAlias = dict[str, pa.ChunkedArray]
 """An event's fields in their order, as columns."""
-Copies = pa.Int64Array
+Copies: TypeAlias = pa.Int64Array
 """Per row, which of its copies: 0 for the flight itself."""
 
 
@@ -53,7 +52,7 @@ def _cancelled(rows: pa.Table, copies: Copies) -> Fields:
     return _flight(rows, copies, "cancelled")
 
 
-def _observed(rows: pa.Table, copies: Copies) -> Fields:
+def _observed(rows: pa.Table, _: Copies) -> Fields:
     hour = pc.strftime(rows["time_hour"], format="%Y%m%dT%H")
     return {
         "event_id": pc.binary_join_element_wise(rows["origin"], "-", hour, "/observed", ""),
@@ -71,28 +70,28 @@ def _observed(rows: pa.Table, copies: Copies) -> Fields:
     }
 
 
-def _later(times: Values, minutes: Values) -> Any:
+def _later(times: pa.ChunkedArray, minutes: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.add(times, pc.cast(pc.multiply(pc.cast(minutes, pa.int64()), _MINUTE), pa.duration("s")))
 
 
-def _scheduled_at(rows: pa.Table) -> Any:
+def _scheduled_at(rows: pa.Table) -> pa.ChunkedArray:
     return _later(rows["time_hour"], rows["minute"])
 
 
-def _departed_at(rows: pa.Table) -> Any:
+def _departed_at(rows: pa.Table) -> pa.ChunkedArray:
     return _later(_scheduled_at(rows), rows["dep_delay"])
 
 
-def _landed_at(rows: pa.Table) -> Any:
+def _landed_at(rows: pa.Table) -> pa.ChunkedArray:
     # The source has no taxi time: time in the air stands for the whole way.
     return _later(_departed_at(rows), rows["air_time"])
 
 
-def _time_hour(rows: pa.Table) -> Any:
+def _time_hour(rows: pa.Table) -> pa.ChunkedArray:
     return rows["time_hour"]
 
 
-def _every(rows: pa.Table) -> Any:
+def _every(rows: pa.Table) -> pa.ChunkedArray:
     return pc.is_valid(rows["time_hour"])
 
 
@@ -101,9 +100,9 @@ class Kind:
     """How a stream's events come out of the source."""
 
     table: str
-    when: Callable[[pa.Table], Values]
+    when: Callable[[pa.Table], pa.ChunkedArray]
     """The event time of every row; null where the row has no such event."""
-    has: Callable[[pa.Table], Values]
+    has: Callable[[pa.Table], pa.ChunkedArray]
     """Whether the row has such an event."""
     fields: Callable[[pa.Table, Copies], Fields]
 

@@ -6,16 +6,16 @@ asked for: a year takes the memory of its rows and an index, not of its 690,237 
 
 from collections.abc import Iterator, Sequence
 from datetime import date
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from producers import source
 from producers.events import Event
 from producers.streams import KINDS, STREAMS
-from producers.values import json_values, pc
+from producers.values import json_values
 from sluice.contracts import Contract
 from sluice.errors import TerminalError
 
@@ -62,6 +62,8 @@ class Timeline:
         self._copies = copies
         self._is_flight = np.array([KINDS[stream].table == "flights" for stream in self.streams])
         self._order()
+        # What reading and sorting took goes back to the system: some 50 MB of a year.
+        pa.default_memory_pool().release_unused()
 
     def _order(self) -> None:
         times, codes, rows = [], [], []
@@ -69,7 +71,7 @@ class Timeline:
             kind = KINDS[stream]
             table = self._tables[kind.table]
             row = np.flatnonzero(kind.has(table).to_numpy())
-            seconds = _take(pc.cast(kind.when(table), pa.int64()), row)
+            seconds = pc.cast(kind.when(table), pa.int64()).take(row)
             times.append(seconds.to_numpy() * 1_000)
             rows.append(row.astype(np.int32))
             codes.append(np.full(len(row), code, np.uint8))
@@ -108,13 +110,9 @@ class Timeline:
         for code, stream in enumerate(self.streams):
             places = np.flatnonzero(codes == code)
             kind = KINDS[stream]
-            fields = kind.fields(_take(self._tables[kind.table], rows[places]), pa.array(copies[places], pa.int64()))
+            fields = kind.fields(self._tables[kind.table].take(rows[places]), pa.array(copies[places], pa.int64()))
             keys = pc.cast(fields[self._keys[stream]], pa.binary()).to_pylist()
             stamps = times[places].tolist()
             for place, key, value, stamp in zip(places.tolist(), keys, json_values(fields), stamps, strict=True):
                 made[place] = Event(stream, key, value, stamp, stamp)
         return [made[place] for place in range(len(times))]
-
-
-def _take(values: Any, places: npt.NDArray[Any]) -> Any:
-    return values.take(pa.array(places))

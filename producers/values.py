@@ -2,21 +2,14 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any, TypeAlias
 
 import pyarrow as pa
-import pyarrow.compute
-
-pc: Any = pyarrow.compute
-"""Untyped, since its stubs refuse the Python scalars that all its functions take."""
-
-Values: TypeAlias = "pa.ChunkedArray[Any]"
-"""A column of a table."""
+import pyarrow.compute as pc
 
 _CONTROL = "[\\x00-\\x1f]"
 
 
-def json_values(fields: Mapping[str, Values]) -> list[bytes]:
+def json_values(fields: Mapping[str, pa.ChunkedArray]) -> list[bytes]:
     """One JSON object per row, its members in the order of ``fields``, UTF-8.
 
     Args:
@@ -33,7 +26,7 @@ def json_values(fields: Mapping[str, Values]) -> list[bytes]:
     return texts
 
 
-def _texts(column: Values) -> Any:
+def _texts(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Each value as JSON; null stays null."""
     if pa.types.is_timestamp(column.type):
         return pc.strftime(column, format='"%Y-%m-%dT%H:%M:%SZ"')

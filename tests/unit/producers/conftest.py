@@ -60,7 +60,7 @@ class Recorder(Delivery):
             else:
                 self.confirmed[event.stream, event.disturbance] += 1
 
-    def finish(self, stop: Stop, tick: Callable[[], None]) -> None:
+    def finish(self, _stop: Stop, _tick: Callable[[], None]) -> None:
         self.collect()
 
     def failure(self) -> TransientError:

@@ -117,7 +117,7 @@ def test_finishing_waits_for_the_last_answer(broker: Broker, delivery: Delivery)
     assert (delivery.total, answers) == (1, [])
 
 
-def test_a_second_signal_ends_the_wait_for_answers(broker: Broker, delivery: Delivery) -> None:
+def test_a_second_signal_ends_the_wait_for_answers(delivery: Delivery) -> None:
     delivery.send(EVENT)
     with Stop() as stop:
         delivery.finish(stop, lambda: os.kill(os.getpid(), signal.SIGINT))

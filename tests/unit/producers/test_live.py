@@ -1,7 +1,6 @@
 import json
 import os
 import signal
-from collections import Counter
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -54,7 +53,7 @@ def screen() -> Screen:
 @pytest.fixture
 def recorder(recording: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     made = recording()
-    monkeypatch.setattr(module, "connect", lambda address, streams: made)
+    monkeypatch.setattr(module, "connect", lambda *_: made)
     return made
 
 
@@ -103,7 +102,9 @@ def test_stopped_in_between_it_goes_on_where_it_was(
     assert live("-", contracts, positions, screen.say, FAST) == 143
     assert len(recorder.events) < len(last_day)
     live("-", contracts, positions, screen.say, FAST)
-    assert Counter(recorder.events) == Counter(last_day)
+    assert set(recorder.events) == set(last_day)
+    # Only what shares its time with the first event to come is sent again.
+    assert len(recorder.events) - len(last_day) < 10
 
 
 def test_killed_it_loses_nothing_and_sends_little_twice(
@@ -138,7 +139,7 @@ def test_what_is_not_confirmed_is_sent_again(
     last_day: list[Event],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(type(recorder), "oldest", property(lambda self: last_day[300].timestamp))
+    monkeypatch.setattr(type(recorder), "oldest", property(lambda _: last_day[300].timestamp))
     live("-", contracts, positions, screen.say, FAST)
     assert positions.live == (LAST, last_day[300].timestamp)
 
@@ -153,7 +154,7 @@ def test_it_waits_for_kafka_and_says_so_once(
 ) -> None:
     refusals = [TransientError("Kafka at here does not answer"), TransientError("still not")]
 
-    def connect(address: str, streams: tuple[str, ...]) -> Any:
+    def connect(*_: object) -> Any:
         if refusals:
             raise refusals.pop(0)
         return recorder

@@ -25,7 +25,7 @@ def test_the_latest_replay_counts_and_both_notes_live_side_by_side(tmp_path: Pat
 
 def test_a_spoiled_file_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "producer.json").write_text("{")
-    with pytest.raises(TerminalError, match="producer.json cannot be read.*delete it"):
+    with pytest.raises(TerminalError, match=r"producer\.json cannot be read.*delete it"):
         _ = Positions(tmp_path).live
 
 

@@ -30,7 +30,7 @@ def ignore(event: Event) -> None:
 @pytest.fixture
 def recorder(recording: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     made = recording()
-    monkeypatch.setattr(module, "connect", lambda address, streams: made)
+    monkeypatch.setattr(module, "connect", lambda *_: made)
     return made
 
 
@@ -58,7 +58,7 @@ def test_a_paced_play_waits_for_each_event_and_sends_all(recording: Any) -> None
     delivery = recording()
     seen: list[int] = []
     with Stop() as stop:
-        assert play([minutes(5)], delivery, stop, 1_200, lambda event: seen.append(len(delivery.events)))
+        assert play([minutes(5)], delivery, stop, 1_200, lambda _: seen.append(len(delivery.events)))
     assert len(delivery.events) == 5
     assert set(seen) >= {1, 2, 3, 4, 5}
 
@@ -66,7 +66,7 @@ def test_a_paced_play_waits_for_each_event_and_sends_all(recording: Any) -> None
 def test_a_signal_stops_it_at_once(recording: Any) -> None:
     delivery = recording()
 
-    def interrupt(event: Event) -> None:
+    def interrupt(_: Event) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
     with Stop() as stop:
@@ -78,7 +78,7 @@ def test_a_signal_wakes_it_from_a_long_wait(recording: Any) -> None:
     delivery = recording()
     with Stop() as stop:
         signal.setitimer(signal.ITIMER_REAL, 0.05)
-        before = signal.signal(signal.SIGALRM, lambda number, frame: os.kill(os.getpid(), signal.SIGTERM))
+        before = signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
         assert not play([minutes(2)], delivery, stop, 0.001, ignore)
         signal.signal(signal.SIGALRM, before)
     assert len(delivery.events) == 1
@@ -116,9 +116,8 @@ def test_a_stopped_replay_says_how_many_are_confirmed_and_notes_nothing(
     assert Positions(tmp_path).replayed_through is None
 
 
-def test_a_part_of_the_streams_is_no_replay_to_go_on_from(
-    recorder: Any, contracts: dict[str, Contract], tmp_path: Path
-) -> None:
+@pytest.mark.usefixtures("recorder")
+def test_a_part_of_the_streams_is_no_replay_to_go_on_from(contracts: dict[str, Contract], tmp_path: Path) -> None:
     wanted = Replay(DAY, DAY, streams=("weather.observed",))
     assert replay(wanted, "-", contracts, Positions(tmp_path), ignore_line) == 0
     assert Positions(tmp_path).replayed_through is None
@@ -128,7 +127,7 @@ def test_events_that_are_refused_end_it_with_an_error(
     recording: Any, contracts: dict[str, Contract], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refusing = recording(refuse_from=1_000)
-    monkeypatch.setattr(module, "connect", lambda address, streams: refusing)
+    monkeypatch.setattr(module, "connect", lambda *_: refusing)
     with pytest.raises(TransientError, match="events were not delivered"):
         replay(Replay(DAY, DAY), "-", contracts, Positions(tmp_path), ignore_line)
     assert refusing.closed

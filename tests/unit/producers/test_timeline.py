@@ -103,7 +103,7 @@ def test_only_the_asked_streams(contracts: dict[str, Contract]) -> None:
 
 
 def test_an_unknown_stream_is_answered_with_the_known_ones(contracts: dict[str, Contract]) -> None:
-    with pytest.raises(TerminalError, match="'trains.departed'.*weather.observed"):
+    with pytest.raises(TerminalError, match=r"'trains\.departed'.*weather\.observed"):
         Timeline(contracts, DAY, DAY, ["trains.departed"])
 
 

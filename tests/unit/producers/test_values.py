@@ -1,5 +1,5 @@
 import json
-from datetime import datetime
+from datetime import UTC, datetime
 
 import pyarrow as pa
 import pytest
@@ -13,7 +13,9 @@ def test_every_type_and_null() -> None:
         "whole": pa.chunked_array([[1, -2, None, 2**62]]),
         "real": pa.chunked_array([[10.357019999999999, 270.0, None, 1e-7]]),
         "yes": pa.chunked_array([[True, False, None, True]]),
-        "at": pa.chunked_array([pa.array([datetime(2013, 1, 31, 23, 59, 5), None, None, None], pa.timestamp("s"))]),
+        "at": pa.chunked_array(
+            [pa.array([datetime(2013, 1, 31, 23, 59, 5, tzinfo=UTC), None, None, None], pa.timestamp("s"))]
+        ),
     }
     rows = [json.loads(value) for value in json_values(fields)]
     assert rows[0] == {
