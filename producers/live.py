@@ -1,5 +1,6 @@
 """The producer that goes on: after what was replayed, day by day, so that the platform is seen living."""
 
+import time
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 
@@ -16,8 +17,8 @@ from sluice.errors import TransientError
 SPEED = 600.0
 """Seconds of event time per second: a day takes 144 s."""
 
-_SAVE_MILLISECONDS = 60_000
-"""How far event time goes between two notes of the position: 0.1 s at the usual speed."""
+_SAVE_SECONDS = 1.0
+"""Between two notes of the position: what was sent since is sent again after a kill."""
 _RETRY_SECONDS = 2.0
 _IDLE_SECONDS = 3_600.0
 
@@ -117,15 +118,16 @@ class _Notes:
         self.since = since
         self._next = since
         self._day = 0
+        self._saved = time.monotonic()
         self._confirmed = 0
 
     def take(self, coming: Event) -> None:
         """Notes that all up to ``coming`` was sent."""
         self._next = coming.due
-        oldest = self._delivery.oldest
-        reached = coming.due if oldest is None else min(oldest, coming.due)
-        if reached - self.since >= _SAVE_MILLISECONDS:
-            self._write(reached)
+        now = time.monotonic()
+        if now - self._saved >= _SAVE_SECONDS:
+            self._saved = now
+            self._write(self._reached())
         day = coming.due // 86_400_000
         if self._day and day > self._day:
             confirmed = self._delivery.total
@@ -135,11 +137,16 @@ class _Notes:
 
     def save(self, complete: bool) -> None:
         """Notes the last position; if ``complete``, everything was sent."""
+        if complete and not self._delivery.unconfirmed:
+            self._next += 1
+        self._write(self._reached())
+
+    def _reached(self) -> int:
+        """The event time before which everything is confirmed."""
+        if self._delivery.refused:
+            return self.since
         oldest = self._delivery.oldest
-        if oldest is not None:
-            self._write(min(oldest, self._next))
-        elif not self._delivery.refused:
-            self._write(self._next + 1 if complete else self._next)
+        return self._next if oldest is None else min(oldest, self._next)
 
     def _write(self, since: int) -> None:
         if since > self.since:

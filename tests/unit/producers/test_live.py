@@ -123,6 +123,7 @@ def test_killed_it_loses_nothing_and_sends_little_twice(
             raise KeyError("killed")
 
     monkeypatch.setattr(recorder, "send", dying)
+    monkeypatch.setattr(module, "_SAVE_SECONDS", 0)
     with pytest.raises(KeyError):
         live("-", contracts, positions, screen.say, FAST)
     live("-", contracts, positions, screen.say, FAST)
