@@ -55,7 +55,7 @@ class LakeReader:
         if largest is None:
             return 0.0
         paths = set(largest["path"].to_pylist())
-        sizes = [
+        sizes: list[float] = [
             float(sum(group.total_byte_size for group in fragment.row_groups)) / max(fragment.metadata.num_rows, 1)
             for fragment in self._dataset.get_fragments()
             if fragment.path in paths

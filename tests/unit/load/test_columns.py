@@ -1,0 +1,141 @@
+"""Values become columns; what does not fit costs only itself, and says why."""
+
+import json
+import random
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sluice.contracts import load_contracts
+from sluice.load.check import read_event
+from sluice.load.columns import read_columns
+from sluice.settings import ROOT
+
+CONTRACT = load_contracts(ROOT / "contracts")["flights.departed"]
+EVENT: dict[str, Any] = {
+    "event_id": "UA1545-20130101T10/departed",
+    "flight_id": "UA1545-20130101T10",
+    "carrier": "UA",
+    "flight_number": 1545,
+    "tail_number": None,
+    "origin": "EWR",
+    "dest": "IAH",
+    "distance_miles": 1400,
+    "scheduled_at": "2013-01-01T10:15:00Z",
+    "departed_at": "2013-01-01T10:17:00Z",
+    "departure_delay_minutes": 2,
+}
+GOOD = json.dumps(EVENT).encode()
+
+UNFIT = {
+    "null": (None, "no value"),
+    "empty": (b"", "not JSON: Expecting value at character 0"),
+    "text": (b"nope", "not JSON: Expecting value at character 0"),
+    "cut short": (GOOD[:-1], "not JSON: Expecting ',' delimiter at character"),
+    "two objects": (GOOD + GOOD, "not JSON: Extra data at character"),
+    "list": (b"[1]", "expected an object, found [1]"),
+    "number": (b"5", "expected an object, found 5"),
+    "empty object": (b"{}", "event_id: missing, but it is required"),
+    "field twice": (b'{"event_id": "a", "event_id": "b"}', "event_id: given twice"),
+    "null field": (GOOD.replace(b'"UA"', b"null"), "carrier: null, but it is required"),
+    "number for text": (GOOD.replace(b'"UA"', b"5"), "carrier: expected string, found 5"),
+    "text for number": (GOOD.replace(b"1400", b'"1400"'), 'distance_miles: expected int32, found "1400"'),
+    "fraction": (GOOD.replace(b"1400", b"1.5"), "distance_miles: expected int32, found 1.5"),
+    "beyond int32": (GOOD.replace(b"1400", b"3000000000"), "distance_miles: expected int32, found 3000000000"),
+    "beyond int64": (GOOD.replace(b"1400", b"9" * 30), "distance_miles: expected int32, found 9999"),
+    "too many digits": (GOOD.replace(b"1400", b"9" * 5000), "not JSON: Exceeds the limit"),
+    "true for number": (GOOD.replace(b"1400", b"true"), "distance_miles: expected int32, found true"),
+    "not a number": (GOOD.replace(b"1400", b"NaN"), "not JSON: NaN"),
+    "below minimum": (GOOD.replace(b"1400", b"-1"), "distance_miles: -1 is below the minimum 0"),
+    "no time": (GOOD.replace(b"2013-01-01T10:15:00Z", b"today"), 'scheduled_at: expected timestamp, found "today"'),
+    "no such day": (GOOD.replace(b"2013-01-01T10:15", b"2013-02-30T10:15"), "scheduled_at: expected timestamp, found"),
+    "no zone": (GOOD.replace(b"10:15:00Z", b"10:15:00"), "scheduled_at: expected timestamp, found"),
+    "not UTF-8": (GOOD.replace(b'"UA"', b'"\xff"'), "not JSON: not UTF-8 at byte"),
+    "NUL": (GOOD.replace(b'"UA"', b'"\\u0000"'), "carrier: holds a character that no text column can hold"),
+    "half a pair": (GOOD.replace(b'"UA"', b'"\\ud800"'), "carrier: holds a character that no text column can hold"),
+    "deep": (b"[" * 100_000, "not JSON: nested too deep"),
+}
+FIT = {
+    "plain": GOOD,
+    "line breaks": json.dumps(EVENT, indent=2).encode(),
+    "space around": b" " + GOOD + b"\r\n",
+    "unknown field": json.dumps({**EVENT, "gate": {"name": "A1"}}).encode(),
+    "no nullable field": json.dumps({k: v for k, v in EVENT.items() if k != "tail_number"}).encode(),
+    "other script": json.dumps({**EVENT, "tail_number": "Ω✈"}, ensure_ascii=False).encode(),
+    "fraction and zone": GOOD.replace(b"10:15:00Z", b"10:15:00.5+02:00"),
+}
+
+
+def _read(values: list[bytes | None]) -> Any:
+    return read_columns(CONTRACT, pa.chunked_array([pa.array(values, pa.binary())]))
+
+
+def test_a_good_value_becomes_a_typed_row() -> None:
+    columns = _read([GOOD])
+    assert columns.rows.to_pylist() == [
+        EVENT
+        | {
+            "scheduled_at": datetime(2013, 1, 1, 10, 15, tzinfo=UTC),
+            "departed_at": datetime(2013, 1, 1, 10, 17, tzinfo=UTC),
+        }
+    ]
+
+
+@pytest.mark.parametrize("case", UNFIT)
+def test_what_does_not_fit_says_why(case: str) -> None:
+    value, reason = UNFIT[case]
+    columns = _read([value])
+    assert columns.rows.num_rows == 0
+    assert columns.fits.to_pylist() == [False]
+    assert columns.reasons[0].startswith(reason)
+
+
+@pytest.mark.parametrize("case", FIT)
+def test_what_fits_is_read_however_it_is_written(case: str) -> None:
+    columns = _read([FIT[case]])
+    assert columns.reasons == []
+    assert columns.rows["event_id"].to_pylist() == [EVENT["event_id"]]
+
+
+def test_a_bad_value_costs_only_itself() -> None:
+    numbered = [json.dumps({**EVENT, "flight_number": number + 1}).encode() for number in range(40_000)]
+    values: list[tuple[bytes | None, bool]] = [(value, True) for value in (*numbered, *FIT.values())]
+    values += [(value, False) for value, _ in UNFIT.values()]
+    random.Random(7).shuffle(values)
+
+    columns = _read([value for value, _ in values])
+
+    assert columns.fits.to_pylist() == [good for _, good in values]
+    wanted = [json.loads(value)["flight_number"] for value, good in values if good and value]
+    assert columns.rows["flight_number"].to_pylist() == wanted
+    assert len(columns.reasons) == len(UNFIT)
+
+
+def test_no_values_give_no_rows() -> None:
+    columns = read_columns(CONTRACT, pa.chunked_array([], pa.binary()))
+    assert (columns.rows.num_rows, len(columns.fits), columns.reasons) == (0, 0, [])
+
+
+_field = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.lists(st.integers(), max_size=1)
+)
+_value = st.one_of(
+    st.none(),
+    st.binary(max_size=20),
+    st.dictionaries(st.sampled_from([*EVENT, "other"]), _field).map(
+        lambda changes: json.dumps({**EVENT, **changes}).encode()
+    ),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(_value, max_size=12))
+def test_the_columnar_check_agrees_with_the_check_of_each_event(values: list[bytes | None]) -> None:
+    columns = _read(values)
+    judged = [read_event(CONTRACT, value) for value in values]
+    assert columns.fits.to_pylist() == [event is not None for event, _ in judged]
+    assert columns.reasons == [reason for event, reason in judged if event is None]
