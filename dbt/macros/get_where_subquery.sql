@@ -7,11 +7,11 @@
     {%- if where == '__touched_events__' -%}
         {%- set where = touched(relation.identifier) -%}
     {%- elif where == '__touched_flights__' -%}
-        {%- set where = 'flight_id in (' ~ touched_flights(built) ~ ')' -%}
+        {%- set where = of_touched_flights(built) -%}
     {%- elif where == '__touched_flight_dates__' -%}
-        {%- set where = 'flight_date in (' ~ touched_flight_dates(built) ~ ')' -%}
-    {%- elif where == '__touched_hour_dates__' -%}
-        {%- set where = utc_date('hour') ~ ' in (' ~ touched_hour_dates(built) ~ ')' -%}
+        {%- set where = on_touched_flight_dates(built) -%}
+    {%- elif where == '__touched_hours__' -%}
+        {%- set where = in_touched_hours('hour', built) -%}
     {%- endif -%}
     {%- if where -%}
         (select * from {{ relation }} where {{ where }}) as touched_rows

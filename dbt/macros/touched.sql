@@ -3,27 +3,26 @@
     since the marts were built. Without it everything is rebuilt; a stream that it does not name was not touched.
 -#}
 
-{#- A stream's touched dates as SQL literals; none if everything is. `table`: its raw table or staging model. -#}
+{#- A stream's touched dates as SQL literals, separated by commas. `table`: its raw table or staging model. -#}
 {%- macro touched_dates(table) -%}
-    {%- if var('touched', none) is none -%}
-        {{ return(none) }}
-    {%- endif -%}
     {%- set literals = [] -%}
-    {%- for stream, dates in var('touched').items() if stream | replace('.', '_') == table.removeprefix('stg_') -%}
+    {%- set by_stream = var('touched', none) -%}
+    {%- set streams = by_stream.items() if by_stream is mapping else [] -%}
+    {%- for stream, dates in streams if stream | replace('.', '_') == table.removeprefix('stg_') -%}
         {%- for date in dates -%}
             {%- do literals.append("date '" ~ modules.datetime.date.fromisoformat(date | string) ~ "'") -%}
         {%- endfor -%}
     {%- endfor -%}
-    {{ return(literals) }}
+    {{ literals | join(', ') }}
 {%- endmacro -%}
 
 {#- The predicate on a stream's touched dates. `table`: as above; `date`: an expression. -#}
 {%- macro touched(table, date='_event_date') -%}
     {%- set dates = touched_dates(table) -%}
-    {%- if dates is none -%}
+    {%- if var('touched', none) is not mapping -%}
         true
     {%- elif dates -%}
-        {{ date }} in ({{ dates | join(', ') }})
+        {{ date }} in ({{ dates }})
     {%- else -%}
         false
     {%- endif -%}
@@ -35,35 +34,41 @@
 {%- endmacro -%}
 
 {#-
-    The queries of one column below say what is to be rebuilt. A model refers to other models with `ref`; a test's `where`
-    cannot, and refers to what is built already with `built`.
+    The predicates below say what follows from that. A model refers to other models with `ref`; a test's `where` cannot, and
+    refers to what is built already with `built`.
 -#}
 {%- macro built(name) -%}
     {{ graph.nodes['model.sluice.' ~ name].relation_name if execute }}
 {%- endmacro -%}
 
-{#- Flights to rebuild. -#}
-{%- macro touched_flights(refer=ref) -%}
-    select flight_id from {{ refer('int_flights_touched') }}
+{#- Rows of touched flights. -#}
+{%- macro of_touched_flights(refer=ref) -%}
+    flight_id in (select todo.flight_id from {{ refer('int_flights_touched') }} as todo)
 {%- endmacro -%}
 
-{#- Where those flights were in fct_flights, and are. -#}
-{%- macro touched_places(date, refer) -%}
-    select {{ date }} from {{ refer('int_flights_touched') }} where scheduled_at is not null
+{#- The values that an expression has for touched flights, where the marts held them before and where they do now. -#}
+{%- macro touched_places(expression, refer) -%}
+    select {{ expression }} from {{ refer('int_flights_touched') }}
+    where scheduled_at is not null
     union
-    select {{ date }} from {{ refer('fct_flights') }} where flight_id in ({{ touched_flights(refer) }})
+    select {{ expression }} from {{ refer('fct_flights') }}
+    where {{ of_touched_flights(refer) }}
 {%- endmacro -%}
 
-{#- New York's dates to rebuild. -#}
-{%- macro touched_flight_dates(refer=ref) -%}
-    {{ touched_places('flight_date', refer) }}
+{#-
+    Rows whose New York's date has touched flights. An array, because Postgres expects few values of it and takes the index;
+    of a subquery it expects many and reads the whole table.
+-#}
+{%- macro on_touched_flight_dates(refer=ref) -%}
+    flight_date = any(array({{ touched_places('flight_date', refer) }}))
 {%- endmacro -%}
 
-{#- UTC dates whose hours are to be rebuilt, for their flights or for their weather. -#}
-{%- macro touched_hour_dates(refer=ref) -%}
-    {{ touched_places(utc_date('scheduled_at'), refer) }}
-    union
-    select unnest(cast(array[{{ touched_dates('weather_observed') | default([], true) | join(', ') }}] as date []))
+{#- Rows whose UTC date, that of `timestamp`, has touched flights or touched weather. -#}
+{%- macro in_touched_hours(timestamp, refer=ref) -%}
+    {{ utc_date(timestamp) }} = any(
+        array({{ touched_places(utc_date('scheduled_at'), refer) }})
+        || cast(array[{{ touched_dates('weather_observed') }}] as date [])
+    )
 {%- endmacro -%}
 
 {#- Pre-hook: deletes what an incremental run builds anew, in the transaction that inserts it. -#}

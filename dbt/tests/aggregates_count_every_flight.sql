@@ -1,31 +1,28 @@
--- Both aggregates count each flight of fct_flights once: by dates and by hours that were touched.
-with flight_dates as (
-    {{ touched_flight_dates() }}
+-- Both aggregates count each flight of fct_flights once, on the dates and in the hours that were touched.
+with by_date as (
+    select count(*) as flights from {{ ref('fct_flights') }}
+    where {{ on_touched_flight_dates() }}
 ),
 
-hour_dates (utc_date) as (
-    {{ touched_hour_dates() }}
+counted_by_date as (
+    select coalesce(sum(flights), 0) as flights from {{ ref('agg_carrier_daily') }}
+    where {{ on_touched_flight_dates() }}
 ),
 
-counts as (
-    select
-        (
-            select count(*) from {{ ref('fct_flights') }}
-            where flight_date in (select flight_date from flight_dates)
-        ) as flights_by_date,
-        (
-            select coalesce(sum(flights), 0) from {{ ref('agg_carrier_daily') }}
-            where flight_date in (select flight_date from flight_dates)
-        ) as counted_by_date,
-        (
-            select count(*) from {{ ref('fct_flights') }}
-            where {{ utc_date('scheduled_at') }} in (select utc_date from hour_dates)
-        ) as flights_by_hour,
-        (
-            select coalesce(sum(flights), 0) from {{ ref('agg_airport_hourly') }}
-            where {{ utc_date('hour') }} in (select utc_date from hour_dates)
-        ) as counted_by_hour
+by_hour as (
+    select count(*) as flights from {{ ref('fct_flights') }}
+    where {{ in_touched_hours('scheduled_at') }}
+),
+
+counted_by_hour as (
+    select coalesce(sum(flights), 0) as flights from {{ ref('agg_airport_hourly') }}
+    where {{ in_touched_hours('hour') }}
 )
 
-select * from counts
-where flights_by_date <> counted_by_date or flights_by_hour <> counted_by_hour
+select
+    by_date.flights as flights_by_date,
+    counted_by_date.flights as counted_by_date,
+    by_hour.flights as flights_by_hour,
+    counted_by_hour.flights as counted_by_hour
+from by_date, counted_by_date, by_hour, counted_by_hour
+where by_date.flights <> counted_by_date.flights or by_hour.flights <> counted_by_hour.flights

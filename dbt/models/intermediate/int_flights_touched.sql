@@ -7,55 +7,58 @@
     )
 }}
 
-{#- fct_flights is built from this list, so the flights that it holds cannot be asked for with ref. -#}
-{%- set marts = adapter.get_relation(target.database, 'marts', 'fct_flights') if execute else none %}
-
 with events as (
-    {%- for stream in ['departed', 'arrived', 'cancelled'] %}
-    {{ 'union' if not loop.first }}
-    select flight_id
-    from {{ ref('stg_flights_' ~ stream) }}
-    where {{ touched('flights_' ~ stream) }}
-    {%- endfor %}
+    select flight_id from {{ ref('stg_flights_departed') }}
+    where {{ touched('flights_departed') }}
+    union
+    select flight_id from {{ ref('stg_flights_arrived') }}
+    where {{ touched('flights_arrived') }}
+    union
+    select flight_id from {{ ref('stg_flights_cancelled') }}
+    where {{ touched('flights_cancelled') }}
 ),
 
-{% if marts -%}
-held as (
-    {%- for stream, time in [('departed', 'departed_at'), ('arrived', 'landed_at'), ('cancelled', 'scheduled_at')] %}
-    {{ 'union' if not loop.first }}
-    select flight_id, flight_date, scheduled_at
-    from {{ marts }}
-    where {{ touched('flights_' ~ stream, utc_date(time)) }}
-    {%- endfor %}
-    union
-    select marts.flight_id, marts.flight_date, marts.scheduled_at
-    from {{ marts }} as marts
-    inner join events on marts.flight_id = events.flight_id
-),
-{%- else -%}
-held as (
+marts as not materialized (
     select
-        cast(null as text) as flight_id,
-        cast(null as date) as flight_date,
-        cast(null as timestamptz) as scheduled_at
-    where false
+        flight_id,
+        flight_date,
+        scheduled_at,
+        {{ utc_date('departed_at') }} as departure_date,
+        {{ utc_date('landed_at') }} as arrival_date,
+        {{ utc_date('scheduled_at') }} as schedule_date
+    from {{ flights_in_marts() }}
 ),
-{%- endif %}
+
+held as (
+    select * from marts
+    where
+        {{ touched('flights_departed', 'departure_date') }}
+        or {{ touched('flights_arrived', 'arrival_date') }}
+        or {{ touched('flights_cancelled', 'schedule_date') }}
+    union
+    select * from marts
+    where flight_id in (select events.flight_id from events)
+),
 
 final as (
-    select * from held
-    union all
     select
-        events.flight_id,
-        cast(null as date) as flight_date,
-        cast(null as timestamptz) as scheduled_at
+        held.flight_date,
+        held.scheduled_at,
+        coalesce(events.flight_id, held.flight_id) as flight_id
     from events
-    left join held on events.flight_id = held.flight_id
-    where held.flight_id is null
+    full outer join held on events.flight_id = held.flight_id
 )
 
-select * from final
+select
+    flight_id,
+    flight_date,
+    scheduled_at
+from final
 {%- if is_incremental() %}
 except
-select * from {{ this }}
+select
+    flight_id,
+    flight_date,
+    scheduled_at
+from {{ this }}
 {%- endif %}

@@ -2,7 +2,7 @@
     config(
         materialized='incremental',
         incremental_strategy='append',
-        pre_hook="{{ delete_rows(utc_date('hour') ~ ' in (' ~ touched_hour_dates() ~ ')') }}",
+        pre_hook="{{ delete_rows(in_touched_hours('hour')) }}",
         indexes=[
             {'columns': ['origin', 'hour'], 'unique': true},
             {'columns': ['(' ~ utc_date('hour') ~ ')']},
@@ -19,13 +19,13 @@ with flights as (
         {{ mean('departure_delay_minutes') }} as avg_departure_delay_minutes
     from {{ ref('fct_flights') }}
     {%- if is_incremental() %}
-    where {{ utc_date('scheduled_at') }} in ({{ touched_hour_dates() }})
+    where {{ in_touched_hours('scheduled_at') }}
     {%- endif %}
     group by origin, date_trunc('hour', scheduled_at, 'UTC')
 ),
 
-{#- An airport has one observation an hour. Where a producer gave it several, the first one counts. -#}
 weather as (
+    -- An airport has one observation an hour. Where a producer gave it several, the first one counts.
     select distinct on (origin, date_trunc('hour', observed_at, 'UTC'))
         origin,
         date_trunc('hour', observed_at, 'UTC') as hour,
@@ -35,7 +35,7 @@ weather as (
         visibility_miles
     from {{ ref('stg_weather_observed') }}
     {%- if is_incremental() %}
-    where {{ utc_date('observed_at') }} in ({{ touched_hour_dates() }})
+    where {{ in_touched_hours('observed_at') }}
     {%- endif %}
     order by origin, date_trunc('hour', observed_at, 'UTC'), observed_at, _partition, _offset, _topic_id
 ),

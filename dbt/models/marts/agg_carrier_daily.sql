@@ -2,7 +2,7 @@
     config(
         materialized='incremental',
         incremental_strategy='append',
-        pre_hook="{{ delete_rows('flight_date in (' ~ touched_flight_dates() ~ ')') }}",
+        pre_hook="{{ delete_rows(on_touched_flight_dates()) }}",
         indexes=[{'columns': ['flight_date', 'carrier'], 'unique': true}],
     )
 }}
@@ -10,7 +10,7 @@
 with flights as (
     select * from {{ ref('fct_flights') }}
     {%- if is_incremental() %}
-    where flight_date in ({{ touched_flight_dates() }})
+    where {{ on_touched_flight_dates() }}
     {%- endif %}
 ),
 

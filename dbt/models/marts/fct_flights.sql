@@ -2,7 +2,7 @@
     config(
         materialized='incremental',
         incremental_strategy='append',
-        pre_hook="{{ delete_rows('flight_id in (' ~ touched_flights() ~ ')') }}",
+        pre_hook="{{ delete_rows(of_touched_flights()) }}",
         indexes=[
             {'columns': ['flight_id'], 'unique': true},
             {'columns': ['flight_date']},
@@ -19,14 +19,14 @@
 
 {%- set streams = ['departed', 'arrived', 'cancelled'] %}
 
-{#- A flight has one event per stream. Where a producer gave it several, the first one counts. -#}
 with
 {%- for stream in streams %}
 {{ stream }} as (
+    -- A flight has one event of a kind. Where a producer gave it several, the first one counts.
     select distinct on (flight_id) *
     from {{ ref('stg_flights_' ~ stream) }}
     {%- if is_incremental() %}
-    where flight_id in ({{ touched_flights() }})
+    where {{ of_touched_flights() }}
     {%- endif %}
     order by flight_id, _partition, _offset, _topic_id
 ),
