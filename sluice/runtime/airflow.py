@@ -159,7 +159,7 @@ API_SERVER = Service(
     healthy=lambda settings: probes.http_ok(settings.airflow_host, settings.airflow_port, "/api/v2/version"),
     start_seconds=180,
     # Browsers keep connections open, and it would wait two minutes for them.
-    stop_seconds=8,
+    stop_seconds=5,
 )
 SCHEDULER = Service(
     name="airflow-scheduler",

@@ -73,4 +73,4 @@ def become(service: Service, settings: Settings) -> NoReturn:
     service.prepare(settings)
     argv = service.command(settings)
     os.chdir(ROOT)
-    os.execve(argv[0], argv, environment(service, settings))
+    os.execve(argv[0], argv, environment(service, settings))  # noqa: S606 - a list of words, no shell

@@ -1,6 +1,7 @@
 """The supervisor: a process that outlives the command that starts it, and restarts each service that dies.
 
-Its configuration and its environment hold no secrets: every program is `sluice service NAME`, which reads them itself.
+Its configuration and its environment hold no secrets: every program is `python -m sluice.runtime NAME`, which reads
+them itself.
 """
 
 import contextlib
@@ -86,7 +87,7 @@ def configuration(services: Iterable[Service], home: Path) -> str:
     user = "user=root\n" if os.geteuid() == 0 else ""
     text = CONFIGURATION.format(user=user, **places)
     for service in services:
-        command = shlex.join([sys.executable, "-m", "sluice", "service", service.name])
+        command = shlex.join([sys.executable, "-m", "sluice.runtime", service.name])
         text += PROGRAM.format(
             name=service.name,
             command=command,
@@ -115,7 +116,7 @@ class _Transport(xmlrpc.client.Transport):
         super().__init__()
         self._path = path
 
-    def make_connection(self, host: object) -> http.client.HTTPConnection:
+    def make_connection(self, _: object) -> http.client.HTTPConnection:
         return _Connection(self._path)
 
 

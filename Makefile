@@ -1,0 +1,82 @@
+# Every target calls the `sluice` command line (`.venv/bin/python -m sluice --help`), which holds the logic.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+MONTHS ?= 1
+LIVE ?= 1
+# make knows AS as the name of the assembler.
+ifeq ($(origin AS),default)
+AS :=
+endif
+# Arguments reach the commands through the environment, so that no quote or dollar sign in them is ever interpreted.
+override export Q := $(value Q)
+export MONTHS S FROM TO SPEED LATE DUPLICATES CORRUPT INVALID COPIES SEED STREAMS AS STREAM DATE N
+
+SLUICE := infra/bootstrap && .venv/bin/python -m sluice
+PYTEST := infra/bootstrap dev && .venv/bin/python -m pytest
+# $(call option,LATE) is `--late "$LATE"` where LATE is given, and nothing where it is not.
+option = $(if $($(1)),--$(shell echo $(1) | tr A-Z a-z) "$$$(1)")
+RANGE = --from "$$FROM" --to "$$TO"
+DISTURBANCES := SPEED LATE DUPLICATES CORRUPT INVALID COPIES SEED STREAMS
+
+.PHONY: help up down clean status logs replay load transform backfill reconcile sql peek doctor
+.PHONY: test test-unit test-integration test-e2e lint format
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-17s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+up: ## Install, start and fill everything; MONTHS=0..12 of 2013 on the first launch (1), LIVE=0: nothing produced after it
+	@$(SLUICE) up --months "$$MONTHS" $(if $(filter 0,$(LIVE)),--no-live,--live)
+
+down: ## Stop everything; data stays
+	@$(SLUICE) down
+
+clean: ## Stop everything and delete its data; asks, unless FORCE=1
+	@$(SLUICE) clean $(if $(FORCE),--force)
+
+status: ## Show every service with its state, port and memory; exit code 0 only if all are healthy
+	@$(SLUICE) status
+
+logs: ## Show the last lines of all logs; S=service follows one
+	@$(SLUICE) logs $(if $(S),"$$S")
+
+replay: ## Send FROM=2013-02-01 TO=2013-02-03 again; SPEED= LATE=share[:hours] DUPLICATES= CORRUPT= INVALID= COPIES= SEED= STREAMS=a,b
+	@$(SLUICE) replay $(RANGE) $(foreach name,$(DISTURBANCES),$(call option,$(name)))
+
+load: ## Load what the lake has into the warehouse now
+	@$(SLUICE) load
+
+transform: ## Rebuild the marts of what was loaded now
+	@$(SLUICE) transform
+
+backfill: ## Load the dates FROM= TO= again from the lake and rebuild their marts
+	@$(SLUICE) backfill $(RANGE)
+
+reconcile: ## Prove that Kafka, lake and warehouse agree, per stream and date; exit code 0 only if they do
+	@$(SLUICE) reconcile
+
+sql: ## Run Q="select …" and print CSV; AS=loader, transformer or postgres instead of reader
+	@$(SLUICE) sql $(call option,AS) -- "$$Q"
+
+peek: ## Show events of the lake as JSON: STREAM=flights.departed [DATE=2013-01-01] [N=10]
+	@$(SLUICE) peek $(call option,DATE) $(if $(N),-n "$$N") -- "$$STREAM"
+
+doctor: ## Say what this machine has and lacks, and the mend of each
+	@$(SLUICE) doctor
+
+test: lint test-unit test-integration test-e2e ## Run every check and test
+
+test-unit: ## Run the tests that need no server
+	@$(PYTEST) tests/unit
+
+test-integration: ## Run the tests on a Kafka, MinIO and Postgres of their own
+	@$(PYTEST) tests/integration
+
+test-e2e: ## Run the tests on a whole platform of their own
+	@$(PYTEST) tests/e2e
+
+lint: ## Run all static checks
+	@infra/bootstrap dev && infra/lint
+
+format: ## Format the Python sources and mend what a formatter can
+	@infra/bootstrap dev && .venv/bin/ruff check --fix --quiet . ; .venv/bin/ruff format .
