@@ -30,9 +30,9 @@ _PLACEMENT = {
 def source_files(contracts: Mapping[str, Contract]) -> dict[str, str]:
     """What dbt has to know of the raw tables, as texts by file name.
 
-    ``raw.yml`` declares the tables, and the reconciliation that reads all of them; ``raw.md`` describes them. A table is
-    stale when nothing was loaded for longer than its contract's ``lateness``: events may be late for that long, so a
-    shorter silence says nothing.
+    ``raw.yml`` declares the tables, and the reconciliation that reads all of them; ``raw.md`` describes them. A table
+    is stale when nothing was loaded for longer than its contract's ``lateness``: events may be late for that long, so
+    a shorter silence says nothing.
 
     Args:
         contracts: the contracts by stream; their order does not matter.
@@ -43,7 +43,7 @@ def source_files(contracts: Mapping[str, Contract]) -> dict[str, str]:
         "sources": [
             {
                 "name": "raw",
-                "description": "Events as loaded from the lake, duplicates included: a row for every good Kafka record.",
+                "description": "Events as loaded, duplicates included: as many rows as Kafka has good records.",
                 "config": {"loaded_at_field": "_loaded_at"},
                 "tables": [_table(contract) for contract in ordered],
             }
@@ -68,8 +68,8 @@ def source_files(contracts: Mapping[str, Contract]) -> dict[str, str]:
 def write_sources(contracts: Mapping[str, Contract], folder: Path) -> None:
     """Writes ``source_files`` into a folder, which is made where it is missing.
 
-    A file that already says the same is left alone; another is replaced at once, so that a dbt run beside this one reads
-    the old text or the new one.
+    A file that already says the same is left alone; another is replaced at once, so that a dbt run beside this one
+    reads the old text or the new one.
 
     Raises:
         TerminalError: the folder cannot be written.
@@ -90,7 +90,7 @@ def _replace(path: Path, text: str) -> None:
     descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".draft")
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
-    os.replace(draft, path)
+    Path(draft).replace(path)
 
 
 def _table(contract: Contract) -> dict[str, Any]:
