@@ -1,6 +1,6 @@
 """The DAG maintain: keeps the lake's tables in a good shape."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from airflow.sdk import DAG
 
@@ -21,7 +21,6 @@ with DAG(
     description="compacts the lake's closed dates and removes files that no commit names",
     doc_md=DOC,
     schedule="41 3 * * *",
-    start_date=datetime(2013, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
     max_active_tasks=1,

@@ -21,7 +21,7 @@ then rebuilds its marts. The schedule ends with the source's last date, so it ne
 - `make backfill FROM=2013-01-01 TO=2013-01-31`
 - `airflow backfill create --dag-id rebuild --from-date … --to-date … --reprocess-behavior completed`
 
-`streams` limits it to some streams.
+`streams` limits it to some streams. A run's id carries its interval's end, so the day after the date that it reloads.
 """
 CONTRACTS = load_contracts(load_settings().contracts)
 

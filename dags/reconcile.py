@@ -1,6 +1,6 @@
 """The DAG reconcile: proves that Kafka, lake and warehouse agree, and that the marts keep up."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from airflow.providers.common.sql.operators.sql import SQLCheckOperator
 from airflow.sdk import DAG, Param
@@ -23,8 +23,8 @@ with DAG(
     dag_id="reconcile",
     description="proves that Kafka, lake and warehouse agree, and that the marts keep up",
     doc_md=DOC,
+    # No start_date, here and in the others: with a past one Airflow runs the hour last missed at the first launch.
     schedule="17 * * * *",
-    start_date=datetime(2013, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
     dagrun_timeout=timedelta(minutes=45),

@@ -1,6 +1,6 @@
 """The DAG transform: rebuilds the marts from the dates that loads have touched."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from airflow.sdk import DAG, AssetAny
 
@@ -26,7 +26,6 @@ with DAG(
     description="rebuilds the marts from the dates that loads have touched",
     doc_md=DOC,
     schedule=AssetAny(*(raw_table(contract) for contract in load_contracts(load_settings().contracts).values())),
-    start_date=datetime(2013, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
     dagrun_timeout=timedelta(hours=2),

@@ -14,7 +14,19 @@ POLL = timedelta(seconds=1)
 PATIENCE = timedelta(minutes=2)
 """How long Airflow may not answer, or stand still with a broken part, before it is given up: it restarts faster."""
 _LOG_LINES = 12
+_FRAME = (
+    "::",
+    "DAG bundles loaded",
+    "Filling up the DagBag",
+    "Worker startup",
+    "Pushing xcom",
+    "Task failed with",
+    "Retry",
+)
+"""How the lines begin that Airflow writes around a task's own."""
 _ENDED = ("success", "failed")
+_TOLD = (*_ENDED, "skipped", "running", "up_for_retry", "upstream_failed")
+"""Task states worth a line; through the others it passes within a second."""
 
 Show = Callable[[str], None]
 Answer = TypeVar("Answer")
@@ -53,8 +65,8 @@ def follow(airflow: Airflow, runs: Sequence[Run], show: Show) -> None:
             # The state first: once it is the last one, so are those of the tasks.
             state = _patiently(partial(airflow.run, run.dag_id, run.run_id))["state"]
             for task in _patiently(partial(airflow.tasks, run.dag_id, run.run_id)):
-                key, now = (run.dag_id, task["task_id"]), task["state"] or "waiting"
-                if seen.get(key) != now:
+                key, now = (run.dag_id, task["task_id"]), task["state"]
+                if now in _TOLD and seen.get(key) != now:
                     seen[key] = now
                     idle_since = time.monotonic()
                     show(_line(airflow, run, task))
@@ -105,7 +117,7 @@ def follow_backfill(airflow: Airflow, dag_id: str, runs: Callable[[], list[Json]
 
 
 def _line(airflow: Airflow, run: Run, task: Json) -> str:
-    line = f"{run.dag_id}.{task['task_id']}: {task['state'] or 'waiting'}"
+    line = f"{run.dag_id}.{task['task_id']}: {task['state']}"
     if task["try_number"] > 1:
         line += f" (attempt {task['try_number']})"
     if task["state"] not in ("success", "failed", "skipped"):
@@ -126,17 +138,18 @@ def _failure(airflow: Airflow, failed: Sequence[Run], show: Show) -> TerminalErr
         )
     task = tasks[0]
     entries = airflow.log(first.dag_id, first.run_id, task["task_id"], task["try_number"])
-    for entry in entries[-_LOG_LINES:]:
+    told = [entry for entry in entries if not entry["event"].startswith(_FRAME)]
+    for entry in told[-_LOG_LINES:]:
         show(f"  {_clock(entry)}{entry['event']}")
-    mend = f"clear the task to try again; its log: {task['task_id']} of {first.dag_id}, run {first.run_id}"
-    return TerminalError(f"{first.dag_id}.{task['task_id']}{others} failed: {_error(entries)}", mend)
+    return TerminalError(f"{first.dag_id}.{task['task_id']}{others} failed: {_error(entries)}", f"run {first.run_id}")
 
 
 def _error(entries: Sequence[Json]) -> str:
     """The last error that a log tells of: the exception's own words, where there was one."""
     for entry in reversed(entries):
         for error in entry.get("error_detail") or ():
-            return f"{error['exc_type']}: {error['exc_value']}"
+            own = error["exc_type"] in (TerminalError.__name__, TransientError.__name__)
+            return str(error["exc_value"]) if own else f"{error['exc_type']}: {error['exc_value']}"
     faults = [entry["event"] for entry in entries if entry.get("level") in ("error", "critical")]
     return faults[-1] if faults else "its log names no error"
 

@@ -1,6 +1,6 @@
 """Makes the load DAG of a contract."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from airflow.sdk import DAG
 
@@ -30,7 +30,6 @@ def load_dag(contract: Contract) -> DAG:
         description=f"{contract.stream}: from the lake to raw.{contract.table}",
         doc_md=DOC.format(stream=contract.stream, table=contract.table, description=contract.description),
         schedule=contract.load.schedule,
-        start_date=datetime(2013, 1, 1, tzinfo=UTC),
         catchup=False,
         max_active_runs=1,
         dagrun_timeout=timedelta(minutes=30),

@@ -138,6 +138,8 @@ class TransformOperator(BaseOperator):
         self.log.info("%s", report.text())
         return {
             "touched": {stream: [day.isoformat() for day in days] for stream, days in report.touched.items()},
+            "dates": sum(len(days) for days in report.touched.values()),
+            "nodes": report.nodes,
             "resumed": report.resumed,
             "seconds": round(report.seconds, 1),
         }

@@ -22,6 +22,7 @@ _TRANSIENT = re.compile(
     r"|the database system is|too many clients|deadlock detected|could not serialize|lock timeout",
     re.IGNORECASE,
 )
+_CLOCK = re.compile(r"^\d\d:\d\d:\d\d(  )?")
 _LONGEST = 600
 """Characters of dbt's own message that go into an error's one line; the rest is in the log above it."""
 
@@ -82,8 +83,10 @@ class Dbt:
             raise TerminalError(f"dbt does not start: {error}", "`make up` installs it into .venv-dbt") from error
         try:
             for line in self._process.stdout or ():
-                lines.append(line.rstrip())
-                self.say(line.rstrip())
+                # Without the clock: who takes it notes the time.
+                if text := _CLOCK.sub("", line).rstrip():
+                    lines.append(text)
+                    self.say(text)
             status = self._process.wait()
         finally:
             # Left by an exception, a time-out for instance: dbt must not build on without anybody to mark it as built.
@@ -146,4 +149,4 @@ class Dbt:
         what = " ".join(what.split())
         if any(_TRANSIENT.search(result["message"] or "") for result in failed) or _TRANSIENT.search(what):
             return TransientError(what[:_LONGEST] + more, "see `make logs S=postgres`")
-        return TerminalError(what[:_LONGEST] + more, "mend it in dbt/ or in its data, then clear the task")
+        return TerminalError(what[:_LONGEST] + more, "mend it in dbt/ or in its data; the next transform builds it")
