@@ -1,0 +1,152 @@
+"""The operators: what is templated, which role each works as, what they hand on, when they skip or fail."""
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk import DAG
+from airflow.sdk.exceptions import AirflowSkipException
+
+from sluice.contracts import Contract
+from sluice.errors import TerminalError
+from sluice.load import LoadReport
+from sluice.orchestration import operators
+from sluice.orchestration.operators import LoadOperator, ReconcileOperator, ReloadOperator, TransformOperator
+from sluice.settings import ROOT, Settings
+from sluice.transform import TransformReport
+
+ROLES: list[str] = []
+
+
+@pytest.fixture(autouse=True)
+def settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    def settings_as(role: str) -> Settings:
+        ROLES.append(role)
+        return Settings(contracts=ROOT / "contracts")
+
+    ROLES.clear()
+    monkeypatch.setattr(operators, "settings_as", settings_as)
+    yield
+
+
+def loads(monkeypatch: pytest.MonkeyPatch, report: LoadReport, pending: bool) -> None:
+    monkeypatch.setattr("sluice.load.load", lambda settings, contract: report)
+    monkeypatch.setattr("sluice.transform.touched.is_pending", lambda settings, role, stream: pending)
+
+
+def test_fields_that_name_data_are_templated() -> None:
+    assert LoadOperator.template_fields == ("stream",)
+    assert ReloadOperator.template_fields == ("event_date", "streams")
+    assert TransformOperator.template_fields == ("run_name",)
+
+
+def test_templates_are_rendered() -> None:
+    with DAG("rendered", render_template_as_native_obj=True) as dag:
+        task = ReloadOperator(task_id="reload", event_date="{{ ds }}", streams="{{ params.streams }}")
+    task.render_template_fields({"ds": "2013-01-02", "params": {"streams": ["a.b"]}}, dag.get_template_env())
+    assert (task.event_date, task.streams) == ("2013-01-02", ["a.b"])
+
+
+def test_a_load_works_as_the_loader_and_hands_on_its_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    report = LoadReport("flights.departed", 7, 2, 1, [date(2013, 1, 2), date(2013, 1, 1)], 0.24)
+    loads(monkeypatch, report, pending=True)
+    figures = LoadOperator(task_id="load", stream="flights.departed").execute({})
+    assert figures == {
+        "stream": "flights.departed",
+        "rows": 7,
+        "quarantined": 2,
+        "dates": ["2013-01-01", "2013-01-02"],
+        "seconds": 0.2,
+    }
+    assert ROLES == ["loader"]
+
+
+def test_a_load_of_nothing_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    loads(monkeypatch, LoadReport("flights.departed"), pending=False)
+    with pytest.raises(AirflowSkipException, match="nothing new"):
+        LoadOperator(task_id="load", stream="flights.departed").execute({})
+
+
+def test_a_load_whose_forerunner_died_after_its_commit_still_wakes_the_transform(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loads(monkeypatch, LoadReport("flights.departed"), pending=True)
+    assert LoadOperator(task_id="load", stream="flights.departed").execute({})["rows"] == 0
+
+
+def test_an_unknown_stream_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(TerminalError, match="no stream gates.changed.*flights.departed"):
+        LoadOperator(task_id="load", stream="gates.changed").execute({})
+
+
+def test_a_reload_takes_its_date_of_every_stream_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, date]] = []
+
+    def reload(settings: Settings, contract: Contract, day: date) -> LoadReport:
+        asked.append((contract.stream, day))
+        return LoadReport(contract.stream, 3, 1, 1, [day], 0.1)
+
+    monkeypatch.setattr("sluice.load.reload", reload)
+    streams = ["flights.arrived", "weather.observed"]
+    figures = ReloadOperator(task_id="reload", event_date="2013-01-02", streams=streams).execute({})
+    assert asked == [(stream, date(2013, 1, 2)) for stream in streams]
+    assert figures == {"event_date": "2013-01-02", "rows": 6, "quarantined": 2}
+    assert ROLES == ["loader"]
+
+
+def test_a_reload_of_no_date_is_terminal() -> None:
+    with pytest.raises(TerminalError, match="no date"):
+        ReloadOperator(task_id="reload", event_date="", streams="flights.arrived").execute({})
+
+
+@pytest.mark.parametrize(("attempt", "resumes"), [(1, False), (2, True)])
+def test_a_retried_transform_goes_on(monkeypatch: pytest.MonkeyPatch, attempt: int, resumes: bool) -> None:
+    asked: dict[str, Any] = {}
+
+    def transform(settings: Settings, contracts: dict[str, Contract], **options: Any) -> TransformReport:
+        asked.update(options)
+        return TransformReport({"flights.departed": [date(2013, 1, 2)]}, options["resume"], 5, 1.0)
+
+    monkeypatch.setattr("sluice.transform.transform", transform)
+    task = TransformOperator(task_id="transform", run_name="scheduled__1")
+    figures = task.execute({"ti": SimpleNamespace(try_number=attempt)})
+    assert (asked["run"], asked["resume"]) == ("scheduled__1", resumes)
+    assert figures["touched"] == {"flights.departed": ["2013-01-02"]}
+    assert (figures["dates"], figures["nodes"], figures["resumed"]) == (1, 5, resumes)
+    assert ROLES == ["transformer"]
+
+
+def test_a_stopped_transform_stops_dbt(monkeypatch: pytest.MonkeyPatch) -> None:
+    stopped: list[bool] = []
+    monkeypatch.setattr("sluice.transform.dbt.Dbt.stop", lambda self: stopped.append(True))
+    monkeypatch.setattr("sluice.transform.transform", lambda *_, **__: TransformReport())
+    task = TransformOperator(task_id="transform", run_name="x")
+    task.on_kill()
+    assert stopped == []
+    task.execute({"ti": SimpleNamespace(try_number=1)})
+    task.on_kill()
+    assert stopped == [True]
+
+
+@pytest.mark.parametrize("agrees", [True, False])
+def test_reconcile_fails_where_the_counts_disagree(monkeypatch: pytest.MonkeyPatch, agrees: bool) -> None:
+    found = SimpleNamespace(agrees=agrees, rows=[1, 2], offsets={"a.b": (1, 1, 1)}, text=lambda: "a table\nof lines")
+    monkeypatch.setattr("sluice.reconcile.reconcile", lambda settings, contracts: found)
+    task = ReconcileOperator(task_id="reconcile")
+    if agrees:
+        assert task.execute({}) == {"dates": 2, "streams": 1}
+    else:
+        with pytest.raises(TerminalError, match="disagree"):
+            task.execute({})
+    assert ROLES == ["reader"]
+
+
+def test_a_date_of_the_interval_is_the_event_date() -> None:
+    with DAG("interval") as dag:
+        task = ReloadOperator(
+            task_id="reload", event_date="{{ data_interval_start.strftime('%Y-%m-%d') }}", streams="a.b"
+        )
+    task.render_template_fields({"data_interval_start": datetime(2013, 12, 31, tzinfo=UTC)}, dag.get_template_env())
+    assert task.event_date == "2013-12-31"
