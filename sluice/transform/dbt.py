@@ -139,7 +139,7 @@ class Dbt:
     def _fault(self, lines: list[str]) -> SluiceError:
         failed = [result for result in self._results() if result["status"] in _FAILED]
         if failed:
-            first = failed[0]
+            first = next((result for result in failed if _TRANSIENT.search(result["message"] or "")), failed[0])
             what = f"dbt: {first['unique_id']}: {first['message']}"
             more = f"; {len(failed) - 1} more failed" if len(failed) > 1 else ""
         else:
@@ -147,6 +147,6 @@ class Dbt:
             start = next((n for n, line in enumerate(lines) if "Encountered an error" in line), max(0, len(lines) - 5))
             what, more = "dbt: " + " ".join(lines[start:]), ""
         what = " ".join(what.split())
-        if any(_TRANSIENT.search(result["message"] or "") for result in failed) or _TRANSIENT.search(what):
+        if _TRANSIENT.search(what):
             return TransientError(what[:_LONGEST] + more, "see `make logs S=postgres`")
         return TerminalError(what[:_LONGEST] + more, "mend it in dbt/ or in its data; the next transform builds it")

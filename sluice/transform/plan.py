@@ -58,10 +58,11 @@ def saved(folder: Path, run: str) -> Plan | None:
     try:
         fields = json.loads((folder / PLAN).read_text())
         plan = Plan(fields["run"], tuple(fields["seqs"]), fields["touched"])
+        json.loads((folder / RESULTS).read_text())
     except (FileNotFoundError, ValueError, KeyError, TypeError):
-        # Never begun, or not readable: planning anew builds at least as much.
+        # Never begun, or cut off while it was written: planning anew builds at least as much.
         return None
-    return plan if plan.run == run and (folder / RESULTS).exists() else None
+    return plan if plan.run == run else None
 
 
 def forget(folder: Path) -> None:

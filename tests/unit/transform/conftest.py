@@ -1,0 +1,43 @@
+"""A dbt that does what a test tells it: a shell script in dbt's place."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from sluice.settings import Settings
+from sluice.transform.dbt import Dbt
+
+MakeDbt = Callable[..., Dbt]
+
+
+@pytest.fixture
+def said() -> list[str]:
+    """What dbt's log was."""
+    return []
+
+
+@pytest.fixture
+def make_dbt(tmp_path: Path, said: list[str]) -> MakeDbt:
+    """Makes a dbt from the lines of a shell script and the results that it leaves, if any.
+
+    It notes its arguments in ``arguments`` and its environment in ``environment``, in its working folder.
+    """
+
+    def make(script: str = "", results: list[dict[str, Any]] | None = None) -> Dbt:
+        project = tmp_path / "project"
+        (project / "seeds").mkdir(parents=True, exist_ok=True)
+        executable = tmp_path / "dbt"
+        lines = ["#!/bin/sh", 'echo "$@" >> arguments', "env > environment"]
+        if results is not None:
+            (tmp_path / "results.json").write_text(json.dumps({"results": results}))
+            lines += ["mkdir -p $DBT_TARGET_PATH", f"cp {tmp_path}/results.json $DBT_TARGET_PATH/run_results.json"]
+        executable.write_text("\n".join([*lines, script, ""]))
+        executable.chmod(0o755)
+        settings = Settings(home=tmp_path / "home", transformer_password=SecretStr("s3cret"), postgres_port=6543)
+        return Dbt(settings, said.append, executable, project)
+
+    return make

@@ -1,0 +1,141 @@
+"""dbt as a process: what it is given, what its log becomes, and what its failures mean."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sluice.errors import TerminalError, TransientError
+from sluice.transform.dbt import Dbt
+
+MakeDbt = Callable[..., Dbt]
+
+
+def result(status: str, message: str = "", node: str = "model.sluice.fct_flights") -> dict[str, str]:
+    return {"unique_id": node, "status": status, "message": message}
+
+
+def test_dbt_gets_its_folders_and_no_more_environment_than_it_needs(
+    make_dbt: MakeDbt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLUICE_LOADER_PASSWORD", "not for dbt")
+    monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", "not for dbt")
+    dbt = make_dbt()
+    dbt.run("build", "--vars", "{}")
+    assert (dbt.project / "arguments").read_text().split()[-4:] == [
+        *("--project-dir", str(dbt.project)),
+        *("--profiles-dir", str(dbt.project)),
+    ]
+    environment = dict(line.split("=", 1) for line in (dbt.project / "environment").read_text().splitlines())
+    assert environment["SLUICE_TRANSFORMER_PASSWORD"] == "s3cret"
+    assert environment["SLUICE_POSTGRES_PORT"] == "6543"
+    assert Path(environment["DBT_TARGET_PATH"]).is_relative_to(dbt.settings.home)
+    assert Path(environment["DBT_LOG_PATH"]).is_relative_to(dbt.settings.home)
+    assert "not for dbt" not in environment.values()
+
+
+def test_its_log_comes_without_its_own_clock_and_empty_lines(make_dbt: MakeDbt, said: list[str]) -> None:
+    make_dbt("printf '10:00:00  1 of 2 START\\n10:00:00\\n  detail\\n'").run("build")
+    assert said == ["1 of 2 START", "  detail"]
+
+
+def test_it_counts_what_was_built(make_dbt: MakeDbt) -> None:
+    dbt = make_dbt(results=[result("success"), result("pass"), result("warn"), result("skipped")])
+    dbt.run("build")
+    assert dbt.built() == 3
+
+
+def test_a_failed_model_is_terminal_and_named_with_its_message_on_one_line(make_dbt: MakeDbt) -> None:
+    failed = [result("success"), result("error", "Database Error\n  division by zero"), result("skipped")]
+    with pytest.raises(TerminalError) as caught:
+        make_dbt("exit 1", failed).run("build")
+    said = str(caught.value)
+    assert "model.sluice.fct_flights: Database Error division by zero" in said
+    assert "\n" not in said
+
+
+def test_a_failed_test_is_terminal_and_others_are_counted(make_dbt: MakeDbt) -> None:
+    failed = [result("fail", "Got 3 results", "test.sluice.unique_x"), result("fail", "Got 1 result")]
+    with pytest.raises(TerminalError, match=r"test\.sluice\.unique_x: Got 3 results; 1 more failed"):
+        make_dbt("exit 1", failed).run("build")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        'connection to server at "127.0.0.1", port 5432 failed: Connection refused',
+        "server closed the connection unexpectedly",
+        "terminating connection due to administrator command",
+        "FATAL:  the database system is starting up",
+        "deadlock detected",
+    ],
+)
+def test_a_lost_warehouse_is_transient(make_dbt: MakeDbt, message: str) -> None:
+    with pytest.raises(TransientError):
+        make_dbt("exit 1", [result("error", "wrong sql"), result("error", f"Database Error\n{message}")]).run("build")
+    # The same before the first model.
+    with pytest.raises(TransientError):
+        make_dbt(f"echo 'Encountered an error:'; echo '{message}'; exit 2").run("build")
+
+
+def test_a_wrong_password_is_terminal(make_dbt: MakeDbt) -> None:
+    message = 'connection to server at "127.0.0.1" failed: FATAL:  password authentication failed for user "x"'
+    with pytest.raises(TerminalError, match="password authentication failed"):
+        make_dbt(f"echo 'Encountered an error:'; echo '{message}'; exit 2").run("build")
+
+
+def test_a_project_that_does_not_parse_says_so(make_dbt: MakeDbt) -> None:
+    script = (
+        "echo 'Running with dbt'; echo 'Encountered an error:'; echo 'Compilation Error'; echo '  no model x'; exit 2"
+    )
+    with pytest.raises(TerminalError, match="Encountered an error: Compilation Error no model x"):
+        make_dbt(script).run("build")
+
+
+def test_results_of_an_earlier_run_do_not_explain_this_one(make_dbt: MakeDbt) -> None:
+    with pytest.raises(TerminalError):
+        make_dbt("exit 1", [result("error", "old")]).run("build")
+    with pytest.raises(TerminalError) as caught:
+        make_dbt("echo new; exit 2").run("build")
+    assert "old" not in str(caught.value)
+
+
+def test_a_missing_dbt_says_how_it_is_installed(make_dbt: MakeDbt, tmp_path: Path) -> None:
+    dbt = make_dbt()
+    dbt.executable = tmp_path / "nowhere"
+    with pytest.raises(TerminalError, match="make up"):
+        dbt.run("build")
+
+
+def test_a_stopped_dbt_is_transient(make_dbt: MakeDbt, said: list[str]) -> None:
+    dbt = make_dbt("echo started; exec sleep 60")
+    threading.Thread(target=_when_started, args=(said, dbt)).start()
+    with pytest.raises(TransientError, match="signal 15"):
+        dbt.run("build")
+
+
+def _when_started(said: list[str], dbt: Dbt) -> None:
+    until = time.monotonic() + 10
+    while not said and time.monotonic() < until:
+        time.sleep(0.01)
+    dbt.stop()
+
+
+def test_dbt_does_not_outlive_a_time_out(make_dbt: MakeDbt) -> None:
+    dbt = make_dbt("echo $$ > pid; echo started; exec sleep 60")
+
+    class TimeUp(BaseException):
+        pass
+
+    def say(line: str) -> None:
+        raise TimeUp
+
+    dbt.say = say
+    with pytest.raises(TimeUp):
+        dbt.run("build")
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((dbt.project / "pid").read_text()), signal.SIG_DFL)
