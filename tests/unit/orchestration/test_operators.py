@@ -77,7 +77,7 @@ def test_a_load_whose_forerunner_died_after_its_commit_still_wakes_the_transform
 
 
 def test_an_unknown_stream_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(TerminalError, match="no stream gates.changed.*flights.departed"):
+    with pytest.raises(TerminalError, match=r"no stream gates\.changed.*flights\.departed"):
         LoadOperator(task_id="load", stream="gates.changed").execute({})
 
 

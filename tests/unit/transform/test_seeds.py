@@ -25,7 +25,7 @@ def builds(dbt: Dbt) -> int:
 
 
 def test_they_are_built_once(make_dbt: MakeDbt, there: set[str], said: list[str]) -> None:
-    dbt = make_dbt()
+    dbt = make_dbt("mkdir -p $DBT_TARGET_PATH")
     (dbt.project / "seeds" / "airlines.csv").write_text("carrier,name\nUA,United\n")
     build_seeds(None, dbt)  # type: ignore[arg-type]
     there.add("airlines")
@@ -35,7 +35,7 @@ def test_they_are_built_once(make_dbt: MakeDbt, there: set[str], said: list[str]
 
 
 def test_they_are_built_again_for_a_changed_file_and_for_a_new_warehouse(make_dbt: MakeDbt, there: set[str]) -> None:
-    dbt = make_dbt()
+    dbt = make_dbt("mkdir -p $DBT_TARGET_PATH")
     file = dbt.project / "seeds" / "airlines.csv"
     file.write_text("carrier,name\nUA,United\n")
     build_seeds(None, dbt)  # type: ignore[arg-type]
