@@ -38,6 +38,8 @@ class Settings(BaseSettings):
     minio_port: int = 9000
     minio_console_port: int = 9001
     lake_bucket: str = "lake"
+    sink_age_seconds: float = 10.0
+    """How long a record waits at most before the sink commits it to the lake."""
 
     postgres_host: str = LOOPBACK
     postgres_port: int = 5432

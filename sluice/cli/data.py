@@ -1,4 +1,7 @@
-"""The commands that look at the data: reconcile, sql, peek."""
+"""The commands that look at the data: reconcile, sql, peek.
+
+Arrow, Delta and the servers' clients are imported where they are used: every other command starts without them.
+"""
 
 import base64
 import csv
@@ -6,20 +9,15 @@ import json
 import logging
 import sys
 from datetime import date
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
-import psycopg
-import pyarrow.compute as pc
 import typer
 
 from sluice.contracts import load_contracts, pick
 from sluice.errors import TerminalError
-from sluice.lake.reader import LakeReader
-from sluice.reconcile import reconcile as compare
 from sluice.settings import load_settings
-from sluice.warehouse.connect import Role, connect
 
-_ROLES: tuple[Role, ...] = ("reader", "loader", "transformer", "postgres")
+_ROLES = ("reader", "loader", "transformer", "postgres")
 _PEEK_COLUMNS = ["topic_id", "partition", "offset", "timestamp", "event_date", "key", "value"]
 
 
@@ -34,6 +32,8 @@ def reconcile(
     patience: Annotated[float, typer.Option(help="Seconds to wait for events in flight.")] = 300.0,
 ) -> None:
     """Proves that Kafka, lake and warehouse agree, per stream and date."""
+    from sluice.reconcile import reconcile as compare
+
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("sluice").setLevel(logging.INFO)
     settings = load_settings()
@@ -48,14 +48,17 @@ def sql(
     role: Annotated[str, typer.Option("--as", help=f"Role: {', '.join(_ROLES)}.")] = "reader",
 ) -> None:
     """Asks the warehouse, and prints CSV with a header."""
-    known = next((name for name in _ROLES if name == role), None)
-    if known is None:
+    import psycopg
+
+    from sluice.warehouse.connect import Role, connect
+
+    if role not in _ROLES:
         raise TerminalError(f"unknown role {role!r}", f"choose one of {', '.join(_ROLES)}")
     if not query.strip():
         raise TerminalError("no query", 'say one, as in make sql Q="select * from marts.dim_carrier"')
     writer = csv.writer(sys.stdout, lineterminator="\n")
     try:
-        with connect(load_settings(), known) as connection, connection.cursor() as cursor:
+        with connect(load_settings(), cast(Role, role)) as connection, connection.cursor() as cursor:
             cursor.execute(query.encode())
             if cursor.description is None:
                 print(cursor.statusmessage)
@@ -72,6 +75,10 @@ def peek(
     count: Annotated[int, typer.Option("-n", min=1, help="How many rows, the newest last.")] = 5,
 ) -> None:
     """Shows rows of the lake as JSON, one per line."""
+    import pyarrow.compute as pc
+
+    from sluice.lake.reader import LakeReader
+
     settings = load_settings()
     pick(load_contracts(settings.contracts), stream)
     reader = LakeReader(settings, stream)

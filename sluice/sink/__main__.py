@@ -3,6 +3,7 @@
 import logging
 import signal
 import sys
+import threading
 import time
 
 from sluice.contracts import load_contracts
@@ -11,11 +12,11 @@ from sluice.lake.layout import storage_options, table_uri
 from sluice.lake.table import LakeTable
 from sluice.settings import Settings, load_settings
 from sluice.sink.consumer import KafkaSource
-from sluice.sink.sink import Sink, Table
+from sluice.sink.sink import Limits, Sink, Table
 
 
-def run(settings: Settings) -> None:
-    """Moves records until a signal says stop; then commits what it holds and leaves the group."""
+def run(settings: Settings, stopping: threading.Event) -> None:
+    """Moves records until it is told to stop; then commits what it holds and leaves the group."""
     streams = list(load_contracts(settings.contracts))
     options = storage_options(settings, "writer")
     tables: dict[str, Table] = {}
@@ -24,18 +25,10 @@ def run(settings: Settings) -> None:
         table.create()
         tables[stream] = table
     source = KafkaSource(settings, streams)
-    sink = Sink(source, tables, time.monotonic)
-    stopping = False
-
-    def stop(*_: object) -> None:
-        nonlocal stopping
-        stopping = True
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
+    sink = Sink(source, tables, time.monotonic, Limits(age=settings.sink_age_seconds))
     source.subscribe(sink)
     try:
-        while not stopping:
+        while not stopping.is_set():
             sink.step()
         sink.flush()
     finally:
@@ -46,8 +39,11 @@ def main() -> int:
     """The process's exit code: 0 after a stop that was asked for, 1 after a fault, said in one line."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("kafka").setLevel(logging.WARNING)
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
     try:
-        run(load_settings())
+        run(load_settings(), stopping)
     except SluiceError as error:
         print(f"sluice sink: {error}", file=sys.stderr)
         return 1

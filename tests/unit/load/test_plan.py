@@ -1,5 +1,7 @@
 """A load's plan covers what is new, once, in groups that follow each other without a gap."""
 
+from itertools import pairwise
+
 import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,5 +37,5 @@ def test_groups_cover_every_offset_once_and_in_order(ranges: list[Range], rows: 
         cuts = [part for group in groups for part in group if part.partition == each.partition]
         assert cuts[0].first == each.first
         assert cuts[-1].next == each.next
-        assert all(before.next == after.first for before, after in zip(cuts, cuts[1:], strict=False))
+        assert all(before.next == after.first for before, after in pairwise(cuts))
     assert all(sum(part.next - part.first for part in group) <= rows + len(ranges) for group in groups)

@@ -5,6 +5,7 @@ partitions whenever they are (re)started, as members of a group do that were pau
 keeps them apart.
 """
 
+import contextlib
 import tempfile
 from collections.abc import Sequence
 
@@ -118,11 +119,9 @@ class Member:
         self.sink.step()
 
     def flush(self) -> None:
-        try:
+        # After a fault the loop goes on; what became of the commit is found out with the next one.
+        with contextlib.suppress(TransientError):
             self.sink.flush()
-        except TransientError:
-            # The loop goes on; what became of the commit is found out with the next one.
-            pass
 
 
 class SinksMachine(RuleBasedStateMachine):

@@ -1,0 +1,94 @@
+"""Each service's user can do what it must and no more; what is wrong is said in one line."""
+
+import io
+
+import psycopg
+import pytest
+from minio.error import S3Error
+from pydantic import SecretStr
+
+from sluice import topics
+from sluice.errors import TerminalError, TransientError
+from sluice.lake import bucket
+from sluice.lake.reader import LakeReader
+from sluice.runtime.ports import free_ports
+from sluice.settings import Settings
+from sluice.warehouse import connect
+
+
+def _put(settings: Settings, user: bucket.User) -> None:
+    bucket.client(settings, user).put_object(settings.lake_bucket, f"{user}.txt", io.BytesIO(b"x"), 1)
+
+
+@pytest.mark.parametrize("user", ["writer", "keeper"])
+def test_writers_of_the_lake_can_write(servers: Settings, user: bucket.User) -> None:
+    _put(servers, user)
+
+
+def test_the_lakes_reader_cannot_write(servers: Settings) -> None:
+    with pytest.raises(S3Error, match="AccessDenied"):
+        _put(servers, "reader")
+
+
+def test_only_the_keeper_can_delete(servers: Settings) -> None:
+    _put(servers, "writer")
+    for user in ("reader", "writer"):
+        with pytest.raises(S3Error, match="AccessDenied"):
+            bucket.client(servers, user).remove_object(servers.lake_bucket, "writer.txt")
+    bucket.client(servers, "keeper").remove_object(servers.lake_bucket, "writer.txt")
+
+
+def test_no_user_of_the_lake_can_make_buckets(servers: Settings) -> None:
+    for user in ("reader", "writer", "keeper"):
+        with pytest.raises(S3Error, match="AccessDenied"):
+            bucket.client(servers, user).make_bucket("other")
+
+
+@pytest.mark.parametrize(
+    ("role", "statement"),
+    [
+        ("reader", "create table marts.x (a int)"),
+        ("reader", "insert into raw.quarantine select * from raw.quarantine"),
+        ("reader", "delete from ops.loads"),
+        ("reader", "create schema x"),
+        ("transformer", "insert into raw.quarantine select * from raw.quarantine"),
+        ("transformer", "delete from ops.touched_dates"),
+        ("transformer", "insert into ops.loads select * from ops.loads"),
+        ("loader", "create table marts.x (a int)"),
+        ("loader", "create table raw.x (a int)"),
+        ("loader", "create role x"),
+    ],
+)
+def test_a_role_cannot_do_what_is_not_its_work(servers: Settings, role: str, statement: str) -> None:
+    with connect(servers, role) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        connection.execute(statement)
+
+
+def test_a_wrong_password_is_said_in_one_line(servers: Settings) -> None:
+    wrong = servers.model_copy(
+        update={"reader_password": SecretStr("wrong"), "lake_reader_password": SecretStr("wrong-wrong")}
+    )
+    with pytest.raises(TerminalError) as refused:
+        connect(wrong, "reader")
+    assert "SLUICE_READER_PASSWORD" in str(refused.value)
+    assert "wrong" not in str(refused.value).replace("wrong:", "")
+    with pytest.raises(TerminalError) as refused:
+        LakeReader(wrong, "flights.departed")
+    assert "\n" not in str(refused.value)
+    assert "wrong-wrong" not in str(refused.value)
+
+
+def test_a_server_that_is_not_there_is_said_in_one_line(servers: Settings) -> None:
+    port = free_ports(1)[0]
+    away = servers.model_copy(update={"kafka_port": port, "postgres_port": port, "minio_port": port})
+    for call in (
+        lambda: topics.kafka_ranges(away, ["flights.departed"]),
+        lambda: connect(away, "reader"),
+        lambda: LakeReader(away, "flights.departed"),
+        lambda: bucket.provision(away),
+    ):
+        with pytest.raises(TransientError) as missing:
+            call()
+        assert f"127.0.0.1:{port}" in str(missing.value)
+        assert "\n" not in str(missing.value)
+        assert "make status" in str(missing.value)

@@ -1,0 +1,140 @@
+"""The load on real servers: each offset once in raw or in quarantine, whatever is run twice, at once or killed."""
+
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+
+import psycopg
+import pytest
+
+from sluice.load import load, reload
+from sluice.reconcile import reconcile
+from sluice.warehouse import connect
+from tests.integration.conftest import Stream
+
+
+def _event(number: int, **changes: object) -> bytes:
+    event = {"event_id": f"e{number}", "sensor": "s", "read_at": "2013-01-01T10:15:00Z", "reading": number}
+    return json.dumps(event | changes).encode()
+
+
+def _query(stream: Stream, query: str) -> list[tuple[object, ...]]:
+    with connect(stream.settings, "reader") as reader:
+        return reader.execute(query.format(raw=f"raw.{stream.contract.table}", stream=stream.name).encode()).fetchall()
+
+
+def _agrees(stream: Stream) -> None:
+    found = reconcile(stream.settings, {stream.name: stream.contract}, patience=0)
+    assert found.agrees, found.text()
+
+
+def test_a_load_brings_rows_quarantine_ledger_and_touched_dates(make_stream: Callable[..., Stream]) -> None:
+    stream = make_stream(partitions=2)
+    stream.send([_event(n) for n in range(5)])
+    stream.send([_event(5, reading=-1), b"nope", None, _event(6, other="field")], 1_357_200_000_000, partition=1)
+    stream.land()
+
+    report = load(stream.settings, stream.contract)
+
+    assert (report.rows, report.quarantined) == (6, 3)
+    assert report.dates == [date(2013, 1, 1), date(2013, 1, 3)]
+    assert _query(stream, "select event_id, reading, _event_date::text, _offset from {raw} order by reading") == [
+        *((f"e{n}", n, "2013-01-01", n) for n in range(5)),
+        ("e6", 6, "2013-01-03", 3),
+    ]
+    assert _query(
+        stream, "select \"offset\", reason, value from raw.quarantine where stream = '{stream}' order by 1"
+    ) == [
+        (0, "reading: -1 is below the minimum 0", _event(5, reading=-1)),
+        (1, "not JSON: Expecting value at character 0", b"nope"),
+        (2, "no value", None),
+    ]
+    assert _query(
+        stream,
+        "select partition, first_offset, next_offset, rows, quarantined from ops.loads"
+        " where stream = '{stream}' and next_offset > 0 order by 1",
+    ) == [(0, 0, 5, 5, 0), (1, 0, 4, 1, 3)]
+    assert _query(
+        stream, "select event_date::text, built_at from ops.touched_dates where stream = '{stream}' order by 1"
+    ) == [("2013-01-01", None), ("2013-01-03", None)]
+    _agrees(stream)
+
+
+def test_loading_again_or_twice_at_once_changes_nothing(make_stream: Callable[..., Stream]) -> None:
+    stream = make_stream(partitions=2)
+    for partition in (0, 1):
+        stream.send([_event(n) for n in range(200)], partition=partition)
+    stream.land()
+    with ThreadPoolExecutor(4) as pool:
+        reports = list(pool.map(lambda _: load(stream.settings, stream.contract), range(4)))
+    assert sum(report.rows for report in reports) == 400
+    assert load(stream.settings, stream.contract).rows == 0
+    _agrees(stream)
+
+
+def test_a_date_loaded_anew_is_as_it_was(make_stream: Callable[..., Stream]) -> None:
+    stream = make_stream(partitions=1)
+    stream.send([_event(n) for n in range(5)])
+    stream.send([b"nope", _event(7)], 1_357_200_000_000)
+    stream.land()
+    load(stream.settings, stream.contract)
+    rows = "select event_id, reading, _event_date, _offset from {raw} order by _offset"
+    before = _query(stream, rows)
+    stream.send([_event(8)])
+    stream.land()
+
+    for day in (date(2013, 1, 1), date(2013, 1, 3), date(2013, 1, 2)):
+        reload(stream.settings, stream.contract, day)
+
+    assert _query(stream, rows) == before
+    assert load(stream.settings, stream.contract).rows == 1
+    _agrees(stream)
+
+
+def test_raw_rows_that_vanished_disagree_until_their_date_is_loaded_anew(make_stream: Callable[..., Stream]) -> None:
+    stream = make_stream(partitions=1)
+    stream.send([_event(n) for n in range(5)])
+    stream.land()
+    load(stream.settings, stream.contract)
+    with connect(stream.settings, "loader") as loader:
+        loader.execute(f"delete from raw.{stream.contract.table} where reading = 3".encode())
+    found = reconcile(stream.settings, {stream.name: stream.contract}, patience=0)
+    assert not found.agrees
+    assert "2013-01-01: the lake has 5 rows, the warehouse 4 and 0 in quarantine" in found.text()
+    reload(stream.settings, stream.contract, date(2013, 1, 1))
+    _agrees(stream)
+
+
+@pytest.mark.parametrize(
+    ("first", "following", "fault"),
+    [
+        (0, 3, psycopg.errors.UniqueViolation),
+        (2, 8, psycopg.errors.ForeignKeyViolation),
+        (6, 8, psycopg.errors.ForeignKeyViolation),
+        (5, 5, psycopg.errors.CheckViolation),
+    ],
+)
+def test_the_ledger_refuses_overlap_and_gap(
+    make_stream: Callable[..., Stream], first: int, following: int, fault: type[psycopg.Error]
+) -> None:
+    stream = make_stream(partitions=1)
+    stream.send([_event(n) for n in range(5)])
+    stream.land()
+    load(stream.settings, stream.contract)
+    with connect(stream.settings, "loader") as loader, pytest.raises(fault):
+        loader.execute(
+            "insert into ops.loads (stream, topic_id, partition, first_offset, next_offset, rows, quarantined)"
+            " select stream, topic_id, partition, %s, %s, 1, 0 from ops.loads where stream = %s and next_offset = 5",
+            (first, following, stream.name),
+        )
+
+
+def test_the_load_says_what_it_waits_for(make_stream: Callable[..., Stream]) -> None:
+    stream = make_stream(partitions=1)
+    stream.send([_event(1)])
+    found = reconcile(stream.settings, {stream.name: stream.contract}, patience=0) if stream.heads() else None
+    assert found is None
+    stream.land()
+    found = reconcile(stream.settings, {stream.name: stream.contract}, patience=0)
+    assert "the warehouse has offsets up to 0, Kafka up to 1" in found.text()

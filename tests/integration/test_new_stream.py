@@ -1,0 +1,47 @@
+"""Adding a stream is one YAML: its topic, raw table and lake table follow (its DAG and dbt source: see tests/unit)."""
+
+from collections.abc import Callable
+
+from sluice import topics
+from sluice.contracts import load_contracts
+from sluice.warehouse import connect, schema
+from tests.integration.conftest import Stream
+
+
+def test_a_new_contract_gives_topic_and_raw_table(make_stream: Callable[..., Stream]) -> None:
+    stream = make_stream(partitions=3)
+    assert [each.partition for each in topics.kafka_ranges(stream.settings, [stream.name])] == [0, 1, 2]
+    with topics.admin(stream.settings) as admin:
+        from kafka.admin import ConfigResource, ConfigResourceType
+
+        found = admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, stream.name)])
+    assert "-1" in str(found)
+    with connect(stream.settings, "reader") as reader:
+        columns = reader.execute(
+            "select column_name, data_type, is_nullable from information_schema.columns"
+            " where table_schema = 'raw' and table_name = %s order by ordinal_position",
+            (stream.contract.table,),
+        ).fetchall()
+    assert columns[:4] == [
+        ("event_id", "text", "NO"),
+        ("sensor", "text", "NO"),
+        ("read_at", "timestamp with time zone", "NO"),
+        ("reading", "integer", "YES"),
+    ]
+
+
+def test_a_new_column_is_added_and_a_changed_type_refused(make_stream: Callable[..., Stream]) -> None:
+    import pytest
+
+    from sluice.errors import TerminalError
+
+    stream = make_stream()
+    path = stream.settings.contracts / f"{stream.name}.yaml"
+    text = path.read_text()
+    path.write_text(text + "  - {name: battery, type: float64, description: Volts.}\n")
+    schema.provision(stream.settings, load_contracts(stream.settings.contracts))
+    with connect(stream.settings, "reader") as reader:
+        assert reader.execute(f"select battery from raw.{stream.contract.table}".encode()).fetchall() == []
+    path.write_text(text.replace("type: int32", "type: string").replace(", minimum: 0", ""))
+    with pytest.raises(TerminalError, match="reading is integer, its contract says text"):
+        schema.provision(stream.settings, load_contracts(stream.settings.contracts))
