@@ -13,8 +13,6 @@ from tests.integration.conftest import Stream
 
 
 def _lake(stream: Stream) -> list[dict[str, object]]:
-    import pyarrow.compute as pc
-
     rows = LakeReader(stream.settings, stream.name).rows(
         pc.scalar(True), ["partition", "offset", "value", "event_date"]
     )

@@ -9,7 +9,7 @@ import pytest
 from sluice.errors import TerminalError, TransientError
 from sluice.orchestration import follow as following
 from sluice.orchestration.follow import Run, follow, follow_backfill, wait_for_dags
-from sluice.orchestration.rest import Json, NoDag
+from sluice.orchestration.rest import Json, NoDagError
 
 
 class Server:
@@ -123,7 +123,7 @@ def test_dags_that_are_not_read_yet_are_waited_for_and_a_missing_server_is_not()
         def dag(self, dag_id: str) -> Json:
             self.looks += 1
             if self.looks < 3:
-                raise NoDag(dag_id)
+                raise NoDagError(dag_id)
             return {}
 
     class Gone:

@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from sluice.errors import SluiceError, TerminalError, TransientError
-from sluice.orchestration.rest import Airflow, NoDag, NotThere
+from sluice.orchestration.rest import Airflow, NoDagError, NotThereError
 from sluice.settings import Settings
 
 Answer = Callable[[httpx.Request], httpx.Response]
@@ -89,13 +89,13 @@ def test_a_dag_that_does_not_import_is_named_with_its_error() -> None:
             return httpx.Response(200, json={"import_errors": [fault]})
         return httpx.Response(404, json={"detail": "not found"})
 
-    said = line(NoDag, lambda: client(answer).dag("load_x"))
+    said = line(NoDagError, lambda: client(answer).dag("load_x"))
     assert "load.py" in said
     assert "ModuleNotFoundError: no x" in said
 
 
 @pytest.mark.parametrize(
-    ("status", "error"), [(404, NotThere), (409, TransientError), (422, TerminalError), (503, TransientError)]
+    ("status", "error"), [(404, NotThereError), (409, TransientError), (422, TerminalError), (503, TransientError)]
 )
 def test_a_refusal_says_whether_to_try_again(status: int, error: type[SluiceError]) -> None:
     said = line(error, lambda: client(says(status, {"detail": "because of this"})).tasks("transform", "1"))

@@ -3,7 +3,7 @@
 from airflow.sdk import RetryAction
 
 from sluice.errors import TerminalError, TransientError
-from sluice.orchestration.rest import NotThere
+from sluice.orchestration.rest import NotThereError
 from sluice.orchestration.retries import DEFAULT_ARGS, RETRY_POLICY
 
 
@@ -13,7 +13,7 @@ def action(error: BaseException) -> RetryAction:
 
 def test_a_terminal_error_fails_at_once_and_so_do_its_kinds() -> None:
     assert action(TerminalError("a contract is wrong")) is RetryAction.FAIL
-    assert action(NotThere("nothing there")) is RetryAction.FAIL
+    assert action(NotThereError("nothing there")) is RetryAction.FAIL
 
 
 def test_a_transient_error_is_left_to_the_growing_delay() -> None:
