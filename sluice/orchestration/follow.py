@@ -8,7 +8,7 @@ from functools import partial
 from typing import TypeVar
 
 from sluice.errors import TerminalError, TransientError
-from sluice.orchestration.rest import Airflow, Json, NoDag
+from sluice.orchestration.rest import Airflow, Json, NoDagError
 
 POLL = timedelta(seconds=1)
 PATIENCE = timedelta(minutes=2)
@@ -47,7 +47,7 @@ def wait_for_dags(airflow: Airflow, dag_ids: Iterable[str], patience: timedelta 
         TransientError: a DAG is still not there after ``patience``, or Airflow is not.
     """
     for dag_id in dag_ids:
-        _patiently(partial(airflow.dag, dag_id), patience, NoDag)
+        _patiently(partial(airflow.dag, dag_id), patience, NoDagError)
 
 
 def follow(airflow: Airflow, runs: Sequence[Run], show: Show) -> None:

@@ -4,6 +4,8 @@ The plain functions are imported where they are called: Arrow, Delta and their l
 processor reads the DAG files again and again without calling any of them.
 """
 
+# ruff: noqa: ARG002 - Airflow gives every execute its context, by that name.
+
 from collections.abc import Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any

@@ -32,18 +32,18 @@ class Airflow:
         """A DAG's state.
 
         Raises:
-            NoDag: Airflow does not know it (yet); names the import error, if there is one.
+            NoDagError: Airflow does not know it (yet); names the import error, if there is one.
         """
         try:
             return self._get(f"/dags/{dag_id}")
-        except NotThere:
+        except NotThereError:
             faults = self._get("/importErrors")["import_errors"]
         if faults:
             last = (faults[0]["stack_trace"] or "").strip().splitlines()[-1:]
-            raise NoDag(
+            raise NoDagError(
                 f"Airflow has no DAG {dag_id}; {faults[0]['filename']} does not import: {''.join(last)}", "mend it"
             )
-        raise NoDag(f"Airflow has no DAG {dag_id} (yet)", "see `make logs S=airflow-dag-processor`")
+        raise NoDagError(f"Airflow has no DAG {dag_id} (yet)", "see `make logs S=airflow-dag-processor`")
 
     def trigger(self, dag_id: str, conf: Json | None = None) -> str:
         """Asks for a run, which waits in the queue while another one is at it.
@@ -75,7 +75,7 @@ class Airflow:
         path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/return_value"
         try:
             return self._get(path, {"deserialize": True})["value"]
-        except NotThere:
+        except NotThereError:
             return None
 
     def log(self, dag_id: str, run_id: str, task_id: str, attempt: int) -> list[Json]:
@@ -171,15 +171,15 @@ class Airflow:
             detail = answer.text[:200]
         what = f"Airflow refuses {method} {path}: {answer.status_code} {detail}"
         if answer.status_code == httpx.codes.NOT_FOUND:
-            return NotThere(what)
+            return NotThereError(what)
         if answer.status_code == httpx.codes.CONFLICT or answer.is_server_error:
             return TransientError(what, "try again when it is over, or see `make logs S=airflow-api-server`")
         return TerminalError(what)
 
 
-class NotThere(TerminalError):
+class NotThereError(TerminalError):
     """Airflow knows nothing by that name."""
 
 
-class NoDag(TransientError):
+class NoDagError(TransientError):
     """Airflow has not read the DAG (yet)."""
