@@ -35,9 +35,11 @@ held as (
         {{ touched('flights_departed', 'departure_date') }}
         or {{ touched('flights_arrived', 'arrival_date') }}
         or {{ touched('flights_cancelled', 'schedule_date') }}
+    {%- if var('touched', none) is mapping %}
     union
     select * from marts
     where flight_id in (select events.flight_id from events)
+    {%- endif %}
 ),
 
 final as (
