@@ -14,7 +14,7 @@ from sluice.settings import Settings
 from sluice.transform import plan as plans
 from sluice.transform.dbt import Dbt
 from sluice.transform.plan import Plan
-from sluice.transform.seeds import build_seeds
+from sluice.transform.seeds import note_seeds, seeds_differ
 from sluice.transform.sources import write_sources
 from sluice.transform.touched import Connection, all_pending, lock, mark_built, pending
 from sluice.warehouse import connect
@@ -37,11 +37,12 @@ class TransformReport:
 
     def text(self) -> str:
         """One line for a person."""
-        if not self.touched:
+        if not self.nodes:
             return "nothing to build: no date was touched since the last transform"
         dates = ", ".join(f"{stream} {len(days)}" for stream, days in self.touched.items())
         how = "went on and built" if self.resumed else "built"
-        return f"{how} {self.nodes} dbt nodes in {self.seconds:.1f} s for the touched dates of {dates}"
+        why = f"the touched dates of {dates}" if dates else "the reference tables"
+        return f"{how} {self.nodes} dbt nodes in {self.seconds:.1f} s for {why}"
 
 
 def transform(
@@ -54,6 +55,9 @@ def transform(
     resume: bool = False,
 ) -> TransformReport:
     """Rebuilds with one dbt invocation what the touched dates change, and marks them as built.
+
+    The first one of a warehouse, and the first after a reference table's file changed, builds those tables before; it
+    runs even if nothing was touched, so that every mart is there.
 
     Args:
         settings: with the transformer's password.
@@ -75,11 +79,13 @@ def transform(
             say("waited for another transform to end")
         before = _unfinished(connection, kept, run) if resume else None
         plan = before or Plan.of(run, pending(connection))
-        if not plan.seqs:
+        seeds = before is None and seeds_differ(connection, dbt)
+        if not plan.seqs and not seeds:
             return TransformReport()
         write_sources(contracts, dbt.generated)
-        if before is None:
-            build_seeds(connection, dbt)
+        if seeds:
+            say("the reference tables first")
+            dbt.run("build", "--selector", "setup", hold=[held])
         try:
             dbt.run(*_command(plan, kept if before else None), hold=[held])
         except SluiceError:
@@ -87,6 +93,8 @@ def transform(
             raise
         mark_built(connection, plan.seqs)
         plans.forget(kept)
+        if seeds:
+            note_seeds(dbt)
         touched = {stream: [date.fromisoformat(day) for day in days] for stream, days in plan.touched.items()}
         return TransformReport(touched, before is not None, dbt.built(), time.monotonic() - began)
 
@@ -95,7 +103,7 @@ def audit(settings: Settings, contracts: dict[str, Contract], *, dbt: Dbt) -> in
     """Runs the dbt tests that read whole tables, which a transform leaves out. No transform builds meanwhile.
 
     Returns:
-        How many tests passed.
+        How many tests passed; none if nothing was built yet.
 
     Raises:
         TransientError: the warehouse went away, or a transform takes too long.
@@ -104,6 +112,8 @@ def audit(settings: Settings, contracts: dict[str, Contract], *, dbt: Dbt) -> in
     with _workplace(dbt.home) as held, connect(settings, "transformer") as connection:
         connection.autocommit = True
         lock(connection, PATIENCE)
+        if seeds_differ(connection, dbt):
+            return 0
         write_sources(contracts, dbt.generated)
         dbt.run("build", "--selector", "audit", hold=[held])
         return dbt.built()

@@ -9,21 +9,30 @@ from sluice.transform.touched import Connection, faults
 SCHEMA = "staging"
 
 
-def build_seeds(connection: Connection, dbt: Dbt) -> None:
-    """Builds the reference tables, unless the warehouse has them as the files are now.
+def seeds_differ(connection: Connection, dbt: Dbt) -> bool:
+    """Whether the warehouse's reference tables are other ones than the files, or not there.
 
     Raises:
         TransientError: the warehouse went away.
-        TerminalError: dbt found something wrong.
     """
-    files = sorted((dbt.project / "seeds").glob("*.csv"))
-    note = dbt.home / "seeds.sha256"
-    digest = _digest(files)
-    if note.exists() and note.read_text() == digest and _all_there(connection, [file.stem for file in files]):
-        return
-    dbt.say("building the reference tables first")
-    dbt.run("build", "--selector", "setup")
-    note.write_text(digest)
+    note = _note(dbt)
+    files = _files(dbt)
+    known = note.exists() and note.read_text() == _digest(files)
+    # The note may be about another warehouse: one that was dropped and made again.
+    return not known or not _all_there(connection, [file.stem for file in files])
+
+
+def note_seeds(dbt: Dbt) -> None:
+    """Notes that the reference tables, and what is built from them, are as the files say."""
+    _note(dbt).write_text(_digest(_files(dbt)))
+
+
+def _note(dbt: Dbt) -> Path:
+    return dbt.home / "seeds.sha256"
+
+
+def _files(dbt: Dbt) -> list[Path]:
+    return sorted((dbt.project / "seeds").glob("*.csv"))
 
 
 def _digest(files: list[Path]) -> str:
@@ -34,7 +43,6 @@ def _digest(files: list[Path]) -> str:
 
 
 def _all_there(connection: Connection, tables: list[str]) -> bool:
-    # The note may be about another warehouse: one that was dropped and made again.
     query = "select count(*) from pg_tables where schemaname = %s and tablename = any(%s)"
     with faults():
         row = connection.execute(query, (SCHEMA, tables)).fetchone()

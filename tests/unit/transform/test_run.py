@@ -8,8 +8,8 @@ from types import TracebackType
 import pytest
 
 from sluice.errors import TerminalError, TransientError
+from sluice.transform import audit, transform
 from sluice.transform import run as runs
-from sluice.transform import transform
 from sluice.transform.dbt import Dbt
 from sluice.transform.run import TransformReport
 
@@ -26,6 +26,7 @@ class Warehouse:
         self.rows = list(rows)
         self.locked = False
         self.busy = False
+        self.seeds_differ = False
         self.autocommit = False
 
     def __enter__(self) -> "Warehouse":
@@ -56,7 +57,7 @@ def warehouse(monkeypatch: pytest.MonkeyPatch) -> Warehouse:
     monkeypatch.setattr(runs, "connect", lambda settings, role: held)
     for name in ("lock", "pending", "all_pending", "mark_built"):
         monkeypatch.setattr(runs, name, getattr(held, name))
-    monkeypatch.setattr(runs, "build_seeds", lambda connection, dbt: None)
+    monkeypatch.setattr(runs, "seeds_differ", lambda connection, dbt: held.seeds_differ)
     return held
 
 
@@ -87,6 +88,43 @@ def test_with_nothing_pending_dbt_is_not_started(make_dbt: MakeDbt, warehouse: W
     dbt = make_dbt(results=GOOD)
     assert "nothing to build" in build(dbt, said).text()
     assert asked(dbt) == []
+
+
+def test_the_first_transform_builds_everything_even_from_nothing(
+    make_dbt: MakeDbt, warehouse: Warehouse, said: list[str]
+) -> None:
+    warehouse.rows = []
+    warehouse.seeds_differ = True
+    dbt = make_dbt(results=GOOD)
+    assert "reference tables" in build(dbt, said).text()
+    assert asked(dbt) == [
+        "--no-use-colors build --selector setup",
+        '--no-use-colors build --selector transform --vars {"touched": {}}',
+    ]
+
+
+def test_reference_tables_are_only_noted_when_what_is_built_from_them_is(
+    make_dbt: MakeDbt, warehouse: Warehouse, said: list[str]
+) -> None:
+    warehouse.seeds_differ = True
+    with pytest.raises(TransientError):
+        build(make_dbt('case "$*" in *transform*) exit 1;; esac', BAD), said)
+    note = make_dbt().home / "seeds.sha256"
+    assert not note.exists()
+    build(make_dbt(results=GOOD), said)
+    assert note.exists()
+
+
+def test_before_the_first_transform_there_is_nothing_to_audit(
+    make_dbt: MakeDbt, warehouse: Warehouse, said: list[str]
+) -> None:
+    warehouse.seeds_differ = True
+    dbt = make_dbt(results=GOOD)
+    assert audit(dbt.settings, {}, dbt=dbt) == 0
+    assert asked(dbt) == []
+    warehouse.seeds_differ = False
+    assert audit(dbt.settings, {}, dbt=dbt) == 1
+    assert "--selector audit" in asked(dbt)[0]
 
 
 def test_a_date_touched_meanwhile_stays_pending(

@@ -6,7 +6,7 @@ import pytest
 
 from sluice.transform import seeds
 from sluice.transform.dbt import Dbt
-from sluice.transform.seeds import build_seeds
+from sluice.transform.seeds import note_seeds, seeds_differ
 
 MakeDbt = Callable[..., Dbt]
 
@@ -19,30 +19,29 @@ def there(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[str]]:
     yield tables
 
 
-def builds(dbt: Dbt) -> int:
-    file = dbt.project / "arguments"
-    return len(file.read_text().splitlines()) if file.exists() else 0
-
-
-def test_they_are_built_once(make_dbt: MakeDbt, there: set[str], said: list[str]) -> None:
-    dbt = make_dbt("mkdir -p $DBT_TARGET_PATH")
+def test_they_are_built_once(make_dbt: MakeDbt, there: set[str]) -> None:
+    dbt = make_dbt()
+    dbt.home.mkdir(parents=True)
     (dbt.project / "seeds" / "airlines.csv").write_text("carrier,name\nUA,United\n")
-    build_seeds(None, dbt)  # type: ignore[arg-type]
+    assert seeds_differ(None, dbt)  # type: ignore[arg-type]
     there.add("airlines")
-    build_seeds(None, dbt)  # type: ignore[arg-type]
-    assert builds(dbt) == 1
-    assert "--selector setup" in (dbt.project / "arguments").read_text()
+    assert seeds_differ(None, dbt)  # type: ignore[arg-type]
+    note_seeds(dbt)
+    assert not seeds_differ(None, dbt)  # type: ignore[arg-type]
 
 
-def test_they_are_built_again_for_a_changed_file_and_for_a_new_warehouse(make_dbt: MakeDbt, there: set[str]) -> None:
-    dbt = make_dbt("mkdir -p $DBT_TARGET_PATH")
+@pytest.mark.parametrize("change", ["content", "another file", "a new warehouse"])
+def test_they_are_built_again_for_a_change(make_dbt: MakeDbt, there: set[str], change: str) -> None:
+    dbt = make_dbt()
+    dbt.home.mkdir(parents=True)
     file = dbt.project / "seeds" / "airlines.csv"
     file.write_text("carrier,name\nUA,United\n")
-    build_seeds(None, dbt)  # type: ignore[arg-type]
-    there.add("airlines")
-    file.write_text("carrier,name\nUA,United Air Lines\n")
-    build_seeds(None, dbt)  # type: ignore[arg-type]
-    assert builds(dbt) == 2
-    there.clear()
-    build_seeds(None, dbt)  # type: ignore[arg-type]
-    assert builds(dbt) == 3
+    there |= {"airlines", "airports"}
+    note_seeds(dbt)
+    if change == "content":
+        file.write_text("carrier,name\nUA,United Air Lines\n")
+    elif change == "another file":
+        (file.parent / "airports.csv").write_text("faa\nJFK\n")
+    else:
+        there.clear()
+    assert seeds_differ(None, dbt)  # type: ignore[arg-type]
