@@ -23,7 +23,7 @@ from sluice.runtime.platform import Platform
 from sluice.runtime.ports import check_ports
 from sluice.runtime.service import environment
 from sluice.runtime.services import PRODUCER, SERVICES
-from sluice.runtime.steps import Report, Step, run_steps
+from sluice.runtime.steps import Report, Step, run_steps, say
 from sluice.settings import ROOT, Settings, env_file, load_settings
 
 YEAR = 2013
@@ -31,7 +31,7 @@ YEAR = 2013
 AIRFLOW = tuple(name for name in SERVICES if name.startswith("airflow-"))
 
 
-def up(months: int, live: bool, report: Report = print) -> None:
+def up(months: int, live: bool, report: Report = say) -> None:
     """Brings the platform up; harmless when it is up already.
 
     Args:

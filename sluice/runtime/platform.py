@@ -23,7 +23,7 @@ from sluice.runtime.install import install_steps
 from sluice.runtime.ports import check_ports
 from sluice.runtime.service import Service
 from sluice.runtime.services import SERVICES
-from sluice.runtime.steps import Report, Step, run_steps, select
+from sluice.runtime.steps import Report, Step, run_steps, say, select
 from sluice.runtime.supervisor import Supervisor
 from sluice.settings import Settings, env_file
 
@@ -53,7 +53,7 @@ class Status:
 class Platform:
     """The servers of one settings file."""
 
-    def __init__(self, settings: Settings, file: Path | None = None, report: Report = print) -> None:
+    def __init__(self, settings: Settings, file: Path | None = None, report: Report = say) -> None:
         self.settings = settings
         self.file = file or env_file()
         self.report = report

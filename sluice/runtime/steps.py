@@ -9,6 +9,12 @@ from dataclasses import dataclass, field
 from sluice.errors import SluiceError
 
 Report = Callable[[str], None]
+"""Takes a line for the person who waits."""
+
+
+def say(line: str) -> None:
+    """Prints a line at once, also into a pipe."""
+    print(line, flush=True)
 
 
 @dataclass(frozen=True)
