@@ -23,7 +23,7 @@ from sluice.settings import ROOT, Settings
 POM = ROOT / "infra" / "kafka" / "pom.xml"
 JAR_HASHES = ROOT / "infra" / "kafka" / "jars.sha256"
 REQUIREMENTS = ROOT / "infra" / "requirements"
-UV = TOOLS / "uv" / "bin" / "uv"
+UV = ROOT / "infra" / "uv"
 
 
 def install_steps(settings: Settings) -> list[Step]:
