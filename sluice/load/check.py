@@ -7,7 +7,7 @@ each of them, so that a reason is written in one place.
 import json
 import math
 import re
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from sluice.contracts import NUMERIC_TYPES, Column, Contract
@@ -19,14 +19,22 @@ INT_RANGES = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
 _TIMESTAMP = re.compile(TIMESTAMP_PATTERN)
 _DATE = re.compile(DATE_PATTERN)
 _SHOWN = 60
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class _UnfitError(Exception):
     """Why a value does not fit."""
 
 
-def read_event(contract: Contract, value: bytes | None) -> tuple[dict[str, Any] | None, str]:
+def read_event(
+    contract: Contract, value: bytes | None, timestamp: datetime | None
+) -> tuple[dict[str, Any] | None, str]:
     """Reads one event's value.
+
+    Args:
+        contract: what it has to be.
+        value: the record's bytes.
+        timestamp: the record's own; it must be the event's time, to the millisecond, since dates are kept by it.
 
     Returns:
         The event, and ""; or None, and the reason why it does not fit its contract. Fields that the contract does not
@@ -36,6 +44,7 @@ def read_event(contract: Contract, value: bytes | None) -> tuple[dict[str, Any] 
         event = _parse(value)
         for column in contract.columns:
             _check(column, event)
+        _check_timestamp(contract, event, timestamp)
     except _UnfitError as unfit:
         return None, str(unfit)
     return event, ""
@@ -100,6 +109,18 @@ def _check(column: Column, event: dict[str, Any]) -> None:
             raise _UnfitError(f"{column.name}: {_shown(value)} is below the minimum {column.minimum:g}")
         if column.maximum is not None and value > column.maximum:
             raise _UnfitError(f"{column.name}: {_shown(value)} is above the maximum {column.maximum:g}")
+
+
+def _check_timestamp(contract: Contract, event: dict[str, Any], timestamp: datetime | None) -> None:
+    text = event[contract.event_time]
+    if timestamp is None:
+        raise _UnfitError("the record has no timestamp")
+    if _milliseconds(datetime.fromisoformat(text)) != _milliseconds(timestamp):
+        raise _UnfitError(f"{contract.event_time}: {text} is not the record's timestamp {timestamp.isoformat()}")
+
+
+def _milliseconds(moment: datetime) -> int:
+    return (moment - _EPOCH) // timedelta(milliseconds=1)
 
 
 def _is_time(kind: str, text: str) -> bool:

@@ -39,10 +39,21 @@ class Columns:
     """Why not, for each that does not, in their order."""
 
 
-def read_columns(contract: Contract, values: pa.ChunkedArray) -> Columns:
-    """Parses and checks JSON values (binary, null allowed) against the contract."""
+def read_columns(contract: Contract, values: pa.ChunkedArray, timestamps: pa.ChunkedArray) -> Columns:
+    """Parses and checks JSON values against the contract.
+
+    Args:
+        contract: what the values have to be.
+        values: binary, null allowed.
+        timestamps: the records' own, in microseconds UTC, null allowed; as many as values.
+    """
     parts = [
-        _read_chunk(contract, values.slice(start, _CHUNK).combine_chunks()) for start in range(0, len(values), _CHUNK)
+        _read_chunk(
+            contract,
+            values.slice(start, _CHUNK).combine_chunks(),
+            timestamps.slice(start, _CHUNK).combine_chunks(),
+        )
+        for start in range(0, len(values), _CHUNK)
     ]
     schema = pa.schema([(column.name, _ARROW_TYPES[column.type]) for column in contract.columns])
     return Columns(
@@ -52,23 +63,25 @@ def read_columns(contract: Contract, values: pa.ChunkedArray) -> Columns:
     )
 
 
-def _read_chunk(contract: Contract, values: pa.Array) -> Columns:
+def _read_chunk(contract: Contract, values: pa.Array, timestamps: pa.Array) -> Columns:
     table = _parse(contract, values) if _is_one_object_each(values) else None
     if table is not None:
-        suspects = _suspects(contract, table)
+        suspects = _suspects(contract, table, timestamps)
         if not suspects.any():
             return Columns(_typed(contract, table), pa.array(np.ones(len(values), np.bool_)), [])
     else:
         suspects = np.ones(len(values), np.bool_)
-    return _read_singly(contract, values, suspects)
+    return _read_singly(contract, values, timestamps, suspects)
 
 
-def _read_singly(contract: Contract, values: pa.Array, suspects: "np.ndarray[Any, np.dtype[np.bool_]]") -> Columns:
+def _read_singly(
+    contract: Contract, values: pa.Array, timestamps: pa.Array, suspects: "np.ndarray[Any, np.dtype[np.bool_]]"
+) -> Columns:
     fits = ~suspects
     reasons = []
     good = values.to_pylist()
     for index in np.flatnonzero(suspects):
-        event, reason = read_event(contract, good[index])
+        event, reason = read_event(contract, good[index], timestamps[int(index)].as_py())
         if event is None:
             reasons.append(reason)
         else:
@@ -116,7 +129,7 @@ def _parse(contract: Contract, values: pa.Array) -> pa.Table | None:
     return table if table.num_rows == len(values) else None
 
 
-def _suspects(contract: Contract, table: pa.Table) -> "np.ndarray[Any, np.dtype[np.bool_]]":
+def _suspects(contract: Contract, table: pa.Table, timestamps: pa.Array) -> "np.ndarray[Any, np.dtype[np.bool_]]":
     """Which rows may not fit their contract."""
     found = np.zeros(table.num_rows, np.bool_)
     for column in contract.columns:
@@ -130,6 +143,10 @@ def _suspects(contract: Contract, table: pa.Table) -> "np.ndarray[Any, np.dtype[
             except pa.ArrowInvalid:
                 # A date that has the form but is in no calendar; the check tells which rows.
                 found[:] = True
+    if not found.any():
+        times = table[contract.event_time].cast(_ARROW_TYPES["timestamp"])
+        same = pc.equal(pc.floor_temporal(times, unit="millisecond"), pc.floor_temporal(timestamps, unit="millisecond"))
+        found = pc.invert(pc.fill_null(same, False)).to_numpy()
     return found
 
 

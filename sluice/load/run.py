@@ -92,7 +92,7 @@ def reload(settings: Settings, contract: Contract, day: date) -> LoadReport:
 
 def _read(contract: Contract, rows: pa.Table) -> Batch:
     ordered = rows.sort_by([("topic_id", "ascending"), ("partition", "ascending"), ("offset", "ascending")])
-    return Batch(ordered, read_columns(contract, ordered["value"]))
+    return Batch(ordered, read_columns(contract, ordered["value"], ordered["timestamp"]))
 
 
 def _add(report: LoadReport, batch: Batch) -> None:

@@ -13,6 +13,9 @@ from sluice.reconcile import reconcile
 from sluice.warehouse import connect
 from tests.integration.conftest import Stream
 
+THIRD_MS = 1_357_200_000_000
+"""2013-01-03T08:00:00Z."""
+
 
 def _event(number: int, **changes: object) -> bytes:
     event = {"event_id": f"e{number}", "sensor": "s", "read_at": "2013-01-01T10:15:00Z", "reading": number}
@@ -32,29 +35,32 @@ def _agrees(stream: Stream) -> None:
 def test_a_load_brings_rows_quarantine_ledger_and_touched_dates(make_stream: Callable[..., Stream]) -> None:
     stream = make_stream(partitions=2)
     stream.send([_event(n) for n in range(5)])
-    stream.send([_event(5, reading=-1), b"nope", None, _event(6, other="field")], 1_357_200_000_000, partition=1)
+    third = "2013-01-03T08:00:00Z"
+    bad = [_event(5, reading=-1, read_at=third), b"nope", None, _event(6)]
+    stream.send([*bad, _event(6, read_at=third, other="field")], THIRD_MS, partition=1)
     stream.land()
 
     report = load(stream.settings, stream.contract)
 
-    assert (report.rows, report.quarantined) == (6, 3)
+    assert (report.rows, report.quarantined) == (6, 4)
     assert report.dates == [date(2013, 1, 1), date(2013, 1, 3)]
     assert _query(stream, "select event_id, reading, _event_date::text, _offset from {raw} order by reading") == [
         *((f"e{n}", n, "2013-01-01", n) for n in range(5)),
-        ("e6", 6, "2013-01-03", 3),
+        ("e6", 6, "2013-01-03", 4),
     ]
     assert _query(
         stream, "select \"offset\", reason, value from raw.quarantine where stream = '{stream}' order by 1"
     ) == [
-        (0, "reading: -1 is below the minimum 0", _event(5, reading=-1)),
+        (0, "reading: -1 is below the minimum 0", bad[0]),
         (1, "not JSON: Expecting value at character 0", b"nope"),
         (2, "no value", None),
+        (3, "read_at: 2013-01-01T10:15:00Z is not the record's timestamp 2013-01-03T08:00:00+00:00", bad[3]),
     ]
     assert _query(
         stream,
         "select partition, first_offset, next_offset, rows, quarantined from ops.loads"
         " where stream = '{stream}' and next_offset > 0 order by 1",
-    ) == [(0, 0, 5, 5, 0), (1, 0, 4, 1, 3)]
+    ) == [(0, 0, 5, 5, 0), (1, 0, 5, 1, 4)]
     assert _query(
         stream, "select event_date::text, built_at from ops.touched_dates where stream = '{stream}' order by 1"
     ) == [("2013-01-01", None), ("2013-01-03", None)]
@@ -76,7 +82,7 @@ def test_loading_again_or_twice_at_once_changes_nothing(make_stream: Callable[..
 def test_a_date_loaded_anew_is_as_it_was(make_stream: Callable[..., Stream]) -> None:
     stream = make_stream(partitions=1)
     stream.send([_event(n) for n in range(5)])
-    stream.send([b"nope", _event(7)], 1_357_200_000_000)
+    stream.send([b"nope", _event(7, read_at="2013-01-03T08:00:00Z")], THIRD_MS)
     stream.land()
     load(stream.settings, stream.contract)
     rows = "select event_id, reading, _event_date, _offset from {raw} order by _offset"

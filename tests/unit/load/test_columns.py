@@ -57,6 +57,7 @@ UNFIT = {
     "not UTF-8": (GOOD.replace(b'"UA"', b'"\xff"'), "not JSON: not UTF-8 at byte"),
     "NUL": (GOOD.replace(b'"UA"', b'"\\u0000"'), "carrier: holds a character that no text column can hold"),
     "half a pair": (GOOD.replace(b'"UA"', b'"\\ud800"'), "carrier: holds a character that no text column can hold"),
+    "other time": (GOOD.replace(b"10:17:00Z", b"10:18:00Z"), "departed_at: 2013-01-01T10:18:00Z is not the record's"),
     "deep": (b"[" * 100_000, "not JSON: nested too deep"),
 }
 FIT = {
@@ -70,8 +71,12 @@ FIT = {
 }
 
 
-def _read(values: list[bytes | None]) -> Any:
-    return read_columns(CONTRACT, pa.chunked_array([pa.array(values, pa.binary())]))
+TIMESTAMP = datetime(2013, 1, 1, 10, 17, tzinfo=UTC)
+
+
+def _read(values: list[bytes | None], timestamp: datetime | None = TIMESTAMP) -> Any:
+    stamps = pa.array([timestamp] * len(values), pa.timestamp("us", tz="UTC"))
+    return read_columns(CONTRACT, pa.chunked_array([pa.array(values, pa.binary())]), pa.chunked_array([stamps]))
 
 
 def test_a_good_value_becomes_a_typed_row() -> None:
@@ -101,6 +106,12 @@ def test_what_fits_is_read_however_it_is_written(case: str) -> None:
     assert columns.rows["event_id"].to_pylist() == [EVENT["event_id"]]
 
 
+def test_a_record_whose_timestamp_is_not_its_events_time_is_unfit() -> None:
+    assert _read([GOOD], None).reasons == ["the record has no timestamp"]
+    assert _read([GOOD.replace(b"10:17:00Z", b"10:17:00.000999Z")]).reasons == []
+    assert _read([GOOD.replace(b"10:17:00Z", b"12:17:00+02:00")]).reasons == []
+
+
 def test_a_bad_value_costs_only_itself() -> None:
     numbered = [json.dumps({**EVENT, "flight_number": number + 1}).encode() for number in range(40_000)]
     values: list[tuple[bytes | None, bool]] = [(value, True) for value in (*numbered, *FIT.values())]
@@ -116,7 +127,7 @@ def test_a_bad_value_costs_only_itself() -> None:
 
 
 def test_no_values_give_no_rows() -> None:
-    columns = read_columns(CONTRACT, pa.chunked_array([], pa.binary()))
+    columns = _read([])
     assert (columns.rows.num_rows, len(columns.fits), columns.reasons) == (0, 0, [])
 
 
@@ -136,6 +147,6 @@ _value = st.one_of(
 @given(st.lists(_value, max_size=12))
 def test_the_columnar_check_agrees_with_the_check_of_each_event(values: list[bytes | None]) -> None:
     columns = _read(values)
-    judged = [read_event(CONTRACT, value) for value in values]
+    judged = [read_event(CONTRACT, value, TIMESTAMP) for value in values]
     assert columns.fits.to_pylist() == [event is not None for event, _ in judged]
     assert columns.reasons == [reason for event, reason in judged if event is None]
