@@ -25,6 +25,8 @@ _FRAME = (
 )
 """How the lines begin that Airflow writes around a task's own."""
 _ENDED = ("success", "failed")
+_SILENCE = 4.0
+"""Seconds after which a run that has not begun is worth a line: another run of its DAG is before it."""
 _TOLD = (*_ENDED, "skipped", "running", "up_for_retry", "upstream_failed")
 """Task states worth a line; through the others it passes within a second."""
 
@@ -59,7 +61,8 @@ def follow(airflow: Airflow, runs: Sequence[Run], show: Show) -> None:
     """
     seen: dict[tuple[str, str], str] = {}
     left, failed = list(runs), list[Run]()
-    idle_since = time.monotonic()
+    told: set[Run] = set()
+    began = idle_since = time.monotonic()
     while left:
         for run in list(left):
             # The state first: once it is the last one, so are those of the tasks.
@@ -70,6 +73,9 @@ def follow(airflow: Airflow, runs: Sequence[Run], show: Show) -> None:
                     seen[key] = now
                     idle_since = time.monotonic()
                     show(_line(airflow, run, task))
+            if state == "queued" and time.monotonic() - began > _SILENCE and run not in told:
+                told.add(run)
+                show(f"{run.dag_id}: waits for its turn")
             if state in _ENDED:
                 left.remove(run)
                 failed += [run] if state == "failed" else []
@@ -123,21 +129,24 @@ def _line(airflow: Airflow, run: Run, task: Json) -> str:
     if task["state"] not in ("success", "failed", "skipped"):
         return line
     line += f", {task['duration'] or 0:.1f} s"
-    figures = airflow.figures(run.dag_id, run.run_id, task["task_id"]) if task["state"] == "success" else None
-    counts = {name: value for name, value in (figures or {}).items() if type(value) is int}
-    return line + "".join(f", {value:,} {name}" for name, value in counts.items())
+    if task["state"] != "success":
+        return line
+    figures = _patiently(partial(airflow.figures, run.dag_id, run.run_id, task["task_id"]))
+    return line + (f": {figures['summary']}" if isinstance(figures, dict) and "summary" in figures else "")
 
 
 def _failure(airflow: Airflow, failed: Sequence[Run], show: Show) -> TerminalError:
     first = failed[0]
     others = "".join(f", {run.dag_id}" for run in failed[1:])
-    tasks = [task for task in airflow.tasks(first.dag_id, first.run_id) if task["state"] == "failed"]
+    tasks = [
+        task for task in _patiently(partial(airflow.tasks, first.dag_id, first.run_id)) if task["state"] == "failed"
+    ]
     if not tasks:
         return TerminalError(
             f"{first.dag_id}{others} failed without a failed task: its time was up", "see its run's page"
         )
     task = tasks[0]
-    entries = airflow.log(first.dag_id, first.run_id, task["task_id"], task["try_number"])
+    entries = _patiently(partial(airflow.log, first.dag_id, first.run_id, task["task_id"], task["try_number"]))
     told = [entry for entry in entries if not entry["event"].startswith(_FRAME)]
     for entry in told[-_LOG_LINES:]:
         show(f"  {_clock(entry)}{entry['event']}")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sluice.transform.dbt import Dbt
 
 Figures = dict[str, Any]
-"""What goes to XCom: names and numbers, as JSON knows them."""
+"""What goes to XCom: names and numbers, as JSON knows them, and a ``summary`` for a person."""
 
 
 def _contract(settings: Settings, stream: str) -> Contract:
@@ -64,11 +64,10 @@ class LoadOperator(BaseOperator):
         if not report.rows and not report.quarantined and not is_pending(settings, "loader", contract.stream):
             raise AirflowSkipException(f"{contract.stream}: the lake has nothing new")
         days = [day.isoformat() for day in sorted(report.dates)]
-        self.log.info(
-            "%s: %d rows and %d in quarantine, of %d dates, in %d transactions and %.1f s",
-            *(contract.stream, report.rows, report.quarantined, len(days), report.groups, report.seconds),
-        )
+        summary = f"{report.rows:,} rows and {report.quarantined:,} in quarantine, of {len(days)} dates"
+        self.log.info("%s: %s, in %d transactions and %.1f s", self.stream, summary, report.groups, report.seconds)
         return {
+            "summary": summary,
             "stream": contract.stream,
             "rows": report.rows,
             "quarantined": report.quarantined,
@@ -139,8 +138,8 @@ class TransformOperator(BaseOperator):
         )
         self.log.info("%s", report.text())
         return {
+            "summary": report.text(),
             "touched": {stream: [day.isoformat() for day in days] for stream, days in report.touched.items()},
-            "dates": sum(len(days) for days in report.touched.values()),
             "nodes": report.nodes,
             "resumed": report.resumed,
             "seconds": round(report.seconds, 1),
@@ -168,7 +167,8 @@ class AuditOperator(BaseOperator):
 
         settings = settings_as("transformer")
         self._dbt = Dbt(settings, say=self.log.info)
-        return {"tests": audit(settings, load_contracts(settings.contracts), dbt=self._dbt)}
+        tests = audit(settings, load_contracts(settings.contracts), dbt=self._dbt)
+        return {"summary": f"{tests} tests passed", "tests": tests}
 
     def on_kill(self) -> None:
         """Stops dbt when the task is stopped."""
@@ -182,7 +182,7 @@ class ReconcileOperator(BaseOperator):
     ui_color = "#d9f0dd"
 
     def execute(self, context: Context) -> Figures:
-        """Returns how many dates of how many streams were compared.
+        """Returns how many streams were compared, and the sum of their dates.
 
         Raises:
             TerminalError: they disagree. What was on its way had its time to arrive, so trying again cannot help.
@@ -195,7 +195,8 @@ class ReconcileOperator(BaseOperator):
             self.log.info("%s", line)
         if not reconciliation.agrees:
             raise TerminalError("Kafka, lake and warehouse disagree", "the table in this task's log says where")
-        return {"dates": len(reconciliation.rows), "streams": len(reconciliation.offsets)}
+        dates, streams = len(reconciliation.rows), len(reconciliation.offsets)
+        return {"summary": f"{dates} dates of {streams} streams agree", "dates": dates, "streams": streams}
 
 
 class MaintainOperator(BaseOperator):
@@ -208,11 +209,11 @@ class MaintainOperator(BaseOperator):
         super().__init__(**kwargs)
         self.stream = stream
 
-    def execute(self, context: Context) -> None:
-        """Logs what was compacted and removed."""
+    def execute(self, context: Context) -> Figures:
+        """Returns what was compacted and removed, in words."""
         from sluice.lake.maintenance import maintain
 
         settings = load_settings()
         report = maintain(settings, _contract(settings, self.stream))
-        for line in report.text().splitlines():
-            self.log.info("%s", line)
+        self.log.info("%s", report.text())
+        return {"summary": report.text()}

@@ -33,7 +33,7 @@ class Server:
         return [{"task_id": "task", "state": state or None, "try_number": 1, "duration": 1.5}]
 
     def figures(self, dag_id: str, run_id: str, task_id: str) -> Any:
-        return {"rows": 26483, "resumed": False, "dates": ["2013-01-01"], "seconds": 1.5}
+        return {"rows": 26483, "summary": "26,483 rows"}
 
     def log(self, dag_id: str, run_id: str, task_id: str, attempt: int) -> list[Json]:
         return self.entries
@@ -56,7 +56,13 @@ def shown(server: Server, *dags: str) -> list[str]:
 
 def test_each_change_is_one_line_with_the_figures_at_the_end() -> None:
     server = Server({"a": [("queued", ""), ("running", "running"), ("running", "running"), ("success", "success")]})
-    assert shown(server, "a") == ["a.task: running", "a.task: success, 1.5 s, 26,483 rows"]
+    assert shown(server, "a") == ["a.task: running", "a.task: success, 1.5 s: 26,483 rows"]
+
+
+def test_a_run_that_is_not_begun_says_that_it_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(following, "_SILENCE", -1.0)
+    server = Server({"a": [("queued", ""), ("queued", ""), ("success", "success")]})
+    assert shown(server, "a") == ["a: waits for its turn", "a.task: success, 1.5 s: 26,483 rows"]
 
 
 def test_all_runs_are_followed_to_their_end_and_failures_named() -> None:
@@ -71,7 +77,7 @@ def test_all_runs_are_followed_to_their_end_and_failures_named() -> None:
     with pytest.raises(TerminalError) as caught:
         follow(server, [Run("a", "1"), Run("b", "1")], lines.append)  # type: ignore[arg-type]
     assert str(caught.value) == "a.task failed: raw.x is gone: run 1"
-    assert "b.task: success, 1.5 s, 26,483 rows" in lines
+    assert "b.task: success, 1.5 s: 26,483 rows" in lines
     assert "  10:00:00 took 3 rows" in lines
 
 
