@@ -21,6 +21,7 @@ from sluice.runtime.steps import Step
 from sluice.settings import ROOT, Settings
 
 POM = ROOT / "infra" / "kafka" / "pom.xml"
+COPY_GOAL = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
 JAR_HASHES = ROOT / "infra" / "kafka" / "jars.sha256"
 REQUIREMENTS = ROOT / "infra" / "requirements"
 UV = ROOT / "infra" / "uv"
@@ -105,7 +106,7 @@ def _kafka(log: Path, cancelled: threading.Event) -> str | None:
         raise SluiceError("Maven is missing, and Kafka is fetched with it", "run `sudo apt-get install -y maven`")
     environment = {**os.environ, "JAVA_HOME": str(Path(toolchains.java()).parent.parent)}
     with _draft(kafka.JARS) as draft:
-        goal = ["dependency:copy-dependencies", f"-DoutputDirectory={draft}"]
+        goal = [COPY_GOAL, f"-DoutputDirectory={draft}"]
         command: list[str | Path] = [maven, "--batch-mode", "--strict-checksums", "-f", POM, *goal]
         run_logged(command, log, environment=environment, cancelled=cancelled)
         _verify(draft)
