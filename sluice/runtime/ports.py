@@ -32,6 +32,7 @@ def check_ports(settings: Settings, names: Iterable[str], file: Path) -> None:
     """
     faults: list[str] = []
     seen: dict[int, str] = {}
+    taken: dict[str, list[str]] = {}
     for name in names:
         port: int = getattr(settings, name)
         if port in seen:
@@ -39,8 +40,9 @@ def check_ports(settings: Settings, names: Iterable[str], file: Path) -> None:
         elif _taken(port):
             owner = _owner(port)
             if owner is None or service_of(owner, settings.home) is None:
-                faults.append(f"port {port} ({variable(name)}) is taken by {describe(owner)}")
+                taken.setdefault(describe(owner), []).append(f"port {port} ({variable(name)})")
         seen[port] = name
+    faults += [f"{', '.join(ports)} taken by {owner}" for owner, ports in taken.items()]
     if faults:
         raise SluiceError("; ".join(faults), f"end that process or choose another port in {file}")
 
@@ -53,7 +55,7 @@ def describe(process: psutil.Process | None) -> str:
         command = " ".join(process.cmdline()) or process.name()
     except (psutil.NoSuchProcess, psutil.AccessDenied):
         command = "?"
-    return f"process {process.pid} (`{command[:100]}`)"
+    return f"process {process.pid} (`{command[:80]}`)"
 
 
 def _taken(port: int) -> bool:

@@ -65,7 +65,8 @@ def _as_user(folder: Path) -> list[str]:
     closed = [parent for path in (folder, programs()) for parent in path.parents if not parent.stat().st_mode & 0o001]
     if closed:
         capability = _traverse(closed[0])
-        prefix += [f"--inh-caps=+{capability}", f"--ambient-caps=+{capability}"]
+        # The security bit keeps access(2) honest: without it, the call forgets the capability, and initdb asks with it.
+        prefix += ["--securebits=+no_setuid_fixup", f"--inh-caps=+{capability}", f"--ambient-caps=+{capability}"]
     return [*prefix, "--"]
 
 
