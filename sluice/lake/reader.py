@@ -9,7 +9,7 @@ import pyarrow.dataset as ds
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
-from sluice.errors import TerminalError
+from sluice.errors import TerminalError, TransientError
 from sluice.lake.layout import storage_options, table_uri
 from sluice.lake.table import store_fault
 from sluice.settings import Settings
@@ -22,8 +22,8 @@ class LakeReader:
         """Opens the table.
 
         Raises:
-            TerminalError: there is none, or the store refuses.
-            TransientError: the store does not answer.
+            TransientError: there is none yet, or the store does not answer.
+            TerminalError: the store refuses.
         """
         self.uri = table_uri(settings, stream)
         try:
@@ -31,7 +31,7 @@ class LakeReader:
             self._dataset = self.table.to_pyarrow_dataset()
             self._files = pa.table(self.table.get_add_actions(flatten=True))
         except TableNotFoundError as error:
-            raise TerminalError(f"{self.uri}: no such table", "the sink makes it with its first start") from error
+            raise TransientError(f"{self.uri}: no such table yet", "the sink makes it when it starts") from error
         except (DeltaError, OSError) as error:
             raise store_fault(self.uri, error) from error
 

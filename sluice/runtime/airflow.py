@@ -163,8 +163,8 @@ API_SERVER = Service(
 )
 SCHEDULER = Service(
     name="airflow-scheduler",
-    # Its tasks report to the API server: it comes after, and goes before.
-    needs=("airflow-api-server",),
+    # Its tasks report to the API server, and load from the lake: it comes after both, and goes before.
+    needs=("airflow-api-server", "sink"),
     # Airflow's log server can only listen on every interface; the API server reads the same files from the disk.
     command=lambda _: command("scheduler", "--skip-serve-logs"),
     environment=lambda settings: environment(settings) | connections(settings),

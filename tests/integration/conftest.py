@@ -12,7 +12,10 @@ from kafka import KafkaProducer
 
 from sluice import topics
 from sluice.contracts import Contract, load_contracts
+from sluice.errors import TransientError
 from sluice.lake import bucket
+from sluice.lake.layout import transaction_id
+from sluice.lake.reader import LakeReader
 from sluice.runtime.environment import PORTS, ensure_environment
 from sluice.runtime.platform import Platform
 from sluice.runtime.ports import free_ports
@@ -104,13 +107,9 @@ class Stream:
 
     def heads(self) -> dict[tuple[str, int], int]:
         """The lake's next offset per partition, read anew."""
-        from sluice.errors import TerminalError
-        from sluice.lake.layout import transaction_id
-        from sluice.lake.reader import LakeReader
-
         try:
             table = LakeReader(self.settings, self.name).table
-        except TerminalError:
+        except TransientError:
             return {}
         ranges = topics.kafka_ranges(self.settings, [self.name])
         return {
