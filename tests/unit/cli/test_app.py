@@ -1,0 +1,75 @@
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sluice.settings import ROOT
+
+TARGETS = {
+    "up", "down", "clean", "status", "logs", "replay", "load", "transform", "backfill", "reconcile", "sql", "peek",
+    "doctor", "test", "test-unit", "test-integration", "test-e2e", "lint", "format", "help",
+}  # fmt: skip
+
+
+def sluice(tmp_path: Path, *arguments: str, **settings: str) -> "subprocess.CompletedProcess[str]":
+    environment = {"PATH": "/usr/bin:/bin", "SLUICE_ENV_FILE": "/dev/null", "SLUICE_HOME": str(tmp_path), **settings}
+    command = [sys.executable, "-m", "sluice", *arguments]
+    return subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "says"),
+    [
+        (["logs"], {}, "there is no log"),
+        (["logs", "kafak"], {}, "there is no service kafak: choose from kafka"),
+        (["up", "--months", "13"], {}, "MONTHS=13"),
+        (["status"], {"SLUICE_KAFKA_PORT": "many"}, "SLUICE_KAFKA_PORT"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_1(
+    tmp_path: Path, arguments: list[str], settings: dict[str, str], says: str
+) -> None:
+    done = sluice(tmp_path, *arguments, **settings)
+    assert done.returncode == 1
+    assert says in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_status_of_nothing_names_every_service_and_fails(tmp_path: Path) -> None:
+    done = sluice(tmp_path, "status")
+    assert done.returncode == 1
+    assert "airflow-scheduler" in done.stdout
+    assert "stopped" in done.stdout
+
+
+def test_clean_does_not_delete_unasked(tmp_path: Path) -> None:
+    (tmp_path / "supervisor.conf").touch()
+    done = sluice(tmp_path, "clean")
+    assert done.returncode == 1
+    assert "FORCE=1" in done.stderr
+    assert tmp_path.exists()
+
+
+def test_every_target_is_documented() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    documented = set(re.findall(r"^([a-z0-9-]+):.*## \S", makefile, re.MULTILINE))
+    rules = set(re.findall(r"^([a-z0-9-]+):(?!=)", makefile, re.MULTILINE))
+    assert documented == rules == TARGETS
+
+
+@pytest.mark.parametrize("query", ["select 1", """select 'it''s', "b" from t where c = '$1' and d ~ '`x`$(y)'"""])
+def test_a_query_reaches_the_command_as_it_was_written(tmp_path: Path, query: str) -> None:
+    # A stand-in for the interpreter prints what it is given; the bootstrap is one that has nothing to do.
+    for name, text in (
+        (".venv/bin/python", '#!/bin/bash\nprintf "%s\\n" "$@"\n'),
+        ("infra/bootstrap", "#!/bin/bash\n"),
+    ):
+        program = tmp_path / name
+        program.parent.mkdir(parents=True)
+        program.write_text(text)
+        program.chmod(0o755)
+    command = ["make", "-s", "-f", str(ROOT / "Makefile"), "sql", f"Q={query}"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["-m", "sluice", "sql", "--", query]

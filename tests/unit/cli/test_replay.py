@@ -1,0 +1,44 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from sluice.settings import ROOT
+
+KILLED = "import os, pathlib, signal, sys; p = pathlib.Path(sys.argv[1]); n = len(p.read_text()) if p.exists() else 0;"
+KILLED += "p.write_text('x' * (n + 1)); n < int(sys.argv[2]) and os.kill(os.getpid(), signal.SIGKILL); sys.exit(7)"
+RUN = "import sys; from sluice.cli.replay import run; sys.exit(run(sys.argv[1:]))"
+
+
+def replay(*command: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen([sys.executable, "-c", RUN, *command], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize(("kills", "tries", "status"), [(0, 1, 7), (2, 3, 7), (9, 4, 128 + signal.SIGKILL)])
+def test_a_killed_producer_is_started_again_three_times(tmp_path: Path, kills: int, tries: int, status: int) -> None:
+    count = tmp_path / "count"
+    process = replay(sys.executable, "-c", KILLED, str(count), str(kills))
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == status
+    assert len(count.read_text()) == tries
+    assert said.count("was killed by SIGKILL") == min(kills, 4)
+
+
+def test_a_signal_to_stop_reaches_the_producer_whose_exit_code_counts(tmp_path: Path) -> None:
+    ready = tmp_path / "ready"
+    program = (
+        "import pathlib, signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(5));"
+        f"pathlib.Path({str(ready)!r}).touch(); time.sleep(60)"
+    )
+    process = replay(sys.executable, "-c", program)
+    deadline = time.monotonic() + 20
+    while not ready.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGTERM)
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 5
+    assert "again" not in said
