@@ -1,10 +1,10 @@
 """Runs the commands of installations and first steps: their output goes to a log, their failure becomes one line."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import threading
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -90,16 +90,12 @@ def _wait(process: subprocess.Popen[bytes], cancelled: threading.Event | None) -
 
 
 def _end_session(process: subprocess.Popen[bytes]) -> None:
-    for number, seconds in ((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)):
-        try:
+    # Children may take longer than their parent, or ignore the request: the second signal is for the whole session.
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, number)
-        except ProcessLookupError:
-            return
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            if process.poll() is not None:
-                return
-            time.sleep(0.05)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=5)
 
 
 def follow(logs: Sequence[Path], lines: int, *, forever: bool) -> None:

@@ -31,4 +31,5 @@ def test_a_cancelled_command_ends_with_its_children(tmp_path: Path) -> None:
     with pytest.raises(InterruptedRunError):
         run_logged(["bash", "-c", f"sleep 60 & echo $$ $! > {pids}; wait"], tmp_path / "it.log", cancelled=cancelled)
     assert time.monotonic() - start < 8
-    assert not [pid for pid in map(int, pids.read_text().split()) if psutil.pid_exists(pid)]
+    left = [psutil.Process(pid) for pid in map(int, pids.read_text().split()) if psutil.pid_exists(pid)]
+    assert not psutil.wait_procs(left, timeout=5)[1]
