@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping
 
 from sluice.contracts import Contract
+from sluice.errors import SluiceError
 from sluice.lake.bucket import provision as make_bucket
 from sluice.lake.layout import storage_options, table_uri
 from sluice.lake.table import LakeTable
@@ -16,6 +17,8 @@ from sluice.topics import kafka_ranges
 from sluice.topics import provision as make_topics
 from sluice.warehouse.schema import provision as make_tables
 
+TABLE_SECONDS = 60
+"""How long the sink may take after its start to make the lake's tables."""
 LAKE_SECONDS = 600
 """How long the sink may take to bring what was replayed into the lake."""
 
@@ -64,6 +67,7 @@ def wait_for_lake(platform: Platform, contracts: Mapping[str, Contract], cancell
     options = storage_options(settings, "reader")
     tables = {stream: LakeTable(table_uri(settings, stream), options) for stream in contracts}
     deadline = time.monotonic() + LAKE_SECONDS
+    _until_made(tables, cancelled)
     while left:
         for stream in {each.stream for each in left}:
             tables[stream].open()
@@ -78,3 +82,17 @@ def wait_for_lake(platform: Platform, contracts: Mapping[str, Contract], cancell
         if cancelled.wait(0.5):
             raise InterruptedRunError("the sink was still at work", "start it again")
     return records
+
+
+def _until_made(tables: Mapping[str, LakeTable], cancelled: threading.Event) -> None:
+    deadline = time.monotonic() + TABLE_SECONDS
+    for table in tables.values():
+        while True:
+            try:
+                table.open()
+                break
+            except SluiceError:
+                if time.monotonic() > deadline:
+                    raise
+            if cancelled.wait(0.5):
+                raise InterruptedRunError("the sink was still starting", "start it again")

@@ -13,7 +13,7 @@ from pathlib import Path
 from sluice.cli.batch import run_loads, run_transform
 from sluice.contracts import Contract, load_contracts
 from sluice.errors import SluiceError
-from sluice.runtime.airflow import ADMIN
+from sluice.runtime.airflow import ADMIN, SCHEDULER
 from sluice.runtime.commands import last_lines, run_logged
 from sluice.runtime.environment import ensure_environment
 from sluice.runtime.first_steps import first_steps, wait_for_lake
@@ -64,15 +64,23 @@ def _steps(platform: Platform, contracts: Mapping[str, Contract], months: int, l
     settings = platform.settings
     steps = [platform.supervise(), *install_steps(settings), *first_steps(platform, contracts)]
     known = {*SERVICES, *(step.name for step in steps)}
-    steps += [platform.step(service, known) for service in SERVICES.values() if service is not PRODUCER]
     launched = settings.home / "launched.json"
-    before_producer: tuple[str, ...] = ("topics",)
+    before: dict[str, tuple[str, ...]] = {}
     if not launched.exists():
         steps += _first_data(platform, contracts, months, launched)
-        before_producer = ("first launch",)
-    if live:
-        steps.append(platform.step(PRODUCER, known, before_producer))
-    return steps
+        # A lake that fills would be loaded in many bites, each with a transform.
+        before = {SCHEDULER.name: ("lake filled",), PRODUCER.name: ("first launch",)}
+    for service in SERVICES.values():
+        if live or service is not PRODUCER:
+            steps.append(platform.step(service, known, before.get(service.name, ())))
+    return [*steps, _off([] if live else [PRODUCER.name], platform)]
+
+
+def _off(names: list[str], platform: Platform) -> Step:
+    def run(_: threading.Event) -> None:
+        platform.leave_off(names)
+
+    return Step("what is left off", run, ("supervisor",))
 
 
 def _first_data(platform: Platform, contracts: Mapping[str, Contract], months: int, launched: Path) -> list[Step]:
@@ -102,11 +110,11 @@ def _first_data(platform: Platform, contracts: Mapping[str, Contract], months: i
         draft.replace(launched)
 
     if not months:
-        return [Step("first launch", record, tuple(SERVICES.keys() - {PRODUCER.name}))]
+        return [Step("lake filled", lake, ("sink",)), Step("first launch", record, AIRFLOW)]
     return [
         Step("replay", replay, ("topics",), announce=f"{YEAR}-01-01 to {last}"),
-        Step("lake has the replay", lake, ("replay", "sink")),
-        Step("marts", marts, ("lake has the replay", "warehouse", *AIRFLOW), announce="loads and transform"),
+        Step("lake filled", lake, ("replay", "sink")),
+        Step("marts", marts, ("lake filled", *AIRFLOW), announce="loads and transform"),
         Step("first launch", record, ("marts",)),
     ]
 

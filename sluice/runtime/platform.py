@@ -8,6 +8,7 @@ A test that needs some servers of its own writes a settings file and starts just
     platform.stop()                                  # ends them; their data stays
 """
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -46,8 +47,8 @@ class Status:
 
     @property
     def healthy(self) -> bool:
-        """Whether it runs and answers."""
-        return self.state == "healthy"
+        """Whether it runs and answers, or is left off on purpose."""
+        return self.state in ("healthy", "off")
 
 
 class Platform:
@@ -57,6 +58,7 @@ class Platform:
         self.settings = settings
         self.file = file or env_file()
         self.report = report
+        self._off = settings.home / "off.json"
         self.supervisor = Supervisor(SERVICES.values(), settings.home, self.file)
 
     def start(self, names: Sequence[str]) -> None:
@@ -109,6 +111,12 @@ class Platform:
         log = self.settings.home / "logs" / f"{service.name}.log"
         raise LoggedError(f"{service.name} is not healthy after {waited:.0f} s ({missing})", log)
 
+    def leave_off(self, names: Sequence[str]) -> None:
+        """Stops services, and counts it as right that they do not run until this is called again."""
+        for name in names:
+            self.supervisor.stop(name)
+        self._off.write_text(json.dumps(list(names)))
+
     def stop(self) -> None:
         """Stops the services, those that need others first, and the supervisor. Data stays."""
         if self.supervisor.running():
@@ -131,6 +139,8 @@ class Platform:
         except TransientError:
             return Status(service.name, "stopped", "the supervisor does not run", port=port)
         name: str = state["statename"]
+        if name == "STOPPED" and self._off.exists() and service.name in json.loads(self._off.read_text()):
+            return Status(service.name, "off", "`make up` starts it", port=port)
         if name != "RUNNING":
             return Status(service.name, name.lower(), state["spawnerr"], port=port)
         missing = service.healthy(self.settings)

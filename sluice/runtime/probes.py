@@ -8,7 +8,7 @@ from typing import Any
 
 from sluice.errors import TransientError
 
-SECONDS = 3.0
+SECONDS = 8.0
 
 
 def kafka(host: str, port: int) -> str | None:
