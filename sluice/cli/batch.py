@@ -1,5 +1,6 @@
 """The commands that have Airflow do something and follow it: load, transform, backfill."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated
@@ -15,6 +16,8 @@ from sluice.settings import Settings, load_settings
 
 TRANSFORM = "transform"
 REBUILD = "rebuild"
+LAKE_SECONDS = 120
+"""How long `load` waits for the sink; it commits after ten seconds at most."""
 AT_ONCE = 2
 """Dates that a backfill rebuilds at once: as many as the smallest machine has processors."""
 
@@ -83,8 +86,14 @@ def register(app: typer.Typer) -> None:
 
     @app.command()
     def load(stream: Streams = None) -> None:
-        """Loads what the lake has into the warehouse, and follows it."""
-        run_loads(load_settings(), stream)
+        """Loads everything that Kafka holds now into the warehouse, as soon as it is in the lake, and follows it."""
+        # Imported here: it brings Arrow and Delta.
+        from sluice.lake.arrival import wait_for_lake
+
+        settings = load_settings()
+        chosen = [contract.stream for contract in _choose(load_contracts(settings.contracts), stream)]
+        wait_for_lake(settings, chosen, LAKE_SECONDS, lambda: time.sleep(0.5))
+        run_loads(settings, chosen)
 
     @app.command()
     def transform() -> None:

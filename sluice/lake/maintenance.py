@@ -12,9 +12,9 @@ from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from sluice.contracts import Contract
-from sluice.errors import TerminalError, TransientError
+from sluice.errors import TransientError
 from sluice.lake.layout import PARTITION_COLUMN, storage_options, table_uri
-from sluice.lake.table import store_fault
+from sluice.lake.table import no_table, store_fault
 from sluice.settings import Settings
 
 VACUUM_HOURS = 168
@@ -49,8 +49,9 @@ def maintain(settings: Settings, contract: Contract) -> MaintenanceReport:
     A date is closed when the newest event date in the table is past it by the contract's lateness.
 
     Raises:
-        TransientError: the store does not answer, or another writer was in the way; nothing is half done.
-        TerminalError: there is no such table, or the store refuses.
+        TransientError: there is no table yet, the store does not answer, or another writer was in the way; nothing is
+            half done.
+        TerminalError: the store refuses.
     """
     started = time.monotonic()
     uri = table_uri(settings, contract.stream)
@@ -64,7 +65,7 @@ def maintain(settings: Settings, contract: Contract) -> MaintenanceReport:
         table.cleanup_metadata()
         removed = table.vacuum(retention_hours=VACUUM_HOURS, dry_run=False)
     except TableNotFoundError as error:
-        raise TerminalError(f"{uri}: no such table", "the sink makes it with its first start") from error
+        raise no_table(uri) from error
     except CommitFailedError as error:
         raise TransientError(f"{uri}: {error}", "it is tried again") from error
     except (DeltaError, OSError) as error:

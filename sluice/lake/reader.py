@@ -9,9 +9,9 @@ import pyarrow.dataset as ds
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
-from sluice.errors import TerminalError, TransientError
+from sluice.errors import TerminalError
 from sluice.lake.layout import storage_options, table_uri
-from sluice.lake.table import store_fault
+from sluice.lake.table import no_table, store_fault
 from sluice.settings import Settings
 
 
@@ -31,7 +31,7 @@ class LakeReader:
             self._dataset = self.table.to_pyarrow_dataset()
             self._files = pa.table(self.table.get_add_actions(flatten=True))
         except TableNotFoundError as error:
-            raise TransientError(f"{self.uri}: no such table yet", "the sink makes it when it starts") from error
+            raise no_table(self.uri) from error
         except (DeltaError, OSError) as error:
             raise store_fault(self.uri, error) from error
 

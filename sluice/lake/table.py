@@ -47,8 +47,8 @@ class LakeTable:
         """The table at its newest version.
 
         Raises:
-            TerminalError: there is no such table, the store refuses, or the table is not the lake's.
-            TransientError: the store does not answer.
+            TransientError: there is no such table yet, or the store does not answer.
+            TerminalError: the store refuses, or the table is not the lake's.
         """
         try:
             if self._table is None:
@@ -57,7 +57,7 @@ class LakeTable:
             else:
                 self._table.update_incremental()
         except TableNotFoundError as error:
-            raise TerminalError(f"{self.uri}: no such table", "the sink makes it with the first start") from error
+            raise no_table(self.uri) from error
         except (DeltaError, OSError) as error:
             self._table = None
             raise store_fault(self.uri, error) from error
@@ -159,6 +159,11 @@ class LakeTable:
                 f"{self.uri}: is a Delta table with the columns {', '.join(found)}",
                 "it is not this lake's: name another bucket in SLUICE_LAKE_BUCKET",
             )
+
+
+def no_table(uri: str) -> SluiceError:
+    """What it means that a table is missing."""
+    return TransientError(f"{uri}: no such table yet", "the sink makes it when it starts: see `make logs S=sink`")
 
 
 def store_fault(place: str, error: Exception) -> SluiceError:

@@ -16,7 +16,7 @@ from sluice.errors import SluiceError
 from sluice.runtime.airflow import ADMIN, SCHEDULER
 from sluice.runtime.commands import last_lines, run_logged
 from sluice.runtime.environment import ensure_environment
-from sluice.runtime.first_steps import first_steps, wait_for_lake
+from sluice.runtime.first_steps import fill_lake, first_steps
 from sluice.runtime.install import install_steps
 from sluice.runtime.minio import ROOT_USER
 from sluice.runtime.platform import Platform
@@ -94,7 +94,7 @@ def _first_data(platform: Platform, contracts: Mapping[str, Contract], months: i
         return last_lines(log, 1).strip()
 
     def lake(cancelled: threading.Event) -> str:
-        return f"{wait_for_lake(platform, contracts, cancelled):,} records"
+        return f"{fill_lake(platform, contracts, cancelled):,} records"
 
     def quiet(_: str) -> None:
         """Their own progress is in Airflow's logs; this command says a line per step."""

@@ -1,5 +1,6 @@
 """The whole platform on real input: what the marts show is the truth, whatever is sent, killed or done again."""
 
+import ipaddress
 import os
 import re
 import signal
@@ -12,10 +13,12 @@ import psutil
 import pytest
 from pandas.testing import assert_frame_equal
 
+from sluice.contracts import load_contracts
 from sluice.orchestration.rest import Airflow
 from sluice.runtime import processes
 from sluice.runtime.services import SERVICES
 from sluice.settings import ROOT
+from sluice.topics import kafka_ranges
 from tests.e2e import truth
 from tests.e2e.conftest import Running
 
@@ -97,17 +100,15 @@ def test_kafka_lake_and_warehouse_agree(platform: Running) -> None:
 
 
 def test_every_service_is_healthy_and_on_loopback_alone(platform: Running) -> None:
-    found = platform.sluice("status", check=False)
-    unhealthy = [each.name for each in platform.services().status() if not each.healthy]
-    assert unhealthy == ["producer"]
-    assert found.returncode == 1
+    platform.sluice("status")
     pids = {process.pid for process, _ in processes.owned(platform.settings.home)}
     listening = {
-        connection.laddr.ip
+        (connection.laddr.ip, connection.laddr.port, psutil.Process(connection.pid).name())
         for connection in psutil.net_connections("tcp")
         if connection.status == psutil.CONN_LISTEN and connection.pid in pids
     }
-    assert {ip.removeprefix("::ffff:") for ip in listening} == {"127.0.0.1"}
+    assert len(listening) >= 6
+    assert not [each for each in listening if not ipaddress.ip_address(each[0].removeprefix("::ffff:")).is_loopback]
 
 
 def test_the_settings_file_is_its_owners_alone_and_no_log_holds_a_secret(platform: Running) -> None:
@@ -218,7 +219,9 @@ def test_a_taken_port_is_named_with_its_owner(platform: Running, tmp_path: objec
         check=False,
     )
     assert done.returncode == 1
-    assert f"port {platform.settings.kafka_port} (SLUICE_KAFKA_PORT) is taken by process" in done.stderr
+    assert re.search(
+        rf"port {platform.settings.kafka_port} \(SLUICE_KAFKA_PORT\).* taken by process \d+ \(`", done.stderr
+    )
     assert "Traceback" not in done.stderr
 
 
@@ -229,7 +232,10 @@ def test_killing_each_server_during_a_replay_loses_and_doubles_nothing(platform:
         env=platform.environment,
         cwd=ROOT,
     )
-    killed = []
+    before = _in_kafka(platform)
+    _wait(lambda: _in_kafka(platform) > before)
+    killed = ["the replay's own process"]
+    psutil.Process(replay.pid).children()[0].kill()
     for name in SERVICES:
         if name == "producer":
             continue
@@ -239,7 +245,7 @@ def test_killing_each_server_during_a_replay_loses_and_doubles_nothing(platform:
             os.kill(state.pid, signal.SIGKILL)
             killed.append(name)
         time.sleep(3)
-    assert set(killed) == set(SERVICES) - {"producer"}
+    assert set(killed) >= set(SERVICES) - {"producer"}
     assert replay.wait(timeout=600) == 0
     _wait(lambda: all(each.healthy for each in platform.services().status() if each.name != "producer"), 180)
     _load_and_transform(platform)
@@ -257,6 +263,10 @@ def test_down_and_up_lose_nothing_and_do_nothing_twice(platform: Running) -> Non
     platform.sluice("reconcile")
     assert [platform.checksum(table) for table in tables] == before
     assert platform.query("select count(*) from raw.flights_departed").iloc[0, 0] == rows
+
+
+def _in_kafka(platform: Running) -> int:
+    return sum(each.end for each in kafka_ranges(platform.settings, list(load_contracts(platform.settings.contracts))))
 
 
 def _wait(condition: "object", seconds: float = 120) -> None:

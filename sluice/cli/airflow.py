@@ -1,0 +1,24 @@
+"""Airflow's own command line, in the environment that the platform's Airflow has."""
+
+import os
+
+import typer
+
+from sluice.runtime.airflow import SCHEDULER, command
+from sluice.runtime.service import environment
+from sluice.settings import ROOT, load_settings
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command to the CLI."""
+
+    # The options are Airflow's own; so is its --help.
+    @app.command(
+        add_help_option=False,
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+        help="Airflow's own command line, as `airflow dags list`.",
+    )
+    def airflow(context: typer.Context) -> None:
+        argv = command(*context.args)
+        os.chdir(ROOT)
+        os.execve(argv[0], argv, environment(SCHEDULER, load_settings()))  # noqa: S606 - a list of words, no shell
