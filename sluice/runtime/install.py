@@ -137,7 +137,8 @@ def _minio(log: Path, cancelled: threading.Event) -> str | None:
             # The compiler's garbage collector, run less often: memory for time.
             "GOGC": "400",
         }
-        # Without symbol tables, which only a debugger reads, linking is quicker and the program a third smaller.
-        command: list[str | Path] = [go, "install", "-trimpath", "-ldflags=-s -w", f"{minio.MODULE}@{minio.VERSION}"]
+        # Without what only a debugger reads: an eighth less to compute, and a program a third smaller.
+        flags = ["-trimpath", "-gcflags=all=-dwarf=false", "-ldflags=-s -w"]
+        command: list[str | Path] = [go, "install", *flags, f"{minio.MODULE}@{minio.VERSION}"]
         run_logged(command, log, environment=environment, cancelled=cancelled)
     return "MinIO built"
