@@ -47,8 +47,6 @@ class Settings(BaseSettings):
 
     airflow_host: str = LOOPBACK
     airflow_port: int = 8080
-    airflow_log_port: int = 8793
-    airflow_triggerer_log_port: int = 8794
 
     minio_root_password: SecretStr | None = None
     lake_writer_password: SecretStr | None = None

@@ -71,8 +71,6 @@ def configuration(settings: Settings) -> dict[str, dict[str, object]]:
         },
         "logging": {
             "base_log_folder": folder(settings) / "logs",
-            "worker_log_server_port": settings.airflow_log_port,
-            "trigger_log_server_port": settings.airflow_triggerer_log_port,
             "colored_console_log": False,
             "uvicorn_logging_level": "WARNING",
         },
