@@ -38,6 +38,8 @@ class Settings(BaseSettings):
     minio_port: int = 9000
     minio_console_port: int = 9001
     lake_bucket: str = "lake"
+    sink_port: int = 9095
+    """The sink's metrics and health; 0 for any free port."""
     sink_age_seconds: float = 10.0
     """How long a record waits at most before the sink commits it to the lake."""
 

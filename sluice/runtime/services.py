@@ -2,24 +2,27 @@
 
 import sys
 
+from sluice.runtime import probes
 from sluice.runtime.airflow import API_SERVER, DAG_PROCESSOR, SCHEDULER, TRIGGERER
 from sluice.runtime.kafka import KAFKA
 from sluice.runtime.minio import MINIO
 from sluice.runtime.postgres import POSTGRES
 from sluice.runtime.service import Service
+from sluice.settings import LOOPBACK
 
 SINK = Service(
     name="sink",
     needs=("kafka", "minio", "topics", "lake"),
     command=lambda _: [sys.executable, "-m", "sluice.sink"],
     secrets=("lake_writer_password",),
-    # It serves nobody; the supervisor's word that it runs is what there is.
-    healthy=lambda _: None,
+    ports=("sink_port",),
+    healthy=lambda settings: probes.http_ok(LOOPBACK, settings.sink_port, "/health"),
 )
 PRODUCER = Service(
     name="producer",
     needs=("kafka", "topics"),
     command=lambda _: [sys.executable, "-m", "producers", "live"],
+    # It serves nobody; the supervisor's word that it runs is what there is.
     healthy=lambda _: None,
 )
 

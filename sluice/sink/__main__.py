@@ -12,6 +12,7 @@ from sluice.lake.layout import storage_options, table_uri
 from sluice.lake.table import LakeTable
 from sluice.settings import Settings, load_settings
 from sluice.sink.consumer import KafkaSource
+from sluice.sink.metrics import serve
 from sluice.sink.sink import Limits, Sink, Table
 
 
@@ -26,6 +27,7 @@ def run(settings: Settings, stopping: threading.Event) -> None:
         tables[stream] = table
     source = KafkaSource(settings, streams)
     sink = Sink(source, tables, time.monotonic, Limits(age=settings.sink_age_seconds))
+    serve(settings.sink_port, sink.metrics, sink.health)
     source.subscribe(sink)
     try:
         while not stopping.is_set():

@@ -4,7 +4,7 @@ kafka-python's consumer costs several times the CPU per record (see docs/decisio
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -106,6 +106,15 @@ class KafkaSource:
             self._consumer.pause(parts)
         else:
             self._consumer.resume(parts)
+
+    def ends(self, places: Iterable[Place]) -> dict[Place, int]:
+        """What librdkafka has learned of the ends while fetching; nothing for a partition it has not fetched from."""
+        found = {}
+        for place in places:
+            known = self._consumer.get_watermark_offsets(_at(place, 0), cached=True)
+            if known is not None and known[1] >= 0:
+                found[place] = known[1]
+        return found
 
     def close(self) -> None:
         """Leaves the group."""

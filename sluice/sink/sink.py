@@ -1,5 +1,6 @@
 """The sink's loop: read, buffer, commit. It holds no truth of its own: the lake says where a partition goes on."""
 
+import contextlib
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from sluice.errors import TransientError
 from sluice.lake.chunk import Chunk
 from sluice.lake.table import Appended
 from sluice.sink.buffer import PartitionBuffer
+from sluice.sink.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +49,9 @@ class Source(Protocol):
     def hold(self, held: bool) -> None:
         """Stops or goes on reading, while staying in the group."""
 
+    def ends(self, places: Iterable[Place]) -> dict[Place, int]:
+        """Kafka's next offsets, as far as they are known without asking."""
+
 
 class Table(Protocol):
     """A stream's table in the lake."""
@@ -68,6 +73,8 @@ class Limits:
     """Bytes of one stream that are worth a commit."""
     budget_bytes: int = 256 << 20
     """Bytes in memory over all streams; beyond, reading is held until a commit succeeds."""
+    stall: float = 60.0
+    """Seconds without a commit, while there is something to commit, after which the sink is not healthy."""
     retry: float = 0.5
     """Seconds before a commit that failed is tried again; doubled with each failure, 15 at most."""
 
@@ -76,8 +83,14 @@ class Sink:
     """Moves records from a source to the lake's tables. One thread; ``clock`` gives seconds."""
 
     def __init__(
-        self, source: Source, tables: dict[str, Table], clock: Callable[[], float], limits: Limits = Limits()
+        self,
+        source: Source,
+        tables: dict[str, Table],
+        clock: Callable[[], float],
+        limits: Limits = Limits(),
+        metrics: Metrics | None = None,
     ) -> None:
+        self.metrics = metrics or Metrics()
         self._source = source
         self._tables = tables
         self._clock = clock
@@ -86,6 +99,9 @@ class Sink:
         self._failures: dict[str, int] = {}
         self._retry_at: dict[str, float] = {}
         self._held = False
+        self._caught_up: dict[Place, float] = {}
+        self._progress: dict[Place, float] = {}
+        self._observed = clock()
 
     def assigned(self, topic_ids: dict[Place, str]) -> dict[Place, int]:
         """Takes over partitions; returns the offsets to read them from, which are the lake's heads."""
@@ -109,6 +125,11 @@ class Sink:
         """Drops partitions that another member may have already."""
         for place in places:
             self._buffers.pop(place, None)
+            self._caught_up.pop(place, None)
+            self._progress.pop(place, None)
+            for gauge in (self.metrics.lag, self.metrics.behind):
+                with contextlib.suppress(KeyError):
+                    gauge.remove(place.stream, str(place.partition))
 
     def step(self, timeout: float = 0.5) -> None:
         """Reads what has come, and commits the streams that are due."""
@@ -120,6 +141,18 @@ class Sink:
         for stream in self._due(now):
             self._try(stream)
         self._hold(sum(buffer.size for buffer in self._buffers.values()) > self._limits.budget_bytes)
+        if now - self._observed >= 1.0:
+            self._observe(now)
+
+    def health(self) -> str | None:
+        """None while the lake keeps up or comes nearer; otherwise where it stands still. For other threads, too."""
+        now = self._clock()
+        if now - self._observed > self._limits.stall:
+            return f"the loop stands still for {now - self._observed:.0f} s"
+        for place, since in list(self._progress.items()):
+            if now - since > self._limits.stall:
+                return f"{place.stream}/{place.partition}: no progress for {now - since:.0f} s, with events to commit"
+        return None
 
     def flush(self) -> None:
         """Commits all there is.
@@ -152,6 +185,7 @@ class Sink:
             self._commit(stream)
         except TransientError as error:
             failures = self._failures[stream] = self._failures.get(stream, 0) + 1
+            self.metrics.retries.labels(stream).inc()
             wait = min(self._limits.retry * 2 ** (failures - 1), 15.0)
             self._retry_at[stream] = self._clock() + wait
             log.warning("commit of %s failed, tried again in %.1f s: %s", stream, wait, error)
@@ -161,6 +195,7 @@ class Sink:
         chunks = self._chunks(stream)
         table = self._tables[stream]
         result = table.append(list(chunks.values()))
+        seconds = self._clock() - started
         self._failures.pop(stream, None)
         self._retry_at.pop(stream, None)
         for place, chunk in chunks.items():
@@ -170,6 +205,7 @@ class Sink:
                 log.warning("%s/%d was taken over: goes on at %d", stream, place.partition, head)
                 self._source.seek(place, head)
             self._buffers[place].restart(head)
+            self._progress[place] = self._clock()
         self._source.mark({place: self._buffers[place].first for place in chunks})
         log.info(
             "commit stream=%s version=%d partitions=%d rows=%d bytes=%d fenced=%d seconds=%.3f",
@@ -179,8 +215,28 @@ class Sink:
             sum(chunk.rows.num_rows for chunk in result.committed),
             sum(chunk.size for chunk in result.committed),
             len(result.fenced),
-            self._clock() - started,
+            seconds,
         )
+        self.metrics.flush.labels(stream).observe(seconds)
+        self.metrics.refused.labels(stream).inc(len(result.fenced))
+        self.metrics.events.labels(stream).inc(sum(chunk.rows.num_rows for chunk in result.committed))
+        self.metrics.bytes.labels(stream).inc(sum(chunk.size for chunk in result.committed))
+
+    def _observe(self, now: float) -> None:
+        """Shows how far behind the lake is, and what is held."""
+        self._observed = now
+        ends = self._source.ends(self._buffers)
+        for stream in {place.stream for place in self._buffers}:
+            buffers = [buffer for place, buffer in self._buffers.items() if place.stream == stream]
+            oldest = min((buffer.since for buffer in buffers if buffer.since is not None), default=now)
+            self.metrics.age.labels(stream).set(now - oldest)
+            self.metrics.buffered.labels(stream).set(sum(buffer.size for buffer in buffers))
+        for place, buffer in self._buffers.items():
+            lag = max(ends.get(place, buffer.next) - buffer.first, 0)
+            if lag == 0 or place not in self._caught_up:
+                self._caught_up[place] = self._progress[place] = now
+            self.metrics.lag.labels(place.stream, str(place.partition)).set(lag)
+            self.metrics.behind.labels(place.stream, str(place.partition)).set(now - self._caught_up[place])
 
     def _chunks(self, stream: str) -> dict[Place, Chunk]:
         found = {}

@@ -72,6 +72,7 @@ class Stream:
             "SLUICE_ENV_FILE": str(environment_file),
             "SLUICE_CONTRACTS": str(settings.contracts),
             "SLUICE_SINK_AGE_SECONDS": "1",
+            "SLUICE_SINK_PORT": "0",
         }
         self.processes: list[subprocess.Popen[bytes]] = []
 

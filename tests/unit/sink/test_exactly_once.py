@@ -7,7 +7,7 @@ keeps them apart.
 
 import contextlib
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import pyarrow as pa
 from deltalake import DeltaTable
@@ -77,6 +77,9 @@ class Reader:
 
     def hold(self, held: bool) -> None:
         pass
+
+    def ends(self, places: Iterable[Place]) -> dict[Place, int]:
+        return {place: self.log.ends[place] for place in places}
 
 
 class FaultyTable(LakeTable):
