@@ -41,6 +41,9 @@ class KafkaSource:
                 "enable.auto.commit": False,
                 "enable.auto.offset.store": False,
                 "partition.assignment.strategy": "cooperative-sticky",
+                # What a killed sink had goes on with another, or with its next start, after this.
+                "session.timeout.ms": 10_000,
+                "heartbeat.interval.ms": 2_000,
                 "isolation.level": "read_committed",
                 "fetch.message.max.bytes": 2 << 20,
                 "queued.max.messages.kbytes": 8 << 10,
