@@ -1,8 +1,8 @@
 """Chunks: runs of one Kafka partition's records, as Arrow columns. The unit that is buffered, committed and fenced."""
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,8 @@ class Chunk:
     first: int
     next: int
     rows: pa.Table
+    note: Mapping[str, str] = field(default_factory=dict)
+    """What else the commit's metadata says about it."""
 
     @property
     def size(self) -> int:

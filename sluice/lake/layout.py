@@ -43,6 +43,15 @@ def transaction_id(topic_id: str, partition: int) -> str:
     return f"{topic_id}/{partition}"
 
 
+def empty_id(topic_id: str, partition: int) -> str:
+    """The application transaction whose version counts the offsets below the partition's head that hold no record.
+
+    Kafka's own marks around transactions, aborted records, and gaps that an operator recorded. It is there only for
+    partitions that have any. As a transaction it outlives the commits' metadata, which goes when the log is cleaned.
+    """
+    return f"{topic_id}/{partition}/empty"
+
+
 def storage_options(settings: Settings, user: Literal["writer", "reader", "keeper"]) -> dict[str, str]:
     """delta-rs's options for reaching the lake as that user."""
     return {

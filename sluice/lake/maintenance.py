@@ -63,7 +63,7 @@ def maintain(settings: Settings, contract: Contract) -> MaintenanceReport:
             table.optimize.compact(partition_filters=[(PARTITION_COLUMN, "in", dates)])
         table.create_checkpoint()
         table.cleanup_metadata()
-        removed = table.vacuum(retention_hours=VACUUM_HOURS, dry_run=False)
+        removed = table.vacuum(retention_hours=VACUUM_HOURS, dry_run=False, full=True)
     except TableNotFoundError as error:
         raise no_table(uri) from error
     except CommitFailedError as error:

@@ -17,7 +17,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 
 from sluice.errors import SluiceError, TerminalError, TransientError
 from sluice.lake.chunk import Chunk, value_hash
-from sluice.lake.layout import PARTITION_COLUMN, RANGES_KEY, SCHEMA, transaction_id
+from sluice.lake.layout import PARTITION_COLUMN, RANGES_KEY, SCHEMA, empty_id, transaction_id
 
 _REFUSED = ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "NoSuchBucket", "Forbidden")
 _ATTEMPTS = 10
@@ -84,6 +84,11 @@ class LakeTable:
         table = self._table or self.open()
         return table.transaction_version(transaction_id(topic_id, partition)) or 0
 
+    def empty(self, topic_id: str, partition: int) -> int:
+        """How many offsets below the partition's head hold no record, as the newest version read so far says."""
+        table = self._table or self.open()
+        return table.transaction_version(empty_id(topic_id, partition)) or 0
+
     def append(self, chunks: Sequence[Chunk]) -> Appended:
         """Commits chunks of different partitions, all in one version.
 
@@ -135,9 +140,15 @@ class LakeTable:
                 "next": chunk.next,
                 "rows": chunk.rows.num_rows,
                 "hash": value_hash(chunk.rows["value"]),
+                **chunk.note,
             }
             for chunk in chunks
         ]
+        progress = [Transaction(transaction_id(chunk.topic_id, chunk.partition), chunk.next) for chunk in chunks]
+        for chunk in chunks:
+            if empty := chunk.next - chunk.first - chunk.rows.num_rows:
+                total = self.empty(chunk.topic_id, chunk.partition) + empty
+                progress.append(Transaction(empty_id(chunk.topic_id, chunk.partition), total))
         write_deltalake(
             table,
             pa.concat_tables([chunk.rows for chunk in chunks]),
@@ -145,9 +156,7 @@ class LakeTable:
             writer_properties=_WRITER,
             commit_properties=CommitProperties(
                 custom_metadata={RANGES_KEY: json.dumps(ranges, separators=(",", ":"))},
-                app_transactions=[
-                    Transaction(transaction_id(chunk.topic_id, chunk.partition), chunk.next) for chunk in chunks
-                ],
+                app_transactions=progress,
             ),
             post_commithook_properties=_HOOKS,
         )

@@ -9,6 +9,7 @@ import time
 from sluice.contracts import load_contracts
 from sluice.errors import SluiceError
 from sluice.lake.layout import storage_options, table_uri
+from sluice.lake.probe import require_create_once
 from sluice.lake.table import LakeTable
 from sluice.settings import Settings, load_settings
 from sluice.sink.consumer import KafkaSource
@@ -19,6 +20,7 @@ from sluice.sink.sink import Limits, Sink, Table
 def run(settings: Settings, stopping: threading.Event) -> None:
     """Moves records until it is told to stop; then commits what it holds and leaves the group."""
     streams = list(load_contracts(settings.contracts))
+    require_create_once(settings)
     options = storage_options(settings, "writer")
     tables: dict[str, Table] = {}
     for stream in streams:

@@ -163,5 +163,6 @@ def _loss(place: Place, head: int, start: int) -> TerminalError:
     return TerminalError(
         f"{place.stream}/{place.partition}: offsets {head} to {start - 1} are lost: Kafka deleted them before they "
         "were in the lake",
-        "raise topic.retention_bytes in the contract; the lost range must be recorded as a gap before the sink goes on",
+        "raise topic.retention_bytes in the contract, and record the gap before the sink goes on: `sluice lake gap "
+        f"{place.stream} {place.partition} --to {start} --reason …`",
     )
