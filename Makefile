@@ -10,7 +10,7 @@ AS :=
 endif
 # Arguments reach the commands through the environment, so that no quote or dollar sign in them is ever interpreted.
 override export Q := $(value Q)
-export MONTHS S FROM TO SPEED LATE DUPLICATES CORRUPT INVALID COPIES SEED STREAMS AS STREAM DATE N
+export MONTHS S FROM TO SPEED LATE DUPLICATES CORRUPT INVALID COPIES SEED STREAMS AS STREAM DATE N EVENTS
 
 SLUICE := infra/bootstrap && .venv/bin/python -m sluice
 PYTEST := infra/bootstrap dev && .venv/bin/python -m pytest
@@ -20,7 +20,7 @@ RANGE = --from "$$FROM" --to "$$TO"
 DISTURBANCES := SPEED LATE DUPLICATES CORRUPT INVALID COPIES SEED STREAMS
 
 .PHONY: help up down clean status logs replay load transform backfill reconcile sql peek airflow doctor
-.PHONY: test test-unit test-integration test-e2e lint format
+.PHONY: test test-unit test-integration test-e2e bench-sink lint format
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-17s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -77,6 +77,9 @@ test-integration: ## Run the tests on a Kafka, MinIO and Postgres of their own
 
 test-e2e: ## Run the tests on a whole platform of their own
 	@$(PYTEST) tests/e2e
+
+bench-sink: ## Measure the sink beside others, on servers of its own, into bench/results (15 minutes); EVENTS=480000 for a quick try
+	@infra/bootstrap dev && .venv/bin/python -m bench.sink $(if $(EVENTS),--events "$$EVENTS")
 
 lint: ## Run all static checks
 	@infra/bootstrap dev && infra/lint

@@ -1,0 +1,1 @@
+"""The sink beside what people use instead, on one machine, in one run."""

@@ -1,0 +1,1 @@
+"""The programs that the sink is measured against: one module each, run as a process of its own."""

@@ -1,0 +1,72 @@
+"""Who is measured: each contestant's command, its share of the input and the words at which its start-up is over."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
+
+from bench.sink.contestants.spec import READING, Spec
+from bench.sink.servers import KAFKA_TOOLS, PYTHON, STREAM
+from sluice import topics
+from sluice.lake.layout import storage_options, table_uri, transaction_id
+from sluice.runtime import kafka, toolchains
+from sluice.settings import Settings
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """One row of the table. ``share`` of the events is read: the slow ones would take many minutes for all."""
+
+    name: str
+    label: str
+    share: float
+    command: Callable[[Spec], list[str | Path]]
+    marker: str | None = READING
+
+
+def _module(name: str, *arguments: str, python: str | Path = sys.executable) -> Callable[[Spec], list[str | Path]]:
+    return lambda _: [python, "-m", f"bench.sink.contestants.{name}", *arguments]
+
+
+def _perf(spec: Spec) -> list[str | Path]:
+    options = [f"--bootstrap-server={spec.kafka}", f"--topic={spec.topic}", f"--group={spec.group}"]
+    classes = f"{KAFKA_TOOLS}/*:{kafka.JARS}/*"
+    tool = "org.apache.kafka.tools.ConsumerPerformance"
+    return [toolchains.java(), "-Xmx512m", "-cp", classes, tool, *options, f"--num-records={spec.events}"]
+
+
+SLUICE = Contestant(
+    "sluice", "this sink, full guarantee", 1, lambda _: [sys.executable, "-m", "sluice.sink"], "assigned"
+)
+FIELD = [
+    SLUICE,
+    Contestant("quix_parquet", "quixstreams S3 file sink, Parquet", 0.25, _module("quix", "parquet", python=PYTHON)),
+    Contestant("quix_json", "quixstreams S3 file sink, JSON gz", 0.25, _module("quix", "json", python=PYTHON)),
+    Contestant("delta_plain", "deltalake's writer, no dates, no transactions", 1, _module("delta_plain")),
+    Contestant("naive", "naive loop, one put per 1,000", 0.1, _module("naive")),
+    Contestant("limit", "limit: confluent-kafka, discard", 1, _module("limit")),
+    Contestant("perf", "limit: Kafka's ConsumerPerformance, discard", 1, _perf, None),
+]
+
+
+def landed(settings: Settings) -> Callable[[], bool]:
+    """Whether the lake's heads are at the topic's ends."""
+    ends = {transaction_id(each.topic_id, each.partition): each.end for each in topics.kafka_ranges(settings, [STREAM])}
+    tables: list[DeltaTable] = []
+
+    def check() -> bool:
+        try:
+            if tables:
+                tables[0].update_incremental()
+            else:
+                tables.append(
+                    DeltaTable(table_uri(settings, STREAM), storage_options=storage_options(settings, "reader"))
+                )
+        except (DeltaError, OSError):
+            return False
+        return all(tables[0].transaction_version(name) == end for name, end in ends.items())
+
+    return check

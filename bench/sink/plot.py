@@ -1,0 +1,42 @@
+"""``python -m bench.sink.plot results.json results.svg``, in .venv-bench: medians as bars, runs as dots."""
+
+import json
+import statistics
+import sys
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib import pyplot as plt
+
+PANELS = [
+    ("events/s", lambda run: run["events"] / (run["seconds"] - run["start_seconds"])),
+    ("CPU-seconds per million", lambda run: (run["cpu"] - run["start_cpu"]) / run["events"] * 1e6),
+    ("peak RSS, MiB", lambda run: run["peak"] / 2**20),
+]
+
+
+def main() -> None:
+    """Draws a panel for each figure."""
+    mpl.rcParams["svg.hashsalt"] = "sluice"
+    result = json.loads(Path(sys.argv[1]).read_text())
+    names = [each["label"] for each in result["contestants"]]
+    figure, axes = plt.subplots(1, len(PANELS), figsize=(13, 0.5 * len(names) + 1.2), sharey=True, layout="constrained")
+    for axis, (title, value) in zip(axes, PANELS, strict=True):
+        for place, each in enumerate(result["contestants"]):
+            found = [value(run) for run in result["runs"] if run["contestant"] == each["name"]]
+            colour = "#1f6f8b" if each["name"] == "sluice" else "#b8c4c9"
+            middle = statistics.median(found)
+            axis.barh(place, middle, color=colour)
+            axis.plot(found, [place] * len(found), ".", color="#222222", markersize=4)
+            text = f"{middle:,.0f}" if middle >= 100 else f"{middle:.2f}"
+            axis.annotate(text, (max(found), place), xytext=(5, 0), textcoords="offset points", va="center", fontsize=8)
+        axis.set_title(title, fontsize=10)
+        axis.margins(x=0.18)
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0].set_yticks(range(len(names)), names, fontsize=9)
+    axes[0].invert_yaxis()
+    figure.savefig(sys.argv[2], metadata={"Date": None})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""Kafka and MinIO of the benchmark's own, in a temporary folder, and the environment of what it is compared with."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import yaml
+
+from sluice import topics
+from sluice.contracts import load_contracts
+from sluice.lake import bucket
+from sluice.runtime import kafka, processes, toolchains
+from sluice.runtime.environment import PORTS, ensure_environment
+from sluice.runtime.install import COPY_GOAL
+from sluice.runtime.platform import Platform
+from sluice.runtime.ports import free_ports
+from sluice.runtime.service import TOOLS
+from sluice.settings import ROOT, Settings
+
+STREAM = "bench.departed"
+PYTHON = ROOT / ".venv-bench" / "bin" / "python"
+KAFKA_TOOLS = TOOLS / f"kafka-tools-{kafka.VERSION}"
+
+
+@contextmanager
+def servers(partitions: int, folder: Path | None = None) -> Iterator[tuple[Settings, Path]]:
+    """Settings of running, empty servers with the bucket and the topic, and their file."""
+    with TemporaryDirectory(prefix="sluice-bench-", dir=folder) as temporary:
+        home = Path(temporary)
+        contracts = home / "contracts"
+        contracts.mkdir()
+        contract = yaml.safe_load((ROOT / "contracts" / "flights.departed.yaml").read_text())
+        contract |= {"stream": STREAM, "topic": {"partitions": partitions, "retention_bytes": 1 << 40}}
+        (contracts / f"{STREAM}.yaml").write_text(yaml.safe_dump(contract, sort_keys=False))
+        file = home / "settings.env"
+        ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
+        ensure_environment(file, {"home": home / "home", "contracts": contracts, **ports})
+        settings = Settings(_env_file=file)  # type: ignore[call-arg]
+        platform = Platform(settings, file)
+        try:
+            platform.start(["kafka", "minio"])
+            bucket.provision(settings)
+            topics.provision(settings, load_contracts(contracts))
+            yield settings, file
+        finally:
+            platform.stop()
+
+
+def install() -> None:
+    """Makes the environment of what is compared and fetches Kafka's measuring tool, where they are not there."""
+    uv = ROOT / "infra" / "uv"
+    if not PYTHON.exists():
+        subprocess.run([uv, "venv", "--python", ROOT / ".venv" / "bin" / "python", PYTHON.parent.parent], check=True)
+    lock = ROOT / "infra" / "requirements" / "bench.txt"
+    subprocess.run([uv, "pip", "sync", "--require-hashes", "--python", PYTHON, lock], check=True)
+    maven = toolchains.find_maven()
+    if not KAFKA_TOOLS.exists() and maven:
+        options = [f"-DoutputDirectory={KAFKA_TOOLS}", "-DexcludeTransitive=true"]
+        pom = Path(__file__).with_name("pom.xml")
+        environment = {**os.environ, "JAVA_HOME": str(Path(toolchains.java()).parent.parent)}
+        command = [maven, "--batch-mode", "--quiet", "--strict-checksums", "-f", pom, COPY_GOAL, *options]
+        subprocess.run(command, check=True, env=environment)
+
+
+def server_cpu(settings: Settings) -> float:
+    """CPU-seconds that the servers have used so far."""
+    return sum(sum(process.cpu_times()[:2]) for process, _ in processes.owned(settings.home))
+
+
+def empty(settings: Settings, prefix: str) -> dict[str, int]:
+    """Deletes all objects below a prefix; returns how many there were, data and Delta's log apart, and their bytes."""
+    client = bucket.client(settings, "root")
+    counts = {"objects": 0, "log_objects": 0, "bytes": 0}
+    for found in list(client.list_objects(bucket_name=settings.lake_bucket, prefix=f"{prefix}/", recursive=True)):
+        counts["log_objects" if "/_delta_log/" in found.object_name else "objects"] += 1
+        counts["bytes"] += found.size
+        client.remove_object(bucket_name=settings.lake_bucket, object_name=found.object_name)
+    return counts
