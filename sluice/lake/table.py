@@ -81,13 +81,11 @@ class LakeTable:
 
     def head(self, topic_id: str, partition: int) -> int:
         """The next offset of a partition, as the newest version read so far says; 0 for one it does not know."""
-        table = self._table or self.open()
-        return table.transaction_version(transaction_id(topic_id, partition)) or 0
+        return self._transaction(transaction_id(topic_id, partition))
 
     def empty(self, topic_id: str, partition: int) -> int:
         """How many offsets below the partition's head hold no record, as the newest version read so far says."""
-        table = self._table or self.open()
-        return table.transaction_version(empty_id(topic_id, partition)) or 0
+        return self._transaction(empty_id(topic_id, partition))
 
     def append(self, chunks: Sequence[Chunk]) -> Appended:
         """Commits chunks of different partitions, all in one version.
@@ -130,6 +128,15 @@ class LakeTable:
                 result.committed.extend(pending)
                 return result
         raise TransientError(f"{self.uri}: {_ATTEMPTS} commits in a row met other writers", "it is tried again")
+
+    def _transaction(self, application: str) -> int:
+        table = self._table or self.open()
+        try:
+            return table.transaction_version(application) or 0
+        except (DeltaError, OSError) as error:
+            # It is read from the log's files, not from memory.
+            self._table = None
+            raise store_fault(self.uri, error) from error
 
     def _write(self, table: DeltaTable, chunks: Sequence[Chunk]) -> None:
         ranges = [
