@@ -11,7 +11,7 @@ import pytest
 from sluice.load import load, reload
 from sluice.reconcile import reconcile
 from sluice.warehouse import connect
-from tests.integration.conftest import Stream
+from tests.servers import Stream
 
 THIRD_MS = 1_357_200_000_000
 """2013-01-03T08:00:00Z."""

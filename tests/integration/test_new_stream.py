@@ -5,7 +5,7 @@ from collections.abc import Callable
 from sluice import topics
 from sluice.contracts import load_contracts
 from sluice.warehouse import connect, schema
-from tests.integration.conftest import Stream
+from tests.servers import Stream
 
 
 def test_a_new_contract_gives_topic_and_raw_table(make_stream: Callable[..., Stream]) -> None:

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from sluice import topics
 from sluice.lake.reader import LakeReader
-from tests.integration.conftest import Stream
+from tests.servers import Stream
 
 
 def _lake(stream: Stream) -> list[dict[str, object]]:
