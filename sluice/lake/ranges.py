@@ -1,0 +1,147 @@
+"""What the lake's commits say they brought: ranges of offsets, and whether they follow each other."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sluice.lake.layout import RANGES_KEY
+
+Place = tuple[str, int]
+"""A topic's id and a partition."""
+
+_CHANGES = ("WRITE", "DELETE", "MERGE", "UPDATE", "RESTORE")
+"""Delta's names of operations that bring or take rows."""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """One range of a commit: offsets ``first`` up to, without, ``next``; ``rows`` of them hold a record."""
+
+    version: int
+    topic_id: str
+    partition: int
+    first: int
+    next: int
+    rows: int
+    hash: str
+
+    @property
+    def place(self) -> Place:
+        """Where it belongs."""
+        return self.topic_id, self.partition
+
+    def text(self) -> str:
+        """As a message names it."""
+        return f"partition {self.partition}, version {self.version}, offsets {self.first} to {self.next - 1}"
+
+
+@dataclass
+class Ledger:
+    """The ranges of all commits that the log still has, in the order of versions."""
+
+    oldest: int
+    """The first version in the log; versions before it were cleaned."""
+    commits: int = 0
+    """Those that name ranges."""
+    ranges: list[Recorded] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+
+    def places(self) -> dict[Place, list[Recorded]]:
+        """The ranges of each partition."""
+        found: dict[Place, list[Recorded]] = {}
+        for each in self.ranges:
+            found.setdefault(each.place, []).append(each)
+        return found
+
+
+@dataclass
+class Chain:
+    """How a partition's ranges follow each other."""
+
+    base: int
+    """Where the log begins; below are the offsets of commits that were cleaned from it."""
+    gaps: list[str] = field(default_factory=list)
+    overlaps: list[str] = field(default_factory=list)
+    empty: int = 0
+    """Offsets within the ranges that hold no record, by the ranges' own counts."""
+
+
+def read_ledger(history: Iterable[Mapping[str, Any]], version: int) -> Ledger:
+    """The ranges that commits up to a version name, from Delta's commit infos.
+
+    What is no statement of the lake's is a fault: a commit that changed rows and names no ranges, ranges that cannot
+    be read, a version that is missing between others.
+    """
+    commits = sorted((each for each in history if each["version"] <= version), key=lambda each: int(each["version"]))
+    ledger = Ledger(oldest=int(commits[0]["version"]) if commits else version + 1)
+    expected = ledger.oldest
+    for commit in commits:
+        number = int(commit["version"])
+        if number != expected:
+            ledger.faults.append(f"versions {expected} to {number - 1} are missing in the log, with what they brought")
+        expected = number + 1
+        stated = commit.get(RANGES_KEY)
+        if stated is None:
+            operation = str(commit.get("operation"))
+            if operation in _CHANGES:
+                ledger.faults.append(f"version {number}: not the sink's: a {operation} that names no offsets")
+            continue
+        try:
+            ranges = [_recorded(number, each) for each in json.loads(stated)]
+        except (ValueError, TypeError, KeyError) as error:
+            ledger.faults.append(f"version {number}: its {RANGES_KEY} cannot be read: {type(error).__name__}: {error}")
+            continue
+        ledger.commits += 1
+        ledger.ranges.extend(ranges)
+    return ledger
+
+
+def follow(ranges: Sequence[Recorded], head: int, whole: bool) -> Chain:
+    """Whether a partition's ranges, in the order of versions, lead from offset 0 to its head.
+
+    Args:
+        ranges: of one partition.
+        head: its next offset, by the application transaction.
+        whole: the log has all commits; otherwise the first range may begin anywhere.
+    """
+    base = 0 if whole else (ranges[0].first if ranges else head)
+    chain = Chain(base)
+    expected = base
+    for each in ranges:
+        if each.first > expected:
+            chain.gaps.append(f"partition {each.partition}: no commit names offsets {expected} to {each.first - 1}")
+        elif each.first < expected:
+            shared = min(each.next, expected) - 1
+            chain.overlaps.append(f"{each.text()}: {each.first} to {shared} are in an earlier commit's range too")
+        chain.empty += each.next - each.first - each.rows
+        expected = max(expected, each.next)
+    if expected != head:
+        place = f"partition {ranges[0].partition}: " if ranges else ""
+        chain.gaps.append(f"{place}the commits' ranges end at {expected}, the head is {head}")
+    return chain
+
+
+def grouped(ranges: Sequence[Recorded], rows: int) -> list[list[Recorded]]:
+    """Cuts ranges, in the order of versions, into groups of about ``rows`` rows; at least one range in each."""
+    groups: list[list[Recorded]] = []
+    count = 0
+    for each in ranges:
+        if not groups or count + each.rows > rows:
+            groups.append([])
+            count = 0
+        groups[-1].append(each)
+        count += each.rows
+    return groups
+
+
+def _recorded(version: int, entry: Mapping[str, Any]) -> Recorded:
+    return Recorded(
+        version,
+        str(entry["topic_id"]),
+        int(entry["partition"]),
+        int(entry["first"]),
+        int(entry["next"]),
+        int(entry["rows"]),
+        str(entry["hash"]),
+    )
