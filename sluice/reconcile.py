@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from psycopg import sql
 
 from sluice.contracts import Contract
-from sluice.lake.layout import PARTITION_COLUMN, transaction_id
+from sluice.lake.layout import PARTITION_COLUMN, empty_id, transaction_id
 from sluice.lake.reader import LakeReader
 from sluice.load.plan import Place, Range, within
 from sluice.settings import Settings
@@ -49,6 +49,8 @@ class Reconciliation:
     """Per stream: Kafka's offsets below the cut, how many of them the lake has, and how many the ledger has."""
     faults: list[str] = field(default_factory=list)
     """What disagrees, in words."""
+    notes: list[str] = field(default_factory=list)
+    """What explains a difference between the figures, and is no fault."""
     unbuilt: int = 0
     """Touched dates that the marts do not show yet; no fault."""
 
@@ -70,6 +72,7 @@ class Reconciliation:
         for stream, counts in self.offsets.items():
             lines.append(f"{stream:<20} " + " ".join(f"{count:>12,}" for count in counts))
         lines.append("")
+        lines.extend(self.notes)
         lines.extend(self.faults)
         if self.unbuilt:
             lines.append(f"{self.unbuilt} touched dates wait for the next transform")
@@ -175,21 +178,32 @@ def _lake(settings: Settings, stream: str, ends: Mapping[Place, int], result: Re
     if not ends:
         return {}, 0
     reader = LakeReader(settings, stream)
-    below = within([Range(topic_id, partition, 0, end) for (topic_id, partition), end in ends.items()])
-    rows = reader.rows(below, ["topic_id", "partition", "offset", PARTITION_COLUMN])
+    heads = {place: reader.table.transaction_version(transaction_id(*place)) or 0 for place in ends}
+    # Up to the heads, as far as the lake's own count of offsets without a record goes.
+    wanted = within([Range(*place, 0, max(end, heads[place])) for place, end in ends.items()])
+    rows = reader.rows(wanted, ["topic_id", "partition", "offset", PARTITION_COLUMN])
     distinct = 0
-    for (topic_id, partition), end in sorted(ends.items()):
-        here = (pc.field("topic_id") == topic_id) & (pc.field("partition") == partition)
-        offsets = rows.filter(here)["offset"]
+    for place, end in sorted(ends.items()):
+        _, partition = place
+        offsets = rows.filter((pc.field("topic_id") == place[0]) & (pc.field("partition") == partition))["offset"]
         different = pc.count_distinct(offsets).as_py()
-        distinct += different
-        head = reader.table.transaction_version(transaction_id(topic_id, partition)) or 0
+        distinct += pc.count_distinct(offsets.filter(pc.less(offsets, end))).as_py()
+        head = heads[place]
+        empty = reader.table.transaction_version(empty_id(*place)) or 0
         if head < end:
             result.faults.append(f"{stream}/{partition}: the lake has offsets up to {head}, Kafka up to {end}")
         if len(offsets) != different:
             result.faults.append(f"{stream}/{partition}: {len(offsets) - different} rows of the lake are doubled")
-        if different != min(head, end):
-            result.faults.append(f"{stream}/{partition}: {min(head, end) - different} offsets are missing in the lake")
+        if different < head - empty:
+            result.faults.append(f"{stream}/{partition}: {head - empty - different} offsets are missing in the lake")
+        if different > head - empty:
+            result.faults.append(f"{stream}/{partition}: {different - head + empty} rows of the lake are no commit's")
+        if empty:
+            result.notes.append(
+                f"{stream}/{partition}: {empty} offsets below {head} hold no record, as the lake's commits say: "
+                "recorded gaps, aborted transactions or Kafka's marks"
+            )
+    rows = rows.filter(within([Range(*place, 0, end) for place, end in ends.items()]))
     grouped = rows.group_by(["topic_id", "partition", PARTITION_COLUMN]).aggregate(
         [([], "count_all"), ("offset", "sum")]
     )

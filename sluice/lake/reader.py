@@ -1,6 +1,6 @@
 """Reading the lake: only the files that can hold what is asked for, and only the columns."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date
 
 import pyarrow as pa
@@ -9,10 +9,15 @@ import pyarrow.dataset as ds
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
+from sluice.contracts import Contract
 from sluice.errors import TerminalError
-from sluice.lake.layout import storage_options, table_uri
+from sluice.lake.layout import storage_options, table_uri, transaction_id
+from sluice.lake.ranges import read_ledger
 from sluice.lake.table import no_table, store_fault
 from sluice.settings import Settings
+
+_NEWEST = 10
+"""Commits that are looked through for the ids of topics of which no row has come yet."""
 
 
 class LakeReader:
@@ -48,6 +53,19 @@ class LakeReader:
             below = pc.and_(of_one_topic, pc.less(files["max.offset"], floors))
             files = files.filter(pc.invert(pc.fill_null(below, False)))
         return self._read(files, ["topic_id", "partition", "offset"], None)
+
+    def heads(self, topic_ids: Iterable[str], contract: Contract) -> dict[tuple[str, int], int]:
+        """The next offset of every partition that has one, of the given topic ids and those of the newest commits."""
+        try:
+            newest = read_ledger(self.table.history(_NEWEST), self.table.version()).ranges
+        except (DeltaError, OSError) as error:
+            raise store_fault(self.uri, error) from error
+        found = {
+            (topic_id, partition): self.table.transaction_version(transaction_id(topic_id, partition)) or 0
+            for topic_id in sorted({*topic_ids, *(each.topic_id for each in newest)})
+            for partition in range(contract.topic.partitions)
+        }
+        return {place: head for place, head in found.items() if head}
 
     def row_bytes(self) -> float:
         """Bytes that a row takes in memory, by the densest of the ten largest files; 0 for an empty table."""

@@ -22,20 +22,19 @@ class Range:
     next: int
 
 
-def new_ranges(held: pa.Table, heads: Mapping[Place, int]) -> list[Range]:
+def new_ranges(held: pa.Table, heads: Mapping[Place, int], reached: Mapping[Place, int]) -> list[Range]:
     """The ranges that are in the lake beyond the ledger's heads.
 
     Args:
         held: rows of the lake with topic_id, partition and offset; those below the heads do not matter.
         heads: the ledger's next offset per place; 0 for a place that it does not know.
+        reached: the lake's next offset per place: the last offsets before it need not hold a record.
     """
-    ends = held.group_by(["topic_id", "partition"]).aggregate([("offset", "max")]).to_pylist()
-    found = []
-    for end in ends:
-        first = heads.get((end["topic_id"], end["partition"]), 0)
-        if end["offset_max"] >= first:
-            found.append(Range(end["topic_id"], end["partition"], first, end["offset_max"] + 1))
-    return sorted(found, key=lambda each: (each.topic_id, each.partition))
+    ends = dict(reached)
+    for row in held.group_by(["topic_id", "partition"]).aggregate([("offset", "max")]).to_pylist():
+        place = (row["topic_id"], row["partition"])
+        ends[place] = max(ends.get(place, 0), row["offset_max"] + 1)
+    return [Range(*place, heads.get(place, 0), end) for place, end in sorted(ends.items()) if end > heads.get(place, 0)]
 
 
 def grouped(ranges: list[Range], rows: int) -> list[list[Range]]:

@@ -47,7 +47,7 @@ def load(settings: Settings, contract: Contract) -> LoadReport:
     lake = LakeReader(settings, contract.stream)
     with transaction(settings, contract) as warehouse:
         heads = warehouse.heads()
-    ranges = new_ranges(lake.beyond(heads), heads)
+    ranges = new_ranges(lake.beyond(heads), heads, lake.heads({topic_id for topic_id, _ in heads}, contract))
     for group in grouped(ranges, _group_rows(lake)) if ranges else []:
         batch = _read(contract, lake.rows(within(group), LAKE_COLUMNS))
         with transaction(settings, contract) as warehouse:

@@ -17,12 +17,21 @@ def test_new_ranges_begin_at_the_ledgers_heads() -> None:
             "offset": [8, 9, 4, 2],
         }
     )
-    assert new_ranges(held, {("a", 0): 5, ("a", 1): 5}) == [Range("a", 0, 5, 10), Range("b", 0, 0, 3)]
+    assert new_ranges(held, {("a", 0): 5, ("a", 1): 5}, {}) == [Range("a", 0, 5, 10), Range("b", 0, 0, 3)]
 
 
 def test_nothing_new_gives_no_range() -> None:
     held = pa.table({"topic_id": ["a"], "partition": pa.array([0], pa.int32()), "offset": [4]})
-    assert new_ranges(held, {("a", 0): 5}) == []
+    assert new_ranges(held, {("a", 0): 5}, {}) == []
+
+
+def test_new_ranges_go_on_to_the_lakes_head_where_no_row_is() -> None:
+    held = pa.table({"topic_id": ["a", "a"], "partition": [0, 1], "offset": [9, 4]})
+    reached = {("a", 0): 20, ("a", 1): 5, ("a", 2): 7, ("a", 3): 4}
+    assert new_ranges(held, {("a", 0): 5, ("a", 1): 5, ("a", 3): 4}, reached) == [
+        Range("a", 0, 5, 20),
+        Range("a", 2, 0, 7),
+    ]
 
 
 _ranges = st.lists(st.tuples(st.integers(0, 50), st.integers(1, 1000)), min_size=1, max_size=5).map(
