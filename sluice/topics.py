@@ -19,7 +19,10 @@ _TIMEOUT_MS = 10_000
 
 @dataclass(frozen=True)
 class KafkaRange:
-    """What Kafka holds of one partition: offsets ``start`` (kept) up to, without, ``end``."""
+    """What Kafka holds of one partition: offsets ``start`` (kept) up to, without, ``end``.
+
+    What an unfinished transaction holds back, and all that follows it, lies beyond ``end``.
+    """
 
     stream: str
     topic_id: str
@@ -108,7 +111,7 @@ def kafka_ranges(settings: Settings, streams: list[str]) -> list[KafkaRange]:
             for partition in topic["partitions"]
         }
         starts = client.list_partition_offsets(dict.fromkeys(places, OffsetSpec.EARLIEST))
-        ends = client.list_partition_offsets(dict.fromkeys(places, OffsetSpec.LATEST))
+        ends = client.list_partition_offsets(dict.fromkeys(places, OffsetSpec.LATEST), isolation_level="read_committed")
     return sorted(
         (
             KafkaRange(place.topic, identity, place.partition, starts[place].offset, ends[place].offset)

@@ -25,9 +25,7 @@ class PartitionBuffer:
         self.next = self.first
 
     def add(self, rows: pa.Table, following: int, now: float) -> None:
-        """Adds records in the order of offsets; ``following`` is the offset after the last."""
-        if rows.num_rows == 0:
-            return
+        """Adds records in the order of offsets; ``following`` is the offset to go on at, past any that hold none."""
         self._parts.append(rows)
         self.size += rows.nbytes
         self.next = following

@@ -45,6 +45,8 @@ class KafkaSource:
                 "session.timeout.ms": 10_000,
                 "heartbeat.interval.ms": 2_000,
                 "isolation.level": "read_committed",
+                # The only word of offsets that hold no record at a partition's end: the marks of transactions.
+                "enable.partition.eof": True,
                 "fetch.message.max.bytes": 2 << 20,
                 "queued.max.messages.kbytes": 8 << 10,
                 "allow.auto.create.topics": False,
@@ -82,13 +84,17 @@ class KafkaSource:
             TerminalError: Kafka has deleted records that the lake does not have.
         """
         grouped: dict[tuple[str, int], list[Message]] = {}
+        ends: dict[tuple[str, int], int] = {}
         for message in self._consumer.consume(_BATCH, timeout):
             error = message.error()
-            if error is not None:
+            place = (str(message.topic()), int(message.partition() or 0))
+            if error is None:
+                grouped.setdefault(place, []).append(message)
+            elif error.code() == KafkaError._PARTITION_EOF:
+                ends[place] = cast(int, message.offset())
+            else:
                 self._fault(message, error)
-                continue
-            grouped.setdefault((str(message.topic()), int(message.partition() or 0)), []).append(message)
-        return [self._records(Place(*place), messages) for place, messages in grouped.items()]
+        return [self._records(Place(*place), grouped.get(place, []), ends.get(place, 0)) for place in grouped | ends]
 
     def seek(self, place: Place, offset: int) -> None:
         """Goes on reading a partition at that offset."""
@@ -123,7 +129,7 @@ class KafkaSource:
         """Leaves the group."""
         self._consumer.close()
 
-    def _records(self, place: Place, messages: list[Message]) -> Records:
+    def _records(self, place: Place, messages: list[Message], end: int) -> Records:
         offsets = [cast(int, message.offset()) for message in messages]
         rows = record_columns(
             self._topic_ids[place.stream],
@@ -134,7 +140,7 @@ class KafkaSource:
             [message.value() for message in messages],
             [message.headers() for message in messages],
         )
-        return Records(place, rows, offsets[-1] + 1)
+        return Records(place, rows, max(end, offsets[-1] + 1 if offsets else 0))
 
     def _check_start(self, place: Place, head: int) -> None:
         start, _ = self._consumer.get_watermark_offsets(_at(place, head), timeout=_TIMEOUT)

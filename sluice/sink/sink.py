@@ -27,7 +27,10 @@ class Place:
 
 @dataclass(frozen=True)
 class Records:
-    """Records of one partition in the order of offsets, as lake rows; ``following`` is the offset after the last."""
+    """Records of one partition in the order of offsets, as lake rows; ``following`` is the offset to go on at.
+
+    Offsets below it that are not among the rows hold no record: a transaction's marks, or records of an aborted one.
+    """
 
     place: Place
     rows: pa.Table
