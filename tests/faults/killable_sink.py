@@ -1,7 +1,8 @@
 """The sink, which a kill point ends: ``python -m tests.faults.killable_sink GROUP [POINT N]``.
 
-It runs the sink's own ``main`` with a consumer group of its own and the shortest session that the broker allows, so that
-the tests do not wait for each other. With a point it kills itself there (SIGKILL) when it passes it for the N-th time:
+It runs the sink's own ``main`` with a consumer group of its own and the shortest session that the broker allows, so
+that the tests do not wait for each other. With a point it kills itself there (SIGKILL) when it passes it for the N-th
+time:
 
 - ``delta-commit``: a commit is in the lake, and nothing else has happened since;
 - ``consumer-commit``: the consumer group's offsets are in Kafka.

@@ -1,6 +1,6 @@
 """An HTTP/1.1 proxy in front of the object store that counts its requests, and fails those that it is told to.
 
-It relays whole requests and whole answers, so that it can say exactly what the store did and what the client knows of it.
+It relays whole requests and whole answers, so that it can say what the store did and what the client knows of it.
 """
 
 import contextlib

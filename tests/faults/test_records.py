@@ -1,0 +1,173 @@
+"""Records that few send: aborted transactions, no value, huge values, headers, timestamps at the ends of time."""
+
+from collections.abc import Callable
+
+import pyarrow.compute as pc
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+from kafka import KafkaProducer
+from kafka.admin import ConfigResource, ConfigResourceType
+
+from sluice import topics
+from sluice.lake.reader import LakeReader
+from sluice.load import load
+from sluice.reconcile import reconcile
+from tests.faults.watched import Watched
+from tests.servers import Stream
+
+YEAR_1_MS = -62_135_596_800_000
+YEAR_9999_MS = 253_402_300_799_999
+
+
+def _lake(stream: Stream) -> list[dict[str, object]]:
+    columns = ["partition", "offset", "value", "key", "headers", "timestamp", "event_date"]
+    rows = LakeReader(stream.settings, stream.name).rows(pc.scalar(True), columns)
+    return list(rows.sort_by([("partition", "ascending"), ("offset", "ascending")]).to_pylist())
+
+
+def _committed(stream: Stream) -> list[tuple[int, int, bytes | None]]:
+    """What a plain consumer of committed records sees, up to the topic's end."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": stream.settings.kafka,
+            "group.id": "unused",
+            "isolation.level": "read_committed",
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "auto.offset.reset": "error",
+        }
+    )
+    partitions = range(stream.contract.topic.partitions)
+    consumer.assign([TopicPartition(stream.name, partition, 0) for partition in partitions])
+    seen = []
+    ended = 0
+    while ended < len(partitions):
+        message = consumer.poll(30)
+        assert message is not None
+        if message.error() is not None:
+            ended += 1
+        else:
+            seen.append((message.partition(), message.offset(), message.value()))
+    consumer.close()
+    return sorted(seen)
+
+
+def test_aborted_transactions_leave_offsets_without_records(
+    make_stream: Callable[..., Stream], say: Callable[[str], None]
+) -> None:
+    """Partition 0 ends with a commit's mark, 1 with an aborted transaction; 2 holds no record at all."""
+    stream = make_stream(partitions=3)
+    producer = Producer({"bootstrap.servers": stream.settings.kafka, "transactional.id": f"{stream.name}-tests"})
+    producer.init_transactions(30)
+    commits = 0
+    sink = stream.start_sink()
+    for number in range(12):
+        producer.begin_transaction()
+        aborted = number % 3 == 2
+        for partition in (0, 1, 2) if aborted else (0, 1):
+            for each in range(20):
+                producer.produce(stream.name, f"{number}:{each}".encode(), b"k", partition, timestamp=1_357_035_300_000)
+        producer.flush(30)
+        if aborted:
+            producer.abort_transaction(30)
+        else:
+            producer.commit_transaction(30)
+            commits += 1
+    producer.begin_transaction()
+    producer.produce(stream.name, b"the last", b"k", 0, timestamp=1_357_035_300_000)
+    producer.commit_transaction(30)
+    stream.wait_for_lake()
+    stream.stop_sink(sink)
+
+    expected = _committed(stream)
+    assert [(row["partition"], row["offset"], row["value"]) for row in _lake(stream)] == expected
+    assert len(expected) == commits * 40 + 1
+    ends = {held.partition: held.end for held in topics.kafka_ranges(stream.settings, [stream.name])}
+    load(stream.settings, stream.contract)
+    found = reconcile(stream.settings, {stream.name: stream.contract}, patience=0)
+    assert found.agrees, found.text()
+    # A sink that starts again goes on after the marks, and finds nothing to do.
+    stream.send([b"after"], partition=2)
+    stream.land()
+    assert len(_lake(stream)) == len(expected) + 1
+    say(
+        f"4 of 12 transactions aborted; {sum(ends.values())} offsets, {len(expected)} of them hold a record that a "
+        "consumer of committed records sees, and just these are in the lake; reconcile agrees"
+    )
+
+
+def test_an_open_transaction_holds_the_sink_back_and_loses_nothing(
+    make_stream: Callable[..., Stream], say: Callable[[str], None]
+) -> None:
+    stream = make_stream(partitions=1)
+    stream.send([b"before"] * 5)
+    producer = Producer({"bootstrap.servers": stream.settings.kafka, "transactional.id": f"{stream.name}-tests"})
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    producer.produce(stream.name, b"open", b"k", 0, timestamp=1_357_035_300_000)
+    producer.flush(30)
+    stream.send([b"behind it"] * 5)
+    stream.land()
+    assert len(_lake(stream)) == 5
+    producer.commit_transaction(30)
+    stream.land()
+    rows = _lake(stream)
+    assert [(0, row["offset"], row["value"]) for row in rows] == _committed(stream)
+    assert len(rows) == 11
+    say("5 records in the lake while a transaction was open before the other 6, all 11 after it")
+
+
+def test_empty_null_and_huge_values_and_headers_arrive_as_they_were(
+    make_stream: Callable[..., Stream], say: Callable[[str], None]
+) -> None:
+    stream = make_stream(partitions=1)
+    huge = bytes(range(256)) * 4096
+    sent: list[tuple[bytes | None, bytes | None, list[tuple[str, bytes | None]]]] = [
+        (None, None, []),
+        (b"", b"", []),
+        (None, b"", [("h", b"")]),
+        (b"\x00\xff", b"\x00", [("h", b"1"), ("h", b"2"), ("", b"\xff\x00"), ("null", None)]),
+        *((b"k", huge[: (1 << 20) - 1000 - number], [("n", str(number).encode())]) for number in range(8)),
+    ]
+    producer = Producer({"bootstrap.servers": stream.settings.kafka, "message.max.bytes": 1 << 20})
+    for key, value, headers in sent:
+        producer.produce(stream.name, value, key, 0, timestamp=1_357_035_300_000, headers=headers or None)
+    assert producer.flush(30) == 0
+    stream.land()
+    rows = _lake(stream)
+    assert [(row["key"], row["value"]) for row in rows] == [(key, value) for key, value, _ in sent]
+    assert [[(each["key"], each["value"]) for each in row["headers"] or []] for row in rows] == [
+        headers for _, _, headers in sent
+    ]
+    say(f"{len(rows)} records: null, empty, repeated and null headers, 8 values of 1 MB; bytes equal")
+
+
+def test_timestamps_from_none_to_the_year_9999_have_a_date(
+    make_stream: Callable[..., Stream], say: Callable[[str], None]
+) -> None:
+    stream = make_stream(partitions=1)
+    with topics.admin(stream.settings) as admin:
+        limits = {"message.timestamp.after.max.ms": str((1 << 63) - 1)}
+        admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, stream.name, configs=limits)])
+    times = [-1, 0, 1, YEAR_1_MS, YEAR_1_MS - 1, YEAR_9999_MS, YEAR_9999_MS + 1, 1_357_035_300_000, (1 << 62)]
+    for time_ms in times:
+        stream.send([str(time_ms).encode()], timestamp_ms=time_ms)
+    stream.land()
+    rows = _lake(stream)
+    assert [row["value"] for row in rows] == [str(time_ms).encode() for time_ms in times]
+    assert [str(row["event_date"]) for row in rows] == [
+        *["1970-01-01"] * 3,
+        "0001-01-01",
+        "1970-01-01",
+        "9999-12-31",
+        "1970-01-01",
+        "2013-01-01",
+        "1970-01-01",
+    ]
+    assert [row["timestamp"] is None for row in rows] == [
+        time_ms in (-1, YEAR_1_MS - 1, YEAR_9999_MS + 1, 1 << 62) for time_ms in times
+    ]
+    load(stream.settings, stream.contract)
+    found = reconcile(stream.settings, {stream.name: stream.contract}, patience=0)
+    assert found.agrees, found.text()
+    say(f"timestamps {times}: all in the lake; those without, or beyond the calendar, on 1970-01-01; reconcile agrees")
