@@ -4,10 +4,12 @@ kafka-python's consumer costs several times the CPU per record (see docs/decisio
 """
 
 import logging
+import uuid
 from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from sluice import topics
 from sluice.errors import TerminalError, TransientError
@@ -20,6 +22,7 @@ log = logging.getLogger(__name__)
 GROUP = "sluice-sink"
 _BATCH = 10_000
 _TIMEOUT = 10.0
+_64_BITS = (1 << 64) - 1
 _GONE = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION)
 _OUT_OF_RANGE = (KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET)
 
@@ -31,6 +34,7 @@ class KafkaSource:
         self._settings = settings
         self._streams = streams
         self._topic_ids: dict[str, str] = {}
+        self._admin = AdminClient({"bootstrap.servers": settings.kafka, "client.id": "sluice-sink"}, logger=log)
         self._consumer = Consumer(
             {
                 "bootstrap.servers": settings.kafka,
@@ -124,6 +128,25 @@ class KafkaSource:
             if known is not None and known[1] >= 0:
                 found[place] = known[1]
         return found
+
+    def topic_id(self, stream: str) -> str | None:
+        """The id that the stream's topic has now; None where there is no such topic.
+
+        Raises:
+            TransientError: Kafka does not answer.
+        """
+        asked = self._admin.describe_topics(TopicCollection([stream]), request_timeout=_TIMEOUT)
+        try:
+            found = asked[stream].result().topic_id
+        except KafkaException as error:
+            fault = error.args[0]
+            if fault.code() in _GONE:
+                return None
+            raise TransientError(f"Kafka: {fault.str()}", "it is asked again") from error
+        high, low = (
+            part & _64_BITS for part in (found.get_most_significant_bits(), found.get_least_significant_bits())
+        )
+        return str(uuid.UUID(int=high << 64 | low))
 
     def close(self) -> None:
         """Leaves the group."""

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from sluice.errors import TransientError
+from sluice.errors import TerminalError, TransientError
 from sluice.lake.chunk import Chunk
 from sluice.lake.table import Appended
 from sluice.sink.buffer import PartitionBuffer
@@ -54,6 +54,9 @@ class Source(Protocol):
 
     def ends(self, places: Iterable[Place]) -> dict[Place, int]:
         """Kafka's next offsets, as far as they are known without asking."""
+
+    def topic_id(self, stream: str) -> str | None:
+        """The id that the stream's topic has now, asked anew; None where there is no such topic."""
 
 
 class Table(Protocol):
@@ -196,6 +199,13 @@ class Sink:
     def _commit(self, stream: str) -> None:
         started = self._clock()
         chunks = self._chunks(stream)
+        # Asked after reading and before the commit: ids never come back, so what was read is of the topic it is called.
+        topic_id = self._source.topic_id(stream)
+        if topic_id is not None and any(chunk.topic_id != topic_id for chunk in chunks.values()):
+            raise TerminalError(
+                f"{stream}: its topic was deleted and created again while it was read",
+                "the sink starts anew, and reads what the topic is now",
+            )
         table = self._tables[stream]
         result = table.append(list(chunks.values()))
         seconds = self._clock() - started

@@ -3,16 +3,13 @@
 from collections.abc import Callable
 
 import pyarrow.compute as pc
-import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
-from kafka import KafkaProducer
 from kafka.admin import ConfigResource, ConfigResourceType
 
 from sluice import topics
 from sluice.lake.reader import LakeReader
 from sluice.load import load
 from sluice.reconcile import reconcile
-from tests.faults.watched import Watched
 from tests.servers import Stream
 
 YEAR_1_MS = -62_135_596_800_000

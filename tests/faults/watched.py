@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -75,13 +75,15 @@ class Watched:
                     self._producer.produce(
                         self.stream.name, value, b"k", partition, on_delivery=delivered, timestamp=time_ms
                     )
+                    if offset % 10_000 == 0:
+                        assert self._producer.flush(60) == 0
                 self.sent[partition] += count
             left = self._producer.flush(60)
         assert not left, f"{left} records did not reach Kafka"
         assert not faults, faults
 
     @contextmanager
-    def load(self, count: int = 50, pause: float = 0.05):
+    def load(self, count: int = 50, pause: float = 0.05) -> Iterator[None]:
         """Sends all the while: ``count`` records to each partition, then a pause of so many seconds."""
         stop = threading.Event()
         faults: list[BaseException] = []
@@ -160,30 +162,37 @@ class Watched:
             assert time.monotonic() < deadline, f"not within {seconds} s: {what}\n{self.logged()[-3000:]}"
             time.sleep(0.05)
 
-    def check(self, what: str) -> None:
-        """Scans the lake: every offset that Kafka has is there once, with the value that belongs to its place."""
+    def check(self, what: str, before: Mapping[tuple[str, int], int] | None = None) -> None:
+        """Scans the lake: every offset that Kafka has is there once, with the value that belongs to its place.
+
+        Args:
+            what: was done, for the summary.
+            before: the ends, per place, of topics of the same name that are gone; their offsets are there once, too.
+        """
         reader = LakeReader(self.stream.settings, self.stream.name)
         rows = reader.rows(pc.scalar(True), ["topic_id", "partition", "offset", "value"])
-        ranges = kafka_ranges(self.stream.settings, [self.stream.name])
-        total = 0
-        for held in ranges:
+        ends = dict(before or {})
+        for held in kafka_ranges(self.stream.settings, [self.stream.name]):
             assert held.end == self.sent[held.partition], "the producer itself lost or doubled records"
-            here = rows.filter((pc.field("topic_id") == held.topic_id) & (pc.field("partition") == held.partition))
+            ends[held.topic_id, held.partition] = held.end
+        total = 0
+        for (topic_id, partition), end in ends.items():
+            here = rows.filter((pc.field("topic_id") == topic_id) & (pc.field("partition") == partition))
             here = here.sort_by("offset")
             offsets = here["offset"].to_pylist()
             doubled = len(offsets) - len(set(offsets))
-            missing = set(range(held.end)) - set(offsets)
-            assert not doubled, f"{held.partition}: {doubled} offsets of {held.end} are doubled"
-            assert not missing, f"{held.partition}: {len(missing)} offsets of {held.end} are missing: {_some(missing)}"
-            assert offsets == list(range(held.end))
-            assert digest(here["value"]) == expected_digest(held.partition, held.end)
+            missing = set(range(end)) - set(offsets)
+            assert not doubled, f"{partition}: {doubled} offsets of {end} are doubled"
+            assert not missing, f"{partition}: {len(missing)} offsets of {end} are missing: {_some(missing)}"
+            assert offsets == list(range(end))
+            assert digest(here["value"]) == expected_digest(partition, end)
             total += len(offsets)
         assert total == rows.num_rows, f"{rows.num_rows - total} rows belong to no partition of the topic"
         version, files = reader.table.version(), len(reader.table.file_uris())
         injected = ", ".join(f"{count} x {name}" for name, count in self.proxy.injected.items())
         self.say(
             f"{what}{'; injected ' + injected if injected else ''}; {len(self.stream.processes)} sink processes; "
-            f"{total:,} offsets in {len(ranges)} partitions, each once, hashes equal (version {version}, {files} files)"
+            f"{total:,} offsets in {len(ends)} partitions, each once, hashes equal (version {version}, {files} files)"
         )
 
     def close(self) -> None:

@@ -81,6 +81,9 @@ class Reader:
     def ends(self, places: Iterable[Place]) -> dict[Place, int]:
         return {place: self.log.ends[place] for place in places}
 
+    def topic_id(self, stream: str) -> str | None:
+        return TOPIC_ID
+
 
 class FaultyTable(LakeTable):
     """The lake's table, whose next commit's answer can be lost: after it was made, or before."""

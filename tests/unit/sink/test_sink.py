@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import pytest
 
-from sluice.errors import TransientError
+from sluice.errors import TerminalError, TransientError
 from sluice.lake.chunk import Chunk, record_columns
 from sluice.lake.table import Appended
 from sluice.runtime import probes
@@ -22,6 +22,7 @@ class Source:
         self.coming: list[Records] = []
         self.held: list[bool] = []
         self.known: dict[Place, int] = {}
+        self.topic: str | None = "id"
 
     def put(self, place: Place, first: int, count: int, size: int = 10) -> None:
         nothing = [None] * count
@@ -45,6 +46,9 @@ class Source:
 
     def ends(self, places: Iterable[Place]) -> dict[Place, int]:
         return self.known
+
+    def topic_id(self, stream: str) -> str | None:
+        return self.topic
 
 
 class Table:
@@ -173,3 +177,29 @@ def test_metrics_and_health_are_served(loop: Loop) -> None:
     finally:
         server.shutdown()
         server.server_close()
+
+
+def test_offsets_that_hold_no_record_at_a_partitions_end_are_committed_as_progress(loop: Loop) -> None:
+    loop.source.put(SMALL, 0, 0)
+    loop.source.coming[-1] = Records(SMALL, loop.source.coming[-1].rows, 7)
+    loop.step()
+    loop.step(10)
+    assert loop.order == ["small.stream"]
+    assert loop.sink.health() is None
+
+
+def test_records_of_a_topic_that_was_made_again_are_not_committed_as_those_of_the_old_one(loop: Loop) -> None:
+    loop.source.put(SMALL, 0, 5)
+    loop.step()
+    loop.source.topic = "another"
+    with pytest.raises(TerminalError, match="created again"):
+        loop.step(10)
+    assert loop.order == []
+
+
+def test_records_of_a_topic_that_is_gone_are_committed(loop: Loop) -> None:
+    loop.source.put(SMALL, 0, 5)
+    loop.source.topic = None
+    loop.step()
+    loop.step(10)
+    assert loop.order == ["small.stream"]
