@@ -1,5 +1,6 @@
 """Says before anything starts which ports are taken, by whom, and which setting changes them."""
 
+import random
 import socket
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,16 +13,23 @@ from sluice.runtime.processes import service_of
 from sluice.settings import LOOPBACK, Settings
 
 
+_SERVER_PORTS = (15_000, 30_000)
+"""Linux gives outgoing connections ports from 32,768 on (ip_local_port_range)."""
+
+
 def free_ports(count: int) -> list[int]:
-    """Ports of the loopback address that nobody listens on now, all different."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind((LOOPBACK, 0))
-        return [int(each.getsockname()[1]) for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
+    """Ports of the loopback address that nobody listens on now, all different.
+
+    They are below those that the system gives to outgoing connections: a client that keeps on trying a server which is
+    down could otherwise be given that very port, and keep the server from coming back.
+    """
+    found: list[int] = []
+    for port in random.sample(range(*_SERVER_PORTS), _SERVER_PORTS[1] - _SERVER_PORTS[0]):
+        if len(found) == count:
+            break
+        if not _taken(port):
+            found.append(port)
+    return found
 
 
 def check_ports(settings: Settings, names: Iterable[str], file: Path) -> None:
