@@ -12,7 +12,6 @@ from sluice.runtime.environment import variable
 from sluice.runtime.processes import service_of
 from sluice.settings import LOOPBACK, Settings
 
-
 _SERVER_PORTS = (15_000, 30_000)
 """Linux gives outgoing connections ports from 32,768 on (ip_local_port_range)."""
 
