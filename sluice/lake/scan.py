@@ -29,12 +29,15 @@ class TableScan:
         self._fragments = {fragment.path: fragment for fragment in dataset.get_fragments()}
         self.files = len(self._fragments)
         self.faults: list[str] = []
-        self.row_bytes = 1.0
-        """Bytes that a row takes in memory, in the densest of the files."""
+        self._densities: list[tuple[int, float]] = []
         stated = pa.table(table.get_add_actions(flatten=True))
         counts = dict(zip(stated["path"].to_pylist(), stated["num_records"].to_pylist(), strict=True))
         for path in list(self._fragments):
             self._look(path, counts.get(path))
+
+    def row_bytes(self) -> float:
+        """Bytes that a row takes in memory, by the densest of the ten largest files; small ones are mostly footers."""
+        return max((density for _, density in sorted(self._densities)[-10:]), default=1.0) or 1.0
 
     def counts(self) -> dict[Place, int]:
         """Rows per partition, in all files."""
@@ -98,9 +101,8 @@ class TableScan:
             metadata = self._fragments[path].metadata
         if stated is not None and metadata.num_rows != stated:
             self.faults.append(f"file {path}: holds {metadata.num_rows} rows, the log says {stated}")
-        for index in range(metadata.num_row_groups):
-            group = metadata.row_group(index)
-            self.row_bytes = max(self.row_bytes, group.total_byte_size / max(group.num_rows, 1))
+        size = sum(metadata.row_group(index).total_byte_size for index in range(metadata.num_row_groups))
+        self._densities.append((size, size / max(metadata.num_rows, 1)))
 
     def _read(self, columns: Sequence[str], condition: pc.Expression | None) -> pa.Table:
         for _ in range(_TRIES):
@@ -129,7 +131,7 @@ class TableScan:
         dataset = ds.FileSystemDataset(fragments, self._schema, self._format, self._filesystem)
         # Little is read ahead: memory is bounded by what is asked for.
         return dataset.scanner(
-            columns=list(columns), filter=condition, batch_size=32_768, batch_readahead=4, fragment_readahead=2
+            columns=list(columns), filter=condition, batch_size=32_768, batch_readahead=1, fragment_readahead=1
         )
 
     def _weed(self, paths: Sequence[str], columns: Sequence[str] | None, condition: pc.Expression | None) -> None:

@@ -94,7 +94,7 @@ def verify(uri: str, options: dict[str, str]) -> Verification:
     within: dict[Place, int] = dict.fromkeys(held, 0)
     spans: dict[Place, list[tuple[int, int]]] = {}
     known = ledger.places()
-    limit = max(1, int(GROUP_BYTES // scan.row_bytes))
+    limit = max(1, int(GROUP_BYTES // scan.row_bytes()))
     for place in sorted({*held, *known}):
         head = table.transaction_version(transaction_id(*place)) or 0
         empty = table.transaction_version(empty_id(*place)) or 0
