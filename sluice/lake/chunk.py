@@ -79,13 +79,13 @@ def record_columns(
 
 
 def value_hash(values: pa.ChunkedArray) -> str:
-    """A hash of values in the order of their offsets, which tells null from empty: BLAKE2b (RFC 7693) of 16 bytes.
+    """A hash of values in the order of their offsets, which tells null from empty: SHA-256, which processors compute.
 
     Hashed are the values' lengths (little-endian int64, -1 for null), then their bytes, so that how the values are
     cut into arrays does not matter.
     """
     lengths = pc.fill_null(pc.binary_length(values).cast(pa.int64()), -1)
-    digest = hashlib.blake2b(digest_size=16)
+    digest = hashlib.sha256()
     digest.update(lengths.to_numpy().astype("<i8").tobytes())
     for array in values.chunks:
         dense = pc.fill_null(array, b"") if array.null_count else array

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 from deltalake import (
+    ColumnProperties,
     CommitProperties,
     DeltaTable,
     PostCommitHookProperties,
@@ -21,7 +22,13 @@ from sluice.lake.layout import PARTITION_COLUMN, RANGES_KEY, SCHEMA, empty_id, t
 
 _REFUSED = ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "NoSuchBucket", "Forbidden")
 _ATTEMPTS = 10
-_WRITER = WriterProperties(compression="ZSTD", compression_level=1)
+# Statistics where readers prune by them; neither these nor a dictionary where nearly each record differs.
+_OPAQUE = ColumnProperties(dictionary_enabled=False, statistics_enabled="NONE")
+_WRITER = WriterProperties(
+    compression="ZSTD",
+    compression_level=1,
+    column_properties={"key": _OPAQUE, "value": _OPAQUE, "offset": ColumnProperties(dictionary_enabled=False)},
+)
 # The writer may not delete: expired log files go in maintenance.
 _HOOKS = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
 
