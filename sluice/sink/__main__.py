@@ -6,6 +6,8 @@ import sys
 import threading
 import time
 
+import pyarrow as pa
+
 from sluice.contracts import load_contracts
 from sluice.errors import SluiceError
 from sluice.lake.layout import storage_options, table_uri
@@ -41,6 +43,8 @@ def run(settings: Settings, stopping: threading.Event) -> None:
 
 def main() -> int:
     """The process's exit code: 0 after a stop that was asked for, 1 after a fault, said in one line."""
+    # Arrow's own pool keeps what was freed: 30 MiB more at the peak.
+    pa.set_memory_pool(pa.system_memory_pool())
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("kafka").setLevel(logging.WARNING)
     stopping = threading.Event()
