@@ -20,7 +20,7 @@ RANGE = --from "$$FROM" --to "$$TO"
 DISTURBANCES := SPEED LATE DUPLICATES CORRUPT INVALID COPIES SEED STREAMS
 
 .PHONY: help up down clean status logs replay load transform backfill reconcile sql peek lake airflow doctor
-.PHONY: test test-unit test-integration test-e2e bench-sink lint format
+.PHONY: test test-unit test-integration test-faults test-e2e bench-sink lint format
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-17s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -75,8 +75,11 @@ test: lint test-unit test-integration test-e2e ## Run every check and test
 test-unit: ## Run the tests that need no server
 	@$(PYTEST) tests/unit
 
-test-integration: ## Run the tests on a Kafka, MinIO and Postgres of their own
-	@$(PYTEST) tests/integration
+test-integration: ## Run the tests on a Kafka, MinIO and Postgres of their own, and the shortest of the fault tests
+	@$(PYTEST) tests/integration tests/faults -m "not thorough"
+
+test-faults: ## Kill, suspend and starve the sink in every way there is a test for, on servers of its own (15 minutes)
+	@$(PYTEST) tests/faults
 
 test-e2e: ## Run the tests on a whole platform of their own
 	@$(PYTEST) tests/e2e

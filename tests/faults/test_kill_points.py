@@ -32,7 +32,7 @@ def _killed_under_load(watched: Watched, sink: "subprocess.Popen[bytes]") -> Non
 @pytest.mark.parametrize(
     ("number", "told"),
     [
-        pytest.param(number, told, marks=[] if (number, told) in {(3, False), (5, False), (5, True)} else THOROUGH)
+        pytest.param(number, told, marks=[] if (number, told) in {(3, False), (5, False)} else THOROUGH)
         for number in range(1, 11)
         for told in (False, True)
     ],

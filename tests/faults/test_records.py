@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import pyarrow.compute as pc
+import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType
 
@@ -93,6 +94,7 @@ def test_aborted_transactions_leave_offsets_without_records(
     )
 
 
+@pytest.mark.thorough
 def test_an_open_transaction_holds_the_sink_back_and_loses_nothing(
     make_stream: Callable[..., Stream], say: Callable[[str], None]
 ) -> None:
