@@ -43,12 +43,15 @@ SLUICE = Contestant(
 )
 FIELD = [
     SLUICE,
-    Contestant("quix_parquet", "quixstreams S3 file sink, Parquet", 0.25, _module("quix", "parquet", python=PYTHON)),
-    Contestant("quix_json", "quixstreams S3 file sink, JSON gz", 0.25, _module("quix", "json", python=PYTHON)),
+    Contestant("quix_parquet", "quixstreams S3 file sink, Parquet", 0.1, _module("quix", "parquet", python=PYTHON)),
+    Contestant("quix_json", "quixstreams S3 file sink, JSON gz", 0.1, _module("quix", "json", python=PYTHON)),
     Contestant("delta_plain", "deltalake's writer, no dates, no transactions", 1, _module("delta_plain")),
-    Contestant("naive", "naive loop, one put per 1,000", 0.1, _module("naive")),
-    Contestant("limit", "limit: confluent-kafka, discard", 1, _module("limit")),
-    Contestant("perf", "limit: Kafka's ConsumerPerformance, discard", 1, _perf, None),
+    Contestant("naive", "naive loop, one put per 1,000", 0.05, _module("naive")),
+    Contestant("limit", "confluent-kafka with its defaults, discard", 1, _module("limit")),
+    Contestant(
+        "limit_tuned", "limit: confluent-kafka with the sink's queue setting, discard", 1, _module("limit", "tuned")
+    ),
+    Contestant("perf", "Kafka's ConsumerPerformance, discard", 1, _perf, None),
 ]
 
 
