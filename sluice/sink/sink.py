@@ -75,7 +75,7 @@ class Limits:
 
     age: float = 10.0
     """Seconds that the oldest record waits at most, also when nothing follows it."""
-    batch_bytes: int = 64 << 20
+    batch_bytes: int = 48 << 20
     """Bytes of one stream that are worth a commit."""
     budget_bytes: int = 256 << 20
     """Bytes in memory over all streams; beyond, reading is held until a commit succeeds."""
