@@ -49,7 +49,7 @@ def test_a_sink_that_was_suspended_past_its_session_does_no_harm_when_it_wakes(w
     watched.check(f"suspended past its session, {refused} partitions' batches refused when it woke")
 
 
-@pytest.mark.parametrize("members", [4, pytest.param(20, marks=THOROUGH)])
+@pytest.mark.parametrize("members", [3, pytest.param(20, marks=THOROUGH)])
 def test_sinks_that_come_and_go_every_two_seconds_under_load(
     make_watched: Callable[..., Watched], members: int
 ) -> None:
