@@ -1,5 +1,6 @@
 """Records that few send: aborted transactions, no value, huge values, headers, timestamps at the ends of time."""
 
+import time
 from collections.abc import Callable
 
 import pyarrow.compute as pc
@@ -50,6 +51,14 @@ def _committed(stream: Stream) -> list[tuple[int, int, bytes | None]]:
     return sorted(seen)
 
 
+def _wait_for_marks(stream: Stream, ends: list[int]) -> None:
+    """Waits until the broker has ended the transactions: it does so after it has told the producer."""
+    deadline = time.monotonic() + 30
+    while (found := [held.end for held in topics.kafka_ranges(stream.settings, [stream.name])]) != ends:
+        assert time.monotonic() < deadline, f"the partitions end at {found}, not at {ends}"
+        time.sleep(0.05)
+
+
 def test_aborted_transactions_leave_offsets_without_records(
     make_stream: Callable[..., Stream], say: Callable[[str], None]
 ) -> None:
@@ -74,6 +83,8 @@ def test_aborted_transactions_leave_offsets_without_records(
     producer.begin_transaction()
     producer.produce(stream.name, b"the last", b"k", 0, timestamp=1_357_035_300_000)
     producer.commit_transaction(30)
+    # Each transaction leaves a mark after its records in each partition that it wrote to.
+    _wait_for_marks(stream, [12 * 21 + 2, 12 * 21, 4 * 21])
     stream.wait_for_lake()
     stream.stop_sink(sink)
 
@@ -109,6 +120,7 @@ def test_an_open_transaction_holds_the_sink_back_and_loses_nothing(
     stream.land()
     assert len(_lake(stream)) == 5
     producer.commit_transaction(30)
+    _wait_for_marks(stream, [12])
     stream.land()
     rows = _lake(stream)
     assert [(0, row["offset"], row["value"]) for row in rows] == _committed(stream)
