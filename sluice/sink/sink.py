@@ -76,9 +76,10 @@ class Limits:
     age: float = 10.0
     """Seconds that the oldest record waits at most, also when nothing follows it."""
     batch_bytes: int = 48 << 20
-    """Bytes of one stream that are worth a commit."""
-    budget_bytes: int = 256 << 20
-    """Bytes in memory over all streams; beyond, reading is held until a commit succeeds."""
+    """Bytes of one stream that are worth a commit. While it is written, a batch takes about six times its size."""
+    budget_bytes: int = 52 << 20
+    """Bytes held over all streams; beyond, reading stops until a commit succeeds. No more than a batch or so, so that
+    what piled up while the store was down is written in as little memory as any other batch."""
     stall: float = 60.0
     """Seconds without a commit, while there is something to commit, after which the sink is not healthy."""
     retry: float = 0.5

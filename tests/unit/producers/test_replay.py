@@ -1,5 +1,6 @@
 import os
 import signal
+import time
 from collections import Counter
 from datetime import date
 from pathlib import Path
@@ -56,11 +57,12 @@ def test_pace_follows_event_time() -> None:
 
 def test_a_paced_play_waits_for_each_event_and_sends_all(recording: Any) -> None:
     delivery = recording()
-    seen: list[int] = []
+    started = time.monotonic()
     with Stop() as stop:
-        assert play([minutes(5)], delivery, stop, 1_200, lambda _: seen.append(len(delivery.events)))
+        assert play([minutes(5)], delivery, stop, 1_200, ignore)
+    # Four minutes of event time lie between the first and the last: never sooner, on however busy a machine.
+    assert time.monotonic() - started >= 4 * 60 / 1_200
     assert len(delivery.events) == 5
-    assert set(seen) >= {1, 2, 3, 4, 5}
 
 
 def test_a_signal_stops_it_at_once(recording: Any) -> None:
