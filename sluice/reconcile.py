@@ -178,7 +178,7 @@ def _lake(settings: Settings, stream: str, ends: Mapping[Place, int], result: Re
     if not ends:
         return {}, 0
     reader = LakeReader(settings, stream)
-    heads = {place: reader.table.transaction_version(transaction_id(*place)) or 0 for place in ends}
+    heads = {place: reader.transaction(transaction_id(*place)) for place in ends}
     # Up to the heads, as far as the lake's own count of offsets without a record goes.
     wanted = within([Range(*place, 0, max(end, heads[place])) for place, end in ends.items()])
     rows = reader.rows(wanted, ["topic_id", "partition", "offset", PARTITION_COLUMN])
@@ -189,7 +189,7 @@ def _lake(settings: Settings, stream: str, ends: Mapping[Place, int], result: Re
         different = pc.count_distinct(offsets).as_py()
         distinct += pc.count_distinct(offsets.filter(pc.less(offsets, end))).as_py()
         head = heads[place]
-        empty = reader.table.transaction_version(empty_id(*place)) or 0
+        empty = reader.transaction(empty_id(*place))
         if head < end:
             result.faults.append(f"{stream}/{partition}: the lake has offsets up to {head}, Kafka up to {end}")
         if len(offsets) != different:

@@ -61,11 +61,22 @@ class LakeReader:
         except (DeltaError, OSError) as error:
             raise store_fault(self.uri, error) from error
         found = {
-            (topic_id, partition): self.table.transaction_version(transaction_id(topic_id, partition)) or 0
+            (topic_id, partition): self.transaction(transaction_id(topic_id, partition))
             for topic_id in sorted({*topic_ids, *(each.topic_id for each in newest)})
             for partition in range(contract.topic.partitions)
         }
         return {place: head for place, head in found.items() if head}
+
+    def transaction(self, name: str) -> int:
+        """The version of an application transaction; 0 where there is none.
+
+        Raises:
+            TransientError, TerminalError: the store does not answer, or refuses.
+        """
+        try:
+            return self.table.transaction_version(name) or 0
+        except (DeltaError, OSError) as error:
+            raise store_fault(self.uri, error) from error
 
     def row_bytes(self) -> float:
         """Bytes that a row takes in memory, by the densest of the ten largest files; 0 for an empty table."""

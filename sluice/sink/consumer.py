@@ -185,7 +185,10 @@ class KafkaSource:
         return Records(place, rows, max(end, offsets[-1] + 1 if offsets else 0))
 
     def _check_start(self, place: Place, head: int) -> None:
-        start, _ = self._consumer.get_watermark_offsets(_at(place, head), timeout=_TIMEOUT)
+        try:
+            start, _ = self._consumer.get_watermark_offsets(_at(place, head), timeout=_TIMEOUT)
+        except KafkaException as error:
+            raise TransientError(f"Kafka: {error}", "the sink starts anew") from error
         if start > head:
             raise _loss(place, head, start)
 
