@@ -38,6 +38,8 @@ class Log:
 
     def __init__(self) -> None:
         self.ends = dict.fromkeys(PLACES, 0)
+        self.marked = dict.fromkeys(PLACES, 0)
+        """The consumer group's offsets."""
 
     def read(self, place: Place, start: int, count: int) -> Records | None:
         stop = min(start + count, self.ends[place])
@@ -73,7 +75,7 @@ class Reader:
         self.positions[place] = offset
 
     def mark(self, heads: dict[Place, int]) -> None:
-        pass
+        self.log.marked |= heads
 
     def hold(self, held: bool) -> None:
         pass
@@ -232,6 +234,39 @@ class UncheckedMachine(SinksMachine):
 
 def test_a_sink_that_does_not_check_its_snapshot_is_caught() -> None:
     assert fails(UncheckedMachine)
+
+
+class TrustingSink(Sink):
+    """A mutant: it commits consumer offsets before the data, and goes on from them."""
+
+    log: Log
+
+    def assigned(self, topic_ids: dict[Place, str]) -> dict[Place, int]:
+        super().assigned(topic_ids)
+        for place in topic_ids:
+            self._buffers[place].restart(self.log.marked[place])
+        return {place: self.log.marked[place] for place in topic_ids}
+
+    def _commit(self, stream: str) -> None:
+        self._source.mark({place: chunk.next for place, chunk in self._chunks(stream).items()})
+        super()._commit(stream)
+
+
+class TrustingMember(UncheckedMember):
+    """The mutant sink; the fence would catch it, so its table has none."""
+
+    def __init__(self, log: Log, uri: str) -> None:
+        super().__init__(log, uri, type("TrustingSinkOfThisLog", (TrustingSink,), {"log": log}))
+
+
+class TrustingMachine(SinksMachine):
+    """The same interleavings, over that mutant."""
+
+    member_class = TrustingMember
+
+
+def test_a_sink_that_commits_offsets_before_the_data_and_trusts_them_is_caught() -> None:
+    assert fails(TrustingMachine)
 
 
 def fails(machine: type[SinksMachine]) -> bool:
