@@ -45,6 +45,8 @@ _OPS: tuple[LiteralString, ...] = (
         next_offset bigint not null,
         rows bigint not null,
         quarantined bigint not null,
+        -- The newest event time up to next_offset, of events that fit their contract; null where there is none.
+        watermark timestamptz,
         loaded_at timestamptz not null default now(),
         primary key (topic_id, partition, next_offset),
         unique nulls not distinct (topic_id, partition, first_offset),
@@ -63,6 +65,32 @@ _OPS: tuple[LiteralString, ...] = (
         built_at timestamptz
     )""",
     "create index if not exists touched_dates_pending on ops.touched_dates (seq) where built_at is null",
+    # What there is of each date. Loads write all of it but duplicates and built_at, which transforms write.
+    """create table if not exists ops.dates (
+        stream text not null,
+        event_date date not null,
+        rows bigint not null,
+        quarantined bigint not null,
+        -- Of rows: those that came when their partition's watermark had passed the date's end; and of these, those that
+        -- came when it had passed the contract's lateness too.
+        late bigint not null,
+        after_close bigint not null,
+        -- Rows that have the event_id of another one, as of built_at.
+        duplicates bigint,
+        -- How many loads and reloads have changed the date.
+        version bigint not null,
+        loaded_at timestamptz not null,
+        built_at timestamptz,
+        primary key (stream, event_date)
+    )""",
+    # Fields that events hold and their contract does not name.
+    """create table if not exists ops.drift (
+        stream text not null,
+        event_date date not null,
+        field text not null,
+        rows bigint not null,
+        primary key (stream, event_date, field)
+    )""",
     """create table if not exists raw.quarantine (
         stream text not null,
         topic_id text not null,
@@ -77,6 +105,24 @@ _OPS: tuple[LiteralString, ...] = (
         primary key (topic_id, partition, "offset")
     )""",
     "create index if not exists quarantine_by_date on raw.quarantine (stream, event_date)",
+    # Whatever leaves the quarantine, or is discarded in it. A discarded record stays in raw.quarantine: it is accounted
+    # for, and hidden from whoever asks what is to be done.
+    """create table if not exists ops.quarantine_log (
+        seq bigint generated always as identity primary key,
+        stream text not null,
+        topic_id text not null,
+        partition integer not null,
+        "offset" bigint not null,
+        event_date date not null,
+        -- Why it was in quarantine.
+        reason text not null,
+        -- replayed: fits its contract now, and went to raw; reloaded: the same, by a reload of its date.
+        action text not null check (action in ('replayed', 'reloaded', 'discarded')),
+        note text not null,
+        done_by text not null,
+        done_at timestamptz not null default now()
+    )""",
+    "create index if not exists quarantine_log_by_place on ops.quarantine_log (topic_id, partition, \"offset\")",
 )
 
 _GRANTS: tuple[LiteralString, ...] = (
@@ -85,6 +131,8 @@ _GRANTS: tuple[LiteralString, ...] = (
     "grant select on all tables in schema raw to sluice_transformer, sluice_reader",
     "grant select on ops.touched_dates to sluice_transformer",
     "grant update (built_at) on ops.touched_dates to sluice_transformer",
+    "grant select on ops.dates to sluice_transformer",
+    "grant update (duplicates, built_at) on ops.dates to sluice_transformer",
     "grant select on all tables in schema ops to sluice_reader",
     "grant usage on schema staging, marts to sluice_reader",
     "grant select on all tables in schema marts to sluice_reader",
