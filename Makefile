@@ -84,8 +84,9 @@ test-faults: ## Kill, suspend and starve the sink in every way there is a test f
 test-e2e: ## Run the tests on a whole platform of their own
 	@$(PYTEST) tests/e2e
 
-bench-sink: ## Measure the sink beside others, on servers of its own, into bench/results (15 minutes); EVENTS=480000 for a quick try
+bench-sink: ## Measure the sink beside others, and its bounds, on servers of its own, into bench/results (15 minutes); EVENTS=480000 for a quick try
 	@infra/bootstrap dev && .venv/bin/python -m bench.sink $(if $(EVENTS),--events "$$EVENTS")
+	@.venv/bin/python -m bench.sink.bounds
 
 lint: ## Run all static checks
 	@infra/bootstrap dev && infra/lint

@@ -12,7 +12,9 @@ POOL = 4_096
 """So many different flights there are; numbers, times and delays differ in each event."""
 
 
-def events(count: int, dates: int, ordered: bool, seed: int = 4) -> Iterator[tuple[bytes, bytes, int]]:
+def events(
+    count: int, dates: int, ordered: bool, late: float = 0.0, seed: int = 4
+) -> Iterator[tuple[bytes, bytes, int]]:
     """Keys, values and timestamps in milliseconds.
 
     Args:
@@ -20,6 +22,7 @@ def events(count: int, dates: int, ordered: bool, seed: int = 4) -> Iterator[tup
         dates: over how many event dates.
         ordered: whether they come date after date, as in a replay; else each event is of another date than the one
             before, so that whatever is written at once touches all dates.
+        late: the share of events that are of one to three dates earlier than their place.
         seed: the same seed gives the same events.
     """
     draw = random.Random(seed)  # noqa: S311
@@ -36,6 +39,8 @@ def events(count: int, dates: int, ordered: bool, seed: int = 4) -> Iterator[tup
     random_bits = draw.getrandbits
     for number in range(count):
         day = number // each if ordered else number % dates
+        if late and draw.random() < late:
+            day = max(0, day - draw.randint(1, 3))
         bits = random_bits(48)
         carrier, flight, tail = flights[bits & 4_095]
         minute, delay = (bits >> 12) % 1_380, (bits >> 24) & 63

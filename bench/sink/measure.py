@@ -73,7 +73,7 @@ def measure(
             now = time.monotonic()
             if pid:
                 break
-            peak = max(peak, _peak(process.pid))
+            peak = max(peak, peak_rss(process.pid))
             if marker and not start_seconds and marker in output.read_text(errors="replace"):
                 start_seconds, start_cpu = now - started, _cpu(process.pid)
             if done and finished is None and now - asked >= 0.2:
@@ -95,7 +95,8 @@ def measure(
     return Usage(finished - started, cpu, peak, start_seconds, start_cpu, machine_end - machine, load)
 
 
-def _peak(pid: int) -> int:
+def peak_rss(pid: int) -> int:
+    """VmHWM of a process in bytes; 0 once it has ended."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:

@@ -122,7 +122,7 @@ _OPS: tuple[LiteralString, ...] = (
         done_by text not null,
         done_at timestamptz not null default now()
     )""",
-    "create index if not exists quarantine_log_by_place on ops.quarantine_log (topic_id, partition, \"offset\")",
+    'create index if not exists quarantine_log_by_place on ops.quarantine_log (topic_id, partition, "offset")',
 )
 
 _GRANTS: tuple[LiteralString, ...] = (
