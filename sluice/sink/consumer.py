@@ -101,8 +101,15 @@ class KafkaSource:
             gc.enable()
 
     def seek(self, place: Place, offset: int) -> None:
-        """Goes on reading a partition at that offset."""
-        self._consumer.seek(_at(place, offset))
+        """Goes on reading a partition at that offset.
+
+        Raises:
+            TransientError: the partition is not this member's any more, or Kafka does not answer.
+        """
+        try:
+            self._consumer.seek(_at(place, offset))
+        except KafkaException as error:
+            raise TransientError(f"Kafka: {error}", "the sink starts anew") from error
 
     def mark(self, heads: dict[Place, int]) -> None:
         """Commits consumer offsets, for lag displays alone: a failure costs nothing and is only logged."""
