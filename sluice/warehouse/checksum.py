@@ -40,8 +40,8 @@ def raw(connection: Connection, contract: Contract, first: date, last: date) -> 
 def marts(connection: Connection, first: date, last: date) -> dict[str, dict[date | None, Checksum]]:
     """Checksums of every table of the marts per date, both ends included; dates without rows are left out.
 
-    A table's date is its first column of type date, or else the UTC date of its first timestamp. A table without either, as
-    a dimension, has one checksum, under None. The order of the columns does not matter.
+    A table's date is its first column of type date, or else the UTC date of its first timestamp. A table without
+    either, as a dimension, has one checksum, under None. The order of the columns does not matter.
     """
     found: dict[str, dict[date | None, Checksum]] = {}
     for table, columns in _columns(connection).items():
