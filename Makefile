@@ -19,7 +19,7 @@ option = $(if $($(1)),--$(shell echo $(1) | tr A-Z a-z) "$$$(1)")
 RANGE = --from "$$FROM" --to "$$TO"
 DISTURBANCES := SPEED LATE DUPLICATES CORRUPT INVALID COPIES SEED STREAMS
 
-.PHONY: help up down clean status logs replay load transform backfill reconcile sql peek lake airflow doctor
+.PHONY: help up down clean status logs replay load transform backfill reconcile sql peek quarantine lake airflow doctor
 .PHONY: test test-unit test-integration test-faults test-e2e bench-sink lint format
 
 help: ## Show this list
@@ -60,6 +60,9 @@ sql: ## Run Q="select …" and print CSV; AS=loader, transformer or postgres ins
 
 peek: ## Show events of the lake as JSON: STREAM=flights.departed [DATE=2013-01-01] [N=10]
 	@$(SLUICE) peek $(call option,DATE) $(if $(N),-n "$$N") -- "$$STREAM"
+
+quarantine: ## What did not fit its contract: A="list", A="show --stream flights.departed", A="replay", A="discard …"
+	@$(SLUICE) quarantine $(A)
 
 lake: ## Look into the lake and prove it: A="status", A="verify", A="gap …" (A="gap --help")
 	@$(SLUICE) lake $(A)

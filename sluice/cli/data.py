@@ -82,7 +82,7 @@ def peek(
     settings = load_settings()
     pick(load_contracts(settings.contracts), stream)
     reader = LakeReader(settings, stream)
-    chosen = _date(day) if day else None
+    chosen = event_date(day) if day else None
     rows = reader.rows(pc.scalar(True), ["offset"], chosen)
     if not rows.num_rows:
         raise TerminalError(f"the lake has no rows of {stream}{f' on {day}' if day else ''}", "see `make replay`")
@@ -93,21 +93,33 @@ def peek(
         print(json.dumps({name: _readable(value) for name, value in row.items()}, ensure_ascii=False))
 
 
-def _date(text: str) -> date:
+def event_date(text: str) -> date:
+    """A date that a person wrote.
+
+    Raises:
+        TerminalError: it is none.
+    """
     try:
         return date.fromisoformat(text)
     except ValueError:
         raise TerminalError(f"{text!r} is no date", "write it as 2013-01-31") from None
 
 
-def _readable(value: Any) -> Any:
-    """JSON as itself, other text as a string, other bytes as base64."""
+def as_text(value: Any) -> Any:
+    """What JSON can hold of a column's value: bytes as text, and as base64 where they are none; times in ISO's form."""
     if not isinstance(value, bytes):
         return value if value is None or isinstance(value, int | str) else value.isoformat()
     try:
-        text = value.decode("utf-8")
+        return value.decode("utf-8")
     except UnicodeDecodeError:
         return {"base64": base64.b64encode(value).decode()}
+
+
+def _readable(value: Any) -> Any:
+    """As ``as_text``, and JSON as itself."""
+    text = as_text(value)
+    if not isinstance(value, bytes) or not isinstance(text, str):
+        return text
     try:
         return json.loads(text)
     except ValueError:

@@ -3,13 +3,12 @@
 Arrow, Delta and the servers' clients are imported where they are used: every other command starts without them.
 """
 
-import getpass
-import os
 import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sluice.cli.author import author
 from sluice.contracts import load_contracts, pick
 from sluice.settings import Settings, load_settings
 
@@ -62,20 +61,12 @@ def gap(
 
     settings = load_settings()
     pick(load_contracts(settings.contracts), stream)
-    print(record_gap(settings, stream, partition, end, reason, _author()).text())
+    print(record_gap(settings, stream, partition, end, reason, author()).text())
 
 
 def _choose(settings: Settings, streams: list[str] | None) -> list[str]:
     contracts = load_contracts(settings.contracts)
     return [pick(contracts, stream).stream for stream in streams or contracts]
-
-
-def _author() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        # A container's user need not have a name.
-        return f"user {os.getuid()}"
 
 
 def _show(found: "list[StreamStatus]") -> None:

@@ -75,6 +75,7 @@ def reload(settings: Settings, contract: Contract, day: date) -> LoadReport:
     report = LoadReport(contract.stream)
     with transaction(settings, contract) as warehouse:
         warehouse.lock()
+        warehouse.lock_date(day)
         heads = warehouse.heads()
         loaded = [Range(topic_id, partition, 0, head) for (topic_id, partition), head in heads.items() if head]
         # Opened only now: what the ledger holds is in the lake's newest version.

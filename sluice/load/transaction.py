@@ -24,6 +24,7 @@ LAKE_COLUMNS = ["topic_id", "partition", "offset", "timestamp", "event_date", "k
 
 _PASSING = ("08", "40", "53", "55P03", "57")
 """SQLSTATE classes and codes that can pass: connection, rollback, resources, lock time-out, operator."""
+_PLACE = ["topic_id", "partition", "offset"]
 _LEDGER = pa.schema(
     [
         ("stream", pa.string()),
@@ -60,6 +61,12 @@ class Warehouse:
     def lock(self) -> None:
         """Keeps other loads of this stream out until the transaction ends."""
         self._execute("select pg_advisory_xact_lock(hashtext('sluice load'), hashtext($1))", self._contract.stream)
+
+    def lock_date(self, day: date) -> None:
+        """Keeps out, until the transaction ends, whoever else changes rows of this date that are loaded already."""
+        self._execute(
+            "select pg_advisory_xact_lock(hashtext('sluice date'), hashtext($1))", f"{self._contract.stream} {day}"
+        )
 
     def heads(self) -> dict[Place, int]:
         """The ledger's next offset per place."""
@@ -126,6 +133,69 @@ class Warehouse:
         self._execute("delete from raw.quarantine where stream = $1 and event_date = $2", self._contract.stream, day)
         return max(removed, 0)
 
+    def quarantined(self, day: date, reason: str) -> pa.Table:
+        """A date's open records whose reason, or its kind, begins with ``reason``: ``LAKE_COLUMNS`` and the reason."""
+        with self._connection.cursor() as cursor:
+            cursor.execute(
+                'select topic_id, partition, "offset", "timestamp", event_date, key, value, reason from ops.quarantine'
+                " where stream = $1 and event_date = $2 and not discarded"
+                " and (starts_with(reason, $3) or starts_with(kind, $3))"
+                ' order by topic_id, partition, "offset"',
+                (self._contract.stream, day, reason),
+            )
+            return cursor.fetch_arrow_table()
+
+    def release(self, day: date, records: pa.Table, action: str, done_by: str) -> None:
+        """Takes a date's records (as ``quarantined`` gives them) out of quarantine, with an entry for each in its log.
+
+        They are to be written to raw in the same transaction: what is known of the date says that they are there.
+        """
+        entries = records.select([*_PLACE, "event_date", "reason"])
+        for name, value in (
+            ("stream", self._contract.stream),
+            ("action", action),
+            ("note", "fits its contract now"),
+            ("done_by", done_by),
+        ):
+            entries = entries.append_column(name, pa.repeat(pa.scalar(value), entries.num_rows))
+        self._ingest("ops", "quarantine_log", entries)
+        self._beside("released", records.select(_PLACE))
+        self._execute(
+            "delete from raw.quarantine q using released r"
+            ' where (q.topic_id, q.partition, q."offset") = (r.topic_id, r.partition, r."offset")'
+        )
+        # How late a record came is told by its partition's watermark when the range that it came with was loaded.
+        self._execute(
+            "update ops.dates d set rows = d.rows + came.count, quarantined = d.quarantined - came.count,"
+            " late = d.late + came.late, after_close = d.after_close + came.after_close,"
+            " version = d.version + 1, loaded_at = now() from ("
+            " select count(*), count(*) filter (where watermark >= day_end) as late,"
+            " count(*) filter (where watermark >= day_end + lateness) as after_close"
+            " from released r, lateral ("
+            "  select before.watermark from ops.loads range left join ops.loads before"
+            "   on (before.topic_id, before.partition, before.next_offset)"
+            "    = (range.topic_id, range.partition, range.first_offset)"
+            '   where (range.topic_id, range.partition) = (r.topic_id, r.partition) and range.next_offset > r."offset"'
+            "   order by range.next_offset limit 1) loaded,"
+            " (select ($2::date + 1)::timestamp at time zone 'UTC' as day_end, lateness from ops.streams"
+            "  where stream = $1) closing"
+            " ) came where d.stream = $1 and d.event_date = $2",
+            self._contract.stream,
+            day,
+        )
+
+    def restate(self, records: pa.Table, reasons: list[str]) -> None:
+        """Gives records that stay in quarantine the reasons that hold now."""
+        known = pa.array(reasons, pa.string())
+        differ = pc.not_equal(records["reason"], known)
+        if pc.any(differ).as_py():
+            stated = records.select(_PLACE).append_column("reason", known).filter(differ)
+            self._beside("restated", stated)
+            self._execute(
+                "update raw.quarantine q set reason = r.reason from restated r"
+                ' where (q.topic_id, q.partition, q."offset") = (r.topic_id, r.partition, r."offset")'
+            )
+
     def touch(self, dates: list[date]) -> None:
         """Says that these dates changed: the next transform builds them."""
         self._ingest(
@@ -164,6 +234,11 @@ class Warehouse:
         if rows.num_rows:
             with self._connection.cursor() as cursor:
                 cursor.adbc_ingest(table, rows, mode="append", db_schema_name=schema)
+
+    def _beside(self, table: str, rows: pa.Table) -> None:
+        """Puts rows into a table that goes with the connection."""
+        with self._connection.cursor() as cursor:
+            cursor.adbc_ingest(table, rows, mode="create", temporary=True)
 
     def _execute(self, statement: str, *values: object) -> None:
         with self._connection.cursor() as cursor:

@@ -123,6 +123,56 @@ _OPS: tuple[LiteralString, ...] = (
         done_at timestamptz not null default now()
     )""",
     'create index if not exists quarantine_log_by_place on ops.quarantine_log (topic_id, partition, "offset")',
+    # What contracts say and queries need.
+    """create table if not exists ops.streams (
+        stream text primary key,
+        lateness interval not null
+    )""",
+    # The quarantine with each reason's kind, which leaves out what differs from event to event, and with the last
+    # word that was said about the record.
+    r"""create or replace view ops.quarantine as
+        select q.stream, q.event_date, q.topic_id, q.partition, q."offset", q."timestamp", q.key, q.value, q.reason,
+            regexp_replace(regexp_replace(regexp_replace(q.reason,
+                '(, found|record''s timestamp) .*$', '\1 …'),
+                ' at (byte|character) \d+$', ' at \1 …'),
+                ': \S+ is (below|above|not) the ', ': … is \1 the ') as kind,
+            q.loaded_at, coalesce(last.action = 'discarded', false) as discarded, last.note, last.done_by, last.done_at
+        from raw.quarantine q
+        left join (
+            select distinct on (topic_id, partition, "offset") *
+            from ops.quarantine_log
+            order by topic_id, partition, "offset", seq desc
+        ) last using (topic_id, partition, "offset")""",
+    # How far each stream has come: all events up to the watermark are thought to be here. It is the lowest watermark of
+    # the partitions at their ledger's heads, without those that would hold it back for ever: one that never had an
+    # offset is not in the ledger, and one is idle when the others went on for ten minutes after its newest entry. A
+    # stream of which nothing at all comes in has no idle partition, and its watermark stays where it is.
+    """create or replace view ops.watermarks as
+        select stream, case when bool_and(watermark is not null) then min(watermark) end as watermark
+        from (
+            select *, max(loaded_at) over (partition by stream) - loaded_at > interval '10 minutes' as idle
+            from (
+                select distinct on (stream, topic_id, partition) stream, watermark, loaded_at
+                from ops.loads
+                where next_offset > 0
+                order by stream, topic_id, partition, next_offset desc
+            ) heads
+        ) partitions
+        where not idle
+        group by stream""",
+    # What there is of each date, whether the marts show all of it (pending: they do not yet), and whether it is closed:
+    # the watermark has passed its end and the contract's lateness. Events that come into a closed date are loaded all
+    # the same, and counted in after_close.
+    """create or replace view ops.date_status as
+        select stream, event_date, d.rows, quarantined, duplicates, late, after_close, version, loaded_at, built_at,
+            exists (
+                select from ops.touched_dates t
+                where t.stream = d.stream and t.event_date = d.event_date and t.built_at is null
+            ) as pending,
+            coalesce(watermark >= (event_date + 1)::timestamp at time zone 'UTC' + lateness, false) as closed
+        from ops.dates d
+        left join ops.streams using (stream)
+        left join ops.watermarks using (stream)""",
 )
 
 _GRANTS: tuple[LiteralString, ...] = (
@@ -170,6 +220,11 @@ def provision(settings: Settings, contracts: dict[str, Contract]) -> None:
             warehouse.execute(statement)
         for contract in contracts.values():
             raw_table(warehouse, contract)
+            warehouse.execute(
+                "insert into ops.streams (stream, lateness) values (%s, %s)"
+                " on conflict (stream) do update set lateness = excluded.lateness",
+                (contract.stream, contract.lateness),
+            )
         for statement in _GRANTS:
             warehouse.execute(statement)
 
