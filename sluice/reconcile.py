@@ -7,7 +7,7 @@ made while events flow; what came before it must be everywhere, exactly once.
 import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from typing import cast
 
@@ -18,9 +18,11 @@ from sluice.contracts import Contract
 from sluice.lake.layout import PARTITION_COLUMN, empty_id, transaction_id
 from sluice.lake.reader import LakeReader
 from sluice.load.plan import Place, Range, within
+from sluice.reconciliation import DateRow, Reconciliation
 from sluice.settings import Settings
 from sluice.topics import kafka_ranges
 from sluice.warehouse import connect
+from sluice.warehouse.dates import DateStatus, drift, statuses
 
 log = logging.getLogger(__name__)
 
@@ -29,55 +31,16 @@ Tally = dict[tuple[str, int, date], tuple[int, int]]
 
 
 @dataclass(frozen=True)
-class DateRow:
-    """One stream's date: rows below the cut."""
+class _Warehouse:
+    """A stream in the warehouse, at one moment."""
 
-    stream: str
-    event_date: date
-    lake: int
-    raw: int
-    quarantined: int
-    agrees: bool
-
-
-@dataclass
-class Reconciliation:
-    """What the comparison found."""
-
-    rows: list[DateRow] = field(default_factory=list)
-    offsets: dict[str, tuple[int, int, int]] = field(default_factory=dict)
-    """Per stream: Kafka's offsets below the cut, how many of them the lake has, and how many the ledger has."""
-    faults: list[str] = field(default_factory=list)
-    """What disagrees, in words."""
-    notes: list[str] = field(default_factory=list)
-    """What explains a difference between the figures, and is no fault."""
-    unbuilt: int = 0
-    """Touched dates that the marts do not show yet; no fault."""
-
-    @property
-    def agrees(self) -> bool:
-        """Whether everything below the cut is everywhere, once."""
-        return not self.faults
-
-    def text(self) -> str:
-        """The comparison as a table per stream and date, and what disagrees in words."""
-        lines = [f"{'stream':<20} {'date':<10} {'lake':>10} {'raw':>10} {'quarantine':>10}  verdict"]
-        for row in self.rows:
-            verdict = "agrees" if row.agrees else "DISAGREES"
-            lines.append(
-                f"{row.stream:<20} {row.event_date} {row.lake:>10,} {row.raw:>10,} {row.quarantined:>10,}  {verdict}"
-            )
-        lines.append("")
-        lines.append(f"{'stream':<20} {'kafka':>12} {'lake':>12} {'warehouse':>12}")
-        for stream, counts in self.offsets.items():
-            lines.append(f"{stream:<20} " + " ".join(f"{count:>12,}" for count in counts))
-        lines.append("")
-        lines.extend(self.notes)
-        lines.extend(self.faults)
-        if self.unbuilt:
-            lines.append(f"{self.unbuilt} touched dates wait for the next transform")
-        lines.append("everything agrees" if self.agrees else f"{len(self.faults)} disagreements")
-        return "\n".join(lines)
+    raw: Tally
+    """Below the cut; so is the next."""
+    quarantined: Tally
+    totals: dict[date, tuple[int, int]]
+    """Per date: all rows in raw, and all in quarantine."""
+    known: dict[date, DateStatus]
+    drift: dict[str, int]
 
 
 def reconcile(settings: Settings, contracts: dict[str, Contract], patience: float = 300.0) -> Reconciliation:
@@ -145,7 +108,8 @@ def _compare(
     # A topic that is gone from Kafka is compared as far as the ledger goes.
     ends = heads | {place: end for place, (_, end) in kafka.items() if end}
     lake_tally, lake_count = _lake(settings, stream, ends, result)
-    raw, quarantined = _warehouse(settings, contract, ends)
+    warehouse = _warehouse(settings, contract, ends)
+    raw, quarantined = warehouse.raw, warehouse.quarantined
     for place, end in sorted(ends.items()):
         if heads.get(place, 0) < end:
             result.faults.append(
@@ -154,7 +118,7 @@ def _compare(
     for place, (start, _) in sorted(kafka.items()):
         if start > heads.get(place, 0):
             result.faults.append(f"{stream}/{place[1]}: Kafka has deleted offsets below {start}, not all were loaded")
-    dates = sorted({key[2] for tally in (lake_tally, raw, quarantined) for key in tally})
+    dates = sorted({key[2] for tally in (lake_tally, raw, quarantined) for key in tally} | set(warehouse.known))
     for day in dates:
         keys = {key for tally in (lake_tally, raw, quarantined) for key in tally if key[2] == day}
         agrees = True
@@ -168,7 +132,13 @@ def _compare(
                     f"{rows[0]} and {bad[0]} in quarantine"
                     + ("" if lake_tally.get(key, (0, 0))[0] != rows[0] + bad[0] else ", of other offsets")
                 )
-        result.rows.append(DateRow(stream, day, _sum(lake_tally, day), _sum(raw, day), _sum(quarantined, day), agrees))
+        if fault := _misstated(warehouse.known.get(day), *warehouse.totals.get(day, (0, 0))):
+            agrees = False
+            result.faults.append(f"{stream} {day}: {fault}")
+        counts = (_sum(lake_tally, day), _sum(raw, day), _sum(quarantined, day))
+        result.rows.append(DateRow(stream, day, *counts, agrees, warehouse.known.get(day)))
+    for name, count in warehouse.drift.items():
+        result.notes.append(f"{stream}: {count:,} events hold a field {name}, which the contract does not name")
     ledger = sum(min(heads.get(place, 0), end) for place, end in ends.items())
     result.offsets[stream] = (sum(ends.values()), lake_count, ledger)
 
@@ -214,29 +184,51 @@ def _lake(settings: Settings, stream: str, ends: Mapping[Place, int], result: Re
     return tally, distinct
 
 
-def _warehouse(settings: Settings, contract: Contract, ends: Mapping[Place, int]) -> tuple[Tally, Tally]:
-    """Raw rows and quarantined rows below the cut."""
+def _warehouse(settings: Settings, contract: Contract, ends: Mapping[Place, int]) -> _Warehouse:
     cut = sql.SQL("unnest(%s::text[], %s::int[], %s::bigint[]) as cut (topic_id, partition, next_offset)")
     raw = sql.SQL(
-        "select _topic_id, _partition, _event_date, count(*), sum(_offset) from {} join {}"
-        " on _topic_id = cut.topic_id and _partition = cut.partition and _offset < cut.next_offset group by 1, 2, 3"
+        "select _topic_id, _partition, _event_date, count(*), count(*) filter (where _offset < next_offset),"
+        " coalesce(sum(_offset) filter (where _offset < next_offset), 0) from {} left join {}"
+        " on _topic_id = cut.topic_id and _partition = cut.partition group by 1, 2, 3"
     ).format(sql.Identifier("raw", contract.table), cut)
     quarantine = sql.SQL(
-        'select q.topic_id, q.partition, event_date, count(*), sum("offset") from raw.quarantine q join {}'
-        ' on q.topic_id = cut.topic_id and q.partition = cut.partition and "offset" < cut.next_offset'
-        " where stream = %s group by 1, 2, 3"
+        'select q.topic_id, q.partition, event_date, count(*), count(*) filter (where "offset" < next_offset),'
+        ' coalesce(sum("offset") filter (where "offset" < next_offset), 0) from raw.quarantine q left join {}'
+        " on q.topic_id = cut.topic_id and q.partition = cut.partition where stream = %s group by 1, 2, 3"
     ).format(cut)
     places = ([place[0] for place in ends], [place[1] for place in ends], list(ends.values()))
     with connect(settings, "reader") as warehouse:
         warehouse.execute("set transaction isolation level repeatable read")
-        return _tally(warehouse.execute(raw, places)), _tally(warehouse.execute(quarantine, (*places, contract.stream)))
+        good, rows = _tally(warehouse.execute(raw, places))
+        bad, quarantined = _tally(warehouse.execute(quarantine, (*places, contract.stream)))
+        return _Warehouse(
+            good,
+            bad,
+            {day: (rows.get(day, 0), quarantined.get(day, 0)) for day in {*rows, *quarantined}},
+            statuses(warehouse, contract.stream),
+            dict(drift(warehouse, contract.stream)),
+        )
 
 
-def _tally(rows: Iterable[Sequence[object]]) -> Tally:
-    return {
-        (str(topic_id), int(str(partition)), cast(date, day)): (int(str(count)), int(str(offsets)))
-        for topic_id, partition, day, count, offsets in rows
-    }
+def _misstated(known: DateStatus | None, rows: int, quarantined: int) -> str:
+    """How what is known of a date differs from the rows that are there; empty where it does not."""
+    if known is None or (known.rows, known.quarantined) == (rows, quarantined):
+        return ""
+    return (
+        f"ops.dates says {known.rows} rows and {known.quarantined} in quarantine, "
+        f"the tables hold {rows} and {quarantined}"
+    )
+
+
+def _tally(rows: Iterable[Sequence[object]]) -> tuple[Tally, dict[date, int]]:
+    """The tally of rows below the cut, and how many there are of each date, above it too."""
+    tally: Tally = {}
+    totals: dict[date, int] = {}
+    for topic_id, partition, day, count, below, offsets in cast(Iterable[tuple[str, int, date, int, int, int]], rows):
+        totals[day] = totals.get(day, 0) + count
+        if below:
+            tally[topic_id, partition, day] = (below, int(offsets))
+    return tally, totals
 
 
 def _sum(tally: Tally, day: date) -> int:
