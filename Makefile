@@ -19,11 +19,11 @@ option = $(if $($(1)),--$(shell echo $(1) | tr A-Z a-z) "$$$(1)")
 RANGE = --from "$$FROM" --to "$$TO"
 DISTURBANCES := SPEED LATE DUPLICATES CORRUPT INVALID COPIES SEED STREAMS
 
-.PHONY: help up down clean status logs replay load transform backfill reconcile sql peek quarantine lake airflow doctor
+.PHONY: help up down clean status logs replay load transform backfill rebuild-warehouse reconcile sql peek quarantine lake airflow doctor
 .PHONY: test test-unit test-integration test-faults test-e2e bench-sink lint format
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-17s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-19s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 up: ## Install, start and fill everything; MONTHS=0..12 of 2013 on the first launch (1), LIVE=0: nothing produced after it
 	@$(SLUICE) up --months "$$MONTHS" $(if $(filter 0,$(LIVE)),--no-live,--live)
@@ -51,6 +51,9 @@ transform: ## Rebuild the marts of what was loaded now
 
 backfill: ## Load the dates FROM= TO= again from the lake and rebuild their marts
 	@$(SLUICE) backfill $(RANGE)
+
+rebuild-warehouse: ## Make the warehouse again from the lake alone, and compare the marts; asks, unless FORCE=1
+	@$(SLUICE) rebuild-warehouse $(if $(FORCE),--force)
 
 reconcile: ## Prove that Kafka, lake and warehouse agree, per stream and date; exit code 0 only if they do
 	@$(SLUICE) reconcile

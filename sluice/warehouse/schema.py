@@ -230,7 +230,7 @@ def provision(settings: Settings, contracts: dict[str, Contract]) -> None:
 
 
 def raw_table(connection: "psycopg.Connection[tuple[object, ...]]", contract: Contract) -> None:
-    """Makes a stream's raw table, or adds the columns its contract has gained.
+    """Makes a stream's raw table, or adds the columns its contract has gained, and allows null where it does now.
 
     Raises:
         TerminalError: a column's type differs from the contract's.
@@ -241,9 +241,9 @@ def raw_table(connection: "psycopg.Connection[tuple[object, ...]]", contract: Co
     }
     table = sql.Identifier("raw", contract.table)
     found = {
-        str(name): str(data_type)
-        for name, data_type in connection.execute(
-            "select column_name, data_type from information_schema.columns"
+        str(name): (str(data_type), nullable == "YES")
+        for name, data_type, nullable in connection.execute(
+            "select column_name, data_type, is_nullable from information_schema.columns"
             " where table_schema = 'raw' and table_name = %s",
             (contract.table,),
         )
@@ -268,10 +268,14 @@ def raw_table(connection: "psycopg.Connection[tuple[object, ...]]", contract: Co
             connection.execute(
                 sql.SQL("alter table {} add column {} {}").format(table, sql.Identifier(name), sql.SQL(data_type))
             )
-        elif found[name] != data_type:
+        elif found[name][0] != data_type:
             raise TerminalError(
-                f"raw.{contract.table}.{name} is {found[name]}, its contract says {data_type}",
+                f"raw.{contract.table}.{name} is {found[name][0]}, its contract says {data_type}",
                 "declare a new column for the new type; the lake keeps the old events",
+            )
+        elif name not in required and not found[name][1]:
+            connection.execute(
+                sql.SQL("alter table {} alter column {} drop not null").format(table, sql.Identifier(name))
             )
 
 
