@@ -16,6 +16,7 @@ DOC = """
 Runs when any raw table has new dates. One dbt invocation rebuilds exactly the dates that were touched since the last
 one, however many loads asked for it: loads that end during a run are taken by one next run, not by one each.
 
+- readers see all of it at once, when everything is built and tested; a failed run leaves the marts as they were
 - with nothing touched it ends at once, without starting dbt
 - a retried or cleared task goes on where dbt stopped (`dbt retry`)
 - two at once wait for each other

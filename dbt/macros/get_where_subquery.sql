@@ -1,20 +1,26 @@
 {#-
-    Tests limited to what was touched: `where: __touched_flights__` and its like stand for a predicate that YAML cannot
-    hold. dbt calls this macro for each test.
+    What YAML cannot hold: `__touched_flights__` and its like stand for a predicate on the rows of a table that a run has
+    rebuilt. Any other text stands for itself.
 -#}
+{%- macro rebuilt_rows(name, table) -%}
+    {%- if name == '__touched_events__' -%}
+        {{ touched(table) }}
+    {%- elif name == '__touched_flights__' -%}
+        {{ of_touched_flights(built) }}
+    {%- elif name == '__touched_flight_dates__' -%}
+        {{ on_touched_flight_dates(built) }}
+    {%- elif name == '__touched_hours__' -%}
+        {{ in_touched_hours('hour', built) }}
+    {%- else -%}
+        {{ name }}
+    {%- endif -%}
+{%- endmacro -%}
+
+{#- Limits a test to the rows of its `where`. dbt calls this macro for each test. -#}
 {%- macro get_where_subquery(relation) -%}
     {%- set where = config.get('where') -%}
-    {%- if where == '__touched_events__' -%}
-        {%- set where = touched(relation.identifier) -%}
-    {%- elif where == '__touched_flights__' -%}
-        {%- set where = of_touched_flights(built) -%}
-    {%- elif where == '__touched_flight_dates__' -%}
-        {%- set where = on_touched_flight_dates(built) -%}
-    {%- elif where == '__touched_hours__' -%}
-        {%- set where = in_touched_hours('hour', built) -%}
-    {%- endif -%}
     {%- if where -%}
-        (select * from {{ relation }} where {{ where }}) as touched_rows
+        (select * from {{ relation }} where {{ rebuilt_rows(where, relation.identifier) }}) as rebuilt_rows
     {%- else -%}
         {{ relation }}
     {%- endif -%}

@@ -1,25 +1,32 @@
 {#-
-    What a run rebuilds follows from `var('touched')`, {stream: [dates]}: the dates of each stream's events that changed
-    since the marts were built. Without it everything is rebuilt; a stream that it does not name was not touched.
+    What a run rebuilds follows from the table staging.touched_dates (seq, stream, event_date): the dates of each stream's
+    events that changed since the marts were built. It is read when a statement is made, and the dates stand in it as
+    literals: variables would have dbt parse the project anew, and a subquery would hide from Postgres how few they are.
+    With --full-refresh everything is rebuilt.
 -#}
+{%- macro everything() -%}
+    {{ return(execute and flags.FULL_REFRESH) }}
+{%- endmacro -%}
 
 {#- A stream's touched dates as SQL literals, separated by commas. `table`: its raw table or staging model. -#}
 {%- macro touched_dates(table) -%}
     {%- set literals = [] -%}
-    {%- set by_stream = var('touched', none) -%}
-    {%- set streams = by_stream.items() if by_stream is mapping else [] -%}
-    {%- for stream, dates in streams if stream | replace('.', '_') == table.removeprefix('stg_') -%}
-        {%- for date in dates -%}
-            {%- do literals.append("date '" ~ modules.datetime.date.fromisoformat(date | string) ~ "'") -%}
+    {%- if execute -%}
+        {%- set dates = run_query(
+            "select distinct event_date from staging.touched_dates where replace(stream, '.', '_') = '"
+            ~ table.removeprefix('stg_') ~ "' order by event_date"
+        ) -%}
+        {%- for row in dates.rows -%}
+            {%- do literals.append("date '" ~ row[0] ~ "'") -%}
         {%- endfor -%}
-    {%- endfor -%}
+    {%- endif -%}
     {{ literals | join(', ') }}
 {%- endmacro -%}
 
 {#- The predicate on a stream's touched dates. `table`: as above; `date`: an expression. -#}
 {%- macro touched(table, date='_event_date') -%}
-    {%- set dates = touched_dates(table) -%}
-    {%- if var('touched', none) is not mapping -%}
+    {%- set dates = '' if everything() else touched_dates(table) -%}
+    {%- if everything() -%}
         true
     {%- elif dates -%}
         {{ date }} in ({{ dates }})
@@ -45,10 +52,10 @@
 {#- Rows of touched flights. -#}
 {%- macro of_touched_flights(refer=ref) -%}
     {%- set work_list = refer('int_flights_touched') -%}
-    {%- if var('touched', none) is mapping -%}
-        flight_id in (select todo.flight_id from {{ work_list }} as todo)
-    {%- else -%}
+    {%- if everything() -%}
         true
+    {%- else -%}
+        flight_id in (select todo.flight_id from {{ work_list }} as todo)
     {%- endif -%}
 {%- endmacro -%}
 
@@ -67,22 +74,22 @@
 -#}
 {%- macro on_touched_flight_dates(refer=ref) -%}
     {%- set dates = touched_places('flight_date', refer) -%}
-    {%- if var('touched', none) is mapping -%}
-        flight_date = any(array({{ dates }}))
-    {%- else -%}
+    {%- if everything() -%}
         true
+    {%- else -%}
+        flight_date = any(array({{ dates }}))
     {%- endif -%}
 {%- endmacro -%}
 
 {#- Rows whose UTC date, that of `timestamp`, has touched flights or touched weather. -#}
 {%- macro in_touched_hours(timestamp, refer=ref) -%}
     {%- set dates = touched_places(utc_date('scheduled_at'), refer) -%}
-    {%- if var('touched', none) is mapping -%}
+    {%- if everything() -%}
+        true
+    {%- else -%}
         {{ utc_date(timestamp) }} = any(
             array({{ dates }}) || cast(array[{{ touched_dates('weather_observed') }}] as date [])
         )
-    {%- else -%}
-        true
     {%- endif -%}
 {%- endmacro -%}
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sluice.errors import SluiceError, TerminalError, TransientError
 from sluice.settings import ROOT, Settings
-from sluice.transform.plan import RESULTS
+from sluice.transform.unfinished import RESULTS
 
 PROJECT = ROOT / "dbt"
 EXECUTABLE = ROOT / ".venv-dbt" / "bin" / "dbt"
@@ -111,6 +111,13 @@ class Dbt:
     def built(self) -> int:
         """How many nodes (models, seeds, tests) the last invocation finished."""
         return sum(result["status"] in ("success", "pass", "warn") for result in self._results())
+
+    def can_be_retried(self) -> bool:
+        """Whether the last invocation left nodes that `dbt retry` would go on with: hooks alone it would not run."""
+        return any(
+            result["status"] in (*_FAILED, "skipped") and not result["unique_id"].startswith("operation.")
+            for result in self._results()
+        )
 
     def _environment(self) -> dict[str, str]:
         settings = self.settings

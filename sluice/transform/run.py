@@ -1,4 +1,4 @@
-"""A transform: what is pending, built by one dbt invocation, then marked as built."""
+"""A transform: what is pending, built, tested and published by one dbt invocation."""
 
 import fcntl
 import time
@@ -11,12 +11,11 @@ from pathlib import Path
 from sluice.contracts import Contract
 from sluice.errors import SluiceError
 from sluice.settings import Settings
-from sluice.transform import plan as plans
+from sluice.transform import unfinished
 from sluice.transform.dbt import Dbt
-from sluice.transform.plan import Plan
 from sluice.transform.seeds import note_seeds, seeds_differ
 from sluice.transform.sources import write_sources
-from sluice.transform.touched import Connection, all_pending, lock, mark_built, pending
+from sluice.transform.touched import lock, plan, planned
 from sluice.warehouse import connect
 
 PATIENCE = timedelta(minutes=30)
@@ -54,7 +53,10 @@ def transform(
     say: Callable[[str], None],
     resume: bool = False,
 ) -> TransformReport:
-    """Rebuilds with one dbt invocation what the touched dates change, and marks them as built.
+    """Rebuilds with one dbt invocation what the touched dates change.
+
+    dbt builds and tests beside the marts, and publishes what it built to them and marks the dates as built in one
+    transaction at its end (``dbt/macros/publish.sql``). A transform that fails anywhere leaves the marts as they were.
 
     The first one of a warehouse, and the first after a reference table's file changed, builds those tables before; it
     runs even if nothing was touched, so that every mart is there.
@@ -72,31 +74,36 @@ def transform(
         TerminalError: dbt found something wrong.
     """
     began = time.monotonic()
-    kept = dbt.home / "unfinished"
+    folder = dbt.home / "unfinished"
     with _workplace(dbt.home) as held, connect(settings, "transformer") as connection:
         connection.autocommit = True
         if lock(connection, PATIENCE):
             say("waited for another transform to end")
-        before = _unfinished(connection, kept, run) if resume else None
-        plan = before or Plan.of(run, pending(connection))
-        seeds = before is None and seeds_differ(connection, dbt)
-        if not plan.seqs and not seeds:
+        touched = planned(connection) if resume and unfinished.kept(folder, run) else None
+        resumed = touched is not None
+        if touched is None:
+            unfinished.forget(folder)
+            touched = plan(connection)
+        seeds = not resumed and seeds_differ(connection, dbt)
+        if not touched and not seeds and not resumed:
             return TransformReport()
         write_sources(contracts, dbt.generated)
         if seeds:
             say("the reference tables first")
             dbt.run("build", "--selector", "setup", hold=[held])
         try:
-            dbt.run(*_command(plan, kept if before else None), hold=[held])
+            command = ("retry", "--state", str(folder)) if resumed else ("build", "--selector", "transform")
+            dbt.run(*command, hold=[held])
         except SluiceError:
-            plans.save(kept, plan, dbt.results)
+            if dbt.can_be_retried():
+                unfinished.keep(folder, run, dbt.results)
+            else:
+                unfinished.forget(folder)
             raise
-        mark_built(connection, plan.seqs)
-        plans.forget(kept)
+        unfinished.forget(folder)
         if seeds:
             note_seeds(dbt)
-        touched = {stream: [date.fromisoformat(day) for day in days] for stream, days in plan.touched.items()}
-        return TransformReport(touched, before is not None, dbt.built(), time.monotonic() - began)
+        return TransformReport(touched, resumed, dbt.built(), time.monotonic() - began)
 
 
 def audit(settings: Settings, contracts: dict[str, Contract], *, dbt: Dbt) -> int:
@@ -115,20 +122,9 @@ def audit(settings: Settings, contracts: dict[str, Contract], *, dbt: Dbt) -> in
         if seeds_differ(connection, dbt):
             return 0
         write_sources(contracts, dbt.generated)
-        dbt.run("build", "--selector", "audit", hold=[held])
+        # In full: tests without it look at what the last run was of.
+        dbt.run("build", "--selector", "audit", "--full-refresh", hold=[held])
         return dbt.built()
-
-
-def _command(plan: Plan, kept: Path | None) -> tuple[str, ...]:
-    if kept is not None:
-        return ("retry", "--state", str(kept))
-    return ("build", "--selector", "transform", "--vars", plan.variables())
-
-
-def _unfinished(connection: Connection, kept: Path, run: str) -> Plan | None:
-    plan = plans.saved(kept, run)
-    # Another transform may have built it meanwhile, by itself or because somebody asked for one.
-    return plan if plan is not None and all_pending(connection, plan.seqs) else None
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """The dates that loads have touched and the marts have not been built from yet (``ops.touched_dates``)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, timedelta
 
@@ -37,27 +37,46 @@ def is_pending(settings: Settings, role: Role, stream: str) -> bool:
     return row is not None and bool(row[0])
 
 
-def pending(connection: Connection) -> list[tuple[int, str, date]]:
-    """Every touched date that is not built yet, as (seq, stream, event date), in the order of seq."""
-    query = "select seq, stream, event_date from ops.touched_dates where built_at is null order by seq"
-    with faults():
-        return connection.execute(query).fetchall()  # type: ignore[return-value]
+def plan(connection: Connection) -> dict[str, list[date]]:
+    """Says to dbt, in ``staging.touched_dates``, that the next run is of every touched date that is not built yet.
 
+    dbt empties that table when it publishes the marts, and marks what it held as built, in one transaction. Dates that
+    loads touch meanwhile are not in it, and stay pending: dbt may not have seen them.
 
-def all_pending(connection: Connection, seqs: Sequence[int]) -> bool:
-    """Whether none of these rows has been built yet."""
-    query = "select count(*) from ops.touched_dates where built_at is null and seq = any(%s)"
-    with faults():
-        row = connection.execute(query, (list(seqs),)).fetchone()
-    return row is not None and row[0] == len(seqs)
-
-
-def mark_built(connection: Connection, seqs: Sequence[int]) -> None:
-    """Marks exactly these rows as built. Rows that loads added meanwhile stay pending: dbt may not have seen them."""
-    with faults():
+    Returns:
+        The dates per stream, sorted; a date touched twice is built once.
+    """
+    with faults(), connection.transaction():
         connection.execute(
-            "update ops.touched_dates set built_at = now() where built_at is null and seq = any(%s)", (list(seqs),)
+            "create table if not exists staging.touched_dates"
+            " (seq bigint primary key, stream text not null, event_date date not null)"
         )
+        # Waits for a publication whose dbt was killed while Postgres was at it.
+        connection.execute("lock table staging.touched_dates in access exclusive mode")
+        connection.execute("truncate staging.touched_dates")
+        connection.execute(
+            "insert into staging.touched_dates"
+            " select seq, stream, event_date from ops.touched_dates where built_at is null"
+        )
+        return _planned(connection)
+
+
+def planned(connection: Connection) -> dict[str, list[date]] | None:
+    """What the last plan says, if all of it is still to be built: the dates per stream."""
+    with faults():
+        gone = connection.execute(
+            "select seq, stream, event_date from staging.touched_dates except"
+            " select seq, stream, event_date from ops.touched_dates where built_at is null limit 1"
+        ).fetchone()
+        return None if gone else _planned(connection)
+
+
+def _planned(connection: Connection) -> dict[str, list[date]]:
+    query = (
+        "select stream, array_agg(distinct event_date order by event_date)"
+        " from staging.touched_dates group by stream order by stream"
+    )
+    return dict(connection.execute(query).fetchall())  # type: ignore[arg-type]
 
 
 def lock(connection: Connection, patience: timedelta) -> bool:

@@ -8,10 +8,8 @@ import subprocess
 import sys
 import time
 
-import pandas as pd
 import psutil
 import pytest
-from pandas.testing import assert_frame_equal
 
 from sluice.contracts import load_contracts
 from sluice.orchestration.rest import Airflow
@@ -25,40 +23,8 @@ from tests.e2e.conftest import Running
 JANUARY = ("2013-01-01", "2013-01-31")
 
 
-def _equal(found: pd.DataFrame, expected: pd.DataFrame, key: list[str]) -> None:
-    """Row by row and column by column; numbers to within 1e-9 of each other."""
-    assert len(expected) > 0
-    frames = []
-    for frame in (found, expected):
-        frame = frame[list(expected.columns)].sort_values(key, ignore_index=True).copy()
-        for name in frame.columns:
-            if pd.api.types.is_numeric_dtype(expected[name]):
-                frame[name] = pd.to_numeric(frame[name]).astype("float64")
-            elif pd.api.types.is_datetime64_any_dtype(expected[name]):
-                frame[name] = pd.to_datetime(frame[name], utc=True).astype("datetime64[us, UTC]")
-            else:
-                frame[name] = frame[name].astype("string")
-        frames.append(frame)
-    assert_frame_equal(frames[0], frames[1], rtol=0, atol=1e-9)
-
-
 def _marts_are_true(platform: Running, first: str, last: str) -> None:
-    dates = f"flight_date between '{first}' and '{last}'"
-    _equal(platform.query(f"select * from marts.fct_flights where {dates}"), truth.between(first, last), ["flight_id"])
-    _equal(
-        platform.query(f"select * from marts.agg_carrier_daily where {dates}"),
-        truth.carriers_daily(first, last),
-        ["flight_date", "carrier"],
-    )
-    hours = truth.airports_hourly(first, last)
-    _equal(
-        platform.query(
-            f"select * from marts.agg_airport_hourly where hour between '{hours['hour'].min()}' and"
-            f" '{hours['hour'].max()}'"
-        ),
-        hours,
-        ["origin", "hour"],
-    )
+    truth.marts_are_true(platform.query, first, last)
 
 
 def _load_and_transform(platform: Running) -> None:
@@ -78,15 +44,15 @@ def test_january_is_in_the_marts_row_by_row(platform: Running) -> None:
 
 def test_the_dimensions_are_the_reference_tables(platform: Running) -> None:
     airlines = truth.reference("airlines")
-    _equal(platform.query("select * from marts.dim_carrier"), airlines, ["carrier"])
+    truth.equal(platform.query("select * from marts.dim_carrier"), airlines, ["carrier"])
     airports = truth.reference("airports").rename(columns={"faa": "airport", "lat": "latitude"})
-    _equal(
+    truth.equal(
         platform.query("select * from marts.dim_airport where in_reference"),
         airports[["airport", "name", "latitude"]],
         ["airport"],
     )
     planes = truth.reference("planes").rename(columns={"tailnum": "tail_number"})
-    _equal(
+    truth.equal(
         platform.query("select * from marts.dim_aircraft where in_reference"),
         planes[["tail_number", "model", "seats"]],
         ["tail_number"],

@@ -1,10 +1,12 @@
 """What the marts must show, computed from the package's own tables with pandas: nothing of the project is used."""
 
+from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
+from pandas.testing import assert_frame_equal
 
 
 def _folder() -> Path:
@@ -105,3 +107,37 @@ def airports_hourly(first: str, last: str) -> pd.DataFrame:
 def reference(name: str) -> pd.DataFrame:
     """One of the package's reference tables."""
     return pd.read_csv(_folder() / f"{name}.csv", keep_default_na=False, na_values=["NA"])
+
+
+def equal(found: pd.DataFrame, expected: pd.DataFrame, key: list[str]) -> None:
+    """Row by row and column by column; numbers to within 1e-9 of each other."""
+    assert len(expected) > 0
+    frames = []
+    for frame in (found, expected):
+        frame = frame[list(expected.columns)].sort_values(key, ignore_index=True).copy()
+        for name in frame.columns:
+            if pd.api.types.is_numeric_dtype(expected[name]):
+                frame[name] = pd.to_numeric(frame[name]).astype("float64")
+            elif pd.api.types.is_datetime64_any_dtype(expected[name]):
+                frame[name] = pd.to_datetime(frame[name], utc=True).astype("datetime64[us, UTC]")
+            else:
+                frame[name] = frame[name].astype("string")
+        frames.append(frame)
+    assert_frame_equal(frames[0], frames[1], rtol=0, atol=1e-9)
+
+
+def marts_are_true(query: Callable[[str], pd.DataFrame], first: str, last: str) -> None:
+    """That the marts show the flights of a range of local dates, both ends included, and what follows from them.
+
+    Args:
+        query: asks the warehouse.
+        first: as 2013-01-31.
+        last: likewise.
+    """
+    dates = f"flight_date between '{first}' and '{last}'"
+    equal(query(f"select * from marts.fct_flights where {dates}"), between(first, last), ["flight_id"])
+    daily = query(f"select * from marts.agg_carrier_daily where {dates}")
+    equal(daily, carriers_daily(first, last), ["flight_date", "carrier"])
+    hours = airports_hourly(first, last)
+    ends = f"'{hours['hour'].min()}' and '{hours['hour'].max()}'"
+    equal(query(f"select * from marts.agg_airport_hourly where hour between {ends}"), hours, ["origin", "hour"])

@@ -2,6 +2,7 @@
     config(
         materialized='incremental',
         incremental_strategy='append',
+        full_refresh=false,
         indexes=[{'columns': ['flight_id']}],
         post_hook='analyze {{ this }}',
     )
@@ -18,7 +19,7 @@ with events as (
     where {{ touched('flights_cancelled') }}
 ),
 
-marts as not materialized (
+before as not materialized (
     select
         flight_id,
         flight_date,
@@ -26,18 +27,18 @@ marts as not materialized (
         {{ utc_date('departed_at') }} as departure_date,
         {{ utc_date('landed_at') }} as arrival_date,
         {{ utc_date('scheduled_at') }} as schedule_date
-    from {{ flights_in_marts() }}
+    from {{ flights_before() }}
 ),
 
 held as (
-    select * from marts
+    select * from before
     where
         {{ touched('flights_departed', 'departure_date') }}
         or {{ touched('flights_arrived', 'arrival_date') }}
         or {{ touched('flights_cancelled', 'schedule_date') }}
-    {%- if var('touched', none) is mapping %}
+    {%- if not everything() %}
     union
-    select * from marts
+    select * from before
     where flight_id in (select events.flight_id from events)
     {%- endif %}
 ),

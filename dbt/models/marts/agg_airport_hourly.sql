@@ -2,6 +2,7 @@
     config(
         materialized='incremental',
         incremental_strategy='append',
+        meta={'rebuilt': '__touched_hours__'},
         pre_hook="{{ delete_rows(in_touched_hours('hour')) }}",
         indexes=[
             {'columns': ['origin', 'hour'], 'unique': true},

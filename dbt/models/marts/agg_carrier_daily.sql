@@ -2,6 +2,7 @@
     config(
         materialized='incremental',
         incremental_strategy='append',
+        meta={'rebuilt': '__touched_flight_dates__'},
         pre_hook="{{ delete_rows(on_touched_flight_dates()) }}",
         indexes=[{'columns': ['flight_date', 'carrier'], 'unique': true}],
     )

@@ -2,6 +2,7 @@
     config(
         materialized='incremental',
         incremental_strategy='append',
+        meta={'rebuilt': '__touched_flights__'},
         pre_hook="{{ delete_rows(of_touched_flights()) }}",
         indexes=[
             {'columns': ['flight_id'], 'unique': true},

@@ -1,7 +1,7 @@
-"""A transform: one dbt invocation over exactly what was pending, marked as built only when it succeeded."""
+"""A transform: one dbt invocation over exactly what was pending, gone on with by the same run alone."""
 
 import fcntl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import date, timedelta
 from types import TracebackType
 
@@ -20,10 +20,11 @@ BAD = [*GOOD, {"unique_id": "model.sluice.b", "status": "error", "message": "ser
 
 
 class Warehouse:
-    """``ops.touched_dates`` in memory, in the place of the functions that read and write it."""
+    """What is pending and planned, in memory, in the place of the functions that read and write it."""
 
-    def __init__(self, *rows: tuple[int, str, date]) -> None:
-        self.rows = list(rows)
+    def __init__(self, **pending: list[date]) -> None:
+        self.pending = pending
+        self.plan_: dict[str, list[date]] = {}
         self.locked = False
         self.busy = False
         self.seeds_differ = False
@@ -39,23 +40,25 @@ class Warehouse:
         self.locked = True
         return self.busy
 
-    def pending(self, connection: object) -> list[tuple[int, str, date]]:
+    def plan(self, connection: object) -> dict[str, list[date]]:
         assert self.locked
-        return list(self.rows)
+        self.plan_ = dict(self.pending)
+        return self.plan_
 
-    def all_pending(self, connection: object, seqs: Sequence[int]) -> bool:
-        return set(seqs) <= {seq for seq, _, _ in self.rows}
-
-    def mark_built(self, connection: object, seqs: Sequence[int]) -> None:
+    def planned(self, connection: object) -> dict[str, list[date]] | None:
         assert self.locked
-        self.rows = [row for row in self.rows if row[0] not in seqs]
+        return (
+            self.plan_
+            if all(day in self.pending[stream] for stream in self.plan_ for day in self.plan_[stream])
+            else None
+        )
 
 
 @pytest.fixture
 def warehouse(monkeypatch: pytest.MonkeyPatch) -> Warehouse:
-    held = Warehouse((1, "a.b", date(2013, 1, 1)), (2, "a.b", date(2013, 1, 2)))
+    held = Warehouse(flights=[date(2013, 1, 1), date(2013, 1, 2)])
     monkeypatch.setattr(runs, "connect", lambda settings, role: held)
-    for name in ("lock", "pending", "all_pending", "mark_built"):
+    for name in ("lock", "plan", "planned"):
         monkeypatch.setattr(runs, name, getattr(held, name))
     monkeypatch.setattr(runs, "seeds_differ", lambda connection, dbt: held.seeds_differ)
     return held
@@ -70,21 +73,19 @@ def asked(dbt: Dbt) -> list[str]:
     return [line.split(" --project-dir")[0] for line in file.read_text().splitlines()] if file.exists() else []
 
 
-def test_everything_pending_is_built_by_one_invocation_and_marked(
+def test_everything_pending_is_built_by_one_invocation(
     make_dbt: MakeDbt, warehouse: Warehouse, said: list[str]
 ) -> None:
     dbt = make_dbt(results=GOOD)
     report = build(dbt, said)
-    assert asked(dbt) == [
-        '--no-use-colors build --selector transform --vars {"touched": {"a.b": ["2013-01-01", "2013-01-02"]}}'
-    ]
-    assert warehouse.rows == []
-    assert report.touched == {"a.b": [date(2013, 1, 1), date(2013, 1, 2)]}
-    assert "a.b 2" in report.text()
+    # Without variables, which would have dbt parse its project anew.
+    assert asked(dbt) == ["--no-use-colors build --selector transform"]
+    assert report.touched == {"flights": [date(2013, 1, 1), date(2013, 1, 2)]}
+    assert "flights 2" in report.text()
 
 
 def test_with_nothing_pending_dbt_is_not_started(make_dbt: MakeDbt, warehouse: Warehouse, said: list[str]) -> None:
-    warehouse.rows = []
+    warehouse.pending = {}
     dbt = make_dbt(results=GOOD)
     assert "nothing to build" in build(dbt, said).text()
     assert asked(dbt) == []
@@ -93,13 +94,13 @@ def test_with_nothing_pending_dbt_is_not_started(make_dbt: MakeDbt, warehouse: W
 def test_the_first_transform_builds_everything_even_from_nothing(
     make_dbt: MakeDbt, warehouse: Warehouse, said: list[str]
 ) -> None:
-    warehouse.rows = []
+    warehouse.pending = {}
     warehouse.seeds_differ = True
     dbt = make_dbt(results=GOOD)
     assert "reference tables" in build(dbt, said).text()
     assert asked(dbt) == [
         "--no-use-colors build --selector setup",
-        '--no-use-colors build --selector transform --vars {"touched": {}}',
+        "--no-use-colors build --selector transform",
     ]
 
 
@@ -127,39 +128,15 @@ def test_before_the_first_transform_there_is_nothing_to_audit(
     assert "--selector audit" in asked(dbt)[0]
 
 
-def test_a_date_touched_meanwhile_stays_pending(
-    make_dbt: MakeDbt, warehouse: Warehouse, said: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    dbt = make_dbt(results=GOOD)
-    late = (3, "a.b", date(2013, 1, 1))
-    real = dbt.run
-
-    def run(*arguments: str, hold: Sequence[int] = ()) -> None:
-        warehouse.rows.append(late)
-        real(*arguments, hold=hold)
-
-    monkeypatch.setattr(dbt, "run", run)
-    build(dbt, said)
-    assert warehouse.rows == [late]
-
-
-def test_a_failed_invocation_marks_nothing(make_dbt: MakeDbt, warehouse: Warehouse, said: list[str]) -> None:
-    with pytest.raises(TransientError):
-        build(make_dbt("exit 1", BAD), said)
-    assert len(warehouse.rows) == 2
-
-
 def test_a_retry_goes_on_with_the_same_plan(make_dbt: MakeDbt, warehouse: Warehouse, said: list[str]) -> None:
     with pytest.raises(TransientError):
         build(make_dbt("exit 1", BAD), said)
-    later = (3, "a.b", date(2013, 1, 3))
-    warehouse.rows.append(later)
+    warehouse.pending = {"flights": [*warehouse.pending["flights"], date(2013, 1, 3)]}
     dbt = make_dbt(results=GOOD)
     report = build(dbt, said, resume=True)
     assert asked(dbt)[1] == f"--no-use-colors retry --state {dbt.home / 'unfinished'}"
     assert report.resumed
-    assert report.touched == {"a.b": [date(2013, 1, 1), date(2013, 1, 2)]}
-    assert warehouse.rows == [later]
+    assert report.touched == {"flights": [date(2013, 1, 1), date(2013, 1, 2)]}
     # It is done: a third attempt of the same run begins anew.
     assert not build(dbt, said, resume=True).resumed
 
@@ -180,15 +157,36 @@ def test_a_retry_of_what_another_transform_has_built_begins_anew(
 ) -> None:
     with pytest.raises(TransientError):
         build(make_dbt("exit 1", BAD), said)
-    warehouse.rows = [(9, "a.b", date(2013, 1, 9))]
+    warehouse.pending = {"flights": [date(2013, 1, 9)]}
     report = build(make_dbt(results=GOOD), said, resume=True)
     assert not report.resumed
-    assert report.touched == {"a.b": [date(2013, 1, 9)]}
+    assert report.touched == {"flights": [date(2013, 1, 9)]}
 
 
 def test_a_retry_without_dbts_record_begins_anew(make_dbt: MakeDbt, warehouse: Warehouse, said: list[str]) -> None:
     with pytest.raises(TerminalError):
         build(make_dbt("exit 2"), said)
+    assert not build(make_dbt(results=GOOD), said, resume=True).resumed
+
+
+def test_a_retry_of_what_failed_in_publishing_alone_begins_anew(
+    make_dbt: MakeDbt, warehouse: Warehouse, said: list[str]
+) -> None:
+    # dbt itself would find nothing to do again, and publish nothing.
+    failed = [*GOOD, {"unique_id": "operation.sluice.sluice-on-run-end-0", "status": "error", "message": "no"}]
+    with pytest.raises(TerminalError):
+        build(make_dbt("exit 1", failed), said)
+    assert not build(make_dbt(results=GOOD), said, resume=True).resumed
+
+
+def test_what_another_run_has_begun_meanwhile_is_not_gone_on_with(
+    make_dbt: MakeDbt, warehouse: Warehouse, said: list[str]
+) -> None:
+    with pytest.raises(TransientError):
+        build(make_dbt("exit 1", BAD), said)
+    # The other one was killed before it left a record.
+    with pytest.raises(TerminalError):
+        build(make_dbt("rm $DBT_TARGET_PATH/run_results.json; exit 2"), said, run="run 2")
     assert not build(make_dbt(results=GOOD), said, resume=True).resumed
 
 

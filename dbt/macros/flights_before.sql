@@ -2,8 +2,8 @@
     fct_flights as the last run left it, and no rows where there was none. The model is built from the list of what is
     touched in it, so `ref` would close a circle.
 -#}
-{%- macro flights_in_marts() -%}
-    {%- set flights = adapter.get_relation(target.database, 'marts', 'fct_flights') if execute else none -%}
+{%- macro flights_before() -%}
+    {%- set flights = adapter.get_relation(this.database, this.schema, 'fct_flights') if execute else none -%}
     {%- if flights -%}
         {{ flights }}
     {%- else -%}

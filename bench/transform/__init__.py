@@ -1,0 +1,1 @@
+"""What a transform costs, by what was touched and by how much history there is."""

@@ -1,0 +1,300 @@
+"""What readers see of a transform: all of it or nothing, whatever fails or is killed. Real dbt and Postgres."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from bench.transform.warehouse import Filler
+from producers.timeline import Timeline
+from sluice.errors import SluiceError, TerminalError, TransientError
+from sluice.settings import ROOT, Settings
+from sluice.transform import TransformReport, transform
+from sluice.transform.dbt import Dbt
+from sluice.warehouse import connect, schema
+from tests.e2e import truth
+
+TABLES = ("fct_flights", "agg_carrier_daily", "agg_airport_hourly", "dim_carrier", "dim_airport", "dim_aircraft")
+FIRST = date(2013, 1, 1)
+
+
+@dataclass
+class Marts:
+    """A warehouse with some dates loaded and built, and a copy of the dbt project to break."""
+
+    settings: Settings
+    project: Path
+    filler: Filler
+    last: date = FIRST
+    lines: list[str] = field(default_factory=list)
+    on_line: Callable[[str, Dbt], None] = lambda line, dbt: None
+
+    def load(self) -> date:
+        """Loads the next date's flights and weather: events of two UTC dates at least, and some of loaded dates."""
+        self.last = date.fromordinal(self.last.toordinal() + 1)
+        self.fill(self.last)
+        return self.last
+
+    def fill(self, day: date) -> None:
+        self.filler.fill(event for batch in Timeline(self.filler.contracts, day, day).batches() for event in batch)
+
+    def transform(self, run: str = "a run", resume: bool = False) -> TransformReport:
+        self.lines.clear()
+        dbt = Dbt(self.settings, self._say, project=self.project)
+        self._dbt = dbt
+        return transform(self.settings, self.filler.contracts, dbt=dbt, run=run, say=self._say, resume=resume)
+
+    def _say(self, line: str) -> None:
+        self.lines.append(line)
+        self.on_line(line, self._dbt)
+
+    def query(self, statement: str, role: str = "reader") -> pd.DataFrame:
+        with connect(self.settings, role) as connection, connection.cursor() as cursor:  # type: ignore[arg-type]
+            cursor.execute(statement.encode())
+            return pd.DataFrame(cursor.fetchall(), columns=[column.name for column in cursor.description or ()])
+
+    def execute(self, statement: str, role: str = "transformer") -> None:
+        with connect(self.settings, role) as connection:  # type: ignore[arg-type]
+            connection.execute(statement.encode())
+
+    def shown(self) -> dict[str, tuple[object, ...]]:
+        """What a reader sees: rows and a checksum of every mart."""
+        hashed = "coalesce(sum(hashtextextended(t::text, 0)::numeric), 0)::text"
+        return {table: tuple(self.query(f"select count(*), {hashed} from marts.{table} t").iloc[0]) for table in TABLES}
+
+    def pending(self) -> int:
+        return int(self.query("select count(*) from ops.touched_dates where built_at is null").iloc[0, 0])
+
+    def are_true(self) -> None:
+        """That the marts show exactly what was loaded."""
+        assert self.pending() == 0
+        truth.marts_are_true(self.query, FIRST.isoformat(), self.last.isoformat())
+        assert self.query("select max(flight_date) from marts.fct_flights").iloc[0, 0] == self.last
+        for table in TABLES:
+            assert self.query(f"select * from marts.{table} except select * from staging.{table}", "transformer").empty
+            assert self.query(f"select * from staging.{table} except select * from marts.{table}", "transformer").empty
+
+    @contextmanager
+    def broken(self, file: str, old: str, new: str) -> Iterator[None]:
+        path = self.project / file
+        text = path.read_text() if path.exists() else None
+        assert text is None or old in text
+        path.write_text(text.replace(old, new) if text is not None else new)
+        yield
+        if text is None:
+            path.unlink()
+        else:
+            path.write_text(text)
+
+
+@pytest.fixture(scope="module")
+def built(servers: Settings, tmp_path_factory: pytest.TempPathFactory) -> Marts:
+    folder = tmp_path_factory.mktemp("marts")
+    settings = servers.model_copy(
+        update={"warehouse": "marts", "home": folder / "home", "contracts": ROOT / "contracts"}
+    )
+    project = folder / "dbt"
+    shutil.copytree(ROOT / "dbt", project, ignore=shutil.ignore_patterns("target", "logs", "generated"))
+    filler = Filler(settings)
+    schema.provision(settings, filler.contracts)
+    marts = Marts(settings, project, filler)
+    marts.fill(FIRST)
+    marts.transform()
+    return marts
+
+
+@pytest.fixture
+def marts(built: Marts) -> Iterator[Marts]:
+    built.on_line = lambda line, dbt: None
+    yield built
+    built.on_line = lambda line, dbt: None
+
+
+def test_a_failed_model_leaves_the_marts_and_its_retry_builds_only_the_rest(marts: Marts) -> None:
+    marts.are_true()
+    marts.load()
+    before, pending = marts.shown(), marts.pending()
+    with (
+        marts.broken("models/marts/agg_carrier_daily.sql", "select * from final", "select 1 / 0 as flights"),
+        pytest.raises(TerminalError, match=r"agg_carrier_daily: .*division by zero"),
+    ):
+        marts.transform()
+    assert marts.shown() == before
+    assert marts.pending() == pending
+    report = marts.transform(resume=True)
+    assert report.resumed
+    assert _models(marts) == ["agg_carrier_daily"]
+    marts.are_true()
+    assert marts.shown() != before
+    # Parsed once: the change of a file apart, and variables of which there are none, dbt knows its project.
+    log = (marts.settings.home / "dbt" / "logs" / "dbt.log").read_text()
+    assert log.count("Starting full parse") == 1
+
+
+def test_a_failed_test_leaves_the_marts_and_its_retry_tests_again(marts: Marts) -> None:
+    marts.load()
+    before = marts.shown()
+    query = "select 1 from {{ ref('agg_airport_hourly') }}"
+    with marts.broken("tests/never.sql", "", query), pytest.raises(TerminalError, match="never"):
+        marts.transform()
+    assert marts.shown() == before
+    with marts.broken("tests/never.sql", "", f"{query} where false"):
+        assert marts.transform(resume=True).resumed
+        assert _models(marts) == []
+    marts.are_true()
+
+
+def test_a_publication_that_fails_publishes_nothing_and_is_done_by_the_retry(marts: Marts) -> None:
+    marts.load()
+    before = marts.shown()
+    marts.execute("create function staging.no() returns trigger language plpgsql as $$begin raise 'no'; end$$")
+    # The last of the marts by name: the others have been written when it fails.
+    marts.execute("create trigger no before insert on marts.fct_flights execute function staging.no()")
+    with pytest.raises(TerminalError, match="on-run-end"):
+        marts.transform()
+    assert marts.shown() == before
+    marts.execute("drop function staging.no cascade")
+    marts.transform(resume=True)
+    marts.are_true()
+
+
+@pytest.mark.parametrize("moment", ["START sql incremental model staging.agg_carrier_daily", "START hook"])
+def test_a_killed_dbt_leaves_the_marts_and_the_next_transform_is_right(marts: Marts, moment: str) -> None:
+    marts.load()
+    before = marts.shown()
+    marts.on_line = lambda line, dbt: os.kill(dbt._process.pid, signal.SIGKILL) if moment in line else None  # type: ignore[union-attr]
+    with pytest.raises(TransientError, match="signal 9"):
+        marts.transform()
+    # Killed at its last statement, Postgres may still have taken it; then all of it, and the dates are marked.
+    assert (marts.shown() == before) == (marts.pending() > 0)
+    marts.on_line = lambda line, dbt: None
+    marts.transform(resume=True)
+    marts.are_true()
+
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from sluice.contracts import load_contracts
+from sluice.settings import load_settings
+from sluice.transform import transform
+from sluice.transform.dbt import Dbt
+settings = load_settings()
+dbt = Dbt(settings, print, project=Path(sys.argv[1]))
+transform(settings, load_contracts(settings.contracts), dbt=dbt, run="killed", say=print)
+"""
+
+
+def test_a_killed_transform_is_finished_by_its_dbt_or_by_the_next_one(marts: Marts) -> None:
+    marts.load()
+    environment = {
+        **os.environ,
+        "SLUICE_HOME": str(marts.settings.home),
+        "SLUICE_WAREHOUSE": marts.settings.warehouse,
+        "SLUICE_POSTGRES_PORT": str(marts.settings.postgres_port),
+        "SLUICE_TRANSFORMER_PASSWORD": marts.settings.secret("transformer_password"),
+    }
+    command = [sys.executable, "-uc", PROGRAM, str(marts.project)]
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    assert any("model staging.fct_flights" in line for line in process.stdout)
+    process.kill()
+    process.wait()
+    marts.transform(run="killed", resume=True)
+    marts.are_true()
+
+
+def test_what_is_loaded_during_a_transform_is_built_by_the_next_one(marts: Marts) -> None:
+    marts.load()
+    once: list[date] = []
+
+    def load(line: str, dbt: Dbt) -> None:
+        if "START sql incremental model staging.stg_flights_departed" in line and not once:
+            once.append(marts.load())
+
+    marts.on_line = load
+    marts.transform()
+    assert once
+    assert marts.pending() > 0
+    marts.transform()
+    marts.are_true()
+    assert not marts.transform().nodes
+
+
+def test_a_dropped_mart_comes_back_with_grants_and_indexes(marts: Marts) -> None:
+    indexes = "select count(*) from pg_indexes where schemaname = 'marts' and tablename = 'agg_carrier_daily'"
+    before = marts.query(indexes).iloc[0, 0]
+    marts.execute("drop table marts.agg_carrier_daily")
+    marts.load()
+    marts.transform()
+    marts.are_true()
+    assert marts.query(indexes).iloc[0, 0] == before > 0
+
+
+def test_a_table_that_was_built_anew_is_published_whole(marts: Marts) -> None:
+    model = "models/marts/agg_carrier_daily.sql"
+    with marts.broken(model, "        cancelled,\n        avg", "        cancelled + 0 as cancelled,\n        avg"):
+        marts.execute("drop table staging.agg_carrier_daily")
+        marts.execute("update marts.agg_carrier_daily set cancelled = 99 where flight_date = '2013-01-01'")
+        marts.load()
+        marts.transform()
+    marts.are_true()
+
+
+def test_a_full_refresh_brings_a_new_column_to_readers(marts: Marts) -> None:
+    model = "models/marts/agg_carrier_daily.sql"
+    with marts.broken(
+        model, "        cancelled,\n        avg", "        cancelled,\n        'x' as added,\n        avg"
+    ):
+        marts.load()
+        with pytest.raises(SluiceError, match="agg_carrier_daily"):
+            marts.transform()
+        dbt = Dbt(marts.settings, marts.lines.append, project=marts.project)
+        dbt.run("build", "--selector", "transform", "--full-refresh")
+        assert marts.query("select distinct added from marts.agg_carrier_daily").iloc[0, 0] == "x"
+        assert marts.pending() == 0
+    Dbt(marts.settings, marts.lines.append, project=marts.project).run(
+        "build", "--selector", "transform", "--full-refresh"
+    )
+    marts.are_true()
+
+
+def test_a_transform_says_when_a_date_was_built_and_what_it_left_out(marts: Marts) -> None:
+    day = marts.load()
+    marts.fill(day)
+    marts.fill(day)
+    marts.execute(
+        "insert into ops.dates (stream, event_date, rows, quarantined, late, after_close, version, loaded_at)"
+        f" select 'flights.departed', date '{day}' + n, 0, 0, 0, 0, 1, now() from generate_series(0, 1) as n",
+        "loader",
+    )
+    kept = marts.query(f"select count(distinct event_id) from raw.flights_departed where _event_date = '{day}'")
+    marts.transform()
+    marts.are_true()
+    found = marts.query(f"select duplicates, built_at from ops.dates where event_date = '{day}'")
+    # What the day before sent of this date came once.
+    rows = marts.query(f"select count(*) from raw.flights_departed where _event_date = '{day}'").iloc[0, 0]
+    assert found["duplicates"].tolist() == [rows - kept.iloc[0, 0]]
+    assert found["duplicates"].iloc[0] > 0
+    assert found["built_at"].notna().all()
+
+
+def test_the_logic_of_the_models(marts: Marts) -> None:
+    dbt = Dbt(marts.settings, marts.lines.append, project=marts.project)
+    dbt.run("test", "--selector", "unit")
+    assert dbt.built() > 4
+
+
+def _models(marts: Marts) -> list[str]:
+    """The models that the last transform began, in order."""
+    return [found[1] for line in marts.lines if (found := re.search(r"START sql .* model staging\.(\w+)", line))]
