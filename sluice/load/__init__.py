@@ -1,5 +1,5 @@
 """The load: lake to warehouse, each offset exactly once."""
 
-from sluice.load.run import LoadReport, load, reload
+from sluice.load.run import LoadReport, load, reload, touch
 
-__all__ = ["LoadReport", "load", "reload"]
+__all__ = ["LoadReport", "load", "reload", "touch"]

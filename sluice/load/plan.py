@@ -21,6 +21,11 @@ class Range:
     first: int
     next: int
 
+    @property
+    def place(self) -> Place:
+        """Where it is."""
+        return self.topic_id, self.partition
+
 
 def new_ranges(held: pa.Table, heads: Mapping[Place, int], reached: Mapping[Place, int]) -> list[Range]:
     """The ranges that are in the lake beyond the ledger's heads.

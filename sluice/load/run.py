@@ -2,17 +2,19 @@
 
 import logging
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from typing import Literal
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from sluice.contracts import Contract
 from sluice.lake.reader import LakeReader
-from sluice.load.columns import read_columns
-from sluice.load.plan import Range, grouped, new_ranges, within
-from sluice.load.transaction import LAKE_COLUMNS, Batch, transaction
+from sluice.load.batch import LAKE_COLUMNS, Batch, Drift, count_dates, read_batch
+from sluice.load.plan import grouped, new_ranges, within
+from sluice.load.rewrite import Rewrite
+from sluice.load.transaction import transaction
 from sluice.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -31,6 +33,18 @@ class LoadReport:
     groups: int = 0
     dates: list[date] = field(default_factory=list)
     seconds: float = 0.0
+    changed: bool = False
+    """Whether the dates' rows, or quarantined ones, are others than before."""
+    drift: Drift = field(default_factory=Counter)
+    """Rows per event date and field that the contract does not name."""
+
+    def add(self, batch: Batch) -> None:
+        """Adds a batch that was written."""
+        self.rows += batch.columns.rows.num_rows
+        self.quarantined += batch.unfit.num_rows
+        self.groups += 1
+        self.dates = sorted({*self.dates, *batch.dates})
+        self.drift += batch.drift()
 
 
 def load(settings: Settings, contract: Contract) -> LoadReport:
@@ -46,27 +60,43 @@ def load(settings: Settings, contract: Contract) -> LoadReport:
     report = LoadReport(contract.stream)
     lake = LakeReader(settings, contract.stream)
     with transaction(settings, contract) as warehouse:
-        heads = warehouse.heads()
-    ranges = new_ranges(lake.beyond(heads), heads, lake.heads({topic_id for topic_id, _ in heads}, contract))
-    for group in grouped(ranges, _group_rows(lake)) if ranges else []:
-        batch = _read(contract, lake.rows(within(group), LAKE_COLUMNS))
-        with transaction(settings, contract) as warehouse:
+        heads = {place: end.next for place, end in warehouse.ends().items()}
+        ranges = new_ranges(lake.beyond(heads), heads, lake.heads({topic_id for topic_id, _ in heads}, contract))
+        for group in grouped(ranges, _group_rows(lake)) if ranges else []:
+            batch = read_batch(contract, lake.rows(within(group), LAKE_COLUMNS))
             warehouse.lock()
-            heads = warehouse.heads()
-            if any(heads.get((each.topic_id, each.partition), 0) != each.first for each in group):
+            ends = warehouse.ends()
+            if any((ends[each.place].next if each.place in ends else 0) != each.first for each in group):
                 log.info("%s: another load is ahead, nothing is left to do here", contract.stream)
                 break
-            warehouse.write(batch, datetime.now(UTC))
-            warehouse.enter(group, batch)
-        _add(report, batch)
+            now = datetime.now(UTC)
+            before = {place: end.watermark for place, end in ends.items() if end.watermark}
+            counts, watermarks = count_dates(contract, batch, before, now)
+            warehouse.write(batch, now)
+            warehouse.enter(group, batch, watermarks)
+            warehouse.touch(batch.dates)
+            warehouse.add_dates(counts, batch.drift(), now)
+            warehouse.commit()
+            report.add(batch)
+    report.changed = bool(report.dates)
+    _tell_drift(report)
     report.seconds = time.monotonic() - started
     return report
 
 
-def reload(settings: Settings, contract: Contract, day: date) -> LoadReport:
+def reload(
+    settings: Settings, contract: Contract, day: date, *, touch: Literal["always", "changed", "never"] = "always"
+) -> LoadReport:
     """Takes one event date anew from the lake, up to the ledger's heads, in one transaction.
 
-    What is in the lake beyond the heads is left to ``load``. The date is marked as touched even if nothing changed.
+    What is in the lake beyond the heads is left to ``load``, which need not wait for this. Two reloads of a date follow
+    each other.
+
+    Args:
+        settings: with the loader's and the lake's reader's passwords.
+        contract: the stream's.
+        day: which event date.
+        touch: when the date is marked for the next transform: ``always``, only if it ``changed``, or ``never``.
 
     Raises:
         TransientError, TerminalError: as ``load``; the date is then as it was.
@@ -74,33 +104,44 @@ def reload(settings: Settings, contract: Contract, day: date) -> LoadReport:
     started = time.monotonic()
     report = LoadReport(contract.stream)
     with transaction(settings, contract) as warehouse:
-        warehouse.lock()
-        warehouse.lock_date(day)
-        heads = warehouse.heads()
-        loaded = [Range(topic_id, partition, 0, head) for (topic_id, partition), head in heads.items() if head]
+        rewrite = Rewrite(warehouse, contract, day)
         # Opened only now: what the ledger holds is in the lake's newest version.
         lake = LakeReader(settings, contract.stream)
-        condition = within(loaded) if loaded else pc.scalar(False)
-        batch = _read(contract, lake.rows(condition, LAKE_COLUMNS, day))
-        warehouse.remove(day)
-        warehouse.write(batch, datetime.now(UTC))
-        warehouse.touch([] if batch.dates else [day])
-    _add(report, batch)
+        before = rewrite.clear()
+        now = datetime.now(UTC)
+        condition = within(rewrite.ranges) if rewrite.ranges else pc.scalar(False)
+        batch = read_batch(contract, lake.rows(condition, LAKE_COLUMNS, day))
+        warehouse.write(batch, now)
+        report.add(batch)
+        report.changed = rewrite.look() != before
+        rewrite.log_released()
+        if touch == "always" or (touch == "changed" and report.changed):
+            warehouse.touch([day])
+        rewrite.settle(report.drift, report.changed, now)
     report.dates = [day]
+    _tell_drift(report)
     report.seconds = time.monotonic() - started
     return report
 
 
-def _read(contract: Contract, rows: pa.Table) -> Batch:
-    ordered = rows.sort_by([("topic_id", "ascending"), ("partition", "ascending"), ("offset", "ascending")])
-    return Batch(ordered, read_columns(contract, ordered["value"], ordered["timestamp"]))
+def touch(settings: Settings, contract: Contract, days: list[date]) -> None:
+    """Marks dates for the next transform, without loading.
+
+    Raises:
+        TransientError, TerminalError: as ``load``.
+    """
+    with transaction(settings, contract) as warehouse:
+        warehouse.touch(days)
 
 
-def _add(report: LoadReport, batch: Batch) -> None:
-    report.rows += batch.columns.rows.num_rows
-    report.quarantined += len(batch.columns.reasons)
-    report.groups += 1
-    report.dates = sorted({*report.dates, *batch.dates})
+def _tell_drift(report: LoadReport) -> None:
+    fields: Counter[str] = Counter()
+    for (_, name), rows in report.drift.items():
+        fields[name] += rows
+    if fields:
+        listed = ", ".join(f"{name} in {rows} rows" for name, rows in fields.most_common(10))
+        more = f" and {len(fields) - 10} others" if len(fields) > 10 else ""
+        log.warning("%s: fields that the contract does not name: %s%s; see ops.drift", report.stream, listed, more)
 
 
 def _group_rows(lake: LakeReader) -> int:

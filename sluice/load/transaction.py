@@ -1,9 +1,10 @@
-"""Writing a group to the warehouse: rows, quarantine, ledger and touched dates, in one transaction."""
+"""Transactions on the warehouse: rows, quarantine, ledger, dates and drift, all of a group or nothing."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any, LiteralString
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,14 +14,11 @@ from psycopg import sql
 
 from sluice.contracts import Contract
 from sluice.errors import SluiceError, TerminalError, TransientError
-from sluice.load.columns import Columns
+from sluice.load.batch import Batch, DateCounts, as_json, drift_json
 from sluice.load.plan import Place, Range
 from sluice.settings import Settings
 from sluice.warehouse import uri
 from sluice.warehouse.connect import refusal
-
-LAKE_COLUMNS = ["topic_id", "partition", "offset", "timestamp", "event_date", "key", "value"]
-"""What of the lake's columns a load reads."""
 
 _PASSING = ("08", "40", "53", "55P03", "57")
 """SQLSTATE classes and codes that can pass: connection, rollback, resources, lock time-out, operator."""
@@ -34,81 +32,110 @@ _LEDGER = pa.schema(
         ("next_offset", pa.int64()),
         ("rows", pa.int64()),
         ("quarantined", pa.int64()),
+        ("watermark", pa.timestamp("us", tz="UTC")),
     ]
 )
+# From place to place by the index, so that the ledger's length costs nothing.
+LEDGER_ENDS = sql.SQL("""
+with recursive ends as (
+    (select topic_id, partition, next_offset, watermark from ops.loads
+     where stream = $1 order by topic_id, partition, next_offset desc limit 1)
+    union all
+    select later.* from ends cross join lateral (
+        select l.topic_id, l.partition, l.next_offset, l.watermark from ops.loads l
+        where l.stream = $1 and (l.topic_id, l.partition) > (ends.topic_id, ends.partition)
+        order by l.topic_id, l.partition, l.next_offset desc limit 1
+    ) later
+)
+{query}""")
+"""A query on ``ends``: the ledger's ends of the stream ``$1``."""
+_ADD_DATES = """
+insert into ops.dates (stream, event_date, rows, quarantined, late, after_close, version, loaded_at)
+select $1, event_date, rows, quarantined, late, after_close, 1, $3
+from jsonb_to_recordset($2::jsonb)
+    as d (event_date date, rows bigint, quarantined bigint, late bigint, after_close bigint)
+order by event_date
+on conflict (stream, event_date) do update set
+    rows = dates.rows + excluded.rows,
+    quarantined = dates.quarantined + excluded.quarantined,
+    late = dates.late + excluded.late,
+    after_close = dates.after_close + excluded.after_close,
+    version = dates.version + 1,
+    loaded_at = excluded.loaded_at"""
+_ADD_DRIFT = """
+insert into ops.drift (stream, event_date, field, rows)
+select $1, event_date, field, rows from jsonb_to_recordset($2::jsonb) as d (event_date date, field text, rows bigint)
+order by event_date, field
+on conflict (stream, event_date, field) do update set rows = drift.rows + excluded.rows"""
+
+
+Statement = LiteralString | sql.Composable
 
 
 @dataclass(frozen=True)
-class Batch:
-    """Lake rows (``LAKE_COLUMNS``), with their values read."""
+class End:
+    """Where the ledger ends for a place."""
 
-    rows: pa.Table
-    columns: Columns
-
-    @property
-    def dates(self) -> list[date]:
-        """The event dates in it, ascending."""
-        return sorted(pc.unique(self.rows["event_date"]).to_pylist())
+    next: int
+    watermark: datetime | None
 
 
 class Warehouse:
-    """One transaction of one load on the warehouse."""
+    """A loader's connection to the warehouse, within a transaction."""
 
     def __init__(self, connection: dbapi.Connection, contract: Contract) -> None:
         self._connection = connection
         self._contract = contract
 
+    def commit(self) -> None:
+        """Ends the transaction; the next statement begins another."""
+        self._connection.commit()
+
     def lock(self) -> None:
         """Keeps other loads of this stream out until the transaction ends."""
-        self._execute("select pg_advisory_xact_lock(hashtext('sluice load'), hashtext($1))", self._contract.stream)
+        self.execute("select pg_advisory_xact_lock(hashtext('sluice load'), hashtext($1))", self._contract.stream)
 
     def lock_date(self, day: date) -> None:
         """Keeps out, until the transaction ends, whoever else changes rows of this date that are loaded already."""
-        self._execute(
+        self.execute(
             "select pg_advisory_xact_lock(hashtext('sluice date'), hashtext($1))", f"{self._contract.stream} {day}"
         )
 
-    def heads(self) -> dict[Place, int]:
-        """The ledger's next offset per place."""
-        with self._connection.cursor() as cursor:
-            cursor.execute(
-                "select topic_id, partition, max(next_offset) from ops.loads where stream = $1 group by 1, 2",
-                (self._contract.stream,),
+    def ends(self) -> dict[Place, End]:
+        """Where the ledger ends, per place."""
+        return {
+            (topic_id, partition): End(following, watermark)
+            for topic_id, partition, following, watermark in self.query(
+                LEDGER_ENDS.format(query=sql.SQL("select * from ends")), self._contract.stream
             )
-            return {(topic_id, partition): head for topic_id, partition, head in cursor.fetchall()}
+        }
 
     def write(self, batch: Batch, now: datetime) -> None:
-        """Adds a batch's rows, and quarantines what does not fit; marks its dates as touched."""
-        place = pa.table(
-            {
-                "_event_date": batch.rows["event_date"],
-                "_topic_id": batch.rows["topic_id"],
-                "_partition": batch.rows["partition"],
-                "_offset": batch.rows["offset"],
-                "_timestamp": batch.rows["timestamp"],
-            }
-        ).filter(batch.columns.fits)
+        """Adds a batch's rows, and quarantines what does not fit."""
         loaded_at = pa.scalar(now, pa.timestamp("us", tz="UTC"))
-        rows = batch.columns.rows
-        for name in place.column_names:
-            rows = rows.append_column(name, place[name])
+        places, rows = batch.fitting(), batch.columns.rows
+        for name in places.column_names:
+            rows = rows.append_column(f"_{name}", places[name])
         self._ingest("raw", self._contract.table, rows.append_column("_loaded_at", pa.repeat(loaded_at, rows.num_rows)))
-        if batch.columns.reasons:
-            self._quarantine(batch, loaded_at)
-        self.touch(batch.dates)
+        unfit = batch.unfit
+        if unfit.num_rows:
+            unfit = unfit.append_column("stream", pa.repeat(pa.scalar(self._contract.stream), unfit.num_rows))
+            unfit = unfit.append_column("reason", pa.array(batch.columns.reasons, pa.string()))
+            unfit = unfit.append_column("loaded_at", pa.repeat(loaded_at, unfit.num_rows))
+            self._ingest("raw", "quarantine", unfit)
 
-    def enter(self, ranges: list[Range], batch: Batch) -> None:
+    def enter(self, ranges: list[Range], batch: Batch, watermarks: Mapping[Place, datetime]) -> None:
         """Enters ranges in the ledger, which refuses them unless each follows what is there."""
         for each in ranges:
             if each.first == 0:
-                self._execute(
+                self.execute(
                     "insert into ops.loads (stream, topic_id, partition, first_offset, next_offset, rows, quarantined)"
                     " values ($1, $2, $3, null, 0, 0, 0) on conflict do nothing",
                     self._contract.stream,
                     each.topic_id,
                     each.partition,
                 )
-        counts = _counts(batch)
+        counts = batch.counts()
         entries = [
             {
                 "stream": self._contract.stream,
@@ -118,20 +145,29 @@ class Warehouse:
                 "next_offset": each.next,
                 "rows": counts.get((each.topic_id, each.partition, True), 0),
                 "quarantined": counts.get((each.topic_id, each.partition, False), 0),
+                "watermark": watermarks.get((each.topic_id, each.partition)),
             }
             for each in ranges
         ]
         self._ingest("ops", "loads", pa.Table.from_pylist(entries, _LEDGER))
 
-    def remove(self, day: date) -> int:
-        """Removes a date's raw and quarantined rows; returns how many raw ones there were."""
-        table = sql.Identifier("raw", self._contract.table)
-        delete = sql.SQL("delete from {} where _event_date = $1").format(table).as_string(None)
-        with self._connection.cursor() as cursor:
-            cursor.execute(delete, (day,))
-            removed = int(cursor.rowcount)
-        self._execute("delete from raw.quarantine where stream = $1 and event_date = $2", self._contract.stream, day)
-        return max(removed, 0)
+    def touch(self, days: list[date]) -> None:
+        """Says that these dates changed: the next transform builds them."""
+        streams = pa.repeat(pa.scalar(self._contract.stream), len(days))
+        dates = pa.array(days, pa.date32())
+        self._ingest("ops", "touched_dates", pa.table({"stream": streams, "event_date": dates}))
+
+    def add_dates(
+        self, counts: Mapping[date, DateCounts], drift: Mapping[tuple[date, str], int], now: datetime
+    ) -> None:
+        """Adds what a group brought to what is known of its dates.
+
+        To be called last: until the transaction ends, others that change one of these dates wait.
+        """
+        if counts:
+            self.execute(_ADD_DATES, self._contract.stream, as_json(counts), now)
+        if drift:
+            self.execute(_ADD_DRIFT, self._contract.stream, drift_json(drift))
 
     def quarantined(self, day: date, reason: str) -> pa.Table:
         """A date's open records whose reason, or its kind, begins with ``reason``: ``LAKE_COLUMNS`` and the reason."""
@@ -160,12 +196,12 @@ class Warehouse:
             entries = entries.append_column(name, pa.repeat(pa.scalar(value), entries.num_rows))
         self._ingest("ops", "quarantine_log", entries)
         self._beside("released", records.select(_PLACE))
-        self._execute(
+        self.execute(
             "delete from raw.quarantine q using released r"
             ' where (q.topic_id, q.partition, q."offset") = (r.topic_id, r.partition, r."offset")'
         )
         # How late a record came is told by its partition's watermark when the range that it came with was loaded.
-        self._execute(
+        self.execute(
             "update ops.dates d set rows = d.rows + came.count, quarantined = d.quarantined - came.count,"
             " late = d.late + came.late, after_close = d.after_close + came.after_close,"
             " version = d.version + 1, loaded_at = now() from ("
@@ -191,44 +227,21 @@ class Warehouse:
         if pc.any(differ).as_py():
             stated = records.select(_PLACE).append_column("reason", known).filter(differ)
             self._beside("restated", stated)
-            self._execute(
+            self.execute(
                 "update raw.quarantine q set reason = r.reason from restated r"
                 ' where (q.topic_id, q.partition, q."offset") = (r.topic_id, r.partition, r."offset")'
             )
 
-    def touch(self, dates: list[date]) -> None:
-        """Says that these dates changed: the next transform builds them."""
-        self._ingest(
-            "ops",
-            "touched_dates",
-            pa.table(
-                {
-                    "stream": pa.repeat(pa.scalar(self._contract.stream), len(dates)),
-                    "event_date": pa.array(dates, pa.date32()),
-                }
-            ),
-        )
+    def query(self, statement: Statement, *values: object) -> list[Any]:
+        """The rows of a query."""
+        with self._connection.cursor() as cursor:
+            cursor.execute(_text(statement), values)
+            return list(cursor.fetchall())
 
-    def _quarantine(self, batch: Batch, loaded_at: pa.Scalar) -> None:
-        unfit = batch.rows.filter(pc.invert(batch.columns.fits))
-        self._ingest(
-            "raw",
-            "quarantine",
-            pa.table(
-                {
-                    "stream": pa.repeat(pa.scalar(self._contract.stream), unfit.num_rows),
-                    "topic_id": unfit["topic_id"],
-                    "partition": unfit["partition"],
-                    "offset": unfit["offset"],
-                    "event_date": unfit["event_date"],
-                    "timestamp": unfit["timestamp"],
-                    "key": unfit["key"],
-                    "value": unfit["value"],
-                    "reason": pa.array(batch.columns.reasons, pa.string()),
-                    "loaded_at": pa.repeat(loaded_at, unfit.num_rows),
-                }
-            ),
-        )
+    def execute(self, statement: Statement, *values: object) -> None:
+        """Runs a statement."""
+        with self._connection.cursor() as cursor:
+            cursor.execute(_text(statement), values)
 
     def _ingest(self, schema: str, table: str, rows: pa.Table) -> None:
         if rows.num_rows:
@@ -240,14 +253,10 @@ class Warehouse:
         with self._connection.cursor() as cursor:
             cursor.adbc_ingest(table, rows, mode="create", temporary=True)
 
-    def _execute(self, statement: str, *values: object) -> None:
-        with self._connection.cursor() as cursor:
-            cursor.execute(statement, values)
-
 
 @contextmanager
 def transaction(settings: Settings, contract: Contract) -> Iterator[Warehouse]:
-    """A transaction as the loader: committed at the end of the block, undone when it fails.
+    """A connection as the loader, for transactions: what is not committed at the block's end is, unless it fails.
 
     Raises:
         TransientError: the server does not answer, or was interrupted; loading again settles what became of it.
@@ -265,11 +274,8 @@ def transaction(settings: Settings, contract: Contract) -> Iterator[Warehouse]:
         raise _fault(contract, error) from error
 
 
-def _counts(batch: Batch) -> dict[tuple[str, int, bool], int]:
-    """Rows per topic id, partition and whether they fit."""
-    places = batch.rows.select(["topic_id", "partition"]).append_column("fits", batch.columns.fits)
-    found = places.group_by(["topic_id", "partition", "fits"]).aggregate([([], "count_all")]).to_pylist()
-    return {(each["topic_id"], each["partition"], each["fits"]): each["count_all"] for each in found}
+def _text(statement: Statement) -> str:
+    return statement if isinstance(statement, str) else statement.as_string(None)
 
 
 def _fault(contract: Contract, error: AdbcError) -> SluiceError:

@@ -1,15 +1,14 @@
 """Replaying: open records of the quarantine are checked again, and those that fit their contract now go to raw."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from sluice.contracts import Contract
-from sluice.load.columns import Columns, read_columns
-from sluice.load.transaction import Batch, transaction
+from sluice.load.batch import read_batch
+from sluice.load.transaction import transaction
 from sluice.quarantine.records import Selection, open_dates
 from sluice.settings import Settings
 
@@ -50,12 +49,13 @@ def _replay(settings: Settings, contract: Contract, day: date, reason: str, done
     with transaction(settings, contract) as warehouse:
         warehouse.lock_date(day)
         records = warehouse.quarantined(day, reason)
-        columns = read_columns(contract, records["value"], records["timestamp"])
-        moved = records.filter(columns.fits)
+        batch = read_batch(contract, records)
+        moved, left = records.filter(batch.columns.fits), records.filter(pc.invert(batch.columns.fits))
         if moved.num_rows:
+            now = datetime.now(UTC)
+            warehouse.write(replace(batch, unfit=left.slice(0, 0)), now)
+            warehouse.touch([day])
             warehouse.release(day, moved, "replayed", done_by)
-            fits = pa.array([True] * moved.num_rows, pa.bool_())
-            warehouse.write(Batch(moved, Columns(columns.rows, fits, [])), datetime.now(UTC))
-        left = records.filter(pc.invert(columns.fits))
-        warehouse.restate(left, columns.reasons)
+            warehouse.add_dates({}, batch.drift(), now)
+        warehouse.restate(left, batch.columns.reasons)
     return Replay(contract.stream, day, moved.num_rows, left.num_rows)

@@ -8,9 +8,11 @@ from datetime import date
 import psycopg
 import pytest
 
-from sluice.load import load, reload
+from sluice.contracts import Column
+from sluice.load import LoadReport, load, reload, touch
+from sluice.load.rewrite import Rewrite
 from sluice.reconcile import reconcile
-from sluice.warehouse import connect
+from sluice.warehouse import connect, schema
 from tests.servers import Stream
 
 THIRD_MS = 1_357_200_000_000
@@ -144,3 +146,145 @@ def test_the_load_says_what_it_waits_for(make_stream: Callable[..., Stream]) -> 
     stream.land()
     found = reconcile(stream.settings, {stream.name: stream.contract}, patience=0)
     assert "the warehouse has offsets up to 0, Kafka up to 1" in found.text()
+
+
+DATES = (
+    "select event_date::text, rows, quarantined, late, after_close, version from ops.dates"
+    " where stream = '{stream}' order by 1"
+)
+DRIFT = "select event_date::text, field, rows from ops.drift where stream = '{stream}' order by 1, 2"
+FIRST, THIRD = date(2013, 1, 1), date(2013, 1, 3)
+
+
+def test_a_load_says_what_is_known_of_each_date(make_stream: Callable[..., Stream]) -> None:
+    stream = make_stream(partitions=1)
+    third = {"read_at": "2013-01-03T08:00:00Z"}
+    stream.send([_event(n) for n in range(3)])
+    stream.send([_event(3, **third), b"nope"], THIRD_MS)
+    stream.send([_event(4)])
+    stream.land()
+    load(stream.settings, stream.contract)
+    assert _query(stream, DATES) == [("2013-01-01", 4, 0, 1, 1, 1), ("2013-01-03", 1, 1, 0, 0, 1)]
+    assert _query(
+        stream, "select next_offset, watermark::text from ops.loads where stream = '{stream}' and next_offset > 0"
+    ) == [(6, "2013-01-03 08:00:00+00")]
+
+    # The ledger's watermark goes on to count for the next load.
+    stream.send([_event(5)])
+    stream.land()
+    load(stream.settings, stream.contract)
+    known = [("2013-01-01", 5, 0, 2, 2, 2), ("2013-01-03", 1, 1, 0, 0, 1)]
+    assert _query(stream, DATES) == known
+
+    # A reload that changes nothing leaves all of it, and makes nothing up.
+    for day in (FIRST, THIRD, date(2013, 1, 2)):
+        assert not reload(stream.settings, stream.contract, day).changed
+    assert _query(stream, DATES) == known
+
+    with connect(stream.settings, "loader") as loader:
+        loader.execute(f"delete from raw.{stream.contract.table} where reading = 1".encode())
+    assert reload(stream.settings, stream.contract, FIRST).changed
+    assert _query(stream, DATES) == [("2013-01-01", 5, 0, 2, 2, 3), known[1]]
+    _agrees(stream)
+
+
+def test_fields_that_the_contract_does_not_name_are_counted_and_kept_out(make_stream: Callable[..., Stream]) -> None:
+    stream = make_stream(partitions=1)
+    stream.send([_event(0), _event(1, gate="A"), _event(2, gate=None, **{"naïve \0": {}}), b'{"gate": 1}'])
+    stream.send([_event(3, gate=1, read_at="2013-01-03T08:00:00Z")], THIRD_MS)
+    stream.land()
+    report = load(stream.settings, stream.contract)
+    first = [("2013-01-01", "gate", 2), ("2013-01-01", r"na\u00efve \u0000", 1)]
+    assert _query(stream, DRIFT) == [*first, ("2013-01-03", "gate", 1)]
+    assert report.drift == {(date.fromisoformat(str(day)), field): rows for day, field, rows in _query(stream, DRIFT)}
+
+    stream.send([_event(4, gate="B")])
+    stream.land()
+    reload(stream.settings, stream.contract, FIRST)
+    assert _query(stream, DRIFT) == [*first, ("2013-01-03", "gate", 1)]
+    load(stream.settings, stream.contract)
+    reload(stream.settings, stream.contract, FIRST)
+    assert _query(stream, DRIFT) == [("2013-01-01", "gate", 3), first[1], ("2013-01-03", "gate", 1)]
+
+
+def test_a_column_declared_later_is_null_until_its_dates_are_loaded_anew(make_stream: Callable[..., Stream]) -> None:
+    stream = make_stream(partitions=1)
+    stream.send([_event(0, gate="A"), _event(1)])
+    stream.send([_event(2, gate="B", read_at="2013-01-03T08:00:00Z")], THIRD_MS)
+    stream.land()
+    load(stream.settings, stream.contract)
+    gate = Column(name="gate", type="string", description="Declared later.")
+    wider = stream.contract.model_copy(update={"columns": (*stream.contract.columns, gate)})
+    schema.provision(stream.settings, {stream.name: wider})
+    gates = "select event_id, gate from {raw} order by 1"
+    assert _query(stream, gates) == [("e0", None), ("e1", None), ("e2", None)]
+
+    assert reload(stream.settings, wider, FIRST).changed
+    assert _query(stream, gates) == [("e0", "A"), ("e1", None), ("e2", None)]
+    assert _query(stream, DRIFT) == [("2013-01-03", "gate", 1)]
+    assert _query(stream, DATES) == [("2013-01-01", 2, 0, 0, 0, 2), ("2013-01-03", 1, 0, 0, 0, 1)]
+
+
+def test_what_a_reload_takes_out_of_quarantine_is_noted(make_stream: Callable[..., Stream]) -> None:
+    stream = make_stream(partitions=1)
+    stream.send([_event(0), _event(1, reading=-1), b"nope"])
+    stream.land()
+    load(stream.settings, stream.contract)
+    columns = (*stream.contract.columns[:-1], stream.contract.columns[-1].model_copy(update={"minimum": None}))
+    wider = stream.contract.model_copy(update={"columns": columns})
+
+    report = reload(stream.settings, wider, FIRST)
+
+    assert (report.rows, report.quarantined, report.changed) == (2, 1, True)
+    assert _query(stream, DATES) == [("2013-01-01", 2, 1, 0, 0, 2)]
+    assert _query(
+        stream, "select \"offset\", reason, action, done_by from ops.quarantine_log where stream = '{stream}'"
+    ) == [(1, "reading: -1 is below the minimum 0", "reloaded", "reload")]
+    _agrees(stream)
+
+
+def test_a_reload_touches_its_date_as_it_is_told(make_stream: Callable[..., Stream]) -> None:
+    stream = make_stream(partitions=1)
+    stream.send([_event(0)])
+    stream.land()
+    load(stream.settings, stream.contract)
+    touched = "select count(*) from ops.touched_dates where stream = '{stream}'"
+    reload(stream.settings, stream.contract, FIRST, touch="changed")
+    reload(stream.settings, stream.contract, FIRST, touch="never")
+    assert _query(stream, touched) == [(1,)]
+    reload(stream.settings, stream.contract, FIRST)
+    touch(stream.settings, stream.contract, [FIRST, THIRD])
+    assert _query(stream, touched) == [(4,)]
+
+
+def test_loads_do_not_wait_for_reloads_and_both_stay_exact(
+    make_stream: Callable[..., Stream], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = make_stream(partitions=2)
+    for partition in (0, 1):
+        stream.send([_event(n, gate=1) for n in range(50)], partition=partition)
+    stream.land()
+    load(stream.settings, stream.contract)
+    stream.send([_event(n, gate=1) for n in range(50, 60)])
+    stream.land()
+
+    looks: list[LoadReport] = []
+    look = Rewrite.look
+
+    def look_after_a_load(rewrite: Rewrite) -> object:
+        # The reload has taken the date's rows out and brought them again, and has not committed.
+        looks.append(load(stream.settings, stream.contract))
+        return look(rewrite)
+
+    monkeypatch.setattr(Rewrite, "look", look_after_a_load)
+    assert not reload(stream.settings, stream.contract, FIRST).changed
+    monkeypatch.undo()
+
+    assert [report.rows for report in looks] == [10]
+    assert _query(stream, DATES) == [("2013-01-01", 110, 0, 0, 0, 2)]
+    assert _query(stream, DRIFT) == [("2013-01-01", "gate", 110)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: reload(stream.settings, stream.contract, FIRST), range(4)))
+    assert _query(stream, DATES) == [("2013-01-01", 110, 0, 0, 0, 2)]
+    assert _query(stream, DRIFT) == [("2013-01-01", "gate", 110)]
+    _agrees(stream)
