@@ -8,12 +8,12 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
+from bench.measure import measure
+from bench.servers import PYTHON, STREAM, empty, install, server_cpu, servers
 from bench.sink.contestants.spec import Spec
 from bench.sink.events import events, produce
 from bench.sink.field import FIELD, SLUICE, Contestant, landed
-from bench.sink.measure import measure
 from bench.sink.report import machine, report
-from bench.sink.servers import PYTHON, STREAM, empty, install, server_cpu, servers
 from sluice.lake.bucket import ROOT_USER
 from sluice.settings import ROOT, Settings
 
@@ -34,7 +34,7 @@ def main() -> int:
     if any(each is not SLUICE for each in wanted):
         install()
     runs = []
-    with servers(PARTITIONS) as (settings, file):
+    with servers(["kafka", "minio"], PARTITIONS) as (settings, file):
         began = time.monotonic()
         size = produce(settings.kafka, STREAM, PARTITIONS, events(chosen.events, chosen.dates, chosen.ordered))
         print(f"{chosen.events:,} events, {size / chosen.events:.0f} bytes each, in {time.monotonic() - began:.0f} s")

@@ -10,11 +10,11 @@ import sys
 import time
 from dataclasses import dataclass
 
+from bench.measure import peak_rss
+from bench.servers import STREAM, empty, servers
 from bench.sink.events import events, produce
 from bench.sink.field import landed
-from bench.sink.measure import peak_rss
 from bench.sink.report import machine
-from bench.sink.servers import STREAM, empty, servers
 from sluice.runtime.platform import Platform
 from sluice.settings import ROOT
 
@@ -73,7 +73,7 @@ def run(case: Case) -> tuple[float, float, int]:
     Raises:
         RuntimeError: the sink ended, or was not done in time.
     """
-    with servers(case.partitions) as (settings, file):
+    with servers(["kafka", "minio"], case.partitions) as (settings, file):
         produce(settings.kafka, STREAM, case.partitions, events(case.events, DATES, case.ordered, case.late))
         log = settings.home / "sink.log"
         with log.open("w") as output:

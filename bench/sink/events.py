@@ -43,7 +43,8 @@ def events(
             day = max(0, day - draw.randint(1, 3))
         bits = random_bits(48)
         carrier, flight, tail = flights[bits & 4_095]
-        minute, delay = (bits >> 12) % 1_380, (bits >> 24) & 63
+        # No delay leads past midnight, which would be no time of that date.
+        minute, delay = (bits >> 12) % 1_376, (bits >> 24) & 63
         left = minute + delay
         date = f"2013-01-{day + 1:02d}" if day < 31 else f"2013-02-{day - 30:02d}"
         key = f"{carrier}{flight}-{day:02d}T{number * 0x9E3779B1 & 0xFFFFFF:06x}"

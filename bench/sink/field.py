@@ -8,8 +8,8 @@ from pathlib import Path
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
+from bench.servers import KAFKA_TOOLS, PYTHON, STREAM
 from bench.sink.contestants.spec import READING, Spec
-from bench.sink.servers import KAFKA_TOOLS, PYTHON, STREAM
 from sluice import topics
 from sluice.lake.layout import storage_options, table_uri, transaction_id
 from sluice.runtime import kafka, toolchains

@@ -1,4 +1,4 @@
-"""Kafka and MinIO of the benchmark's own, in a temporary folder, and the environment of what it is compared with."""
+"""Servers of a benchmark's own, in a temporary folder, and the environment of what it is compared with."""
 
 import os
 import subprocess
@@ -19,6 +19,7 @@ from sluice.runtime.platform import Platform
 from sluice.runtime.ports import free_ports
 from sluice.runtime.service import TOOLS
 from sluice.settings import ROOT, Settings
+from sluice.warehouse import schema
 
 STREAM = "bench.departed"
 PYTHON = ROOT / ".venv-bench" / "bin" / "python"
@@ -26,8 +27,14 @@ KAFKA_TOOLS = TOOLS / f"kafka-tools-{kafka.VERSION}"
 
 
 @contextmanager
-def servers(partitions: int, folder: Path | None = None) -> Iterator[tuple[Settings, Path]]:
-    """Settings of running, empty servers with the bucket and the topic, and their file."""
+def servers(names: list[str], partitions: int, folder: Path | None = None) -> Iterator[tuple[Settings, Path]]:
+    """Settings of running, empty servers, and their file.
+
+    Args:
+        names: which ones, as the platform knows them. MinIO gets the bucket, Kafka the topic, Postgres the tables.
+        partitions: of the topic.
+        folder: where their data is; the system's folder for temporary files if none is given.
+    """
     with TemporaryDirectory(prefix="sluice-bench-", dir=folder) as temporary:
         home = Path(temporary)
         contracts = home / "contracts"
@@ -41,9 +48,13 @@ def servers(partitions: int, folder: Path | None = None) -> Iterator[tuple[Setti
         settings = Settings(_env_file=file)  # type: ignore[call-arg]
         platform = Platform(settings, file)
         try:
-            platform.start(["kafka", "minio"])
-            bucket.provision(settings)
-            topics.provision(settings, load_contracts(contracts))
+            platform.start(names)
+            if "minio" in names:
+                bucket.provision(settings)
+            if "kafka" in names:
+                topics.provision(settings, load_contracts(contracts))
+            if "postgres" in names:
+                schema.provision(settings, load_contracts(contracts))
             yield settings, file
         finally:
             platform.stop()
@@ -59,7 +70,7 @@ def install() -> None:
     maven = toolchains.find_maven()
     if not KAFKA_TOOLS.exists() and maven:
         options = [f"-DoutputDirectory={KAFKA_TOOLS}", "-DexcludeTransitive=true"]
-        pom = Path(__file__).with_name("pom.xml")
+        pom = Path(__file__).parent / "sink" / "pom.xml"
         environment = {**os.environ, "JAVA_HOME": str(Path(toolchains.java()).parent.parent)}
         command = [maven, "--batch-mode", "--quiet", "--strict-checksums", "-f", pom, COPY_GOAL, *options]
         subprocess.run(command, check=True, env=environment)
