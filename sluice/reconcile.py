@@ -16,8 +16,8 @@ from psycopg import sql
 
 from sluice.contracts import Contract
 from sluice.lake.layout import PARTITION_COLUMN, empty_id, transaction_id
+from sluice.lake.ranges import Place, Range, within
 from sluice.lake.reader import LakeReader
-from sluice.load.plan import Place, Range, within
 from sluice.reconciliation import DateRow, Reconciliation
 from sluice.settings import Settings
 from sluice.topics import kafka_ranges

@@ -1,9 +1,13 @@
-"""What the lake's commits say they brought: ranges of offsets, and whether they follow each other."""
+"""Ranges of offsets: a filter for them, what the lake's commits say they brought, whether these follow each other."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import or_
 from typing import Any
+
+import pyarrow.compute as pc
 
 from sluice.lake.layout import RANGES_KEY
 
@@ -12,6 +16,36 @@ Place = tuple[str, int]
 
 _CHANGES = ("WRITE", "DELETE", "MERGE", "UPDATE", "RESTORE")
 """Delta's names of operations that bring or take rows."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """Offsets of one partition, from ``first`` up to, without, ``next``."""
+
+    topic_id: str
+    partition: int
+    first: int
+    next: int
+
+    @property
+    def place(self) -> Place:
+        """Where it belongs."""
+        return self.topic_id, self.partition
+
+
+def within(ranges: Sequence[Range]) -> pc.Expression:
+    """A filter for the lake's rows in any of the ranges."""
+    return reduce(
+        or_,
+        (
+            (pc.field("topic_id") == each.topic_id)
+            & (pc.field("partition") == each.partition)
+            & (pc.field("offset") >= each.first)
+            & (pc.field("offset") < each.next)
+            for each in ranges
+        ),
+        pc.scalar(False),
+    )
 
 
 @dataclass(frozen=True)

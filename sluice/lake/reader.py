@@ -1,23 +1,41 @@
 """Reading the lake: only the files that can hold what is asked for, and only the columns."""
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
+from deltalake.fs import DeltaStorageHandler
+from pyarrow.fs import PyFileSystem
 
 from sluice.contracts import Contract
 from sluice.errors import TerminalError
-from sluice.lake.layout import storage_options, table_uri, transaction_id
-from sluice.lake.ranges import read_ledger
+from sluice.lake.layout import PARTITION_COLUMN, SCHEMA, storage_options, table_uri, transaction_id
+from sluice.lake.ranges import Place, Range, Recorded, read_ledger
 from sluice.lake.table import no_table, store_fault
 from sluice.settings import Settings
 
 _NEWEST = 10
 """Commits that are looked through for the ids of topics of which no row has come yet."""
+_BATCH_ROWS = 32_768
+_DENSEST_OF = 10
+
+
+@dataclass(frozen=True)
+class Recent:
+    """The newest commits, back to those that hold given offsets."""
+
+    commits: list[Recorded]
+    """What they brought, in the order of versions."""
+    paths: frozenset[str]
+    """The files that they added; some may be gone again."""
 
 
 class LakeReader:
@@ -31,39 +49,32 @@ class LakeReader:
             TerminalError: the store refuses.
         """
         self.uri = table_uri(settings, stream)
+        options = storage_options(settings, "reader")
         try:
-            self.table = DeltaTable(self.uri, storage_options=storage_options(settings, "reader"))
-            self._dataset = self.table.to_pyarrow_dataset()
-            self._files = pa.table(self.table.get_add_actions(flatten=True))
+            self.table = DeltaTable(self.uri, storage_options=options)
+            self.files = pa.table(self.table.get_add_actions(flatten=True))
         except TableNotFoundError as error:
             raise no_table(self.uri) from error
         except (DeltaError, OSError) as error:
             raise store_fault(self.uri, error) from error
+        sizes = dict(zip(self._column("path"), self._column("size_bytes"), strict=True))
+        self._filesystem = PyFileSystem(DeltaStorageHandler(self.uri, options, sizes))
+        self._format = ds.ParquetFileFormat()
 
-    def beyond(self, heads: Mapping[tuple[str, int], int]) -> pa.Table:
-        """topic_id, partition and offset of at least all rows beyond the heads (next offset per place)."""
-        lowest: dict[str, int] = {}
-        for (topic_id, _), head in heads.items():
-            lowest[topic_id] = min(lowest.get(topic_id, head), head)
-        files = self._files
-        if files.num_rows:
-            # A file is of no use if it holds one topic alone, and nothing at or above that topic's lowest head.
-            of_one_topic = pc.equal(files["min.topic_id"], files["max.topic_id"])
-            floors = pa.array([lowest.get(topic_id, 0) for topic_id in files["min.topic_id"].to_pylist()], pa.int64())
-            below = pc.and_(of_one_topic, pc.less(files["max.offset"], floors))
-            files = files.filter(pc.invert(pc.fill_null(below, False)))
-        return self._read(files, ["topic_id", "partition", "offset"], None)
-
-    def heads(self, topic_ids: Iterable[str], contract: Contract) -> dict[tuple[str, int], int]:
-        """The next offset of every partition that has one, of the given topic ids and those of the newest commits."""
+    def heads(self, topic_ids: Iterable[str], contract: Contract) -> dict[Place, int]:
+        """The next offset of every partition that has one, of all topics that are known, in files or to the caller."""
         try:
             newest = read_ledger(self.table.history(_NEWEST), self.table.version()).ranges
         except (DeltaError, OSError) as error:
             raise store_fault(self.uri, error) from error
+        known = {*topic_ids, *(each.topic_id for each in newest), *self._topic_ids()}
+        partitions = max(
+            [contract.topic.partitions, *(int(each) + 1 for each in self._column("max.partition") if each)]
+        )
         found = {
             (topic_id, partition): self.transaction(transaction_id(topic_id, partition))
-            for topic_id in sorted({*topic_ids, *(each.topic_id for each in newest)})
-            for partition in range(contract.topic.partitions)
+            for topic_id in sorted(known)
+            for partition in range(partitions)
         }
         return {place: head for place, head in found.items() if head}
 
@@ -78,17 +89,61 @@ class LakeReader:
         except (DeltaError, OSError) as error:
             raise store_fault(self.uri, error) from error
 
-    def row_bytes(self) -> float:
-        """Bytes that a row takes in memory, by the densest of the ten largest files; 0 for an empty table."""
-        largest = self._files.sort_by([("size_bytes", "descending")]).slice(0, 10) if self._files.num_rows else None
-        if largest is None:
+    def recent(self, ranges: Sequence[Range]) -> Recent | None:
+        """The newest commits, back to where the ranges begin; None if the log does not reach back so far.
+
+        Raises:
+            TransientError, TerminalError: the store does not answer, or refuses.
+        """
+        wanted = {each.place: each.first for each in ranges}
+        commits: list[Recorded] = []
+        paths: set[str] = set()
+        version = self.table.version()
+        while wanted:
+            actions = self._actions(version) if version >= 0 else None
+            if actions is None:
+                return None
+            info: dict[str, Any] = next((each["commitInfo"] for each in actions if "commitInfo" in each), {})
+            brought = read_ledger([info | {"version": version}], version).ranges
+            commits[:0] = brought
+            paths.update(each["add"]["path"] for each in actions if "add" in each)
+            for each in brought:
+                if each.first <= wanted.get(each.place, -1):
+                    del wanted[each.place]
+            version -= 1
+        return Recent(commits, frozenset(paths))
+
+    def holding(
+        self, ranges: Sequence[Range], paths: frozenset[str] | None = None, day: date | None = None
+    ) -> pa.Table:
+        """The files, as the log describes them, that can hold rows of any of the ranges.
+
+        Args:
+            ranges: which offsets.
+            paths: the only ones that come into question, if that is known.
+            day: the only event date, if one is asked for.
+        """
+        files = self.files
+        if day is not None and files.num_rows:
+            files = files.filter(pc.equal(files[f"partition.{PARTITION_COLUMN}"], pa.scalar(day, pa.date32())))
+        if paths is not None and files.num_rows:
+            files = files.filter(pc.is_in(files["path"], pa.array(sorted(paths), pa.string())))
+        if not files.num_rows:
+            return files
+        return files.filter(pa.array(_may_hold(files, ranges)))
+
+    def row_bytes(self, files: pa.Table) -> float:
+        """Bytes that a row of these files takes in memory, by the densest of the ten largest; 0 for no file."""
+        if not files.num_rows:
             return 0.0
-        paths = set(largest["path"].to_pylist())
-        sizes: list[float] = [
-            float(sum(group.total_byte_size for group in fragment.row_groups)) / max(fragment.metadata.num_rows, 1)
-            for fragment in self._dataset.get_fragments()
-            if fragment.path in paths
-        ]
+        largest = files.sort_by([("size_bytes", "descending")]).slice(0, _DENSEST_OF)
+        try:
+            sizes: list[float] = [
+                float(sum(group.total_byte_size for group in fragment.row_groups)) / max(fragment.metadata.num_rows, 1)
+                for fragment in self._fragments(largest)
+            ]
+        except (OSError, pa.ArrowException) as error:
+            raise self._fault(error) from error
         return max(sizes)
 
     def rows(self, condition: pc.Expression, columns: list[str], day: date | None = None) -> pa.Table:
@@ -98,24 +153,87 @@ class LakeReader:
             TerminalError: a data file is missing or damaged; the message names it.
             TransientError: the store does not answer.
         """
-        files = self._files
-        if day is not None:
-            files = files.filter(pc.equal(files["partition.event_date"], pa.scalar(day, pa.date32())))
-        return self._read(files, columns, condition)
+        files = self.files
+        if day is not None and files.num_rows:
+            files = files.filter(pc.equal(files[f"partition.{PARTITION_COLUMN}"], pa.scalar(day, pa.date32())))
+        schema = pa.schema([SCHEMA.field(name) for name in columns])
+        return pa.Table.from_batches(self.batches(files, condition, columns), schema)
 
-    def _read(self, files: pa.Table, columns: list[str], condition: pc.Expression | None) -> pa.Table:
-        wanted = set(files["path"].to_pylist()) if files.num_rows else set()
-        fragments = [fragment for fragment in self._dataset.get_fragments() if fragment.path in wanted]
-        if len(fragments) != len(wanted):
-            raise TerminalError(f"{self.uri}: {len(wanted)} files asked for, {len(fragments)} found in the log")
-        dataset = ds.FileSystemDataset(fragments, self._dataset.schema, self._dataset.format, self._dataset.filesystem)
+    def batches(self, files: pa.Table, condition: pc.Expression, columns: list[str]) -> Iterator[pa.RecordBatch]:
+        """The rows of files that fulfil a condition, a part at a time, with little read ahead.
+
+        Raises:
+            TerminalError: a data file is missing or damaged; the message names it.
+            TransientError: the store does not answer.
+        """
+        dataset = ds.FileSystemDataset(self._fragments(files), SCHEMA, self._format, self._filesystem)
+        scanner = dataset.scanner(
+            columns=columns, filter=condition, batch_size=_BATCH_ROWS, batch_readahead=2, fragment_readahead=2
+        )
         try:
-            return dataset.to_table(columns=columns, filter=condition)
-        except FileNotFoundError as error:
-            raise TerminalError(
-                f"{self.uri}: a data file is missing: {error}", "restore it: the log names it"
-            ) from error
-        except pa.ArrowInvalid as error:
-            raise TerminalError(f"{self.uri}: a data file is damaged: {error}", "restore it from a copy") from error
+            yield from scanner.to_batches()
+        except (OSError, pa.ArrowInvalid) as error:
+            raise self._fault(error) from error
+
+    def _fault(self, error: Exception) -> Exception:
+        if isinstance(error, FileNotFoundError):
+            return TerminalError(f"{self.uri}: a data file is missing: {error}", "restore it: the log names it")
+        if isinstance(error, pa.ArrowInvalid):
+            return TerminalError(f"{self.uri}: a data file is damaged: {error}", "restore it from a copy")
+        return store_fault(self.uri, error)
+
+    def _fragments(self, files: pa.Table) -> list[ds.ParquetFileFragment]:
+        if not files.num_rows:
+            return []
+        return [
+            self._format.make_fragment(path, self._filesystem, partition_expression=ds.field(PARTITION_COLUMN) == day)
+            for path, day in zip(
+                files["path"].to_pylist(), files[f"partition.{PARTITION_COLUMN}"].to_pylist(), strict=True
+            )
+        ]
+
+    def _actions(self, version: int) -> list[dict[str, Any]] | None:
+        """What a version's log file says; None if it was cleaned away."""
+        try:
+            with self._filesystem.open_input_stream(f"_delta_log/{version:020d}.json") as file:
+                return [json.loads(line) for line in file.read().splitlines() if line]
+        except FileNotFoundError:
+            return None
         except OSError as error:
             raise store_fault(self.uri, error) from error
+
+    def _topic_ids(self) -> set[str]:
+        """Of the topics that files hold rows of."""
+        lowest, highest = self._column("min.topic_id"), self._column("max.topic_id")
+        mixed = [low != high or low is None for low, high in zip(lowest, highest, strict=True)]
+        found = {*lowest, *highest} - {None}
+        if any(mixed):
+            # Between a file's first and last id may be others.
+            files = self.files.filter(pa.array(mixed))
+            for batch in self.batches(files, pc.scalar(True), ["topic_id"]):
+                found.update(batch["topic_id"].unique().to_pylist())
+        return found
+
+    def _column(self, name: str) -> list[Any]:
+        return self.files[name].to_pylist() if name in self.files.column_names else [None] * self.files.num_rows
+
+
+def _may_hold(files: pa.Table, ranges: Sequence[Range]) -> "np.ndarray[Any, np.dtype[np.bool_]]":
+    """Per file, whether its statistics leave room for a row of any of the ranges; a file may have none."""
+    found = np.zeros(files.num_rows, np.bool_)
+    if any(f"{end}.{name}" not in files.column_names for end in ("min", "max") for name in ("topic_id", "offset")):
+        return ~found
+    for each in ranges:
+        inside = [
+            pc.less_equal(files["min.topic_id"], each.topic_id),
+            pc.greater_equal(files["max.topic_id"], each.topic_id),
+            pc.less_equal(files["min.partition"], each.partition),
+            pc.greater_equal(files["max.partition"], each.partition),
+            pc.less(files["min.offset"], each.next),
+            pc.greater_equal(files["max.offset"], each.first),
+        ]
+        fits = np.ones(files.num_rows, np.bool_)
+        for test in inside:
+            fits &= pc.fill_null(test, True).to_numpy()
+        found |= fits
+    return found

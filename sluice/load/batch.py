@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sluice.contracts import Contract
+from sluice.lake.ranges import Place
 from sluice.load.columns import Columns, read_columns
 from sluice.load.lateness import arrivals
-from sluice.load.plan import Place
 
 PLACE_COLUMNS = ["topic_id", "partition", "offset", "timestamp", "event_date"]
 LAKE_COLUMNS = [*PLACE_COLUMNS, "key", "value"]

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from sluice.load.plan import Place
+from sluice.lake.ranges import Place
 
 Mask = npt.NDArray[np.bool_]
 

@@ -1,76 +1,93 @@
 """What of the lake the warehouse does not have yet, in groups that fit in memory."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import reduce
-from operator import or_
+from collections.abc import Mapping, Sequence
+from itertools import groupby
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
-Place = tuple[str, int]
-"""A topic's id and a partition."""
+from sluice.lake.ranges import Place, Range, Recorded
 
 
-@dataclass(frozen=True)
-class Range:
-    """Offsets of one partition, from ``first`` up to, without, ``next``."""
-
-    topic_id: str
-    partition: int
-    first: int
-    next: int
-
-    @property
-    def place(self) -> Place:
-        """Where it is."""
-        return self.topic_id, self.partition
-
-
-def new_ranges(held: pa.Table, heads: Mapping[Place, int], reached: Mapping[Place, int]) -> list[Range]:
+def new_ranges(heads: Mapping[Place, int], ends: Mapping[Place, int]) -> list[Range]:
     """The ranges that are in the lake beyond the ledger's heads.
 
     Args:
-        held: rows of the lake with topic_id, partition and offset; those below the heads do not matter.
         heads: the ledger's next offset per place; 0 for a place that it does not know.
-        reached: the lake's next offset per place: the last offsets before it need not hold a record.
+        ends: the lake's.
     """
-    ends = dict(reached)
-    for row in held.group_by(["topic_id", "partition"]).aggregate([("offset", "max")]).to_pylist():
-        place = (row["topic_id"], row["partition"])
-        ends[place] = max(ends.get(place, 0), row["offset_max"] + 1)
     return [Range(*place, heads.get(place, 0), end) for place, end in sorted(ends.items()) if end > heads.get(place, 0)]
 
 
-def grouped(ranges: list[Range], rows: int) -> list[list[Range]]:
-    """Cuts ranges into groups of about ``rows`` offsets, each with its share of every partition.
+def by_commits(ranges: Sequence[Range], commits: Sequence[Recorded], rows: int) -> list[list[Range]]:
+    """Cuts ranges where commits end, into groups of about ``rows`` rows: each file is then in one group.
 
-    A partition's ranges follow each other without a gap, from group to group.
+    Args:
+        ranges: what is to be cut.
+        commits: what each commit brought, in the order of versions. They reach as far back as the ranges.
+        rows: of a group; one commit may have more.
     """
-    total = sum(each.next - each.first for each in ranges)
-    count = max(1, -(-total // rows))
+    left = {each.place: each for each in ranges}
     groups: list[list[Range]] = []
+    ends: dict[Place, int] = {}
+    count = 0
+    for _, commit in groupby(commits, lambda each: each.version):
+        brought = [each for each in commit if each.place in left and each.next > left[each.place].first]
+        size = sum(each.rows for each in brought)
+        if count and count + size > rows:
+            groups.append(_taken(left, ends))
+            ends, count = {}, 0
+        ends |= {each.place: each.next for each in brought}
+        count += size
+    groups.append(list(left.values()))
+    return [group for group in groups if group]
+
+
+def by_shares(ranges: Sequence[Range], count: int) -> list[list[Range]]:
+    """Cuts ranges into ``count`` groups, each with its share of every range."""
+    groups = []
     for index in range(count):
         group = []
         for each in ranges:
             length = each.next - each.first
             first, following = (each.first + length * step // count for step in (index, index + 1))
             if following > first:
-                group.append(Range(each.topic_id, each.partition, first, following))
+                group.append(Range(*each.place, first, following))
         if group:
             groups.append(group)
     return groups
 
 
-def within(ranges: list[Range]) -> pc.Expression:
-    """A filter for the lake's rows in any of the ranges (at least one)."""
-    return reduce(
-        or_,
-        (
-            (pc.field("topic_id") == each.topic_id)
-            & (pc.field("partition") == each.partition)
-            & (pc.field("offset") >= each.first)
-            & (pc.field("offset") < each.next)
-            for each in ranges
-        ),
-    )
+def halves(group: Sequence[Range], seen: pa.Table) -> list[list[Range]]:
+    """Cuts a group in two, so that about half of the rows seen of it is in each; one that cannot be cut stays whole."""
+    middles = seen.group_by(["topic_id", "partition"]).aggregate([("offset", "approximate_median")]).to_pylist()
+    ends = {(row["topic_id"], row["partition"]): int(row["offset_approximate_median"]) for row in middles}
+    left = {each.place: each for each in group}
+    lower = _taken(left, ends)
+    if lower:
+        return [lower, list(left.values())]
+    middle = len(group) // 2
+    return [half for half in (list(group[:middle]), list(group[middle:])) if half]
+
+
+def joined(earlier: Sequence[Range], later: Sequence[Range]) -> list[Range]:
+    """Ranges and those that follow them, as one per place."""
+    ranges = {each.place: each for each in earlier}
+    for each in later:
+        ranges[each.place] = Range(*each.place, ranges.get(each.place, each).first, each.next)
+    return list(ranges.values())
+
+
+def _taken(left: dict[Place, Range], ends: Mapping[Place, int]) -> list[Range]:
+    """Takes off what lies before the given ends."""
+    taken = []
+    for place, end in ends.items():
+        whole = left.get(place)
+        if whole is None or end <= whole.first:
+            continue
+        cut = min(end, whole.next)
+        taken.append(Range(*place, whole.first, cut))
+        if cut == whole.next:
+            del left[place]
+        else:
+            left[place] = Range(*place, cut, whole.next)
+    return taken

@@ -7,8 +7,8 @@ from datetime import date, datetime
 from psycopg import sql
 
 from sluice.contracts import Contract
+from sluice.lake.ranges import Range
 from sluice.load.batch import Drift
-from sluice.load.plan import Range
 from sluice.load.transaction import LEDGER_ENDS, Warehouse
 from sluice.warehouse.schema import PLACE_COLUMNS
 

@@ -7,20 +7,17 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Literal
 
-import pyarrow.compute as pc
-
 from sluice.contracts import Contract
+from sluice.lake.ranges import Range
 from sluice.lake.reader import LakeReader
-from sluice.load.batch import LAKE_COLUMNS, Batch, Drift, count_dates, read_batch
-from sluice.load.plan import grouped, new_ranges, within
+from sluice.load.batch import Batch, Drift, count_dates
+from sluice.load.pipeline import ahead, date_batches, new_batches
+from sluice.load.plan import new_ranges
 from sluice.load.rewrite import Rewrite
-from sluice.load.transaction import transaction
+from sluice.load.transaction import Warehouse, transaction
 from sluice.settings import Settings
 
 log = logging.getLogger(__name__)
-
-GROUP_BYTES = 64 << 20
-"""Bytes of lake rows in memory that make a group; parsed and copied they take about three times that."""
 
 
 @dataclass
@@ -61,23 +58,14 @@ def load(settings: Settings, contract: Contract) -> LoadReport:
     lake = LakeReader(settings, contract.stream)
     with transaction(settings, contract) as warehouse:
         heads = {place: end.next for place, end in warehouse.ends().items()}
-        ranges = new_ranges(lake.beyond(heads), heads, lake.heads({topic_id for topic_id, _ in heads}, contract))
-        for group in grouped(ranges, _group_rows(lake)) if ranges else []:
-            batch = read_batch(contract, lake.rows(within(group), LAKE_COLUMNS))
-            warehouse.lock()
-            ends = warehouse.ends()
-            if any((ends[each.place].next if each.place in ends else 0) != each.first for each in group):
-                log.info("%s: another load is ahead, nothing is left to do here", contract.stream)
-                break
-            now = datetime.now(UTC)
-            before = {place: end.watermark for place, end in ends.items() if end.watermark}
-            counts, watermarks = count_dates(contract, batch, before, now)
-            warehouse.write(batch, now)
-            warehouse.enter(group, batch, watermarks)
-            warehouse.touch(batch.dates)
-            warehouse.add_dates(counts, batch.drift(), now)
-            warehouse.commit()
-            report.add(batch)
+        warehouse.commit()
+        ranges = new_ranges(heads, lake.heads({topic_id for topic_id, _ in heads}, contract))
+        with ahead(new_batches(contract, lake, ranges) if ranges else iter(())) as batches:
+            for group, batch in batches:
+                if not _enter(warehouse, contract, group, batch):
+                    log.info("%s: another load is ahead, nothing is left to do here", contract.stream)
+                    break
+                report.add(batch)
     report.changed = bool(report.dates)
     _tell_drift(report)
     report.seconds = time.monotonic() - started
@@ -109,10 +97,10 @@ def reload(
         lake = LakeReader(settings, contract.stream)
         before = rewrite.clear()
         now = datetime.now(UTC)
-        condition = within(rewrite.ranges) if rewrite.ranges else pc.scalar(False)
-        batch = read_batch(contract, lake.rows(condition, LAKE_COLUMNS, day))
-        warehouse.write(batch, now)
-        report.add(batch)
+        with ahead(date_batches(contract, lake, rewrite.ranges, day)) as batches:
+            for batch in batches:
+                warehouse.write(batch, now)
+                report.add(batch)
         report.changed = rewrite.look() != before
         rewrite.log_released()
         if touch == "always" or (touch == "changed" and report.changed):
@@ -134,6 +122,23 @@ def touch(settings: Settings, contract: Contract, days: list[date]) -> None:
         warehouse.touch(days)
 
 
+def _enter(warehouse: Warehouse, contract: Contract, group: list[Range], batch: Batch) -> bool:
+    """One transaction: a group's rows and all that is said of them. False if the ledger has gone on meanwhile."""
+    warehouse.lock()
+    ends = warehouse.ends()
+    if any((ends[each.place].next if each.place in ends else 0) != each.first for each in group):
+        return False
+    now = datetime.now(UTC)
+    before = {place: end.watermark for place, end in ends.items() if end.watermark}
+    counts, watermarks = count_dates(contract, batch, before, now)
+    warehouse.write(batch, now)
+    warehouse.enter(group, batch, watermarks)
+    warehouse.touch(batch.dates)
+    warehouse.add_dates(counts, batch.drift(), now)
+    warehouse.commit()
+    return True
+
+
 def _tell_drift(report: LoadReport) -> None:
     fields: Counter[str] = Counter()
     for (_, name), rows in report.drift.items():
@@ -142,8 +147,3 @@ def _tell_drift(report: LoadReport) -> None:
         listed = ", ".join(f"{name} in {rows} rows" for name, rows in fields.most_common(10))
         more = f" and {len(fields) - 10} others" if len(fields) > 10 else ""
         log.warning("%s: fields that the contract does not name: %s%s; see ops.drift", report.stream, listed, more)
-
-
-def _group_rows(lake: LakeReader) -> int:
-    """How many rows make a group of ``GROUP_BYTES``, going by the lake's largest rows."""
-    return max(1, int(GROUP_BYTES // max(lake.row_bytes(), 1)))

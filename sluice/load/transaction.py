@@ -14,8 +14,8 @@ from psycopg import sql
 
 from sluice.contracts import Contract
 from sluice.errors import SluiceError, TerminalError, TransientError
+from sluice.lake.ranges import Place, Range
 from sluice.load.batch import Batch, DateCounts, as_json, drift_json
-from sluice.load.plan import Place, Range
 from sluice.settings import Settings
 from sluice.warehouse import uri
 from sluice.warehouse.connect import refusal

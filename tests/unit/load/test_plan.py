@@ -6,32 +6,23 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.load.plan import Range, grouped, new_ranges
+from sluice.lake.ranges import Range, Recorded
+from sluice.load.plan import by_commits, by_shares, halves, joined, new_ranges
 
 
-def test_new_ranges_begin_at_the_ledgers_heads() -> None:
-    held = pa.table(
-        {
-            "topic_id": ["a", "a", "a", "b"],
-            "partition": pa.array([0, 0, 1, 0], pa.int32()),
-            "offset": [8, 9, 4, 2],
-        }
-    )
-    assert new_ranges(held, {("a", 0): 5, ("a", 1): 5}, {}) == [Range("a", 0, 5, 10), Range("b", 0, 0, 3)]
+def test_new_ranges_lead_from_the_ledgers_heads_to_the_lakes() -> None:
+    ends = {("a", 0): 10, ("a", 1): 5, ("b", 0): 3}
+    assert new_ranges({("a", 0): 5, ("a", 1): 5}, ends) == [Range("a", 0, 5, 10), Range("b", 0, 0, 3)]
 
 
-def test_nothing_new_gives_no_range() -> None:
-    held = pa.table({"topic_id": ["a"], "partition": pa.array([0], pa.int32()), "offset": [4]})
-    assert new_ranges(held, {("a", 0): 5}, {}) == []
-
-
-def test_new_ranges_go_on_to_the_lakes_head_where_no_row_is() -> None:
-    held = pa.table({"topic_id": ["a", "a"], "partition": [0, 1], "offset": [9, 4]})
-    reached = {("a", 0): 20, ("a", 1): 5, ("a", 2): 7, ("a", 3): 4}
-    assert new_ranges(held, {("a", 0): 5, ("a", 1): 5, ("a", 3): 4}, reached) == [
-        Range("a", 0, 5, 20),
-        Range("a", 2, 0, 7),
-    ]
+def _covers(groups: list[list[Range]], ranges: list[Range]) -> None:
+    for each in ranges:
+        cuts = [part for group in groups for part in group if part.place == each.place]
+        assert cuts[0].first == each.first
+        assert cuts[-1].next == each.next
+        assert all(before.next == after.first for before, after in pairwise(cuts))
+        assert all(part.first < part.next for part in cuts)
+    assert all(groups)
 
 
 _ranges = st.lists(st.tuples(st.integers(0, 50), st.integers(1, 1000)), min_size=1, max_size=5).map(
@@ -40,11 +31,78 @@ _ranges = st.lists(st.tuples(st.integers(0, 50), st.integers(1, 1000)), min_size
 
 
 @given(_ranges, st.integers(1, 300))
-def test_groups_cover_every_offset_once_and_in_order(ranges: list[Range], rows: int) -> None:
-    groups = grouped(ranges, rows)
-    for each in ranges:
-        cuts = [part for group in groups for part in group if part.partition == each.partition]
-        assert cuts[0].first == each.first
-        assert cuts[-1].next == each.next
-        assert all(before.next == after.first for before, after in pairwise(cuts))
-    assert all(sum(part.next - part.first for part in group) <= rows + len(ranges) for group in groups)
+def test_shares_cover_every_offset_once_and_in_order(ranges: list[Range], count: int) -> None:
+    groups = by_shares(ranges, count)
+    _covers(groups, ranges)
+    assert len(groups) <= count
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(1, 50), st.integers(0, 50)), min_size=1), st.data())
+def test_groups_end_where_commits_do(written: list[tuple[int, int, int]], data: st.DataObject) -> None:
+    heads = dict.fromkeys(range(3), 0)
+    commits = []
+    for version, (partition, length, rows) in enumerate(written):
+        first = heads[partition]
+        heads[partition] += length
+        commits.append(Recorded(version, "t", partition, first, heads[partition], min(rows, length), ""))
+    ranges = [
+        Range("t", partition, data.draw(st.integers(0, head - 1)), head) for partition, head in heads.items() if head
+    ]
+    groups = by_commits(ranges, commits, 60)
+    _covers(groups, ranges)
+    commit_ends = {(each.place, each.next) for each in commits}
+    assert all((each.place, each.next) in commit_ends for group in groups for each in group)
+    for group in groups:
+        rows = [
+            commit.rows
+            for commit in commits
+            for each in group
+            if commit.place == each.place and each.first < commit.next <= each.next
+        ]
+        assert len(rows) == 1 or sum(rows) <= 60
+
+
+def test_a_wide_gap_is_no_group_of_its_own() -> None:
+    commits = [
+        Recorded(0, "t", 0, 0, 5, 5, ""),
+        Recorded(1, "t", 0, 5, 10**12, 0, ""),
+        Recorded(2, "t", 0, 10**12, 10**12 + 5, 5, ""),
+    ]
+    assert by_commits([Range("t", 0, 0, 10**12 + 5)], commits, 100) == [[Range("t", 0, 0, 10**12 + 5)]]
+
+
+def _rows(*places: tuple[int, int]) -> pa.Table:
+    return pa.table(
+        {
+            "topic_id": ["t"] * len(places),
+            "partition": pa.array([partition for partition, _ in places], pa.int32()),
+            "offset": pa.array([offset for _, offset in places], pa.int64()),
+        }
+    )
+
+
+@given(_ranges, st.data())
+def test_halves_cover_what_they_halve(ranges: list[Range], data: st.DataObject) -> None:
+    seen = [(each.partition, data.draw(st.integers(each.first, each.next - 1))) for each in ranges for _ in range(3)]
+    _covers(halves(ranges, _rows(*seen)), ranges)
+
+
+def test_halves_go_by_the_rows_that_were_seen() -> None:
+    seen = _rows(*((0, offset) for offset in range(10**9, 10**9 + 101)))
+    assert halves([Range("t", 0, 0, 10**12)], seen) == [
+        [Range("t", 0, 0, 10**9 + 50)],
+        [Range("t", 0, 10**9 + 50, 10**12)],
+    ]
+    one_each = [Range("t", 0, 7, 8), Range("t", 1, 3, 4)]
+    assert halves(one_each, _rows((0, 7), (1, 3))) == [[one_each[0]], [one_each[1]]]
+    assert halves(one_each[:1], _rows((0, 7))) == [one_each[:1]]
+
+
+def test_joined_ranges_are_one_per_place() -> None:
+    earlier = [Range("t", 0, 0, 5), Range("t", 1, 0, 5)]
+    assert joined(earlier, [Range("t", 0, 5, 9), Range("t", 2, 1, 2)]) == [
+        Range("t", 0, 0, 9),
+        Range("t", 1, 0, 5),
+        Range("t", 2, 1, 2),
+    ]
+    assert joined([], earlier) == earlier
