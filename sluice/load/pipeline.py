@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from sluice.contracts import Contract
 from sluice.lake.layout import SCHEMA
-from sluice.lake.ranges import Range, within
+from sluice.lake.ranges import Range
 from sluice.lake.reader import LakeReader
 from sluice.load.batch import LAKE_COLUMNS, Batch, read_batch
 from sluice.load.plan import by_commits, by_shares, halves, joined
@@ -69,7 +69,7 @@ def date_batches(contract: Contract, lake: LakeReader, ranges: Sequence[Range], 
     """
     parts: list[pa.RecordBatch] = []
     with ThreadPoolExecutor(_PARSERS) as parsers:
-        for part in lake.batches(lake.holding(ranges, day=day), within(ranges), LAKE_COLUMNS):
+        for part in lake.batches(lake.holding(ranges, day=day), ranges, LAKE_COLUMNS):
             parts.append(part)
             if sum(each.nbytes for each in parts) >= GROUP_BYTES:
                 yield read_batch(contract, pa.Table.from_batches(parts), parsers.map)
@@ -98,7 +98,7 @@ def _rows(
     """The rows of a group, and whether they are all of them: no more than ``limit`` bytes are read."""
     parts: list[pa.RecordBatch] = []
     size = 0
-    for part in lake.batches(files, within(group), LAKE_COLUMNS):
+    for part in lake.batches(files, group, LAKE_COLUMNS):
         parts.append(part)
         size += part.nbytes
         if limit is not None and size > limit:
