@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Literal
 
+import pyarrow as pa
+
 from sluice.contracts import Contract
 from sluice.lake.ranges import Range
 from sluice.lake.reader import LakeReader
@@ -56,6 +58,7 @@ def load(settings: Settings, contract: Contract) -> LoadReport:
     started = time.monotonic()
     report = LoadReport(contract.stream)
     lake = LakeReader(settings, contract.stream)
+    _spare_memory()
     with transaction(settings, contract) as warehouse:
         heads = {place: end.next for place, end in warehouse.ends().items()}
         warehouse.commit()
@@ -91,6 +94,7 @@ def reload(
     """
     started = time.monotonic()
     report = LoadReport(contract.stream)
+    _spare_memory()
     with transaction(settings, contract) as warehouse:
         rewrite = Rewrite(warehouse, contract, day)
         # Opened only now: what the ledger holds is in the lake's newest version.
@@ -120,6 +124,11 @@ def touch(settings: Settings, contract: Contract, days: list[date]) -> None:
     """
     with transaction(settings, contract) as warehouse:
         warehouse.touch(days)
+
+
+def _spare_memory() -> None:
+    """Has Arrow give back what it no longer needs, in place of keeping it for the next group."""
+    pa.set_memory_pool(pa.system_memory_pool())
 
 
 def _enter(warehouse: Warehouse, contract: Contract, group: list[Range], batch: Batch) -> bool:
