@@ -9,10 +9,12 @@ from typing import TypeVar
 import pyarrow as pa
 
 from sluice.contracts import Contract
+from sluice.errors import TerminalError
 from sluice.lake.layout import SCHEMA
-from sluice.lake.ranges import Range
+from sluice.lake.ranges import Range, Recorded
 from sluice.lake.reader import LakeReader
 from sluice.load.batch import LAKE_COLUMNS, Batch, read_batch
+from sluice.load.integrity import altered
 from sluice.load.plan import by_commits, by_shares, halves, joined
 
 GROUP_BYTES = 48 << 20
@@ -28,7 +30,8 @@ def new_batches(contract: Contract, lake: LakeReader, ranges: Sequence[Range]) -
     """Everything in the ranges, in groups that follow each other without a gap, and each group's rows.
 
     Raises:
-        TransientError, TerminalError: the store does not answer or refuses, or a file is missing or damaged.
+        TransientError, TerminalError: the store does not answer or refuses, or a file is missing or damaged. As long as
+            the log has the commits, values that are not those that were committed count as damage.
     """
     recent = lake.recent(ranges)
     files = lake.holding(ranges, recent.paths if recent else None)
@@ -53,6 +56,8 @@ def new_batches(contract: Contract, lake: LakeReader, ranges: Sequence[Range]) -
                 continue
             if not complete:
                 found, _ = _rows(lake, lake.holding(group, paths), group, limit=None)
+            if recent and (fault := altered(found, group, recent.commits)):
+                raise _altered(lake, fault, paths)
             group, empty = joined(empty, group), []
             if not found.num_rows and left:
                 # A gap between records, however wide, is no transaction of its own.
@@ -90,6 +95,14 @@ def ahead(items: Iterator[_T]) -> Iterator[Iterator[_T]]:
                 yield item
 
         yield each()
+
+
+def _altered(lake: LakeReader, fault: Recorded, paths: frozenset[str]) -> TerminalError:
+    files = lake.holding([Range(*fault.place, fault.first, fault.next)], paths)["path"].to_pylist()
+    return TerminalError(
+        f"{lake.uri}: {fault.text()}: not the values that were committed; altered is one of {', '.join(files)}",
+        "restore it from a copy",
+    )
 
 
 def _rows(

@@ -109,7 +109,6 @@ class Landed:
         )
         touched = {row[0] for row in self._ask("select event_date from ops.touched_dates where stream = %s")}
         assert touched >= {row[3] for row in raw} | {row[2] for row in quarantine}
-        return f"{len(raw)} rows once each, {len(quarantine)} in quarantine"
         dates = self._ask("select event_date, rows, quarantined from ops.dates where stream = %s")
         assert {day: (rows, bad) for day, rows, bad in dates if rows or bad} == {
             day: (sum(row[3] == day for row in raw), sum(row[2] == day for row in quarantine))

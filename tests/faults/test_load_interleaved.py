@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from sluice.errors import TransientError
 from sluice.lake.maintenance import maintain
-from sluice.load import load, reload
-from sluice.load import run as load_run
+from sluice.load import load, pipeline, reload
 from tests.faults.landed import DATES, FIRST_DAY, Landed
 from tests.faults.postgres_proxy import COPY_DATA, COPY_DONE, Cut, PostgresProxy
 from tests.servers import Stream
@@ -55,7 +54,7 @@ def test_any_order_of_steps(
     make_stream: Callable[..., Stream], say: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, examples: int
 ) -> None:
     # So that a load of a few records has several transactions.
-    monkeypatch.setattr(load_run, "GROUP_BYTES", 1_000)
+    monkeypatch.setattr(pipeline, "GROUP_BYTES", 1_000)
     made = {"steps": 0, "cuts": 0}
 
     @settings(
