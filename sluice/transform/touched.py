@@ -14,6 +14,10 @@ from sluice.warehouse.connect import Role
 Connection = psycopg.Connection[tuple[object, ...]]
 
 _LOCK = "sluice.transform"
+_TABLE = """create table if not exists staging.touched_dates (
+    seq bigint primary key, stream text not null, event_date date not null
+)"""
+"""Made here, not with the rest of the warehouse: the transformer owns the schema, and may begin anew without it."""
 
 
 @contextmanager
@@ -47,10 +51,7 @@ def plan(connection: Connection) -> dict[str, list[date]]:
         The dates per stream, sorted; a date touched twice is built once.
     """
     with faults(), connection.transaction():
-        connection.execute(
-            "create table if not exists staging.touched_dates"
-            " (seq bigint primary key, stream text not null, event_date date not null)"
-        )
+        connection.execute(_TABLE)
         # Waits for a publication whose dbt was killed while Postgres was at it.
         connection.execute("lock table staging.touched_dates in access exclusive mode")
         connection.execute("truncate staging.touched_dates")
@@ -64,6 +65,7 @@ def plan(connection: Connection) -> dict[str, list[date]]:
 def planned(connection: Connection) -> dict[str, list[date]] | None:
     """What the last plan says, if all of it is still to be built: the dates per stream."""
     with faults():
+        connection.execute(_TABLE)
         gone = connection.execute(
             "select seq, stream, event_date from staging.touched_dates except"
             " select seq, stream, event_date from ops.touched_dates where built_at is null limit 1"
