@@ -14,7 +14,6 @@ _SAID = pytest.StashKey[list[str]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "thorough: a fault that continuous integration leaves to `make test-faults`")
     config.stash[_SAID] = []
 
 
