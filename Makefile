@@ -20,7 +20,7 @@ RANGE = --from "$$FROM" --to "$$TO"
 DISTURBANCES := SPEED LATE DUPLICATES CORRUPT INVALID COPIES SEED STREAMS
 
 .PHONY: help up down clean status logs replay load transform backfill rebuild-warehouse reconcile sql peek quarantine lake airflow doctor
-.PHONY: test test-unit test-integration test-faults test-e2e bench-sink lint format
+.PHONY: test test-unit test-integration test-faults test-e2e bench-sink bench-transform lint format
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-19s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -84,8 +84,8 @@ test-unit: ## Run the tests that need no server
 test-integration: ## Run the tests on a Kafka, MinIO and Postgres of their own, and the shortest of the fault tests
 	@$(PYTEST) tests/integration tests/faults -m "not thorough"
 
-test-faults: ## Kill, suspend and starve the sink in every way there is a test for, on servers of its own (15 minutes)
-	@$(PYTEST) tests/faults
+test-faults: ## Kill, suspend and starve the sink in every way there is a test for, and build a disturbed year (30 minutes)
+	@$(PYTEST) tests/faults tests/integration/test_exactness.py
 
 test-e2e: ## Run the tests on a whole platform of their own
 	@$(PYTEST) tests/e2e
@@ -93,6 +93,9 @@ test-e2e: ## Run the tests on a whole platform of their own
 bench-sink: ## Measure the sink beside others, and its bounds, on servers of its own, into bench/results (15 minutes); EVENTS=480000 for a quick try
 	@infra/bootstrap dev && .venv/bin/python -m bench.sink $(if $(EVENTS),--events "$$EVENTS")
 	@.venv/bin/python -m bench.sink.bounds
+
+bench-transform: ## Measure a transform by touched dates and by history, on a Postgres of its own, into bench/results (8 minutes)
+	@infra/bootstrap dev && .venv/bin/python -m bench.transform
 
 lint: ## Run all static checks
 	@infra/bootstrap dev && infra/lint
