@@ -12,8 +12,9 @@ from sluice.settings import load_settings
 DOC = """
 ### Small files and forgotten files
 
-Once a day, per stream: small files of closed dates become one, and files that no commit names are removed. Rows stay
-what they are, and loads may run meanwhile: they read by offset and do not care how files are cut.
+Once a day, per stream: small files of closed dates (`ops.date_status`) become one, the log gets a checkpoint and loses
+what is older than 30 days, and files that no commit has named for a week are removed. Rows stay what they are, and
+loads may run meanwhile: they read by offset and do not care how files are cut.
 """
 
 with DAG(

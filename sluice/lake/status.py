@@ -70,22 +70,22 @@ def status(settings: Settings, streams: list[str]) -> list[StreamStatus]:
             table = DeltaTable(uri, storage_options=storage_options(settings, "reader"))
             files = pa.table(table.get_add_actions(flatten=True))
             replaced = table.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=True)
+            partitions = [
+                PartitionStatus(
+                    each.partition,
+                    table.transaction_version(transaction_id(each.topic_id, each.partition)) or 0,
+                    table.transaction_version(empty_id(each.topic_id, each.partition)) or 0,
+                    each.start,
+                    each.end,
+                )
+                for each in places
+            ]
         except TableNotFoundError:
             behind = [PartitionStatus(each.partition, 0, 0, each.start, each.end) for each in places]
             found.append(StreamStatus(stream, behind))
             continue
         except (DeltaError, OSError) as error:
             raise store_fault(uri, error) from error
-        partitions = [
-            PartitionStatus(
-                each.partition,
-                table.transaction_version(transaction_id(each.topic_id, each.partition)) or 0,
-                table.transaction_version(empty_id(each.topic_id, each.partition)) or 0,
-                each.start,
-                each.end,
-            )
-            for each in places
-        ]
         current = files["path"].to_pylist() if files.num_rows else []
         orphans = unnamed(stored, [*current, *replaced])
         found.append(

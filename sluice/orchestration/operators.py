@@ -16,7 +16,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from sluice.contracts import Contract, load_contracts
 from sluice.errors import TerminalError
 from sluice.orchestration.credentials import settings_as
-from sluice.settings import Settings, load_settings
+from sluice.settings import Settings
 
 if TYPE_CHECKING:
     from sluice.transform.dbt import Dbt
@@ -212,8 +212,13 @@ class MaintainOperator(BaseOperator):
     def execute(self, context: Context) -> Figures:
         """Returns what was compacted and removed, in words."""
         from sluice.lake.maintenance import maintain
+        from sluice.warehouse import connect
+        from sluice.warehouse.dates import statuses
 
-        settings = load_settings()
-        report = maintain(settings, _contract(settings, self.stream))
+        settings = settings_as("reader")
+        contract = _contract(settings, self.stream)
+        with connect(settings, "reader") as warehouse:
+            closed = {day: status.closed for day, status in statuses(warehouse, contract.stream).items()}
+        report = maintain(settings, contract, closed)
         self.log.info("%s", report.text())
         return {"summary": report.text()}

@@ -1,35 +1,77 @@
-"""Maintenance on a table in a folder: what no commit names goes when it is old enough, and nothing else."""
+"""Maintenance on a table in a folder: closed dates are joined, the log is cleaned, and no offset or head changes."""
 
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
+import pyarrow as pa
 import pytest
+from deltalake import DeltaTable
 
-from sluice.lake import maintenance
+from sluice.lake import maintenance, reader
 from sluice.lake.chunk import Chunk, record_columns
+from sluice.lake.maintenance import scattered
+from sluice.lake.reader import LakeReader
 from sluice.lake.table import LakeTable
+from sluice.lake.verify import verify
+from sluice.settings import ROOT
 
 OLD = time.time() - (maintenance.VACUUM_HOURS + 1) * 3600
+DAY_MS = 86_400_000
+
+Maintain = Callable[..., maintenance.MaintenanceReport]
 
 
 @pytest.fixture
-def maintain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], maintenance.MaintenanceReport]:
-    monkeypatch.setattr(maintenance, "table_uri", lambda *_: str(tmp_path))
-    monkeypatch.setattr(maintenance, "storage_options", lambda *_: {})
-    return lambda: maintenance.maintain(None, SimpleNamespace(stream="s", lateness=timedelta(0)))
+def maintain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Maintain:
+    for module in (maintenance, reader):
+        monkeypatch.setattr(module, "table_uri", lambda *_: str(tmp_path))
+        monkeypatch.setattr(module, "storage_options", lambda *_: {})
+    contract = SimpleNamespace(stream="s", lateness=timedelta(0))
+    return lambda closed=None: maintenance.maintain(None, contract, closed or {})
 
 
-def test_old_files_that_no_commit_ever_named_are_removed(
-    tmp_path: Path, maintain: Callable[[], maintenance.MaintenanceReport]
-) -> None:
+@pytest.fixture
+def table(tmp_path: Path) -> LakeTable:
+    """Five commits of two partitions over three dates; the last ends with offsets that hold no record."""
+    made = LakeTable(str(tmp_path), {})
+    made.create()
+    for first in range(0, 50, 10):
+        made.append([chunk(partition, first, first + 10) for partition in (0, 1)])
+    made.append([Chunk("id", 0, 50, 57, chunk(0, 50, 51).rows)])
+    return made
+
+
+def chunk(partition: int, first: int, following: int) -> Chunk:
+    offsets = list(range(first, following))
+    nothing: list[None] = [None] * len(offsets)
+    times = [DAY_MS * (offset % 3) for offset in offsets]
+    values = [f"{partition}:{offset}".encode() for offset in offsets]
+    return Chunk(
+        "id", partition, first, following, record_columns("id", partition, offsets, times, nothing, values, nothing)
+    )
+
+
+def forget_at_once(folder: Path) -> None:
+    """Has the log kept no longer than it is needed."""
+    DeltaTable(str(folder)).alter.set_table_properties({"delta.logRetentionDuration": "interval 0 seconds"})
+    # A file's age counts in whole milliseconds.
+    time.sleep(0.01)
+
+
+def logs(folder: Path) -> set[str]:
+    return {path.name for path in (folder / "_delta_log").iterdir()}
+
+
+def test_old_files_that_no_commit_ever_named_are_removed(tmp_path: Path, maintain: Maintain) -> None:
     table = LakeTable(str(tmp_path), {})
     table.create()
-    rows = record_columns("id", 0, [0], [0], [None], [b"v"], [None])
-    table.append([Chunk("id", 0, 0, 1, rows)])
+    table.append([chunk(0, 0, 1)])
     (named,) = tmp_path.glob("event_date=*/*.parquet")
     # As a sink leaves them that was killed between its files and its commit; one is as young as a commit under way.
     old, young = named.with_name("old.parquet"), named.with_name("young.parquet")
@@ -38,8 +80,113 @@ def test_old_files_that_no_commit_ever_named_are_removed(
     os.utime(old, (OLD, OLD))
     os.utime(named, (OLD, OLD))
 
-    assert maintain().vacuumed == 1
+    report = maintain()
 
+    assert (report.vacuumed, report.vacuumed_size) == (1, named.stat().st_size)
     assert not old.exists()
     assert young.exists()
     assert named.exists()
+
+
+def test_closed_dates_are_joined_and_the_report_says_what_was_done(
+    tmp_path: Path, table: LakeTable, maintain: Maintain
+) -> None:
+    closed = {date(1970, 1, 1): True, date(1970, 1, 2): False}
+    report = maintain(closed)
+    assert (report.dates, report.joined, report.files) == (1, 5, 1)
+    assert report.joined_size > report.size > 0
+    assert (report.checkpoint, report.log_removed, report.vacuumed) == (7, 0, 0)
+    assert "00000000000000000007.checkpoint.parquet" in logs(tmp_path)
+    assert report.text().startswith(
+        "s: 5 files of 1 closed dates (0.0 MiB) joined to 1 (0.0 MiB), checkpoint at version 7"
+    )
+    again = maintain(closed)
+    assert (again.dates, again.version) == (0, report.version)
+    assert verify(str(tmp_path), {}).faults == []
+
+
+def test_after_the_log_was_cleaned_heads_and_rows_are_what_they_were(
+    tmp_path: Path, table: LakeTable, maintain: Maintain
+) -> None:
+    before = LakeReader(None, "s")
+    rows = before._read(before._files, ["partition", "offset", "value"], None)
+    forget_at_once(tmp_path)
+
+    report = maintain()
+
+    assert report.log_removed == 8
+    assert "00000000000000000000.json" not in logs(tmp_path)
+    after = LakeReader(None, "s")
+    contract = SimpleNamespace(topic=SimpleNamespace(partitions=2))
+    assert after.heads(["id"], contract) == {("id", 0): 57, ("id", 1): 50}
+    assert after.transaction("id/0/empty") == 6
+    order = [("partition", "ascending"), ("offset", "ascending")]
+    found = after._read(after._files, ["partition", "offset", "value"], None)
+    assert found.sort_by(order).equals(rows.sort_by(order))
+    proof = verify(str(tmp_path), {})
+    assert (proof.faults, proof.rows, proof.empty, proof.unproved) == ([], 101, 6, 107)
+    # A sink goes on from there, and only from there.
+    sink = LakeTable(str(tmp_path), {})
+    done = sink.append([chunk(0, 57, 60), chunk(1, 30, 40)])
+    assert [[each.first for each in chunks] for chunks in (done.committed, done.fenced)] == [[57], [30]]
+    assert sink.head("id", 0) == 60
+    assert maintain().log_removed > 0
+    assert verify(str(tmp_path), {}).faults == []
+
+
+KILLED = """
+import os, signal, sys
+from datetime import timedelta
+from types import SimpleNamespace
+from deltalake import DeltaTable
+from deltalake.table import TableOptimizer
+from sluice.lake import maintenance
+
+folder, step, moment = sys.argv[1:]
+maintenance.table_uri = lambda *_: folder
+maintenance.storage_options = lambda *_: {}
+owner = TableOptimizer if step == "compact" else DeltaTable
+done = getattr(owner, step)
+
+def killed(*arguments, **named):
+    if moment == "after":
+        done(*arguments, **named)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+setattr(owner, step, killed)
+maintenance.maintain(None, SimpleNamespace(stream="s", lateness=timedelta(0)), {})
+"""
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("step", ["compact", "create_checkpoint", "cleanup_metadata", "vacuum"])
+def test_killed_at_any_step_the_next_run_finishes(
+    tmp_path: Path, table: LakeTable, maintain: Maintain, step: str, moment: str
+) -> None:
+    forget_at_once(tmp_path)
+    (tmp_path / "event_date=1970-01-01" / "left.parquet").write_bytes(b"left behind")
+    os.utime(tmp_path / "event_date=1970-01-01" / "left.parquet", (OLD, OLD))
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), step, moment], cwd=ROOT, check=False)
+    assert killed.returncode == -9
+    assert verify(str(tmp_path), {}).faults == []
+
+    maintain()
+
+    assert maintain().dates == 0
+    assert not (tmp_path / "event_date=1970-01-01" / "left.parquet").exists()
+    assert "00000000000000000000.json" not in logs(tmp_path)
+    assert [len(list(tmp_path.glob(f"event_date=1970-01-0{day}/*.parquet"))) for day in (1, 2)] == [6, 6]
+    proof = verify(str(tmp_path), {})
+    # Files that were joined wait for the vacuum of a week later.
+    assert (proof.faults, proof.rows, proof.files) == ([], 101, 8)
+
+
+def test_which_dates_are_closed() -> None:
+    days = [date(2013, 1, 1)] * 2 + [date(2013, 1, 2)] * 2 + [date(2013, 1, 4)] * 2 + [date(2013, 1, 3)]
+    files = pa.table({"date": days, "bytes": [1] * 7})
+    assert scattered(files, timedelta(days=1), {}) == [date(2013, 1, 1), date(2013, 1, 2)]
+    assert scattered(files, timedelta(days=3), {}) == []
+    # What the warehouse knows goes first.
+    known = {date(2013, 1, 1): False, date(2013, 1, 4): True}
+    assert scattered(files, timedelta(days=1), known) == [date(2013, 1, 2), date(2013, 1, 4)]
+    assert scattered(files.slice(0, 0), timedelta(0), {}) == []
