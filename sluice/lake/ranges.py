@@ -156,19 +156,6 @@ def follow(ranges: Sequence[Recorded], head: int, whole: bool) -> Chain:
     return chain
 
 
-def grouped(ranges: Sequence[Recorded], rows: int) -> list[list[Recorded]]:
-    """Cuts ranges, in the order of versions, into groups of about ``rows`` rows; at least one range in each."""
-    groups: list[list[Recorded]] = []
-    count = 0
-    for each in ranges:
-        if not groups or count + each.rows > rows:
-            groups.append([])
-            count = 0
-        groups[-1].append(each)
-        count += each.rows
-    return groups
-
-
 def _recorded(version: int, entry: Mapping[str, Any]) -> Recorded:
     return Recorded(
         version,

@@ -7,19 +7,26 @@ compaction makes no difference. A hash covers the values; keys, headers and time
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from sluice.lake.chunk import value_hash
 from sluice.lake.layout import empty_id, transaction_id
-from sluice.lake.ranges import Place, Recorded, follow, grouped, read_ledger
+from sluice.lake.pieces import Pieces
+from sluice.lake.ranges import Place, Recorded, follow, read_ledger
 from sluice.lake.scan import TableScan
 from sluice.lake.table import no_table, store_fault
 
-GROUP_BYTES = 64 << 20
-"""Bytes of rows that are looked at together."""
+HELD_BYTES = 128 << 20
+"""Bytes of rows that wait in memory until the rest of their range is read; more than that wait in temporary files."""
+
+
+Offsets = npt.NDArray[np.int64]
 
 
 @dataclass
@@ -89,34 +96,159 @@ def verify(uri: str, options: dict[str, str]) -> Verification:
     result = Verification(
         uri, table.version(), ledger.oldest, ledger.commits, len(ledger.ranges), scan.files, faults=ledger.faults
     )
-    held = scan.counts()
-    result.rows = sum(held.values())
-    within: dict[Place, int] = dict.fromkeys(held, 0)
-    spans: dict[Place, list[tuple[int, int]]] = {}
+    states: dict[Place, _Place] = {}
     known = ledger.places()
-    limit = max(1, int(GROUP_BYTES // scan.row_bytes()))
-    for place in sorted({*held, *known}):
-        head = table.transaction_version(transaction_id(*place)) or 0
-        empty = table.transaction_version(empty_id(*place)) or 0
-        chain = follow(known.get(place, []), head, whole=ledger.oldest == 0)
-        result.gaps += len(chain.gaps)
-        result.overlaps += len(chain.overlaps)
-        result.empty += empty
-        result.faults += chain.gaps + chain.overlaps
-        spans[place] = _spans(chain.base, known.get(place, []))
-        if chain.base:
-            result.unproved += chain.base
-            stated = chain.base - (empty - chain.empty)
-            within[place] = within.get(place, 0) + _count(scan, place, chain.base, stated, limit, result)
-    for group in grouped(ledger.ranges, limit):
-        for place, count in _compare(scan, group, result):
-            within[place] = within.get(place, 0) + count
-    # Ranges that overlap count rows twice, so that the counts say nothing.
-    if result.overlaps or any(within.get(place, 0) != count for place, count in held.items()):
-        _outside(scan, spans, result)
+
+    def state(place: Place) -> _Place:
+        if place not in states:
+            try:
+                head = table.transaction_version(transaction_id(*place)) or 0
+                empty = table.transaction_version(empty_id(*place)) or 0
+            except (DeltaError, OSError) as error:
+                raise store_fault(uri, error) from error
+            states[place] = _Place(known.get(place, []), head, empty, ledger.oldest == 0)
+        return states[place]
+
+    pieces = Pieces(HELD_BYTES)
+    try:
+        for place in known:
+            state(place)
+        numbers = {id(each): number for number, each in enumerate(ledger.ranges)}
+        checks = [_Check(each) for each in ledger.ranges]
+        for batch in scan.batches(["topic_id", "partition", "offset", "value"]):
+            result.rows += batch.num_rows
+            for place, offsets, values in _by_place(batch):
+                at = state(place)
+                at.see(offsets)
+                for each, start, end in at.within(offsets):
+                    checks[numbers[id(each)]].add(
+                        numbers[id(each)], offsets[start:end], values.slice(start, end - start), pieces
+                    )
+        for place in sorted(states):
+            at = states[place]
+            result.gaps += len(at.chain.gaps)
+            result.overlaps += len(at.chain.overlaps)
+            result.empty += at.empty
+            result.faults += at.chain.gaps + at.chain.overlaps
+            if base := at.chain.base:
+                result.unproved += base
+                where = f"partition {place[1]}, offsets 0 to {base - 1}"
+                _tell(where, base - (at.empty - at.chain.empty), at.below, at.different, result)
+        for number, check in enumerate(checks):
+            check.end(number, pieces, result)
+    finally:
+        pieces.close()
+    for place, at in sorted(states.items()):
+        if at.outside:
+            result.doubled += at.outside
+            result.faults.append(
+                f"partition {place[1]}: {at.outside} rows from offset {at.lowest} on lie in no commit's range"
+            )
     result.faults = scan.faults + result.faults
     result.seconds = time.monotonic() - started
     return result
+
+
+class _Place:
+    """A partition's ranges, and what was seen of its offsets outside them."""
+
+    def __init__(self, ranges: Sequence[Recorded], head: int, empty: int, whole: bool) -> None:
+        self.chain = follow(ranges, head, whole)
+        self.empty = empty
+        self.below = 0
+        """Rows below the log's beginning."""
+        self.different = 0
+        """Offsets of these."""
+        self.outside = 0
+        self.lowest = 0
+        self._seen = np.zeros(-(-self.chain.base // 8), np.uint8)
+        """A bit per offset below the log's beginning."""
+        self._spans = _spans(self.chain.base, ranges)
+        self._ranges = sorted(ranges, key=lambda each: each.first)
+        self._firsts = np.array([each.first for each in self._ranges], np.int64)
+        # Ranges that overlap need not end in the order in which they begin.
+        self._ends = np.maximum.accumulate(np.array([each.next for each in self._ranges], np.int64))
+
+    def see(self, offsets: Offsets) -> None:
+        """Counts ascending offsets that are in no range."""
+        below = offsets[: np.searchsorted(offsets, self.chain.base)]
+        if len(below):
+            self.below += len(below)
+            below = np.unique(below)
+            bits = np.left_shift(np.uint8(1), (below & 7).astype(np.uint8))
+            new = (self._seen[below >> 3] & bits) == 0
+            np.bitwise_or.at(self._seen, below >> 3, bits)
+            self.different += int(new.sum())
+        inside = np.zeros(len(offsets), np.bool_)
+        for first, following in self._spans:
+            start, end = np.searchsorted(offsets, [first, following])
+            inside[start:end] = True
+        beyond = offsets[~inside]
+        if len(beyond):
+            self.lowest = min(self.lowest, int(beyond[0])) if self.outside else int(beyond[0])
+            self.outside += len(beyond)
+
+    def within(self, offsets: Offsets) -> Iterator[tuple[Recorded, int, int]]:
+        """The ranges that hold any of the ascending offsets, with where these begin and end."""
+        low = int(np.searchsorted(self._ends, offsets[0], "right"))
+        high = int(np.searchsorted(self._firsts, offsets[-1], "right"))
+        for each in self._ranges[low:high]:
+            start, end = np.searchsorted(offsets, [each.first, each.next])
+            if end > start:
+                yield each, int(start), int(end)
+
+
+class _Check:
+    """One range against the rows that the files hold, which come in any order."""
+
+    def __init__(self, stated: Recorded) -> None:
+        self._stated = stated
+        self._rows = 0
+        self._proved = False
+
+    def add(self, key: int, offsets: Offsets, values: pa.Array, pieces: Pieces) -> None:
+        """Takes rows of the range; once all are there, they are proved and let go."""
+        self._rows += len(offsets)
+        if self._proved:
+            return
+        pieces.add(key, offsets, values)
+        if self._rows == self._stated.rows:
+            rows = pieces.take(key)
+            if _different(rows) == self._rows and value_hash(rows["value"]) == self._stated.hash:
+                self._proved = True
+            else:
+                pieces.add(key, rows["offset"].to_numpy(), rows["value"].combine_chunks())
+
+    def end(self, key: int, pieces: Pieces, result: Verification) -> None:
+        """Tells what is wrong with it."""
+        where, stated = self._stated.text(), self._stated.rows
+        if self._proved:
+            _tell(where, stated, self._rows, stated, result)
+            return
+        rows = pieces.take(key)
+        agrees = _tell(where, stated, self._rows, _different(rows), result)
+        if agrees and value_hash(rows["value"]) != self._stated.hash:
+            result.wrong_hashes += 1
+            result.faults.append(f"{where}: the hash of its values is not the recorded one")
+
+
+def _different(rows: pa.Table) -> int:
+    return len(np.unique(rows["offset"].to_numpy()))
+
+
+def _by_place(batch: pa.RecordBatch) -> Iterator[tuple[Place, Offsets, pa.Array]]:
+    """A batch's offsets, ascending, and values, per partition."""
+    # Rewritten files come as views, which few functions know.
+    topics = batch["topic_id"].cast(pa.string()).dictionary_encode()
+    codes, partitions, offsets = topics.indices.to_numpy(), batch["partition"].to_numpy(), batch["offset"].to_numpy()
+    order = np.lexsort((offsets, partitions, codes))
+    codes, partitions, offsets = codes[order], partitions[order], offsets[order]
+    values = batch["value"].cast(pa.binary()).take(pa.array(order))
+    starts = [0, *(np.flatnonzero((np.diff(codes) != 0) | (np.diff(partitions) != 0)) + 1).tolist(), len(order)]
+    for start, end in pairwise(starts):
+        if end > start:
+            place = (topics.dictionary[int(codes[start])].as_py(), int(partitions[start]))
+            yield place, offsets[start:end], values.slice(start, end - start)
 
 
 def _spans(base: int, ranges: Sequence[Recorded]) -> list[tuple[int, int]]:
@@ -128,36 +260,6 @@ def _spans(base: int, ranges: Sequence[Recorded]) -> list[tuple[int, int]]:
         else:
             spans.append((first, following))
     return spans
-
-
-def _count(scan: TableScan, place: Place, base: int, stated: int, limit: int, result: Verification) -> int:
-    """Counts the offsets below the log's beginning; returns the number of rows."""
-    rows = different = 0
-    for first in range(0, base, limit):
-        offsets, _ = scan.read({place: (first, min(first + limit, base))}, None)[place]
-        rows += len(offsets)
-        different += len(np.unique(offsets))
-    where = f"partition {place[1]}, offsets 0 to {base - 1}"
-    _tell(where, stated, rows, different, result)
-    return rows
-
-
-def _compare(scan: TableScan, group: Sequence[Recorded], result: Verification) -> Iterator[tuple[Place, int]]:
-    """Compares ranges with the rows that the files hold; yields how many rows each of them has."""
-    spans: dict[Place, tuple[int, int]] = {}
-    for each in group:
-        first, following = spans.get(each.place, (each.first, each.next))
-        spans[each.place] = (min(first, each.first), max(following, each.next))
-    found = scan.read(spans, "value")
-    for each in group:
-        offsets, values = found[each.place]
-        start, end = np.searchsorted(offsets, [each.first, each.next])
-        mine = offsets[start:end]
-        agrees = _tell(each.text(), each.rows, len(mine), len(np.unique(mine)), result)
-        if agrees and values is not None and value_hash(values.slice(start, end - start)) != each.hash:
-            result.wrong_hashes += 1
-            result.faults.append(f"{each.text()}: the hash of its values is not the recorded one")
-        yield each.place, len(mine)
 
 
 def _tell(where: str, stated: int, rows: int, different: int, result: Verification) -> bool:
@@ -172,9 +274,3 @@ def _tell(where: str, stated: int, rows: int, different: int, result: Verificati
         result.doubled += different - stated
         result.faults.append(f"{where}: {different - stated} rows more than the {stated} recorded")
     return rows == different == stated
-
-
-def _outside(scan: TableScan, spans: dict[Place, list[tuple[int, int]]], result: Verification) -> None:
-    for place, (count, lowest) in sorted(scan.outside(spans).items()):
-        result.doubled += count
-        result.faults.append(f"partition {place[1]}: {count} rows from offset {lowest} on lie in no commit's range")

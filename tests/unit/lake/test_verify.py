@@ -70,8 +70,8 @@ def test_compaction_changes_nothing(lake: LakeTable) -> None:
     assert (found.version, found.files, found.rows) == (5, 6, 65)
 
 
-def test_it_works_in_groups_of_any_size(lake: LakeTable, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "GROUP_BYTES", 1)
+def test_it_needs_no_memory_for_ranges_that_are_not_whole_yet(lake: LakeTable, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "HELD_BYTES", 1)
     assert check(lake).faults == []
 
 
