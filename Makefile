@@ -10,7 +10,7 @@ AS :=
 endif
 # Arguments reach the commands through the environment, so that no quote or dollar sign in them is ever interpreted.
 override export Q := $(value Q)
-export MONTHS S FROM TO SPEED LATE DUPLICATES CORRUPT INVALID COPIES SEED STREAMS AS STREAM DATE N EVENTS
+export MONTHS S FROM TO SPEED LATE DUPLICATES CORRUPT INVALID COPIES SEED STREAMS AS STREAM WHAT DATE N EVENTS
 
 SLUICE := infra/bootstrap && .venv/bin/python -m sluice
 PYTEST := infra/bootstrap dev && .venv/bin/python -m pytest
@@ -49,8 +49,8 @@ load: ## Load what the lake has into the warehouse now
 transform: ## Rebuild the marts of what was loaded now
 	@$(SLUICE) transform
 
-backfill: ## Load the dates FROM= TO= again from the lake and rebuild their marts
-	@$(SLUICE) backfill $(RANGE)
+backfill: ## Make FROM=2013-01-01 TO=2013-01-31 again from the lake, and prove it; STREAM=a,b WHAT=raw|marts|all DRY_RUN=1
+	@$(SLUICE) backfill $(RANGE) $(call option,STREAM) $(call option,WHAT) $(if $(filter-out 0,$(DRY_RUN)),--dry-run)
 
 rebuild-warehouse: ## Make the warehouse again from the lake alone, and compare the marts; asks, unless FORCE=1
 	@$(SLUICE) rebuild-warehouse $(if $(FORCE),--force)

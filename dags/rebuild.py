@@ -5,8 +5,7 @@ from datetime import UTC, datetime, time, timedelta
 from airflow.sdk import DAG, CronDataIntervalTimetable, Param
 
 from sluice.contracts import load_contracts
-from sluice.orchestration.assets import raw_table
-from sluice.orchestration.history import FIRST_EVENT_DATE, LAST_EVENT_DATE
+from sluice.orchestration.history import ALL, FIRST_EVENT_DATE, LAST_EVENT_DATE, REBUILD, WHATS
 from sluice.orchestration.operators import ReloadOperator
 from sluice.orchestration.retries import DEFAULT_ARGS
 from sluice.settings import load_settings
@@ -14,19 +13,19 @@ from sluice.settings import load_settings
 DOC = """
 ### The lake's history → raw.* again, date by date
 
-A run reloads one event date (UTC), the start of its data interval, from the lake and marks it as touched; `transform`
-then rebuilds its marts. The schedule ends with the source's last date, so it never runs by itself: make a backfill.
+A run reloads one event date (UTC), the start of its data interval; the last runs of a backfill wake `transform`, which
+rebuilds the marts of all its dates. The schedule ends with the source's last date, so it never runs by itself:
 
 - in the UI: Trigger, Backfill; choose the dates and "all runs" to reprocess
-- `make backfill FROM=2013-01-01 TO=2013-01-31`
+- `make backfill FROM=2013-01-01 TO=2013-01-31`, which also proves what came of it
 - `airflow backfill create --dag-id rebuild --from-date … --to-date … --reprocess-behavior completed`
 
-`streams` limits it to some streams. A run's id carries its interval's end, so the day after the date that it reloads.
+`streams` and `what` limit it. A run's id carries its interval's end: the day after its date.
 """
 CONTRACTS = load_contracts(load_settings().contracts)
 
 with DAG(
-    dag_id="rebuild",
+    dag_id=REBUILD,
     description="loads event dates again from the lake (make a backfill of it)",
     doc_md=DOC,
     # A data interval per date; the default for cron schedules has none since Airflow 3.
@@ -39,13 +38,8 @@ with DAG(
     is_paused_upon_creation=False,
     default_args=DEFAULT_ARGS | {"owner": "platform"},
     params={
-        "streams": Param(
-            list(CONTRACTS),
-            type="array",
-            items={"type": "string", "enum": list(CONTRACTS)},
-            minItems=1,
-            description="The streams to load again.",
-        )
+        "streams": Param(list(CONTRACTS), type="array", items={"enum": list(CONTRACTS)}, minItems=1),
+        "what": Param(ALL, enum=list(WHATS), description="raw: from the lake; marts: from the raw rows; all: both."),
     },
     render_template_as_native_obj=True,
     tags=["rebuild", "backfill"],
@@ -54,6 +48,6 @@ with DAG(
         task_id="reload",
         event_date="{{ data_interval_start.strftime('%Y-%m-%d') }}",
         streams="{{ params.streams }}",  # type: ignore[arg-type]
-        outlets=[raw_table(contract) for contract in CONTRACTS.values()],
+        what="{{ params.what }}",
         doc_md="Reloads the date of every stream asked for.",
     )

@@ -70,6 +70,18 @@ def reconcile(settings: Settings, contracts: dict[str, Contract], patience: floa
     return result
 
 
+def reconcile_loaded(settings: Settings, contracts: dict[str, Contract]) -> Reconciliation:
+    """Compares lake and warehouse as far as the ledger goes; what is still on its way does not count.
+
+    Raises:
+        TransientError, TerminalError: as ``reconcile``.
+    """
+    result = Reconciliation()
+    for contract in contracts.values():
+        _compare(settings, contract, {}, result)
+    return result
+
+
 def _wait(settings: Settings, cut: dict[str, dict[Place, tuple[int, int]]], patience: float) -> None:
     deadline = time.monotonic() + patience
     told = 0

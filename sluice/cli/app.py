@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from sluice.cli import airflow, batch, data, doctor, lake, platform, quarantine, rebuild, replay
+from sluice.cli import airflow, backfill, batch, data, doctor, lake, platform, quarantine, rebuild, replay
 from sluice.errors import SluiceError
 from sluice.runtime.commands import LoggedError, last_lines
 
@@ -17,7 +17,7 @@ def build() -> typer.Typer:
         add_completion=False,
         pretty_exceptions_enable=False,
     )
-    for module in (platform, replay, batch, rebuild, data, quarantine, lake, airflow, doctor):
+    for module in (platform, replay, batch, backfill, rebuild, data, quarantine, lake, airflow, doctor):
         module.register(app)
     return app
 

@@ -1,4 +1,4 @@
-"""The event dates that history has: what a backfill may ask for."""
+"""What a backfill may ask for: the event dates that history has, and what of them to make again."""
 
 from datetime import date
 
@@ -7,6 +7,12 @@ from sluice.errors import TerminalError
 FIRST_EVENT_DATE = date(2013, 1, 1)
 LAST_EVENT_DATE = date(2014, 1, 1)
 """UTC dates. The last evening of 2013 in New York is 2014 there: its last flight landed at 08:30 on 1 January."""
+
+REBUILD = "rebuild"
+"""The DAG that backfills are made of."""
+
+RAW, MARTS, ALL = WHATS = ("raw", "marts", "all")
+"""Raw rows from the lake, with the marts of dates where that changed any; the marts from the raw rows; or both."""
 
 
 def event_date(text: str, name: str) -> date:
@@ -36,3 +42,14 @@ def event_range(first: str, last: str) -> tuple[date, date]:
     if start > end:
         raise TerminalError(f"FROM={first} is after TO={last}", "swap them")
     return start, end
+
+
+def what_to_make(text: str) -> str:
+    """Reads what to make again.
+
+    Raises:
+        TerminalError: it is none of ``WHATS``.
+    """
+    if text not in WHATS:
+        raise TerminalError(f"WHAT={text} is unknown", f"choose from {', '.join(WHATS)}")
+    return text

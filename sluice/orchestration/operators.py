@@ -15,7 +15,9 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from sluice.contracts import Contract, load_contracts
 from sluice.errors import TerminalError
+from sluice.orchestration.assets import REBUILT, raw_table
 from sluice.orchestration.credentials import settings_as
+from sluice.orchestration.history import ALL, MARTS, RAW, REBUILD, what_to_make
 from sluice.settings import Settings
 
 if TYPE_CHECKING:
@@ -39,6 +41,11 @@ def _day(text: str) -> date:
         raise TerminalError(f"event_date {text!r} is no date", "write it as 2013-01-31") from None
 
 
+def _runs_wait(context: Context, dag_id: str) -> bool:
+    """Whether runs of a DAG wait for their turn."""
+    return bool(context["ti"].get_dr_count(dag_id, states=["queued"]))
+
+
 class LoadOperator(BaseOperator):
     """Takes what the lake has beyond the ledger into the stream's raw table.
 
@@ -60,8 +67,10 @@ class LoadOperator(BaseOperator):
         settings = settings_as("loader")
         contract = _contract(settings, self.stream)
         report = load(settings, contract)
-        # Dates can be pending without a new row: the load that touched them may have died after its last commit.
-        if not report.rows and not report.quarantined and not is_pending(settings, "loader", contract.stream):
+        # Dates can be pending without a new row: the load that touched them may have died after its last commit. Those
+        # of a backfill that goes on are for its last runs to tell.
+        nothing = not report.rows and not report.quarantined
+        if nothing and (_runs_wait(context, REBUILD) or not is_pending(settings, "loader", contract.stream)):
             raise AirflowSkipException(f"{contract.stream}: the lake has nothing new")
         days = [day.isoformat() for day in sorted(report.dates)]
         summary = f"{report.rows:,} rows and {report.quarantined:,} in quarantine, of {len(days)} dates"
@@ -81,32 +90,48 @@ class ReloadOperator(BaseOperator):
 
     One task for all of a date's streams: a task costs Airflow as much processor time as the reload of a date's
     smaller streams, and reloading one again changes nothing.
+
+    While other runs of its DAG wait for their turn it wakes nobody: the last ones do, so that a backfill of any length
+    ends in one transform. Whatever is pending after a run that died, the next load tells.
     """
 
-    template_fields: Sequence[str] = ("event_date", "streams")
+    template_fields: Sequence[str] = ("event_date", "streams", "what")
     ui_color = "#e6dff2"
 
-    def __init__(self, *, event_date: str, streams: Sequence[str] | str, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(self, *, event_date: str, streams: Sequence[str] | str, what: str = ALL, **kwargs: Any) -> None:
+        super().__init__(outlets=[REBUILT], **kwargs)
         self.event_date = event_date
         self.streams = streams
+        self.what = what
 
     def execute(self, context: Context) -> Figures:
-        """Returns rows and quarantined events per stream."""
-        from sluice.load import reload
+        """Returns rows and quarantined events of all streams together, and which streams' rows are not as before."""
+        from sluice.load import reload, touch
+        from sluice.transform.touched import is_pending
 
         settings = settings_as("loader")
         day = _day(self.event_date)
+        what = what_to_make(self.what)
         names = [self.streams] if isinstance(self.streams, str) else list(self.streams)
-        figures: Figures = {"event_date": day.isoformat(), "rows": 0, "quarantined": 0}
-        for contract in [_contract(settings, name) for name in names]:
-            report = reload(settings, contract, day)
+        contracts = [_contract(settings, name) for name in names]
+        figures: Figures = {"event_date": day.isoformat(), "rows": 0, "quarantined": 0, "changed": []}
+        for contract in contracts:
+            if what == MARTS:
+                touch(settings, contract, [day])
+                continue
+            report = reload(settings, contract, day, touch="changed" if what == RAW else "always")
             self.log.info(
-                "%s of %s: %d rows and %d in quarantine, in %.1f s",
-                *(contract.stream, day, report.rows, report.quarantined, report.seconds),
+                "%s of %s: %d rows and %d in quarantine, %s, in %.1f s",
+                *(contract.stream, day, report.rows, report.quarantined),
+                *("not as before" if report.changed else "as before", report.seconds),
             )
             figures["rows"] += report.rows
             figures["quarantined"] += report.quarantined
+            figures["changed"] += [contract.stream] if report.changed else []
+        if not _runs_wait(context, REBUILD):
+            for contract in contracts:
+                if is_pending(settings, "loader", contract.stream):
+                    context["outlet_events"][REBUILT].add(raw_table(contract))
         return figures
 
 

@@ -1,6 +1,7 @@
 """A small client of Airflow's REST API: what the CLI asks Airflow for, and every fault as one line."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import date
 from typing import Any
 
@@ -84,11 +85,15 @@ class Airflow:
         content = self._get(path, {"full_content": True})["content"]
         return [entry if isinstance(entry, dict) else {"event": str(entry)} for entry in content]
 
-    def backfill(self, dag_id: str, first: date, last: date, conf: Json, at_once: int) -> int:
-        """Asks for a run per date, both ends included, also for those that have run before.
+    def backfill(
+        self, dag_id: str, first: date, last: date, conf: Json, at_once: int, again: str = "completed"
+    ) -> Json:
+        """Asks for a run per date, both ends included.
 
-        Returns:
-            The backfill's id.
+        Args:
+            conf: the runs' parameters.
+            at_once: how many run at the same time.
+            again: which of the dates that have run before run again: ``completed`` (all) or ``failed``.
 
         Raises:
             TransientError: another backfill of the DAG is going on.
@@ -98,11 +103,24 @@ class Airflow:
             "dag_id": dag_id,
             "from_date": f"{first}T00:00:00Z",
             "to_date": f"{last}T00:00:00Z",
-            "reprocess_behavior": "completed",
+            "reprocess_behavior": again,
             "max_active_runs": at_once,
             "dag_run_conf": conf,
         }
-        return int(self._post("/backfills", body)["id"])
+        return self._post("/backfills", body)
+
+    def open_backfill(self, dag_id: str) -> Json | None:
+        """The backfill of a DAG that Airflow has not closed yet, if there is one."""
+        found = self._get("/backfills", {"dag_id": dag_id, "order_by": "-id", "limit": 1})["backfills"]
+        return found[0] if found and found[0]["completed_at"] is None else None
+
+    def close_backfill(self, number: int) -> None:
+        """Ends a backfill: runs that have not begun count as failed, those that have go on to their end.
+
+        Airflow closes one whose runs have all ended by itself, within half a minute, and takes no other before.
+        """
+        with suppress(ConflictError):
+            self._ask("PUT", f"/backfills/{number}/cancel")
 
     def backfill_runs(self, dag_id: str, first: date, last: date) -> Iterable[Json]:
         """The backfilled runs of a range of dates, both ends included."""
@@ -172,13 +190,19 @@ class Airflow:
         what = f"Airflow refuses {method} {path}: {answer.status_code} {detail}"
         if answer.status_code == httpx.codes.NOT_FOUND:
             return NotThereError(what)
-        if answer.status_code == httpx.codes.CONFLICT or answer.is_server_error:
-            return TransientError(what, "try again when it is over, or see `make logs S=airflow-api-server`")
+        if answer.status_code == httpx.codes.CONFLICT:
+            return ConflictError(what, "try again when it is over")
+        if answer.is_server_error:
+            return TransientError(what, "try again, or see `make logs S=airflow-api-server`")
         return TerminalError(what)
 
 
 class NotThereError(TerminalError):
     """Airflow knows nothing by that name."""
+
+
+class ConflictError(TransientError):
+    """Airflow is at something that excludes what was asked for, or has ended it already."""
 
 
 class NoDagError(TransientError):

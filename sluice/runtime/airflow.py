@@ -164,7 +164,7 @@ SCHEDULER = Service(
     # Its tasks report to the API server, and load from the lake: it comes after both, and goes before.
     needs=("airflow-api-server", "sink"),
     # Airflow's log server can only listen on every interface; the API server reads the same files from the disk.
-    command=lambda _: command("scheduler", "--skip-serve-logs"),
+    command=lambda _: [sys.executable, "-m", "sluice.orchestration.scheduler", "scheduler", "--skip-serve-logs"],
     environment=lambda settings: environment(settings) | connections(settings),
     secrets=("lake_reader_password", "lake_keeper_password"),
     healthy=lambda settings: part_healthy(settings, "scheduler"),

@@ -6,13 +6,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.sdk import DAG
+from airflow.sdk import DAG, Asset
 from airflow.sdk.exceptions import AirflowSkipException
 
 from sluice.contracts import Contract
 from sluice.errors import TerminalError
 from sluice.load import LoadReport
 from sluice.orchestration import operators
+from sluice.orchestration.assets import REBUILT
 from sluice.orchestration.operators import LoadOperator, ReconcileOperator, ReloadOperator, TransformOperator
 from sluice.settings import ROOT, Settings
 from sluice.transform import TransformReport
@@ -38,7 +39,7 @@ def loads(monkeypatch: pytest.MonkeyPatch, report: LoadReport, pending: bool) ->
 
 def test_fields_that_name_data_are_templated() -> None:
     assert LoadOperator.template_fields == ("stream",)
-    assert ReloadOperator.template_fields == ("event_date", "streams")
+    assert ReloadOperator.template_fields == ("event_date", "streams", "what")
     assert TransformOperator.template_fields == ("run_name",)
 
 
@@ -66,15 +67,24 @@ def test_a_load_works_as_the_loader_and_hands_on_its_figures(monkeypatch: pytest
 
 def test_a_load_of_nothing_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     loads(monkeypatch, LoadReport("flights.departed"), pending=False)
+    context: Any = {"ti": runs_waiting(0)}
     with pytest.raises(AirflowSkipException, match="nothing new"):
-        LoadOperator(task_id="load", stream="flights.departed").execute({})
+        LoadOperator(task_id="load", stream="flights.departed").execute(context)
 
 
 def test_a_load_whose_forerunner_died_after_its_commit_still_wakes_the_transform(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     loads(monkeypatch, LoadReport("flights.departed"), pending=True)
-    assert LoadOperator(task_id="load", stream="flights.departed").execute({})["rows"] == 0
+    context: Any = {"ti": runs_waiting(0)}
+    assert LoadOperator(task_id="load", stream="flights.departed").execute(context)["rows"] == 0
+
+
+def test_a_load_of_nothing_leaves_what_a_backfill_has_touched_to_the_backfill(monkeypatch: pytest.MonkeyPatch) -> None:
+    loads(monkeypatch, LoadReport("flights.departed"), pending=True)
+    context: Any = {"ti": runs_waiting(1)}
+    with pytest.raises(AirflowSkipException, match="nothing new"):
+        LoadOperator(task_id="load", stream="flights.departed").execute(context)
 
 
 def test_an_unknown_stream_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,19 +92,75 @@ def test_an_unknown_stream_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         LoadOperator(task_id="load", stream="gates.changed").execute({})
 
 
-def test_a_reload_takes_its_date_of_every_stream_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[str, date]] = []
+class Outlet:
+    """What Airflow's accessor of an alias notes."""
 
-    def reload(settings: Settings, contract: Contract, day: date) -> LoadReport:
-        asked.append((contract.stream, day))
-        return LoadReport(contract.stream, 3, 1, 1, [day], 0.1)
+    def __init__(self) -> None:
+        self.added: list[str] = []
+
+    def add(self, asset: Asset) -> None:
+        self.added.append(asset.name)
+
+
+def reloading(
+    monkeypatch: pytest.MonkeyPatch, what: str, waiting: int = 0, pending: tuple[str, ...] = ()
+) -> tuple[list[tuple[str, date, str]], dict[str, Any], list[str]]:
+    """Reloads a date of two streams; returns what was asked of the load, the figures and the assets told of."""
+    asked: list[tuple[str, date, str]] = []
+
+    def reload(settings: Settings, contract: Contract, day: date, *, touch: str) -> LoadReport:
+        asked.append((contract.stream, day, touch))
+        return LoadReport(contract.stream, 3, 1, 1, [day], 0.1, changed=contract.stream == "flights.arrived")
+
+    def touch(settings: Settings, contract: Contract, days: list[date]) -> None:
+        asked.extend((contract.stream, day, "touch") for day in days)
 
     monkeypatch.setattr("sluice.load.reload", reload)
-    streams = ["flights.arrived", "weather.observed"]
-    figures = ReloadOperator(task_id="reload", event_date="2013-01-02", streams=streams).execute({})
-    assert asked == [(stream, date(2013, 1, 2)) for stream in streams]
-    assert figures == {"event_date": "2013-01-02", "rows": 6, "quarantined": 2}
+    monkeypatch.setattr("sluice.load.touch", touch)
+    monkeypatch.setattr("sluice.transform.touched.is_pending", lambda settings, role, stream: stream in pending)
+    outlet = Outlet()
+    context = {"ti": runs_waiting(waiting), "outlet_events": {REBUILT: outlet}}
+    task = ReloadOperator(task_id="reload", event_date="2013-01-02", streams=STREAMS, what=what)
+    figures = task.execute(context)  # type: ignore[arg-type]
+    return asked, figures, outlet.added
+
+
+STREAMS = ["flights.arrived", "weather.observed"]
+
+
+def runs_waiting(count: int) -> SimpleNamespace:
+    return SimpleNamespace(
+        get_dr_count=lambda dag_id, states: count if (dag_id, states) == ("rebuild", ["queued"]) else 0
+    )
+
+
+@pytest.mark.parametrize(("what", "touch"), [("all", "always"), ("raw", "changed")])
+def test_a_reload_takes_its_date_of_every_stream_asked_for(
+    monkeypatch: pytest.MonkeyPatch, what: str, touch: str
+) -> None:
+    asked, figures, _ = reloading(monkeypatch, what)
+    assert asked == [(stream, date(2013, 1, 2), touch) for stream in STREAMS]
+    assert figures == {"event_date": "2013-01-02", "rows": 6, "quarantined": 2, "changed": ["flights.arrived"]}
     assert ROLES == ["loader"]
+
+
+def test_marts_alone_are_rebuilt_without_a_reload(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, figures, _ = reloading(monkeypatch, "marts")
+    assert asked == [(stream, date(2013, 1, 2), "touch") for stream in STREAMS]
+    assert figures["rows"] == 0
+
+
+def test_only_a_run_after_which_none_waits_wakes_the_transform_for_what_is_pending(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert reloading(monkeypatch, "all", waiting=1, pending=("weather.observed",))[2] == []
+    assert reloading(monkeypatch, "raw", waiting=0, pending=("weather.observed",))[2] == ["raw.weather_observed"]
+    assert reloading(monkeypatch, "raw", waiting=0)[2] == []
+
+
+def test_what_is_unknown_is_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(TerminalError, match="WHAT=most"):
+        reloading(monkeypatch, "most")
 
 
 def test_a_reload_of_no_date_is_terminal() -> None:

@@ -117,9 +117,29 @@ def test_a_backfill_reprocesses_every_date_of_its_range() -> None:
         return httpx.Response(200, json={"id": 3})
 
     first, last = date(2013, 1, 1), date(2013, 1, 2)
-    assert client(answer).backfill("rebuild", first, last, {"streams": ["a.b"]}, at_once=2) == 3
+    assert client(answer).backfill("rebuild", first, last, {"streams": ["a.b"]}, at_once=2)["id"] == 3
     for part in (b'"from_date":"2013-01-01T00:00:00Z"', b'"to_date":"2013-01-02T00:00:00Z"', b'"completed"', b'"a.b"'):
         assert part in bodies[0]
+
+
+def test_a_backfill_is_open_until_airflow_has_closed_it() -> None:
+    def found(*backfills: dict[str, Any]) -> object:
+        return client(says(200, {"backfills": list(backfills)})).open_backfill("rebuild")
+
+    assert found({"id": 3, "completed_at": None}) == {"id": 3, "completed_at": None}
+    assert found({"id": 3, "completed_at": "2026-01-01T00:00:00Z"}) is None
+    assert found() is None
+
+
+def test_a_backfill_that_airflow_has_closed_may_be_closed_again() -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(f"{request.method} {request.url.path}")
+        return httpx.Response(409, json={"detail": "Backfill is already completed."})
+
+    client(answer).close_backfill(3)
+    assert asked == ["PUT /api/v2/backfills/3/cancel"]
 
 
 def test_runs_of_a_backfill_are_read_page_by_page() -> None:

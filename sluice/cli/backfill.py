@@ -1,0 +1,183 @@
+"""The command backfill: shows its plan, has Airflow do it, and proves what came of it."""
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sluice.cli.batch import TRANSFORM, Show, airflow_of, choose, run_dags
+from sluice.contracts import Contract, load_contracts
+from sluice.errors import TerminalError, TransientError
+from sluice.orchestration.follow import follow_backfill, wait_for_dags
+from sluice.orchestration.history import ALL, REBUILD, event_range, what_to_make
+from sluice.orchestration.rest import Airflow, Json
+from sluice.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from sluice.backfill import Request
+    from sluice.backfill.request import Unfinished
+
+AT_ONCE = 2
+"""Dates that a backfill makes again at once: as many as the smallest machine has processors."""
+_ENDED = ("success", "failed")
+
+
+def run_backfill(
+    settings: Settings,
+    first: str,
+    last: str,
+    streams: list[str] | None = None,
+    what: str = ALL,
+    dry_run: bool = False,
+    show: Show = print,
+) -> None:
+    """Makes a range of event dates (UTC, both ends included) again, and proves it.
+
+    A command that was stopped, and is given again, goes on with what is left; the figures that its proof compares are
+    those of before it began for the first time.
+
+    Args:
+        settings: of the running platform.
+        first, last: the dates, as 2013-01-31.
+        streams: which ones; all of them by default.
+        what: ``raw``, ``marts`` or ``all``.
+        dry_run: show the plan, and change nothing.
+        show: takes progress and proof, line by line.
+
+    Raises:
+        TerminalError: the range, a stream or ``what`` is wrong, some dates failed, or the proof does not hold.
+        TransientError: Airflow is not there, or is at another backfill.
+    """
+    # Imported here, as they bring Arrow and Delta: every other command starts without them.
+    from sluice.backfill import Request, take
+    from sluice.backfill.plan import plan
+    from sluice.backfill.request import Unfinished, forget, keep, kept
+
+    start, end = event_range(first, last)
+    contracts = choose(load_contracts(settings.contracts), streams)
+    request = Request(start, end, tuple(contract.stream for contract in contracts), what_to_make(what))
+    with airflow_of(settings) as airflow:
+        before = kept(settings, request)
+        going = None if dry_run else _going_on(airflow, before)
+        figures = before.before if before else take(settings, contracts, start, end)
+        show(plan(request, figures, AT_ONCE))
+        left = _left(airflow, request, before.began) if before else request.days
+        if before:
+            show(f"{len(request.days) - len(left)} of these dates are done already: the command goes on with the rest")
+        if dry_run:
+            return
+        if left and not going:
+            wait_for_dags(airflow, [REBUILD, TRANSFORM])
+            airflow.refuse_paused(TRANSFORM)
+            again = "failed" if before else "completed"
+            going = airflow.backfill(REBUILD, left[0], left[-1], request.conf, AT_ONCE, again)
+            before = Unfinished(request, figures, going["id"], before.began if before else going["created_at"])
+            keep(settings, before)
+        assert before is not None
+        fault = _follow(airflow, before, going, show)
+        _prove(settings, contracts, airflow, before, fault, show)
+    forget(settings)
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command to the CLI."""
+
+    @app.command()
+    def backfill(
+        first: Annotated[str, typer.Option("--from", help="First event date (UTC), as 2013-01-01.")],
+        last: Annotated[str, typer.Option("--to", help="Last event date (UTC), included.")],
+        stream: Annotated[str | None, typer.Option(help="Only these streams, separated by commas.")] = None,
+        what: Annotated[str, typer.Option(help="raw: from the lake; marts: from the raw tables; all: both.")] = ALL,
+        dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan, and change nothing.")] = False,
+    ) -> None:
+        """Makes a range of dates again from the lake, with their marts, and proves what came of it."""
+        streams = [name.strip() for name in stream.split(",")] if stream else None
+        run_backfill(load_settings(), first, last, streams, what, dry_run)
+
+
+def _going_on(airflow: Airflow, unfinished: "Unfinished | None") -> Json | None:
+    """The backfill that Airflow is at for this same command, if it is at one.
+
+    Raises:
+        TransientError: it is at another one.
+    """
+    found = airflow.open_backfill(REBUILD)
+    if found is None or (unfinished and found["id"] == unfinished.backfill):
+        return found
+    first, last = (date.fromisoformat(found[end][:10]) for end in ("from_date", "to_date"))
+    if all(run["state"] in _ENDED for run in airflow.backfill_runs(REBUILD, first, last)):
+        airflow.close_backfill(found["id"])
+        return None
+    raise TransientError(
+        f"Airflow is at backfill {found['id']} of {REBUILD}, {first} to {last}, which was started elsewhere",
+        "let it end, or cancel it on the DAG's page",
+    )
+
+
+def _left(airflow: Airflow, request: "Request", began: str) -> list[date]:
+    """The dates without a successful run since the command began."""
+    since = datetime.fromisoformat(began)
+    done = {
+        run["logical_date"][:10]
+        for run in airflow.backfill_runs(REBUILD, request.first, request.last)
+        if run["state"] == "success" and datetime.fromisoformat(run["end_date"]) >= since
+    }
+    return [day for day in request.days if day.isoformat() not in done]
+
+
+def _follow(airflow: Airflow, unfinished: "Unfinished", going: Json | None, show: Show) -> TerminalError | None:
+    """Follows the backfill, and the transform after it; returns why some dates were not made, if so.
+
+    Stopping it (Ctrl-C) ends the backfill: runs that have begun end, the others do not begin.
+    """
+    request = unfinished.request
+    fault = None
+    if going:
+        first, last = (date.fromisoformat(going[end][:10]) for end in ("from_date", "to_date"))
+        count = (last - first).days + 1
+        show(f"{REBUILD}: backfill {going['id']} of {first} to {last}; Ctrl-C ends it, the same command goes on")
+        try:
+            follow_backfill(airflow, REBUILD, lambda: list(airflow.backfill_runs(REBUILD, first, last)), count, show)
+        except TerminalError as error:
+            fault = error
+        except KeyboardInterrupt:
+            airflow.close_backfill(going["id"])
+            left = len(_left(airflow, request, unfinished.began))
+            show(f"{REBUILD}: ended; {left} of {len(request.days)} dates are left to the same command")
+            raise
+        airflow.close_backfill(going["id"])
+    # Dates that were made are to be seen in the marts, whether or not others failed.
+    run_dags(airflow, [TRANSFORM], show)
+    return fault
+
+
+def _prove(
+    settings: Settings,
+    contracts: Sequence[Contract],
+    airflow: Airflow,
+    unfinished: "Unfinished",
+    fault: TerminalError | None,
+    show: Show,
+) -> None:
+    from sluice.backfill import prove, take
+    from sluice.backfill.snapshot import arrived
+    from sluice.reconcile import reconcile_loaded
+
+    request, before = unfinished.request, unfinished.before
+    after = take(settings, contracts, request.first, request.last)
+    came = arrived(settings, contracts, before, request.first, request.last)
+    found = reconcile_loaded(settings, {contract.stream: contract for contract in contracts})
+    missed = _left(airflow, request, unfinished.began)
+    faults = [*(f"{day}: not made again" for day in missed), *found.faults]
+    proof = prove(before, after, came, request.days, faults)
+    show(proof.text())
+    if found.agrees:
+        show(f"reconcile: lake and warehouse agree in every offset that is loaded of {', '.join(request.streams)}")
+    if fault:
+        raise fault
+    if not proof.holds:
+        raise TerminalError(
+            f"the proof of the backfill does not hold: {len(faults)} faults, the first: {faults[0]}",
+            "see above; the same command tries what failed again",
+        )

@@ -1,0 +1,29 @@
+"""Airflow's scheduler with the packages that its tasks need already imported.
+
+Its executor forks a process per task. What the scheduler has imported, a task finds in memory; what it has not, each
+task imports for itself, and Arrow and Delta take most of a second of processor time: more than most loads. The
+platform's own modules are left to the tasks, so that a change of them holds from the next task on.
+"""
+
+from importlib import import_module
+
+from airflow.__main__ import main
+
+PACKAGES = (
+    "adbc_driver_postgresql.dbapi",
+    "airflow.sdk.execution_time.task_runner",
+    "deltalake",
+    "kafka",
+    "minio",
+    "psycopg",
+    "pyarrow.compute",
+    "pyarrow.dataset",
+    "pyarrow.fs",
+    "pydantic_settings",
+    "yaml",
+)
+
+if __name__ == "__main__":
+    for package in PACKAGES:
+        import_module(package)
+    main()  # type: ignore[no-untyped-call]

@@ -1,0 +1,96 @@
+"""The proof of a backfill: what changed on which date, and why, from the figures before and after."""
+
+from datetime import date
+
+import pytest
+
+from sluice.backfill.proof import SHORT, Proof, prove
+from sluice.backfill.snapshot import Snapshot
+from sluice.warehouse.checksum import Checksum
+
+FIRST, SECOND = DAYS = (date(2013, 1, 14), date(2013, 1, 15))
+
+
+def snapshot(rows: int = 5, content: str = "50", bad: int = 2, flights: str = "70", aircraft: int = 9) -> Snapshot:
+    """Two dates; what the arguments say is of the second one."""
+    return Snapshot(
+        {"flights.departed": [("t", 0, 100)]},
+        {"flights.departed": {FIRST: Checksum(4, "40"), SECOND: Checksum(rows, content)}},
+        {"flights.departed": {SECOND: bad}},
+        {
+            "dim_aircraft": {None: Checksum(aircraft, str(aircraft))},
+            "fct_flights": {FIRST: Checksum(4, "60"), SECOND: Checksum(5, flights)},
+        },
+    )
+
+
+def compared(after: Snapshot, arrived: int = 0) -> Proof:
+    return prove(snapshot(), after, {"flights.departed": {SECOND: arrived}}, DAYS)
+
+
+def test_equal_figures_say_that_nothing_changed() -> None:
+    proof = compared(snapshot())
+    assert proof.holds
+    assert not any(day.changed for day in proof.days)
+    assert proof.text().splitlines()[-1] == (
+        "nothing changed: the checksums of 9 raw rows and 9 marts rows of 2 dates agree before and after"
+    )
+
+
+@pytest.mark.parametrize(
+    ("after", "arrived", "reason"),
+    [
+        (snapshot(7, "51", 0), 0, "2 left the quarantine: they fit their contract now"),
+        (snapshot(4, "51", 3), 0, "1 went to quarantine"),
+        (snapshot(8, "51"), 3, "3 came meanwhile"),
+        (snapshot(7, "51", 3), 3, "3 came meanwhile; 1 went to quarantine"),
+        (snapshot(6, "51"), 0, "1 were missing in raw"),
+        (snapshot(4, "51"), 0, "1 in raw were not in the lake"),
+        (snapshot(content="51"), 0, "the same events are read otherwise: a contract or the reading changed"),
+        (snapshot(flights="71"), 0, "raw is as before: a model changed, or another date of the same flights"),
+    ],
+)
+def test_each_change_has_its_reason(after: Snapshot, arrived: int, reason: str) -> None:
+    first, second = compared(after, arrived).days
+    assert not first.changed
+    assert second.changed
+    assert "; ".join(second.reasons()) == reason
+    assert reason in compared(after, arrived).text()
+
+
+def test_a_table_without_a_date_is_told_of_once() -> None:
+    lines = compared(snapshot(aircraft=11)).text().splitlines()
+    assert [line for line in lines if "dim_aircraft +2 rows" in line] == ["without a date         dim_aircraft +2 rows"]
+
+
+def test_dates_of_the_marts_beside_those_asked_for_go_with_the_nearest() -> None:
+    day = date(2013, 1, 13)
+    before, after = snapshot(), snapshot()
+    before.marts["fct_flights"][day] = Checksum(1, "1")
+    after.marts["fct_flights"][day] = Checksum(1, "2")
+    changed = [each.day for each in prove(before, after, {}, DAYS).days if each.changed]
+    assert changed == [FIRST]
+
+
+def test_of_many_dates_only_those_that_changed_are_shown_and_not_all_of_them() -> None:
+    days = [date(2013, month, day) for month in (1, 3) for day in range(1, 29)]
+
+    def rows(count: int) -> Snapshot:
+        return Snapshot({}, {"a.b": {day: Checksum(count, str(count)) for day in days}}, {}, {})
+
+    assert len(prove(rows(1), rows(1), {}, days).text().splitlines()) == 1
+    lines = prove(rows(1), rows(2), {}, days).text().splitlines()
+    assert lines[-2:] == [
+        f"and {56 - SHORT} more dates that changed",
+        "56 of 56 dates changed: raw +56 rows, quarantine +0, marts +0 rows",
+    ]
+
+
+def test_a_fault_is_said_and_the_proof_does_not_hold() -> None:
+    proof = prove(snapshot(), snapshot(), {}, DAYS, ["a.b/0 2013-01-14: the lake has 3 rows"])
+    assert not proof.holds
+    assert proof.text().endswith("the lake has 3 rows")
+
+
+def test_a_snapshot_is_the_same_after_it_was_written_down() -> None:
+    assert Snapshot.of(snapshot().fields()) == snapshot()
