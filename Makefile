@@ -20,7 +20,7 @@ RANGE = --from "$$FROM" --to "$$TO"
 DISTURBANCES := SPEED LATE DUPLICATES CORRUPT INVALID COPIES SEED STREAMS
 
 .PHONY: help up down clean status logs replay load transform backfill rebuild-warehouse reconcile sql peek quarantine lake airflow doctor
-.PHONY: test test-unit test-integration test-faults test-e2e bench-sink bench-transform lint format
+.PHONY: test test-unit test-integration test-faults test-e2e bench-sink bench-backfill bench-transform lint format
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-19s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -96,6 +96,8 @@ bench-sink: ## Measure the sink beside others, and its bounds, on servers of its
 
 bench-transform: ## Measure a transform by touched dates and by history, on a Postgres of its own, into bench/results (8 minutes)
 	@infra/bootstrap dev && .venv/bin/python -m bench.transform
+bench-backfill: ## Measure backfills of 1 to 366 dates, and the year from empty topics to the marts, into bench/results (20 minutes)
+	@infra/bootstrap dev && .venv/bin/python -m bench.backfill
 
 lint: ## Run all static checks
 	@infra/bootstrap dev && infra/lint

@@ -1,0 +1,1 @@
+"""What a backfill costs by its number of dates, and by how much history there is."""
