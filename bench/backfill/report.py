@@ -9,10 +9,10 @@ def report(result: dict[str, Any], plot: str) -> str:
     lines = [
         "# A backfill's cost",
         "",
-        "The whole of `make backfill` with `WHAT=all`: the figures before, a run per date in Airflow, one transform, the"
-        " figures after, and reconciling. On a platform of its own, nothing produced meanwhile, all four streams. CPU-seconds"
-        f" are those of the command and of all servers; standing idle these take {result['idle']:.2f} cores. Written by"
-        " `make bench-backfill`.",
+        "The whole of `make backfill` with `WHAT=all`: the figures before, a run per date in Airflow, one transform,"
+        " the figures after, and reconciling. On a platform of its own, nothing produced meanwhile, four streams."
+        f" CPU-seconds are those of the command and of all servers, which take {result['idle']:.2f} cores when idle."
+        " Written by `make bench-backfill`.",
         "",
         "With the year loaded, 690,237 events of 366 dates:",
         "",
@@ -33,8 +33,8 @@ def report(result: dict[str, Any], plot: str) -> str:
             for run in result["stages"]
         ),
         "",
-        f"The year from a started platform's empty topics to the marts of {year['flights']:,} flights, one command after"
-        f" the other: {year['seconds']:.0f} s.",
+        f"The year from a started platform's empty topics to the marts of {year['flights']:,} flights, one command"
+        f" after the other: {year['seconds']:.0f} s.",
         "",
         "| command | seconds | CPU-seconds | other work, cores |",
         "| --- | ---: | ---: | ---: |",

@@ -21,6 +21,8 @@ from sluice.lake.chunk import Chunk, value_hash
 from sluice.lake.layout import PARTITION_COLUMN, RANGES_KEY, SCHEMA, empty_id, transaction_id
 
 _REFUSED = ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "NoSuchBucket", "Forbidden")
+_DAMAGED = ("decompression failed", "deserialize thrift", "Corrupt", "Unexpected end of stream")
+"""What Arrow says of a file whose bytes are not what was written, as an OSError like that of a lost connection."""
 _ATTEMPTS = 10
 # Statistics where readers prune by them; neither these nor a dictionary where nearly each record differs.
 _OPAQUE = ColumnProperties(dictionary_enabled=False, statistics_enabled="NONE")
@@ -194,5 +196,9 @@ def store_fault(place: str, error: Exception) -> SluiceError:
     if any(sign in str(error) for sign in _REFUSED):
         return TerminalError(
             f"{place}: the store refuses: {error}", "check the bucket and SLUICE_LAKE_… passwords; `make up` makes both"
+        )
+    if any(sign in str(error) for sign in _DAMAGED):
+        return TerminalError(
+            f"{place}: a data file is damaged: {error}", "`make lake A=verify` names it; restore it from a copy"
         )
     return TransientError(f"{place}: {error}", "see `make status` and `make logs S=minio`")

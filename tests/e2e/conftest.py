@@ -1,6 +1,7 @@
 """A whole platform for the tests, in a folder and on ports of its own: one that runs already is not touched."""
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -77,7 +78,13 @@ def platform() -> Iterator[Running]:
     with tempfile.TemporaryDirectory(prefix="sluice-e2e-", ignore_cleanup_errors=True) as folder:
         file = Path(folder) / "settings.env"
         home = Path(folder) / "home"
-        ensure_environment(file, {"home": home, **dict(zip(PORTS, free_ports(len(PORTS)), strict=True))})
+        # Contracts of its own: tests change them.
+        contracts = Path(folder) / "contracts"
+        contracts.mkdir()
+        for contract in (ROOT / "contracts").glob("*.yaml"):
+            shutil.copy(contract, contracts)
+        ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
+        ensure_environment(file, {"home": home, "contracts": contracts, **ports})
         running = Running(Settings(_env_file=file), file)  # type: ignore[call-arg]
         try:
             running.sluice("up", "--months", "1", "--no-live", timeout=1200)
