@@ -44,17 +44,17 @@ class Unfinished:
 
 def keep(settings: Settings, unfinished: Unfinished) -> None:
     """Writes it down, in place of what was there."""
-    path = _path(settings)
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    file = path(settings)
+    draft = file.with_name(f"{file.name}.{os.getpid()}")
     fields = asdict(unfinished) | {"before": unfinished.before.fields()}
     draft.write_text(json.dumps(fields, default=str))
-    draft.rename(path)
+    draft.rename(file)
 
 
 def kept(settings: Settings, request: Request) -> Unfinished | None:
     """What is written down of this same request; None where there is nothing, or another request."""
     try:
-        fields = json.loads(_path(settings).read_text())
+        fields = json.loads(path(settings).read_text())
         asked = fields["request"]
         found = Request(
             date.fromisoformat(asked["first"]),
@@ -71,8 +71,9 @@ def kept(settings: Settings, request: Request) -> Unfinished | None:
 
 def forget(settings: Settings) -> None:
     """Removes what is written down: its proof is made."""
-    _path(settings).unlink(missing_ok=True)
+    path(settings).unlink(missing_ok=True)
 
 
-def _path(settings: Settings) -> Path:
+def path(settings: Settings) -> Path:
+    """Where it is written down; without the file a command begins anew."""
     return settings.home / "backfill.json"

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 AT_ONCE = 2
 """Dates that a backfill makes again at once: as many as the smallest machine has processors."""
-_ENDED = ("success", "failed")
 
 
 def run_backfill(
@@ -52,7 +51,7 @@ def run_backfill(
     # Imported here, as they bring Arrow and Delta: every other command starts without them.
     from sluice.backfill import Request, take
     from sluice.backfill.plan import plan
-    from sluice.backfill.request import Unfinished, forget, keep, kept
+    from sluice.backfill.request import Unfinished, forget, keep, kept, path
 
     start, end = event_range(first, last)
     contracts = choose(load_contracts(settings.contracts), streams)
@@ -64,7 +63,9 @@ def run_backfill(
         show(plan(request, figures, AT_ONCE))
         left = _left(airflow, request, before.began) if before else request.days
         if before:
-            show(f"{len(request.days) - len(left)} of these dates are done already: the command goes on with the rest")
+            done = len(request.days) - len(left)
+            show(f"{done} of these dates are done already, since {before.began}: the command goes on with the rest")
+            show(f"(to begin anew, remove {path(settings)})")
         if dry_run:
             return
         if left and not going:
@@ -106,7 +107,7 @@ def _going_on(airflow: Airflow, unfinished: "Unfinished | None") -> Json | None:
     if found is None or (unfinished and found["id"] == unfinished.backfill):
         return found
     first, last = (date.fromisoformat(found[end][:10]) for end in ("from_date", "to_date"))
-    if all(run["state"] in _ENDED for run in airflow.backfill_runs(REBUILD, first, last)):
+    if not airflow.count_backfill_runs(REBUILD, first, last, ("queued", "running")):
         airflow.close_backfill(found["id"])
         return None
     raise TransientError(
@@ -135,10 +136,9 @@ def _follow(airflow: Airflow, unfinished: "Unfinished", going: Json | None, show
     fault = None
     if going:
         first, last = (date.fromisoformat(going[end][:10]) for end in ("from_date", "to_date"))
-        count = (last - first).days + 1
         show(f"{REBUILD}: backfill {going['id']} of {first} to {last}; Ctrl-C ends it, the same command goes on")
         try:
-            follow_backfill(airflow, REBUILD, lambda: list(airflow.backfill_runs(REBUILD, first, last)), count, show)
+            follow_backfill(airflow, REBUILD, first, last, show)
         except TerminalError as error:
             fault = error
         except KeyboardInterrupt:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
@@ -25,6 +25,8 @@ _FRAME = (
 )
 """How the lines begin that Airflow writes around a task's own."""
 _ENDED = ("success", "failed")
+_STEPS = 50
+"""About how many lines a long backfill is worth."""
 _SILENCE = 4.0
 """Seconds after which a run that has not begun is worth a line: another run of its DAG is before it."""
 _TOLD = (*_ENDED, "skipped", "running", "up_for_retry", "upstream_failed")
@@ -88,34 +90,33 @@ def follow(airflow: Airflow, runs: Sequence[Run], show: Show) -> None:
         raise _failure(airflow, failed, show)
 
 
-def follow_backfill(airflow: Airflow, dag_id: str, runs: Callable[[], list[Json]], count: int, show: Show) -> None:
-    """Follows a backfill until every run of it has ended; shows a line whenever more have.
+def follow_backfill(airflow: Airflow, dag_id: str, first: date, last: date, show: Show) -> None:
+    """Follows a backfill of a range of dates, both ends included, until every run of it has ended.
 
-    Args:
-        runs: asks for the backfill's runs.
-        count: how many it has.
+    Shows a line when more have, fifty in all of a long one.
 
     Raises:
         TerminalError: some runs failed; their dates are named.
         TransientError: Airflow stopped answering.
     """
-    began, done = time.monotonic(), -1
-    idle_since = began
-    while True:
-        now = _patiently(runs)
-        ended = [run for run in now if run["state"] in _ENDED]
-        if len(ended) != done:
-            done, idle_since = len(ended), time.monotonic()
-            passed = idle_since - began
+    count = (last - first).days + 1
+    began = idle_since = time.monotonic()
+    done = told = -1
+    while done < count:
+        now = _patiently(partial(airflow.count_backfill_runs, dag_id, first, last, _ENDED))
+        if now != done:
+            done, idle_since = now, time.monotonic()
+        if done == count or done - told > count // _STEPS:
+            told, passed = done, time.monotonic() - began
             remaining = f", about {passed / done * (count - done):.0f} s to go" if 0 < done < count else ""
             show(f"{dag_id}: {done} of {count} dates, {passed:.0f} s{remaining}")
-        if done >= count:
-            break
         if time.monotonic() - idle_since > PATIENCE.total_seconds():
             _still_works(airflow)
             idle_since = time.monotonic()
-        time.sleep(POLL.total_seconds())
-    failed = [run for run in ended if run["state"] == "failed"]
+        if done < count:
+            time.sleep(POLL.total_seconds())
+    runs = _patiently(lambda: list(airflow.backfill_runs(dag_id, first, last)))
+    failed = [run for run in runs if run["state"] == "failed"]
     if failed:
         error = _failure(airflow, [Run(dag_id, failed[0]["dag_run_id"])], show)
         dates = ", ".join(run["logical_date"][:10] for run in failed)

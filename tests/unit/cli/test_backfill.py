@@ -74,6 +74,9 @@ class Server:
             "to_date": f"{last}T00:00:00Z",
         }
 
+    def count_backfill_runs(self, dag_id: str, first: date, last: date, states: tuple[str, ...]) -> int:
+        return sum(run["state"] in states for run in self.backfill_runs(dag_id, first, last))
+
     def backfill_runs(self, dag_id: str, first: date, last: date) -> Iterator[Json]:
         for day, (state, end) in self.runs.items():
             if str(first) <= day <= str(last):
@@ -132,7 +135,7 @@ def test_dates_that_failed_are_named_the_others_proved_and_the_same_command_does
     server.outcome["2013-01-02"] = "success"
     lines = ask(settings)
     assert server.asked[0] == ("2013-01-02", "2013-01-02", "all", ["flights.arrived"], "failed")
-    assert "1 of these dates are done already: the command goes on with the rest" in lines
+    assert "1 of these dates are done already, since 2026-01-01T00:00:01Z: the command goes on with the rest" in lines
     # The first command took two snapshots, this one the third: the proof compares it with the very first.
     assert "1 of 2 dates changed: raw +2 rows, quarantine +0, marts +0 rows" in lines
 

@@ -1,7 +1,7 @@
 """Following runs: what is shown, and what becomes of failures."""
 
-from collections.abc import Callable, Iterator
-from datetime import timedelta
+from collections.abc import Iterator
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -94,32 +94,45 @@ def test_a_server_that_stays_away_ends_it(monkeypatch: pytest.MonkeyPatch) -> No
         shown(server, "a")
 
 
-def backfill(states: list[list[str]]) -> tuple[Callable[[], list[Json]], int]:
-    looks = iter(states)
-    last = states[-1]
+class Backfilled(Server):
+    """An Airflow whose backfill is at the next of some states, a run's each, whenever its runs are counted."""
 
-    def runs() -> list[Json]:
+    def __init__(self, *states: list[str], log: list[Json] | None = None) -> None:
+        super().__init__({"rebuild": [("failed", "failed")]}, log)
+        self.at["rebuild"] = 0
+        self.looks = iter(states)
+        self.states = states[-1]
+
+    def count_backfill_runs(self, dag_id: str, first: date, last: date, states: tuple[str, ...]) -> int:
+        return sum(state in states for state in next(self.looks))
+
+    def backfill_runs(self, dag_id: str, first: date, last: date) -> list[Json]:
         return [
-            {"state": state, "dag_run_id": str(n), "logical_date": f"2013-01-0{n + 1}T00:00:00Z"}
-            for n, state in enumerate(next(looks, last))
+            {"state": state, "dag_run_id": str(n), "logical_date": f"{first + timedelta(days=n)}T00:00:00Z"}
+            for n, state in enumerate(self.states)
         ]
-
-    return runs, len(last)
 
 
 def test_a_backfill_is_followed_until_every_date_has_ended() -> None:
-    runs, count = backfill([["queued", "queued"], ["success", "running"], ["success", "success"]])
+    server = Backfilled(["queued", "queued"], ["success", "running"], ["success", "success"])
     lines: list[str] = []
-    follow_backfill(Server({}), "rebuild", runs, count, lines.append)  # type: ignore[arg-type]
+    follow_backfill(server, "rebuild", date(2013, 1, 1), date(2013, 1, 2), lines.append)  # type: ignore[arg-type]
     assert [line.split(" dates")[0] for line in lines] == [f"rebuild: {n} of 2" for n in range(3)]
 
 
+def test_a_long_backfill_does_not_say_everything() -> None:
+    server = Backfilled(*(["success"] * n + ["queued"] * (300 - n) for n in range(301)))
+    lines: list[str] = []
+    first = date(2013, 1, 1)
+    follow_backfill(server, "rebuild", first, first + timedelta(days=299), lines.append)  # type: ignore[arg-type]
+    assert 40 < len(lines) < 60
+    assert lines[-1].startswith("rebuild: 300 of 300 dates")
+
+
 def test_dates_that_failed_are_named() -> None:
-    runs, count = backfill([["success", "failed"]])
-    server = Server({"rebuild": [("failed", "failed")]}, [{"event": "no such file", "level": "error"}])
-    server.at["rebuild"] = 0
+    server = Backfilled(["success", "failed"], log=[{"event": "no such file", "level": "error"}])
     with pytest.raises(TerminalError, match=r"1 of 2 dates were not rebuilt \(2013-01-02\).*no such file"):
-        follow_backfill(server, "rebuild", runs, count, lambda line: None)  # type: ignore[arg-type]
+        follow_backfill(server, "rebuild", date(2013, 1, 1), date(2013, 1, 2), print)  # type: ignore[arg-type]
 
 
 def test_dags_that_are_not_read_yet_are_waited_for_and_a_missing_server_is_not() -> None:

@@ -152,6 +152,19 @@ def test_runs_of_a_backfill_are_read_page_by_page() -> None:
     assert list(client(answer).backfill_runs("rebuild", date(2013, 1, 1), date(2013, 12, 31))) == runs
 
 
+def test_runs_of_a_backfill_are_counted_without_being_read() -> None:
+    asked: list[httpx.QueryParams] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.params)
+        return httpx.Response(200, json={"dag_runs": [{}], "total_entries": 366})
+
+    day = date(2013, 1, 1)
+    assert client(answer).count_backfill_runs("rebuild", day, day, ("success", "failed")) == 366
+    assert asked[0].get_list("state") == ["success", "failed"]
+    assert asked[0]["limit"] == "1"
+
+
 def test_health_names_what_is_broken() -> None:
     parts = {"metadatabase": {"status": "healthy"}, "scheduler": {"status": "unhealthy"}, "triggerer": {"status": None}}
     assert client(says(200, parts)).unhealthy() == ["scheduler", "dag_processor"]
