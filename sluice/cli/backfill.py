@@ -167,12 +167,16 @@ def _prove(
     request, before = unfinished.request, unfinished.before
     after = take(settings, contracts, request.first, request.last)
     came = arrived(settings, contracts, before, request.first, request.last)
-    found = reconcile_loaded(settings, {contract.stream: contract for contract in contracts})
-    missed = _left(airflow, request, unfinished.began)
-    faults = [*(f"{day}: not made again" for day in missed), *found.faults]
+    faults = [f"{day}: not made again" for day in _left(airflow, request, unfinished.began)]
+    try:
+        disagreements = reconcile_loaded(settings, {contract.stream: contract for contract in contracts}).faults
+    except TerminalError as error:
+        # What made a date fail, as a damaged file, can do so here; what could be proved is told all the same.
+        disagreements = [f"lake and warehouse cannot be compared: {error}"]
+    faults += disagreements
     proof = prove(before, after, came, request.days, faults)
     show(proof.text())
-    if found.agrees:
+    if not disagreements:
         show(f"reconcile: lake and warehouse agree in every offset that is loaded of {', '.join(request.streams)}")
     if fault:
         raise fault

@@ -107,7 +107,6 @@ def test_a_changed_contract_ends_where_a_rebuild_from_nothing_does_and_back(plat
     try:
         path.write_text(yaml.safe_dump(contract, sort_keys=False))
         said = backfill(platform, days[0], days[-1], "--stream", "flights.departed", "--what", "raw")
-        assert f"{len(set(days))} of " in said
         assert f"raw {-len(late):+,} rows, quarantine {len(late):+,}" in said
         assert marts(platform) != before
         rebuilt = platform.sluice("rebuild-warehouse", "--force")
@@ -179,7 +178,7 @@ def test_a_store_that_is_down_for_a_while_costs_one_more_attempt(platform: Runni
     # The plan does not need the lake, the run does.
     supervisor.stop("minio")
     try:
-        _wait(lambda: attempts(airflow, *days).get(days[0], ("", 0))[0] == "up_for_retry")
+        _wait(lambda: attempts(airflow, *days).get(days[0], ("", 0))[0] == "up_for_retry", 240)
     finally:
         supervisor.start("minio")
     said, _ = process.communicate(timeout=300)
