@@ -33,7 +33,7 @@ with DAG(
     start_date=datetime.combine(FIRST_EVENT_DATE, time(), UTC),
     end_date=datetime.combine(LAST_EVENT_DATE, time(), UTC),
     catchup=False,
-    max_active_runs=2,
+    max_active_runs=3,
     dagrun_timeout=timedelta(hours=1),
     is_paused_upon_creation=False,
     default_args=DEFAULT_ARGS | {"owner": "platform"},

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from sluice.backfill import Request
     from sluice.backfill.request import Unfinished
 
-AT_ONCE = 2
-"""Dates that a backfill makes again at once: as many as the smallest machine has processors."""
+AT_ONCE = 3
+"""Dates that a backfill makes again at once. Airflow runs four tasks at once: one is left to loads and transforms."""
 
 
 def run_backfill(

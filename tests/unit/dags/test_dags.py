@@ -99,7 +99,7 @@ def test_every_dag_says_what_it_is(dag: DAG) -> None:
 
 def test_every_dag_is_bounded(dag: DAG) -> None:
     assert dag.catchup is False
-    assert dag.max_active_runs <= 2
+    assert dag.max_active_runs <= 3
     assert dag.dagrun_timeout is not None
     assert dag.is_paused_upon_creation is False
     for task in dag.tasks:
