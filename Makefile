@@ -96,6 +96,7 @@ bench-sink: ## Measure the sink beside others, and its bounds, on servers of its
 
 bench-transform: ## Measure a transform by touched dates and by history, on a Postgres of its own, into bench/results (8 minutes)
 	@infra/bootstrap dev && .venv/bin/python -m bench.transform
+
 bench-backfill: ## Measure backfills of 1 to 366 dates, and the year from empty topics to the marts, into bench/results (20 minutes)
 	@infra/bootstrap dev && .venv/bin/python -m bench.backfill
 
