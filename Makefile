@@ -1,4 +1,4 @@
-# Every target calls the `sluice` command line (`.venv/bin/python -m sluice --help`), which holds the logic.
+# Every target calls the `sluice` command line, which holds the logic, in containers or without: RUNTIME=docker or native chooses.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 
@@ -12,7 +12,7 @@ endif
 override export Q := $(value Q)
 export MONTHS S FROM TO SPEED LATE DUPLICATES CORRUPT INVALID COPIES SEED STREAMS AS STREAM WHAT DATE N EVENTS
 
-SLUICE := infra/bootstrap && .venv/bin/python -m sluice
+SLUICE := infra/sluice
 PYTEST := infra/bootstrap dev && .venv/bin/python -m pytest
 # $(call option,LATE) is `--late "$LATE"` where LATE is given, and nothing where it is not.
 option = $(if $($(1)),--$(shell echo $(1) | tr A-Z a-z) "$$$(1)")

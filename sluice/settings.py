@@ -38,6 +38,7 @@ class Settings(BaseSettings):
     minio_port: int = 9000
     minio_console_port: int = 9001
     lake_bucket: str = "lake"
+    sink_host: str = LOOPBACK
     sink_port: int = 9095
     """The sink's metrics and health; 0 for any free port."""
     sink_age_seconds: float = 10.0
@@ -49,6 +50,8 @@ class Settings(BaseSettings):
 
     airflow_host: str = LOOPBACK
     airflow_port: int = 8080
+    airflow_url: str = ""
+    """The address of Airflow's UI for a browser, where that is not ``airflow``: before a published port or a proxy."""
 
     minio_root_password: SecretStr | None = None
     lake_writer_password: SecretStr | None = None

@@ -1,20 +1,29 @@
-"""`python -m sluice.runtime NAME`: becomes a service. What the supervisor runs; not for people."""
+"""`python -m sluice.runtime NAME`: becomes a service, or does a container's step. Not for people."""
 
+import inspect
 import sys
 
 from sluice.errors import SluiceError
+from sluice.runtime.commands import LoggedError, last_lines
+from sluice.runtime.containers import STEPS
 from sluice.runtime.service import become
 from sluice.runtime.services import SERVICES
 from sluice.settings import load_settings
 
 
 def main(arguments: list[str]) -> None:
-    """Becomes the service named, or says in one line why not."""
+    """Becomes the service named or does the step, or says in one line why not."""
+    name, words = (arguments or [""])[0], arguments[1:]
     try:
-        if len(arguments) != 1 or arguments[0] not in SERVICES:
+        if name in SERVICES and not words:
+            become(SERVICES[name], load_settings())
+        step = STEPS.get(name)
+        if step is None or len(words) != len(inspect.signature(step).parameters):
             raise SluiceError(f"there is no service {' '.join(arguments)}", f"choose from {', '.join(SERVICES)}")
-        become(SERVICES[arguments[0]], load_settings())
+        step(*words)
     except SluiceError as error:
+        if isinstance(error, LoggedError):
+            print(last_lines(error.log), file=sys.stderr)
         sys.exit(f"sluice: {error}")
 
 

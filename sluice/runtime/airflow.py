@@ -29,6 +29,8 @@ def configuration(settings: Settings) -> dict[str, dict[str, object]]:
     """Airflow's configuration, by section and key, where it differs from the defaults."""
     password = settings.secret("airflow_db_password")
     address = f"{settings.postgres_host}:{settings.postgres_port}"
+    # On a host of their own its parts find each other by Airflow's default, the host's name.
+    found_by = {"hostname_callable": f"{__name__}.hostname"} if settings.airflow_host == LOOPBACK else {}
     return {
         "core": {
             "dags_folder": ROOT / "dags",
@@ -38,7 +40,7 @@ def configuration(settings: Settings) -> dict[str, dict[str, object]]:
             "max_active_tasks_per_dag": 4,
             "dags_are_paused_at_creation": False,
             "load_examples": False,
-            "hostname_callable": f"{__name__}.hostname",
+            **found_by,
             "execution_api_server_url": f"{settings.airflow}/execution/",
             "fernet_key": settings.secret("airflow_fernet_key"),
         },
@@ -46,7 +48,7 @@ def configuration(settings: Settings) -> dict[str, dict[str, object]]:
         "api": {
             "host": settings.airflow_host,
             "port": settings.airflow_port,
-            "base_url": settings.airflow,
+            "base_url": settings.airflow_url or settings.airflow,
             "workers": 1,
             "instance_name": "Sluice",
             "secret_key": settings.secret("airflow_api_secret_key"),

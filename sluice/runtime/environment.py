@@ -39,6 +39,23 @@ def secret_variables(settings: Settings, names: tuple[str, ...]) -> dict[str, st
     return {variable(name): settings.secret(name) for name in names}
 
 
+def complete(text: str | None, values: Mapping[str, object] | None = None) -> str:
+    """A settings file's text with every port and secret; what it already says stays as it is.
+
+    Args:
+        text: what the file holds; None where there is none.
+        values: settings by field name to write in place of the defaults, where the text does not have them yet.
+    """
+    wanted = {variable(name): str(Settings.model_fields[name].default) for name in PORTS}
+    wanted |= {variable(name): str(value) for name, value in (values or {}).items()}
+    wanted |= {variable(name): _random(name) for name in SECRETS if variable(name) not in wanted}
+    if text is None:
+        return HEADER + _lines(wanted)
+    present = {line.partition("=")[0].removeprefix("export ").strip() for line in text.splitlines()}
+    missing = {name: value for name, value in wanted.items() if name not in present}
+    return text + ("" if not missing or text.endswith("\n") or not text else "\n") + _lines(missing)
+
+
 def ensure_environment(path: Path, values: Mapping[str, object] | None = None) -> bool:
     """Makes sure that the settings file exists, for its owner alone, and has every port and secret.
 
@@ -51,24 +68,20 @@ def ensure_environment(path: Path, values: Mapping[str, object] | None = None) -
     Returns:
         Whether something was written.
     """
-    wanted = {variable(name): str(Settings.model_fields[name].default) for name in PORTS}
-    wanted |= {variable(name): str(value) for name, value in (values or {}).items()}
-    wanted |= {variable(name): _random(name) for name in SECRETS if variable(name) not in wanted}
     if path.exists():
         path.chmod(0o600)
         text = path.read_text()
-        present = {line.partition("=")[0].removeprefix("export ").strip() for line in text.splitlines()}
-        missing = {name: value for name, value in wanted.items() if name not in present}
-        if not missing:
+        completed = complete(text, values)
+        if completed == text:
             return False
         with path.open("a") as file:
-            file.write(("" if text.endswith("\n") or not text else "\n") + _lines(missing))
+            file.write(completed.removeprefix(text))
         return True
     path.parent.mkdir(parents=True, exist_ok=True)
     # Whole or not at all: an interrupted launch must not leave a file without some of its secrets.
     draft = path.with_name(f"{path.name}.{os.getpid()}")
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(HEADER + _lines(wanted))
+        file.write(complete(None, values))
     try:
         os.link(draft, path)
     finally:

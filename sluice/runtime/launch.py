@@ -1,33 +1,24 @@
 """`make up`: from nothing, or from whatever is there already, to a platform that runs and whose marts show the data."""
 
-import calendar
-import json
 import os
-import sys
 import threading
 import time
 from collections.abc import Mapping
-from datetime import date
 from pathlib import Path
 
-from sluice.cli.batch import run_loads, run_transform
 from sluice.contracts import Contract, load_contracts
-from sluice.errors import SluiceError
+from sluice.runtime import first_data
 from sluice.runtime.airflow import ADMIN, SCHEDULER
-from sluice.runtime.commands import last_lines, run_logged
 from sluice.runtime.environment import ensure_environment
-from sluice.runtime.first_steps import fill_lake, first_steps
+from sluice.runtime.first_steps import first_steps
 from sluice.runtime.install import install_steps
 from sluice.runtime.minio import ROOT_USER
 from sluice.runtime.platform import Platform
 from sluice.runtime.ports import check_ports
-from sluice.runtime.service import environment
 from sluice.runtime.services import PRODUCER, SERVICES
 from sluice.runtime.steps import Report, Step, run_steps, say
 from sluice.settings import ROOT, Settings, env_file, load_settings
 
-YEAR = 2013
-"""The year that the real input covers."""
 AIRFLOW = tuple(name for name in SERVICES if name.startswith("airflow-"))
 
 
@@ -43,10 +34,7 @@ def up(months: int, live: bool, report: Report = say) -> None:
         SluiceError: a port is taken, or a step failed.
     """
     start = time.monotonic()
-    if not 0 <= months <= 12:
-        raise SluiceError(
-            f"MONTHS={months} is not possible", f"the data has the 12 months of {YEAR}; 0 replays nothing"
-        )
+    first_data.check_months(months)
     if ensure_environment(env_file()):
         report(f"settings: {env_file()} has the ports and secrets")
     settings = load_settings()
@@ -55,19 +43,23 @@ def up(months: int, live: bool, report: Report = say) -> None:
     ports = [port for service in SERVICES.values() for port in service.ports]
     check_ports(settings, ports, env_file())
     run_steps(_steps(platform, contracts, months, live), report)
-    for line in _addresses(settings):
+    for line in addresses(settings, env_file()):
         report(line)
     report(f"the platform is up ({time.monotonic() - start:.0f} s)")
 
 
 def _steps(platform: Platform, contracts: Mapping[str, Contract], months: int, live: bool) -> list[Step]:
     settings = platform.settings
-    steps = [platform.supervise(), *install_steps(settings), *first_steps(platform, contracts)]
+
+    def restart_sink() -> None:
+        # It reads the list of its topics when it starts, which its own step does now.
+        platform.supervisor.stop("sink")
+
+    steps = [platform.supervise(), *install_steps(settings), *first_steps(settings, contracts, restart_sink)]
     known = {*SERVICES, *(step.name for step in steps)}
-    launched = settings.home / "launched.json"
     before: dict[str, tuple[str, ...]] = {}
-    if not launched.exists():
-        steps += _first_data(platform, contracts, months, launched)
+    if not first_data.launched(settings):
+        steps += _first_data(settings, contracts, months)
         # A lake that fills would be loaded in many bites, each with a transform.
         before = {SCHEDULER.name: ("lake filled",), PRODUCER.name: ("first launch",)}
     for service in SERVICES.values():
@@ -83,44 +75,32 @@ def _off(names: list[str], platform: Platform) -> Step:
     return Step("what is left off", run, ("supervisor",))
 
 
-def _first_data(platform: Platform, contracts: Mapping[str, Contract], months: int, launched: Path) -> list[Step]:
-    settings = platform.settings
-    last = date(YEAR, max(months, 1), calendar.monthrange(YEAR, max(months, 1))[1])
-
+def _first_data(settings: Settings, contracts: Mapping[str, Contract], months: int) -> list[Step]:
     def replay(cancelled: threading.Event) -> str:
-        log = settings.home / "logs" / "replay.log"
-        command = [sys.executable, "-m", "producers", "replay", f"--from={YEAR}-01-01", f"--to={last}"]
-        run_logged(command, log, environment=environment(PRODUCER, settings), folder=ROOT, cancelled=cancelled)
-        return last_lines(log, 1).strip()
+        return first_data.replay(settings, months, cancelled)
 
     def lake(cancelled: threading.Event) -> str:
-        return f"{fill_lake(platform, contracts, cancelled):,} records"
-
-    def quiet(_: str) -> None:
-        """Their own progress is in Airflow's logs; this command says a line per step."""
+        return first_data.fill_lake(settings, contracts, cancelled)
 
     def marts(_: threading.Event) -> str:
-        run_loads(settings, show=quiet)
-        run_transform(settings, show=quiet)
-        return "built"
+        return first_data.build_marts(settings)
 
     def record(_: threading.Event) -> None:
-        draft = launched.with_suffix(".new")
-        draft.write_text(json.dumps({"months": months, "through": str(last) if months else None}))
-        draft.replace(launched)
+        first_data.record_launch(settings, months)
 
     if not months:
         return [Step("lake filled", lake, ("sink",)), Step("first launch", record, AIRFLOW)]
+    dates = f"{first_data.YEAR}-01-01 to {first_data.last_day(months)}"
     return [
-        Step("replay", replay, ("topics",), announce=f"{YEAR}-01-01 to {last}"),
+        Step("replay", replay, ("topics",), announce=dates),
         Step("lake filled", lake, ("replay", "sink")),
         Step("marts", marts, ("lake filled", *AIRFLOW), announce="loads and transform"),
         Step("first launch", record, ("marts",)),
     ]
 
 
-def _addresses(settings: Settings) -> list[str]:
-    file = env_file()
+def addresses(settings: Settings, file: Path) -> list[str]:
+    """Where everything is and who may enter, as lines for a person; ``file`` is where the passwords are."""
     secrets = os.path.relpath(file) if file.is_relative_to(ROOT) else str(file)
     rows = [
         ("Airflow", settings.airflow, ADMIN, "SLUICE_AIRFLOW_ADMIN_PASSWORD"),

@@ -8,7 +8,6 @@ from sluice.runtime.kafka import KAFKA
 from sluice.runtime.minio import MINIO
 from sluice.runtime.postgres import POSTGRES
 from sluice.runtime.service import Service
-from sluice.settings import LOOPBACK
 
 SINK = Service(
     name="sink",
@@ -16,7 +15,7 @@ SINK = Service(
     command=lambda _: [sys.executable, "-m", "sluice.sink"],
     secrets=("lake_writer_password",),
     ports=("sink_port",),
-    healthy=lambda settings: probes.http_ok(LOOPBACK, settings.sink_port, "/health"),
+    healthy=lambda settings: probes.http_ok(settings.sink_host, settings.sink_port, "/health"),
 )
 PRODUCER = Service(
     name="producer",

@@ -31,7 +31,7 @@ def run(settings: Settings, stopping: threading.Event) -> None:
         tables[stream] = table
     source = KafkaSource(settings, streams)
     sink = Sink(source, tables, time.monotonic, Limits(age=settings.sink_age_seconds))
-    serve(settings.sink_port, sink.metrics, sink.health)
+    serve(settings.sink_host, settings.sink_port, sink.metrics, sink.health)
     source.subscribe(sink)
     try:
         while not stopping.is_set():

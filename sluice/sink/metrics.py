@@ -8,7 +8,6 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, make_wsgi_app
 
 from sluice.errors import TerminalError
-from sluice.settings import LOOPBACK
 
 
 class Metrics:
@@ -38,11 +37,12 @@ class _Quiet(WSGIRequestHandler):
         """A line per scrape would bury the commits' lines."""
 
 
-def serve(port: int, metrics: Metrics, health: Callable[[], str | None]) -> WSGIServer:
+def serve(host: str, port: int, metrics: Metrics, health: Callable[[], str | None]) -> WSGIServer:
     """Serves ``/metrics`` and ``/health`` (200, or 503 with what is missing) from a thread of its own.
 
     Args:
-        port: on the loopback address; 0 for any free one.
+        host: the address to listen on.
+        port: 0 for any free one.
         metrics: what to show.
         health: None when all is well, otherwise what is not.
 
@@ -60,8 +60,10 @@ def serve(port: int, metrics: Metrics, health: Callable[[], str | None]) -> WSGI
         return [f"{missing or 'ok'}\n".encode()]
 
     try:
-        server = make_server(LOOPBACK, port, application, handler_class=_Quiet)
+        server = make_server(host, port, application, handler_class=_Quiet)
     except OSError as error:
-        raise TerminalError(f"port {port} for the sink's metrics: {error}", "choose another SLUICE_SINK_PORT") from None
+        raise TerminalError(
+            f"{host}:{port} for the sink's metrics: {error}", "choose another SLUICE_SINK_PORT"
+        ) from None
     threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
     return server

@@ -1,4 +1,5 @@
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -58,14 +59,15 @@ def test_every_target_is_documented() -> None:
 @pytest.mark.parametrize("query", ["select 1", """select 'it''s', "b" from t where c = '$1' and d ~ '`x`$(y)'"""])
 def test_a_query_reaches_the_command_as_it_was_written(tmp_path: Path, query: str) -> None:
     # A stand-in for the interpreter prints what it is given; the bootstrap is one that has nothing to do.
+    shutil.copytree(ROOT / "infra", tmp_path / "infra", ignore=shutil.ignore_patterns("bootstrap"))
     for name, text in (
         (".venv/bin/python", '#!/bin/bash\nprintf "%s\\n" "$@"\n'),
         ("infra/bootstrap", "#!/bin/bash\n"),
     ):
         program = tmp_path / name
-        program.parent.mkdir(parents=True)
+        program.parent.mkdir(parents=True, exist_ok=True)
         program.write_text(text)
         program.chmod(0o755)
-    command = ["make", "-s", "-f", str(ROOT / "Makefile"), "sql", f"Q={query}"]
+    command = ["make", "-s", "-f", str(ROOT / "Makefile"), "RUNTIME=native", "sql", f"Q={query}"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == ["-m", "sluice", "sql", "--", query]

@@ -164,7 +164,7 @@ def test_a_loop_that_stands_still_is_not_healthy(loop: Loop) -> None:
 
 def test_metrics_and_health_are_served(loop: Loop) -> None:
     missing: list[str] = []
-    server = serve(0, loop.sink.metrics, lambda: missing[0] if missing else None)
+    server = serve(LOOPBACK, 0, loop.sink.metrics, lambda: missing[0] if missing else None)
     try:
         port = server.server_port
         loop.source.put(SMALL, 0, 3)

@@ -1,0 +1,133 @@
+"""`docker-compose.yaml` says what the native way says, and gives no container more than it needs."""
+
+import itertools
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import SecretStr
+
+from sluice.runtime import kafka, minio, postgres
+from sluice.runtime.containers import STEPS
+from sluice.runtime.environment import SECRETS, variable
+from sluice.runtime.service import environment
+from sluice.runtime.services import SERVICES
+from sluice.settings import ROOT, Settings
+
+FILE = yaml.safe_load((ROOT / "docker-compose.yaml").read_text())
+CONTAINERS: dict[str, dict[str, Any]] = FILE["services"]
+OPERATORS = {"init", "cli"}
+"""They make the others' users and databases, or do whatever their caller asks: they are given the settings file."""
+ONE_SHOT = {"init", "fill", "marts", "cli"}
+OWN = {name for name in SERVICES if CONTAINERS[name]["image"] == "sluice-platform"}
+
+
+class Watched(Settings):
+    """Settings that note which secrets are asked for."""
+
+    def secret(self, name: str) -> str:
+        ASKED.add(name)
+        return super().secret(name)
+
+
+ASKED: set[str] = set()
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    ASKED.clear()
+    secrets = {name: SecretStr(f"secret-of-{name}") for name in SECRETS}
+    return Watched(_env_file=None, home=tmp_path, **secrets)  # type: ignore[call-arg, arg-type]
+
+
+def given_secrets(name: str) -> set[str]:
+    """The secrets that a container is given, however they are called there."""
+    text = yaml.safe_dump(CONTAINERS[name].get("environment", {}))
+    return {secret for secret in SECRETS if re.search(rf"\b{variable(secret)}\b", text)}
+
+
+def test_every_service_is_a_container_and_every_other_container_a_step() -> None:
+    assert CONTAINERS.keys() == SERVICES.keys() | ONE_SHOT
+    assert ONE_SHOT - {"cli"} <= STEPS.keys()
+    for name in OWN:
+        assert CONTAINERS[name]["command"] == [name]
+
+
+@pytest.mark.parametrize("name", sorted(OWN))
+def test_a_container_is_given_the_secrets_that_its_service_asks_for(name: str, settings: Settings) -> None:
+    environment(SERVICES[name], settings)
+    assert given_secrets(name) == ASKED
+
+
+def test_other_containers_are_given_no_more_than_this() -> None:
+    assert {name: given_secrets(name) for name in CONTAINERS.keys() - OWN - OPERATORS} == {
+        "kafka": set(),
+        "postgres": {"postgres_password"},
+        "minio": {"minio_root_password"},
+        "fill": {"lake_reader_password"},
+        "marts": {"airflow_admin_password"},
+    }
+    assert {name for name, container in CONTAINERS.items() if "env_file" in container} == OPERATORS
+
+
+def test_no_secret_is_in_the_file() -> None:
+    for name, container in CONTAINERS.items():
+        for key, value in container.get("environment", {}).items():
+            if key.endswith(("_PASSWORD", "_KEY", "_SECRET")):
+                assert value is None or re.fullmatch(r"\$\{SLUICE_\w+:\?[^}]*\}", value), (name, key)
+
+
+def test_minio_is_as_without_containers(settings: Settings) -> None:
+    found = CONTAINERS["minio"]["environment"]
+    expected = minio.environment(settings)
+    assert found | {"MINIO_ROOT_PASSWORD": ""} == expected | {"MINIO_ROOT_PASSWORD": ""}
+    assert minio.VERSION in (ROOT / "infra" / "images" / "minio" / "Dockerfile").read_text()
+
+
+def test_postgres_is_as_without_containers() -> None:
+    words = shlex.split(CONTAINERS["postgres"]["command"])
+    found = dict(word.split("=", 1) for before, word in itertools.pairwise(words) if before == "-c")
+    # The image's own socket is for its set-up.
+    assert found == {name: value for name, value in postgres.OPTIONS.items() if name != "unix_socket_directories"}
+
+
+def test_kafka_is_as_without_containers(settings: Settings) -> None:
+    found = CONTAINERS["kafka"]["environment"]
+    lines = [line.split("=", 1) for line in kafka.PROPERTIES.splitlines() if line and not line.startswith("#")]
+    # Its addresses differ, and where its data is.
+    expected = {name: value for name, value in lines if "{" not in value and not name.startswith("listener.security")}
+    assert len(expected) > 10
+    for name, value in expected.items():
+        assert str(found[f"KAFKA_{name.replace('.', '_').upper()}"]) == value, name
+    assert CONTAINERS["kafka"]["image"] == f"apache/kafka:{kafka.VERSION}"
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_a_container_can_do_little_and_is_held_to_its_share(name: str) -> None:
+    container = CONTAINERS[name]
+    assert container["read_only"] is True
+    assert container["cap_drop"] == ["ALL"]
+    assert container["security_opt"] == ["no-new-privileges:true"]
+    assert container["mem_limit"]
+    assert container["logging"]["options"].keys() == {"max-size", "max-file"}
+    assert not container.keys() & {"privileged", "cap_add", "devices", "network_mode", "pid"}
+    assert all(port.startswith("127.0.0.1:${SLUICE_") for port in container.get("ports", []))
+    if name in ONE_SHOT:
+        assert container["restart"] == "no"
+    else:
+        assert container["restart"] == "unless-stopped"
+        # The producer serves nobody: that it runs is what there is.
+        assert name == "producer" or container["healthcheck"]["test"]
+    assert ":latest" not in container["image"]
+    for mount in container.get("volumes", []):
+        assert not mount.startswith(".") or mount.endswith(":ro")
+
+
+def test_whoever_needs_another_waits_until_it_is_healthy_or_done() -> None:
+    for container in CONTAINERS.values():
+        for needed, how in container.get("depends_on", {}).items():
+            done = needed in ONE_SHOT
+            assert how["condition"] == ("service_completed_successfully" if done else "service_healthy")
