@@ -26,6 +26,7 @@ class Running:
 
     settings: Settings
     file: Path
+    program: tuple[str, ...] = (sys.executable, "-m", "sluice")
 
     @property
     def environment(self) -> dict[str, str]:
@@ -34,7 +35,7 @@ class Running:
     def sluice(self, *arguments: str, timeout: float = 900, check: bool = True) -> "subprocess.CompletedProcess[str]":
         """Runs a command as `make` does; what it said is shown if the test fails."""
         done = subprocess.run(
-            [sys.executable, "-m", "sluice", *arguments],
+            [*self.program, *arguments],
             env=self.environment,
             cwd=ROOT,
             text=True,
