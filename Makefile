@@ -20,7 +20,7 @@ RANGE = --from "$$FROM" --to "$$TO"
 DISTURBANCES := SPEED LATE DUPLICATES CORRUPT INVALID COPIES SEED STREAMS
 
 .PHONY: help up down clean status logs replay load transform backfill rebuild-warehouse reconcile sql peek quarantine lake airflow doctor
-.PHONY: test test-unit test-integration test-faults test-e2e test-compose bench-sink bench-backfill bench-transform lint format
+.PHONY: test test-unit test-integration test-faults test-e2e test-compose bench-sink bench-backfill bench-load bench-transform lint format
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-19s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -96,6 +96,9 @@ test-compose: ## Run the tests on a whole platform in containers of their own; t
 bench-sink: ## Measure the sink beside others, and its bounds, on servers of its own, into bench/results (15 minutes); EVENTS=480000 for a quick try
 	@infra/bootstrap dev && .venv/bin/python -m bench.sink $(if $(EVENTS),--events "$$EVENTS")
 	@.venv/bin/python -m bench.sink.bounds
+
+bench-load: ## Measure the load beside others, on servers of its own, into bench/results (20 minutes); EVENTS=200000 for a quick try
+	@infra/bootstrap dev && .venv/bin/python -m bench.load $(if $(EVENTS),--events "$$EVENTS")
 
 bench-transform: ## Measure a transform by touched dates and by history, on a Postgres of its own, into bench/results (8 minutes)
 	@infra/bootstrap dev && .venv/bin/python -m bench.transform

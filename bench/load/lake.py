@@ -1,12 +1,10 @@
 """The input: the sink's benchmark events in the lake, in commits as the sink makes them, and the same as JSON lines."""
 
-import gzip
 import random
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
-from bench.sink.events import events
 from sluice.lake.chunk import Chunk, record_columns
 from sluice.lake.layout import storage_options, table_uri
 from sluice.lake.table import LakeTable
@@ -31,7 +29,12 @@ def spoilt(records: Iterable[Event], share: float, seed: int = 7) -> Iterator[Ev
 
 
 def fill(
-    settings: Settings, stream: str, partitions: int, records: Iterable[Event], commit: int = COMMIT_EVENTS
+    settings: Settings,
+    stream: str,
+    partitions: int,
+    records: Iterable[Event],
+    commit: int = COMMIT_EVENTS,
+    heads: dict[int, int] | None = None,
 ) -> int:
     """Commits events to a stream's table, to its partitions in turn, as the sink does; returns the values' bytes.
 
@@ -41,10 +44,11 @@ def fill(
         partitions: how many.
         records: keys, values and timestamps in milliseconds.
         commit: events of a commit.
+        heads: the next offset of each partition, which is moved on; an empty table's by default.
     """
     table = LakeTable(table_uri(settings, stream), storage_options(settings, "writer"))
     table.create()
-    heads = dict.fromkeys(range(partitions), 0)
+    heads = dict.fromkeys(range(partitions), 0) if heads is None else heads
     size = 0
     rows = iter(records)
     while batch := list(islice(rows, commit)):
@@ -65,16 +69,12 @@ def fill(
     return size
 
 
-def json_lines(folder: Path, records: Iterable[Event], lines: int = 100_000) -> int:
-    """Writes the values as gzipped files of JSON lines; returns how many files."""
+def json_lines(folder: Path, records: Iterable[Event], lines: int = 20_000) -> None:
+    """Writes the values as files of JSON lines."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = iter(records)
     number = 0
     while batch := list(islice(rows, lines)):
-        with gzip.open(folder / f"{number:05d}.jsonl.gz", "wb", compresslevel=1) as file:
+        with (folder / f"{number:05d}.jsonl").open("wb") as file:
             file.writelines(value + b"\n" for _, value, _ in batch)
         number += 1
-    return number
-
-
-__all__ = ["TOPIC_ID", "Event", "events", "fill", "json_lines", "spoilt"]

@@ -65,7 +65,7 @@ def main() -> int:
     chosen.out.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
     chosen.out.with_suffix(".md").write_text(report(result, f"{chosen.out.name}.svg"))
     if PYTHON.exists():
-        plot = [PYTHON, "-m", "bench.sink.plot", chosen.out.with_suffix(".json"), chosen.out.with_suffix(".svg")]
+        plot = [PYTHON, "-m", "bench.plot", chosen.out.with_suffix(".json"), chosen.out.with_suffix(".svg")]
         subprocess.run(plot, check=True, cwd=ROOT)
     print(chosen.out.with_suffix(".md").read_text())
     return 0

@@ -1,4 +1,4 @@
-"""``python -m bench.sink.plot results.json results.svg``, in .venv-bench: medians as bars, runs as dots."""
+"""``python -m bench.plot results.json results.svg``, in .venv-bench: medians as bars, runs as dots."""
 
 import json
 import statistics

@@ -1,0 +1,1 @@
+"""What is measured: each a program that loads the same events once."""

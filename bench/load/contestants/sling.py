@@ -1,0 +1,25 @@
+"""sling: its program copies files of JSON lines, with a column per field, into a table of its own."""
+
+import json
+import os
+from pathlib import Path
+
+from sling_linux_amd64 import __file__ as package
+
+from bench.load.contestants.spec import READING, Spec
+
+
+def main() -> None:
+    """Becomes the program."""
+    spec = Spec.read()
+    program = next(path for path in Path(package).parent.rglob("sling*") if os.access(path, os.X_OK) and path.is_file())
+    os.environ["BENCH_TARGET"] = f"{spec.dsn}?sslmode=disable"
+    print(READING, flush=True)
+    options = json.dumps({"format": "jsonlines", "flatten": True})
+    source = ["--src-stream", Path(spec.folder).as_uri() + "/", "--src-options", options]
+    target = ["--tgt-conn", "BENCH_TARGET", "--tgt-object", "public.bench_sling", "--mode", "full-refresh"]
+    os.execv(program, [str(program), "run", *source, *target])  # noqa: S606 - the program itself is to be measured
+
+
+if __name__ == "__main__":
+    main()
