@@ -65,7 +65,7 @@ def main() -> int:
                 small = events(versions * PARTITIONS * 24, 1, ordered=True)
                 fill(settings, STREAM, PARTITIONS, small, PARTITIONS * 24, heads)
                 load(settings, contract)
-                maintain(settings, contract)
+                maintain(settings, contract, {})
             fill(settings, STREAM, PARTITIONS, records, heads=heads)
             with connect(settings, "postgres") as server:
                 server.execute("create schema kept")
