@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 import pyarrow as pa
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sluice.lake.ranges import Range, Recorded
@@ -30,6 +30,7 @@ _ranges = st.lists(st.tuples(st.integers(0, 50), st.integers(1, 1000)), min_size
 )
 
 
+@settings(deadline=None)
 @given(_ranges, st.integers(1, 300))
 def test_shares_cover_every_offset_once_and_in_order(ranges: list[Range], count: int) -> None:
     groups = by_shares(ranges, count)
@@ -37,6 +38,7 @@ def test_shares_cover_every_offset_once_and_in_order(ranges: list[Range], count:
     assert len(groups) <= count
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(1, 50), st.integers(0, 50)), min_size=1), st.data())
 def test_groups_end_where_commits_do(written: list[tuple[int, int, int]], data: st.DataObject) -> None:
     heads = dict.fromkeys(range(3), 0)
@@ -81,6 +83,7 @@ def _rows(*places: tuple[int, int]) -> pa.Table:
     )
 
 
+@settings(deadline=None)
 @given(_ranges, st.data())
 def test_halves_cover_what_they_halve(ranges: list[Range], data: st.DataObject) -> None:
     seen = [(each.partition, data.draw(st.integers(each.first, each.next - 1))) for each in ranges for _ in range(3)]
