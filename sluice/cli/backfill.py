@@ -1,5 +1,6 @@
 """The command backfill: shows its plan, has Airflow do it, and proves what came of it."""
 
+import time
 from collections.abc import Sequence
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Annotated
@@ -9,7 +10,7 @@ import typer
 from sluice.cli.batch import TRANSFORM, Show, airflow_of, choose, run_dags
 from sluice.contracts import Contract, load_contracts
 from sluice.errors import TerminalError, TransientError
-from sluice.orchestration.follow import follow_backfill, wait_for_dags
+from sluice.orchestration.follow import POLL, follow_backfill, wait_for_dags
 from sluice.orchestration.history import ALL, REBUILD, event_range, what_to_make
 from sluice.orchestration.rest import Airflow, Json
 from sluice.settings import Settings, load_settings
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 AT_ONCE = 3
 """Dates that a backfill makes again at once. Airflow runs four tasks at once: one is left to loads and transforms."""
+CLOSING_SECONDS = 60
+"""How long Airflow may take to see that a backfill has ended; it looks every half minute."""
 
 
 def run_backfill(
@@ -98,22 +101,28 @@ def register(app: typer.Typer) -> None:
 
 
 def _going_on(airflow: Airflow, unfinished: "Unfinished | None") -> Json | None:
-    """The backfill that Airflow is at for this same command, if it is at one.
+    """The backfill that Airflow is at for this same command, if it is at one; let go on, if it was paused.
+
+    Airflow takes no other for half a minute after the last run of one; that is waited for. (To cancel it instead would
+    leave it paused for ever, and with it any date that somebody clears.)
 
     Raises:
         TransientError: it is at another one.
     """
-    found = airflow.open_backfill(REBUILD)
-    if found is None or (unfinished and found["id"] == unfinished.backfill):
-        return found
-    first, last = (date.fromisoformat(found[end][:10]) for end in ("from_date", "to_date"))
-    if not airflow.count_backfill_runs(REBUILD, first, last, ("queued", "running")):
-        airflow.close_backfill(found["id"])
-        return None
-    raise TransientError(
-        f"Airflow is at backfill {found['id']} of {REBUILD}, {first} to {last}, which was started elsewhere",
-        "let it end, or cancel it on the DAG's page",
-    )
+    until = time.monotonic() + CLOSING_SECONDS
+    while found := airflow.open_backfill(REBUILD):
+        first, last = (date.fromisoformat(found[end][:10]) for end in ("from_date", "to_date"))
+        waiting = airflow.count_backfill_runs(REBUILD, first, last, ("queued", "running"))
+        if waiting and unfinished and found["id"] == unfinished.backfill:
+            airflow.pause_backfill(found["id"], paused=False)
+            return found
+        if waiting or time.monotonic() > until:
+            raise TransientError(
+                f"Airflow is at backfill {found['id']} of {REBUILD}, {first} to {last}, which was started elsewhere",
+                "let it end, or cancel it on the DAG's page",
+            )
+        time.sleep(POLL.total_seconds())
+    return None
 
 
 def _left(airflow: Airflow, request: "Request", began: str) -> list[date]:
@@ -130,23 +139,22 @@ def _left(airflow: Airflow, request: "Request", began: str) -> list[date]:
 def _follow(airflow: Airflow, unfinished: "Unfinished", going: Json | None, show: Show) -> TerminalError | None:
     """Follows the backfill, and the transform after it; returns why some dates were not made, if so.
 
-    Stopping it (Ctrl-C) ends the backfill: runs that have begun end, the others do not begin.
+    Stopping it (Ctrl-C) pauses the backfill: runs that have begun end, the others wait for the same command.
     """
     request = unfinished.request
     fault = None
     if going:
         first, last = (date.fromisoformat(going[end][:10]) for end in ("from_date", "to_date"))
-        show(f"{REBUILD}: backfill {going['id']} of {first} to {last}; Ctrl-C ends it, the same command goes on")
+        show(f"{REBUILD}: backfill {going['id']} of {first} to {last}; Ctrl-C pauses it, the same command goes on")
         try:
             follow_backfill(airflow, REBUILD, first, last, show)
         except TerminalError as error:
             fault = error
         except KeyboardInterrupt:
-            airflow.close_backfill(going["id"])
+            airflow.pause_backfill(going["id"])
             left = len(_left(airflow, request, unfinished.began))
-            show(f"{REBUILD}: ended; {left} of {len(request.days)} dates are left to the same command")
+            show(f"{REBUILD}: paused; {left} of {len(request.days)} dates are left to the same command")
             raise
-        airflow.close_backfill(going["id"])
     # Dates that were made are to be seen in the marts, whether or not others failed.
     run_dags(airflow, [TRANSFORM], show)
     return fault
@@ -168,15 +176,13 @@ def _prove(
     after = take(settings, contracts, request.first, request.last)
     came = arrived(settings, contracts, before, request.first, request.last)
     faults = [f"{day}: not made again" for day in _left(airflow, request, unfinished.began)]
-    try:
-        disagreements = reconcile_loaded(settings, {contract.stream: contract for contract in contracts}).faults
-    except TerminalError as error:
-        # What made a date fail, as a damaged file, can do so here; what could be proved is told all the same.
-        disagreements = [f"lake and warehouse cannot be compared: {error}"]
-    faults += disagreements
+    # What made a date fail, as a damaged file of the lake, would end the comparison too.
+    compared = None if fault else reconcile_loaded(settings, {contract.stream: contract for contract in contracts})
+    if compared:
+        faults += compared.faults
     proof = prove(before, after, came, request.days, faults)
     show(proof.text())
-    if not disagreements:
+    if compared and compared.agrees:
         show(f"reconcile: lake and warehouse agree in every offset that is loaded of {', '.join(request.streams)}")
     if fault:
         raise fault

@@ -114,13 +114,10 @@ class Airflow:
         found = self._get("/backfills", {"dag_id": dag_id, "order_by": "-id", "limit": 1})["backfills"]
         return found[0] if found and found[0]["completed_at"] is None else None
 
-    def close_backfill(self, number: int) -> None:
-        """Ends a backfill: runs that have not begun count as failed, those that have go on to their end.
-
-        Airflow closes one whose runs have all ended by itself, within half a minute, and takes no other before.
-        """
+    def pause_backfill(self, number: int, paused: bool = True) -> None:
+        """Keeps a backfill's runs that have not begun from beginning, or lets them; one that has ended stays so."""
         with suppress(ConflictError):
-            self._ask("PUT", f"/backfills/{number}/cancel")
+            self._ask("PUT", f"/backfills/{number}/{'pause' if paused else 'unpause'}")
 
     def backfill_runs(self, dag_id: str, first: date, last: date) -> Iterable[Json]:
         """The backfilled runs of a range of dates, both ends included."""

@@ -45,6 +45,8 @@ def start(platform: Running, *arguments: str) -> "subprocess.Popen[str]":
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
+        # Where the tests run in the background, the shell has told them to ignore Ctrl-C, and so their children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
@@ -121,19 +123,21 @@ def test_a_changed_contract_ends_where_a_rebuild_from_nothing_does_and_back(plat
 
 
 def test_a_backfill_that_is_stopped_goes_on_with_what_is_left(platform: Running, airflow: Airflow) -> None:
-    arguments = ("2013-01-01", "2013-01-12")
+    arguments = ("2013-01-01", "2013-01-31")
     before = attempts(airflow, *arguments)
     process = start(platform, "backfill", "--from", arguments[0], "--to", arguments[1])
     _wait(lambda: _ended(airflow, *arguments) >= 2 and airflow.open_backfill("rebuild") is not None)
     process.send_signal(signal.SIGINT)
     said, _ = process.communicate(timeout=120)
     assert process.returncode == 130, said
-    left = int(re.search(r"ended; (\d+) of 12 dates are left to the same command", said)[1])  # type: ignore[index]
-    assert 0 < left < 12
-    assert airflow.open_backfill("rebuild") is None
+    left = int(re.search(r"paused; (\d+) of 31 dates are left to the same command", said)[1])  # type: ignore[index]
+    assert 0 < left < 31
+    paused = airflow.open_backfill("rebuild")
+    assert paused is not None
+    assert paused["is_paused"]
     said = backfill(platform, *arguments)
     done = int(re.search(r"(\d+) of these dates are done already", said)[1])  # type: ignore[index]
-    assert done >= 12 - left
+    assert done >= 31 - left
     assert "nothing changed" in said
     after = attempts(airflow, *arguments)
     # No date was made twice.

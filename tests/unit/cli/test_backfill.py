@@ -1,7 +1,7 @@
 """The command backfill: what it asks of Airflow, how it goes on, what it refuses, and that it ends in its proof."""
 
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,6 @@ import pytest
 from sluice.backfill import Snapshot
 from sluice.cli import backfill, batch
 from sluice.errors import TerminalError, TransientError
-from sluice.orchestration import follow
 from sluice.orchestration.rest import Json
 from sluice.reconcile import Reconciliation
 from sluice.settings import ROOT, Settings
@@ -54,9 +53,8 @@ class Server:
     def open_backfill(self, dag_id: str) -> Json | None:
         return self.open
 
-    def close_backfill(self, number: int) -> None:
-        self.asked.append(f"close {number}")
-        self.open = None
+    def pause_backfill(self, number: int, paused: bool = True) -> None:
+        self.asked.append(f"{'pause' if paused else 'unpause'} {number}")
 
     def backfill(
         self, dag_id: str, first: date, last: date, conf: Json, at_once: int, again: str = "completed"
@@ -110,7 +108,7 @@ def ask(settings: Settings, what: str = "all", dry_run: bool = False) -> list[st
 
 def test_a_backfill_is_planned_followed_by_one_transform_and_proved(server: Server, settings: Settings) -> None:
     lines = ask(settings, "raw")
-    assert server.asked == [(*DAYS, "raw", ["flights.arrived"], "completed"), "close 7", "transform"]
+    assert server.asked == [(*DAYS, "raw", ["flights.arrived"], "completed"), "transform"]
     assert lines[0].startswith("backfill of 2 dates, 2013-01-01 to 2013-01-02: raw rows from the lake")
     # From the figures before, 1 row, to those after it, 2.
     assert "1 of 2 dates changed: raw +1 rows, quarantine +0, marts +0 rows" in lines
@@ -130,7 +128,7 @@ def test_dates_that_failed_are_named_the_others_proved_and_the_same_command_does
     server.outcome["2013-01-02"] = "failed"
     with pytest.raises(TerminalError, match=r"1 of 2 dates were not rebuilt \(2013-01-02\).*the lake is gone"):
         ask(settings)
-    assert server.asked[1:] == ["close 7", "transform"]
+    assert server.asked[1:] == ["transform"]
     server.asked.clear()
     server.outcome["2013-01-02"] = "success"
     lines = ask(settings)
@@ -140,36 +138,25 @@ def test_dates_that_failed_are_named_the_others_proved_and_the_same_command_does
     assert "1 of 2 dates changed: raw +2 rows, quarantine +0, marts +0 rows" in lines
 
 
-def test_stopping_it_ends_airflows_backfill(
+def test_a_command_that_was_stopped_has_paused_its_backfill_and_goes_on_with_it(
     server: Server, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupt(*_: object) -> None:
-        server.runs["2013-01-01"] = ("failed", "2026-01-01T00:00:01Z")
+        server.runs["2013-01-02"] = ("queued", "")
         raise KeyboardInterrupt
+
+    def end(*_: object) -> None:
+        server.runs["2013-01-02"] = ("success", "2026-01-01T00:00:09Z")
 
     monkeypatch.setattr(backfill, "follow_backfill", interrupt)
     with pytest.raises(KeyboardInterrupt):
         ask(settings)
-    assert server.asked[1:] == ["close 7"]
-    monkeypatch.setattr(backfill, "follow_backfill", follow.follow_backfill)
-    ask(settings)
-    assert ("2013-01-01", "2013-01-01", "all", ["flights.arrived"], "failed") in server.asked
-
-
-def test_a_command_that_was_killed_is_gone_on_with(
-    server: Server, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def die(*_: object) -> None:
-        raise SystemExit
-
-    monkeypatch.setattr(backfill, "follow_backfill", die)
-    with pytest.raises(SystemExit):
-        ask(settings)
+    assert server.asked[1:] == ["pause 7"]
     server.open = {"id": 7, "from_date": f"{DAYS[0]}T00:00:00Z", "to_date": f"{DAYS[1]}T00:00:00Z"}
     server.asked.clear()
-    monkeypatch.setattr(backfill, "follow_backfill", follow.follow_backfill)
+    monkeypatch.setattr(backfill, "follow_backfill", end)
     ask(settings)
-    assert server.asked == ["close 7", "transform"]
+    assert server.asked == ["unpause 7", "transform"]
 
 
 def test_a_backfill_that_was_started_elsewhere_is_named(server: Server, settings: Settings) -> None:
@@ -178,9 +165,20 @@ def test_a_backfill_that_was_started_elsewhere_is_named(server: Server, settings
     with pytest.raises(TransientError, match=r"backfill 3 of rebuild, 2013-01-01 to 2013-01-01, .* started elsewhere"):
         ask(settings)
     assert server.asked == []
+
+
+def test_one_that_has_ended_is_waited_for_until_airflow_has_closed_it(
+    server: Server, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers: list[Json | None] = [
+        {"id": 3, "from_date": f"{DAYS[0]}T00:00:00Z", "to_date": f"{DAYS[0]}T00:00:00Z"},
+        None,
+    ]
+    monkeypatch.setattr(server, "open_backfill", lambda dag_id: answers.pop(0))
+    monkeypatch.setattr(backfill, "POLL", timedelta(0))
     server.runs[DAYS[0]] = ("success", "2026-01-01T00:00:00Z")
     ask(settings)
-    assert server.asked[0] == "close 3"
+    assert server.asked[0] == (*DAYS, "all", ["flights.arrived"], "completed")
 
 
 def test_a_disagreement_is_no_proof(server: Server, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

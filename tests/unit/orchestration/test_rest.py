@@ -131,15 +131,16 @@ def test_a_backfill_is_open_until_airflow_has_closed_it() -> None:
     assert found() is None
 
 
-def test_a_backfill_that_airflow_has_closed_may_be_closed_again() -> None:
+def test_pausing_a_backfill_that_airflow_has_closed_is_no_fault() -> None:
     asked: list[str] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
         asked.append(f"{request.method} {request.url.path}")
         return httpx.Response(409, json={"detail": "Backfill is already completed."})
 
-    client(answer).close_backfill(3)
-    assert asked == ["PUT /api/v2/backfills/3/cancel"]
+    client(answer).pause_backfill(3)
+    client(answer).pause_backfill(3, paused=False)
+    assert asked == ["PUT /api/v2/backfills/3/pause", "PUT /api/v2/backfills/3/unpause"]
 
 
 def test_runs_of_a_backfill_are_read_page_by_page() -> None:
