@@ -25,7 +25,7 @@ DISTURBANCES := SPEED LATE DUPLICATES CORRUPT INVALID COPIES SEED STREAMS
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-19s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
-up: ## Install, start and fill everything; MONTHS=0..12 of 2013 on the first launch (1), LIVE=0: nothing produced after it
+up: ## Install, start and fill everything; MONTHS=0..12 of 2013 at first (1), LIVE=0: no producer, RUNTIME=docker|native, PROFILE=scale
 	@$(SLUICE) up --months "$$MONTHS" $(if $(filter 0,$(LIVE)),--no-live,--live)
 
 down: ## Stop everything; data stays

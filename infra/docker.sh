@@ -11,6 +11,11 @@ fail() {
     exit 1
 }
 
+# Chooses the files: with a profile, what differs by it comes on top.
+use_profile() {
+    export COMPOSE_PATH_SEPARATOR=: COMPOSE_FILE="docker-compose.yaml${1:+:infra/compose/$1.yaml}"
+}
+
 # Its progress is for who looks on; a log would get a line for each step of each container.
 compose() {
     local progress=auto
@@ -80,7 +85,9 @@ memory_fault() {
 # Every published port, with the setting that changes it: "SLUICE_KAFKA_PORT 9092".
 ports() {
     local name default given
-    sed -n 's/.*"127\.0\.0\.1:\${\(SLUICE_[A-Z_]*\):-\([0-9]*\)}.*/\1 \2/p' <(tr ',' '\n' <docker-compose.yaml) |
+    local files
+    IFS=: read -r -a files <<<"$COMPOSE_FILE"
+    cat "${files[@]}" | tr ',' '\n' | sed -n 's/.*"127\.0\.0\.1:\${\(SLUICE_[A-Z0-9_]*\):-\([0-9]*\)}.*/\1 \2/p' |
         while read -r name default; do
             given="$(setting "$name")"
             echo "$name ${given:-$default}"

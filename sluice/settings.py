@@ -6,6 +6,7 @@ They come from the environment (``SLUICE_…``) and, where it exists, from the f
 
 import os
 from pathlib import Path
+from typing import Literal
 
 from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -50,6 +51,10 @@ class Settings(BaseSettings):
 
     airflow_host: str = LOOPBACK
     airflow_port: int = 8080
+    airflow_executor: Literal["LocalExecutor", "CeleryExecutor"] = "LocalExecutor"
+    """Who runs Airflow's tasks: its scheduler, or workers that take them from Redis, on any number of machines."""
+    redis_host: str = LOOPBACK
+    redis_port: int = 6379
     airflow_url: str = ""
     """The address of Airflow's UI for a browser, where that is not ``airflow``: before a published port or a proxy."""
 
@@ -66,6 +71,7 @@ class Settings(BaseSettings):
     airflow_fernet_key: SecretStr | None = None
     airflow_api_secret_key: SecretStr | None = None
     airflow_jwt_secret: SecretStr | None = None
+    redis_password: SecretStr | None = None
 
     @property
     def kafka(self) -> str:

@@ -1,6 +1,7 @@
 """Airflow: API server, scheduler with its tasks, DAG processor and triggerer, on Postgres, with FAB's users."""
 
 import json
+import socket
 import sys
 import threading
 from dataclasses import replace
@@ -34,7 +35,7 @@ def configuration(settings: Settings) -> dict[str, dict[str, object]]:
     return {
         "core": {
             "dags_folder": ROOT / "dags",
-            "executor": "LocalExecutor",
+            "executor": settings.airflow_executor,
             "auth_manager": "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager",
             "parallelism": 4,
             "max_active_tasks_per_dag": 4,
@@ -79,7 +80,41 @@ def configuration(settings: Settings) -> dict[str, dict[str, object]]:
             "colored_console_log": False,
             "uvicorn_logging_level": "WARNING",
         },
+        **(_celery(settings) if settings.airflow_executor == "CeleryExecutor" else {}),
     }
+
+
+def broker(settings: Settings) -> str:
+    """The address of the queue from which workers take tasks. It holds the password: never print it."""
+    return f"redis://:{settings.secret('redis_password')}@{settings.redis_host}:{settings.redis_port}/0"
+
+
+def _celery(settings: Settings) -> dict[str, dict[str, object]]:
+    password = settings.secret("airflow_db_password")
+    address = f"{settings.postgres_host}:{settings.postgres_port}"
+    return {
+        "celery": {
+            "broker_url": broker(settings),
+            "result_backend": f"db+postgresql://{DATABASE}:{password}@{address}/{DATABASE}",
+            "worker_concurrency": 2,
+        },
+        # What a killed worker had taken is given to another after so long; a task that still runs is not, since it
+        # says so to the API server.
+        "celery_broker_transport_options": {"visibility_timeout": 300},
+    }
+
+
+def worker_healthy(settings: Settings) -> str | None:
+    """Asks this machine's worker through the queue whether it takes tasks."""
+    from celery import Celery
+
+    name = f"celery@{socket.gethostname()}"
+    with Celery(broker=broker(settings)) as app:
+        try:
+            answers = app.control.ping(destination=[name], timeout=5)
+        except OSError as error:
+            return f"no answer from Redis at {settings.redis_host}:{settings.redis_port} ({error})"
+    return None if answers else f"{name} does not answer"
 
 
 def folder(settings: Settings) -> Path:
@@ -190,3 +225,10 @@ TRIGGERER = replace(
     command=lambda _: command("triggerer", "--skip-serve-logs"),
     healthy=lambda settings: part_healthy(settings, "triggerer"),
 )
+WORKER = replace(
+    SCHEDULER,
+    name="airflow-worker",
+    command=lambda _: command("celery", "worker", "--skip-serve-logs"),
+    healthy=worker_healthy,
+)
+"""With CeleryExecutor: as many as there are runs at once to be done. The scheduler then runs no task itself."""

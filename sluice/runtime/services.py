@@ -3,7 +3,7 @@
 import sys
 
 from sluice.runtime import probes
-from sluice.runtime.airflow import API_SERVER, DAG_PROCESSOR, SCHEDULER, TRIGGERER
+from sluice.runtime.airflow import API_SERVER, DAG_PROCESSOR, SCHEDULER, TRIGGERER, WORKER
 from sluice.runtime.kafka import KAFKA
 from sluice.runtime.minio import MINIO
 from sluice.runtime.postgres import POSTGRES
@@ -30,3 +30,5 @@ SERVICES: dict[str, Service] = {
     for service in (KAFKA, POSTGRES, MINIO, SINK, API_SERVER, SCHEDULER, DAG_PROCESSOR, TRIGGERER, PRODUCER)
 }
 """Every service by name, in the order in which they are shown."""
+SCALED: dict[str, Service] = {WORKER.name: WORKER}
+"""What there is besides when the platform is spread over machines."""
