@@ -172,7 +172,7 @@ docker_up() {
     if [ -n "$live" ]; then
         compose up --detach --no-deps producer
     else
-        compose rm --stop --force producer
+        compose rm --stop --force producer >/dev/null
     fi
     # shellcheck disable=SC2046 # words without spaces
     docker run --rm --network none $(ports | sed 's/\(.*\) /--env=\1=/') sluice-platform addresses "$env_file"
@@ -236,7 +236,7 @@ docker_logs() {
 
 # A line per container: the same columns as without containers; exit code 0 only if every one is healthy.
 docker_status() {
-    local format='{{.Name}}|{{.Service}}|{{.State}}|{{.Health}}|{{.ExitCode}}|{{.RunningFor}}|{{range .Publishers}}{{if .PublishedPort}}{{.PublishedPort}} {{end}}{{end}}'
+    local format='{{.Name}}|{{.Service}}|{{.State}}|{{.Health}}|{{.ExitCode}}|{{.Status}}|{{range .Publishers}}{{if .PublishedPort}}{{.PublishedPort}} {{end}}{{end}}'
     local containers ids
     containers="$(compose ps --all --format "$format")"
     [ -n "$containers" ] || { echo "nothing runs: \`make up\` starts it"; return 1; }

@@ -23,7 +23,7 @@ $1 == "process" { pid[substr($2, 2)] = $3; next }
     if ($3 != "running") detail = "exit code " $5
     if (state != "healthy") bad = 1
     if ($2 == "producer") live = 1
-    sub(/ ago$/, "", $6); split($7, ports, " ")
+    sub(/^Up /, "", $6); sub(/ \(.*/, "", $6); split($7, ports, " ")
     row($2, state, pid[$1], ports[1], used[$1] ? sprintf("%.0f MiB", used[$1]) : "", $3 == "running" ? $6 : "", detail)
 }
 END {

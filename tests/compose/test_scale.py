@@ -67,7 +67,7 @@ def test_one_of_several_dies_and_nothing_is_lost(platform: Containers, victim: s
     )
     before = in_kafka(platform)
     wait(lambda: in_kafka(platform) > before)
-    kill(platform.all()[victim])
+    kill(platform, victim)
     assert replay.wait(timeout=600) == 0
     platform.sluice("load")
     platform.sluice("transform")
