@@ -224,12 +224,10 @@ def _warehouse(settings: Settings, contract: Contract, ends: Mapping[Place, int]
 
 def _misstated(known: DateStatus | None, rows: int, quarantined: int) -> str:
     """How what is known of a date differs from the rows that are there; empty where it does not."""
-    if known is None or (known.rows, known.quarantined) == (rows, quarantined):
+    stated = (known.rows, known.quarantined) if known else (0, 0)
+    if stated == (rows, quarantined):
         return ""
-    return (
-        f"ops.dates says {known.rows} rows and {known.quarantined} in quarantine, "
-        f"the tables hold {rows} and {quarantined}"
-    )
+    return f"ops.dates says {stated[0]} rows and {stated[1]} in quarantine, the tables hold {rows} and {quarantined}"
 
 
 def _tally(rows: Iterable[Sequence[object]]) -> tuple[Tally, dict[date, int]]:
