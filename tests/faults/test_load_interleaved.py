@@ -98,7 +98,7 @@ def _step(landed: Landed, proxy: PostgresProxy, name: str, argument: object) -> 
                 for done in [pool.submit(each) for each in work]:
                     done.result()
         case "compact", _:
-            maintain(here, contract)
+            maintain(here, contract, {})
         case _:
             raise AssertionError((name, argument))
     return 0

@@ -5,6 +5,7 @@ import pytest
 
 from sluice.lake.chunk import value_hash
 from sluice.lake.ranges import Range, Recorded
+from sluice.load import integrity
 from sluice.load.integrity import altered
 
 PLACES = [("b", 0), ("a", 1), ("a", 0)]
@@ -36,6 +37,11 @@ COMMITS = [
     for version, first in enumerate(range(0, 40, 10))
     for place in PLACES
 ]
+
+
+@pytest.fixture(params=[0, 1_000], ids=["slices", "copy"], autouse=True)
+def _how(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(integrity, "_SHORTEST", request.param)
 
 
 @pytest.mark.parametrize(("first", "following"), [(0, 40), (10, 30), (5, 35)])
