@@ -206,9 +206,10 @@ complete_settings() {
 show_faults() {
     local name
     compose ps --all --format '{{.Service}} {{.State}} {{.ExitCode}} {{.Health}}' | while read -r name state code health; do
-        if [ "$health" = unhealthy ] || { [ "$state" != running ] && [ "$code" != 0 ]; }; then
+        # One that dies at each start is starting whenever it is looked at.
+        if [ "${health:-healthy}" != healthy ] || { [ "$state" != running ] && [ "$code" != 0 ]; }; then
             echo "$name: $state, exit code $code${health:+, $health}"
-            compose logs --no-log-prefix --tail 15 "$name" | sed 's/^/    /'
+            compose logs --no-log-prefix --tail 15 "$name" </dev/null | sed 's/^/    /'
         fi
     done >&2
 }

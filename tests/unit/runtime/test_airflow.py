@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,12 @@ def test_workers_take_tasks_from_redis_and_know_what_the_tasks_need(settings: Se
     assert given["AIRFLOW__CELERY__BROKER_URL"] == "redis://:secret-of-redis_password@queue:6379/0"
     assert given.keys() == SCHEDULER.environment(spread).keys()
     assert WORKER.secrets == SCHEDULER.secrets
+
+
+def test_the_locked_packages_can_run_a_worker() -> None:
+    # In a process of its own: nothing but the orchestration imports Airflow.
+    program = "import airflow.providers.celery.executors.celery_executor_utils"
+    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
 
 
 def test_parts_on_hosts_of_their_own_find_each_other_by_name_and_a_browser_by_the_published_port(
