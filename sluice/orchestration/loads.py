@@ -5,7 +5,7 @@ from datetime import timedelta
 from airflow.sdk import DAG
 
 from sluice.contracts import Contract
-from sluice.orchestration.assets import raw_table
+from sluice.orchestration.assets import REBUILT, raw_table
 from sluice.orchestration.operators import LoadOperator
 from sluice.orchestration.retries import DEFAULT_ARGS
 
@@ -40,7 +40,7 @@ def load_dag(contract: Contract) -> DAG:
         LoadOperator(
             task_id="load",
             stream=contract.stream,
-            outlets=[raw_table(contract)],
+            outlets=[raw_table(contract), REBUILT],
             doc_md=f"Loads `{contract.stream}` from the ledger's head to the lake's.",
         )
     return dag

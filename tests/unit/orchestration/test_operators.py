@@ -53,7 +53,7 @@ def test_templates_are_rendered() -> None:
 def test_a_load_works_as_the_loader_and_hands_on_its_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     report = LoadReport("flights.departed", 7, 2, 1, [date(2013, 1, 2), date(2013, 1, 1)], 0.24)
     loads(monkeypatch, report, pending=True)
-    figures = LoadOperator(task_id="load", stream="flights.departed").execute({})
+    figures = LoadOperator(task_id="load", stream="flights.departed").execute(told())
     assert figures == {
         "summary": "7 rows and 2 in quarantine, of 2 dates",
         "stream": "flights.departed",
@@ -76,7 +76,7 @@ def test_a_load_whose_forerunner_died_after_its_commit_still_wakes_the_transform
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     loads(monkeypatch, LoadReport("flights.departed"), pending=True)
-    context: Any = {"ti": runs_waiting(0)}
+    context: Any = {"ti": runs_waiting(0), **told()}
     assert LoadOperator(task_id="load", stream="flights.departed").execute(context)["rows"] == 0
 
 
@@ -90,6 +90,11 @@ def test_a_load_of_nothing_leaves_what_a_backfill_has_touched_to_the_backfill(mo
 def test_an_unknown_stream_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(TerminalError, match=r"no stream gates\.changed.*flights\.departed"):
         LoadOperator(task_id="load", stream="gates.changed").execute({})
+
+
+def told() -> Any:
+    """A context that takes events."""
+    return {"outlet_events": {REBUILT: Outlet()}}
 
 
 class Outlet:
