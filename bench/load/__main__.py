@@ -69,9 +69,8 @@ def main() -> int:
             fill(settings, STREAM, PARTITIONS, records, heads=heads)
             with connect(settings, "postgres") as server:
                 server.execute("create schema kept")
-                for table in ("loads", "dates"):
-                    name = sql.Identifier(table)
-                    server.execute(sql.SQL("create table kept.{} as select * from ops.{}").format(name, name))
+                for table in map(sql.Identifier, ("loads", "dates")):
+                    server.execute(sql.SQL("create table kept.{} as select * from ops.{}").format(table, table))
             for turn in range(1, chosen.rounds + 1):
                 runs.append(one(SLUICE, settings, file, chosen.events, turn) | {"contestant": name})
     result = {
