@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 
 from bench.backfill.report import report
-from bench.sink.report import machine
+from bench.report import machine
 from sluice.orchestration.history import FIRST_EVENT_DATE, LAST_EVENT_DATE
 from sluice.runtime import processes
 from sluice.runtime.environment import PORTS, ensure_environment

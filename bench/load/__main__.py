@@ -17,9 +17,9 @@ from bench.load.field import FIELD, SLUICE, Contestant
 from bench.load.lake import fill, json_lines, spoilt
 from bench.load.report import report
 from bench.measure import measure
+from bench.report import machine, rate
 from bench.servers import PYTHON, STREAM, install, server_cpu, servers
 from bench.sink.events import events
-from bench.sink.report import machine, rate
 from sluice.contracts import load_contracts
 from sluice.lake.maintenance import maintain
 from sluice.load import load

@@ -2,9 +2,7 @@
 
 from typing import Any
 
-from bench.sink.report import cost, median, rate
-
-Run = dict[str, Any]
+from bench.report import Run, cost, medians, peak, rate, whole
 
 
 def server_cost(run: Run) -> float:
@@ -27,17 +25,7 @@ def report(result: dict[str, Any], plot: str) -> str:
         "| peak RSS, MiB |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
-    for each in result["contestants"]:
-        runs = [run for run in result["runs"] if run["contestant"] == each["name"]]
-        figures = [
-            f"{runs[0]['events']:,}",
-            f"{median(runs, rate):,.0f}",
-            f"{median(runs, lambda run: run['events'] / run['seconds']):,.0f}",
-            f"{median(runs, cost):.2f}",
-            f"{median(runs, server_cost):.2f}",
-            f"{median(runs, lambda run: run['peak'] / 2**20):,.0f}",
-        ]
-        lines.append(f"| {each['label']} | {' | '.join(figures)} |")
+    lines += medians(result, [(rate, ",.0f"), (whole, ",.0f"), (cost, ".2f"), (server_cost, ".2f"), (peak, ",.0f")])
     lines += [
         "",
         f"![the table as a plot]({plot})",

@@ -9,11 +9,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 from bench.measure import measure
+from bench.report import machine
 from bench.servers import PYTHON, STREAM, empty, install, server_cpu, servers
 from bench.sink.contestants.spec import Spec
 from bench.sink.events import events, produce
 from bench.sink.field import FIELD, SLUICE, Contestant, landed
-from bench.sink.report import machine, report
+from bench.sink.report import report
 from sluice.lake.bucket import ROOT_USER
 from sluice.settings import ROOT, Settings
 

@@ -11,10 +11,10 @@ import time
 from dataclasses import dataclass
 
 from bench.measure import peak_rss
+from bench.report import machine
 from bench.servers import STREAM, empty, servers
 from bench.sink.events import events, produce
 from bench.sink.field import landed
-from bench.sink.report import machine
 from sluice.runtime.platform import Platform
 from sluice.settings import ROOT
 

@@ -1,51 +1,8 @@
 """The results as a page: a table of medians, every run, and the machine."""
 
-import os
-import platform
-import statistics
-from collections.abc import Callable
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
-import psutil
-
-from sluice.runtime import kafka, minio
-
-Run = dict[str, Any]
-
-
-def machine() -> dict[str, str]:
-    """What it ran on."""
-    named = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    model = named[0].partition(":")[2].strip() if named else platform.machine()
-    packages = ", ".join(f"{name} {version(name)}" for name in ("confluent-kafka", "pyarrow", "deltalake"))
-    return {
-        "processor": f"{model}, {os.cpu_count()} cores",
-        "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
-        "system": f"Linux {platform.release()}",
-        "versions": f"Python {platform.python_version()}, {packages}, Kafka {kafka.VERSION}, MinIO {minio.VERSION}",
-    }
-
-
-def rate(run: Run) -> float:
-    """Events per second after start-up."""
-    return float(run["events"] / (run["seconds"] - run["start_seconds"]))
-
-
-def cost(run: Run) -> float:
-    """CPU-seconds per million events, start-up included."""
-    return float(run["cpu"] / run["events"] * 1e6)
-
-
-def steady(run: Run) -> float:
-    """CPU-seconds per million events after start-up."""
-    return float((run["cpu"] - run["start_cpu"]) / run["events"] * 1e6)
-
-
-def median(runs: list[Run], figure: Callable[[Run], float]) -> float:
-    """The median over the rounds."""
-    return statistics.median(figure(run) for run in runs)
+from bench.report import cost, medians, peak, rate, steady, whole
 
 
 def report(result: dict[str, Any], plot: str) -> str:
@@ -63,19 +20,18 @@ def report(result: dict[str, Any], plot: str) -> str:
         "MiB | data objects | lake, MB |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
-    for each in result["contestants"]:
-        runs = [run for run in result["runs"] if run["contestant"] == each["name"]]
-        figures = [
-            f"{runs[0]['events']:,}",
-            f"{median(runs, rate):,.0f}",
-            f"{median(runs, lambda run: run['events'] / run['seconds']):,.0f}",
-            f"{median(runs, steady):.2f}",
-            f"{median(runs, cost):.2f}",
-            f"{median(runs, lambda run: run['peak'] / 2**20):,.0f}",
-            f"{median(runs, lambda run: run['objects']):,.0f}",
-            f"{median(runs, lambda run: run['bytes'] / 1e6):,.0f}",
-        ]
-        lines.append(f"| {each['label']} | {' | '.join(figures)} |")
+    lines += medians(
+        result,
+        [
+            (rate, ",.0f"),
+            (whole, ",.0f"),
+            (steady, ".2f"),
+            (cost, ".2f"),
+            (peak, ",.0f"),
+            (lambda run: run["objects"], ",.0f"),
+            (lambda run: run["bytes"] / 1e6, ",.0f"),
+        ],
+    )
     lines += [
         "",
         f"![the table as a plot]({plot})",

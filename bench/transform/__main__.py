@@ -2,8 +2,6 @@
 
 import argparse
 import json
-import os
-import platform
 import resource
 import time
 from calendar import monthrange
@@ -16,6 +14,7 @@ from typing import Any
 
 import psutil
 
+from bench.report import machine
 from bench.transform.report import report
 from bench.transform.warehouse import Filler, postgres
 from producers.disturbances import LATE, Disturbances, disturb
@@ -151,16 +150,6 @@ def late_events(bench: Bench, days: int, *, at_once: bool) -> dict[str, Any]:
         bench.filler.fill(some)
         runs.append(bench.measured())
     return {"events": len(late), "days": days, "runs": runs}
-
-
-def machine() -> dict[str, str]:
-    """What it ran on."""
-    named = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    return {
-        "processor": f"{named[0].partition(':')[2].strip() if named else platform.machine()}, {os.cpu_count()} cores",
-        "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
-        "system": f"Linux {platform.release()}, Python {platform.python_version()}",
-    }
 
 
 def _used(usage: resource.struct_rusage) -> float:

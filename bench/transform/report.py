@@ -44,7 +44,8 @@ def report(result: dict[str, Any]) -> str:
         _late("all at once", once),
         _late("day by day", daily),
         "",
-        f"{result['machine']['processor']}, {result['machine']['memory']}, {result['machine']['system']}.",
+        f"{result['machine']['processor']}, {result['machine']['memory']}, {result['machine']['system']}; "
+        f"{result['machine']['versions']}.",
         "",
     ]
     return "\n".join(lines)

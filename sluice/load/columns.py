@@ -162,19 +162,24 @@ def _is_plain(values: pa.Array) -> Mask:
 
     A value that begins and ends as an object gives at least one row, so as many rows as values means one each.
     """
-    _, ends, data = values.buffers()
-    bounds = np.frombuffer(ends, np.int32)[values.offset : values.offset + len(values) + 1]
+    bounds, octets = _octets(values)
     result = np.diff(bounds) >= len(_BRACES)
     if values.null_count:
         result &= values.is_valid().to_numpy(zero_copy_only=False)
     if not result.any():
         return result
-    octets = np.frombuffer(data, np.uint8)
     first, last = octets[bounds[:-1][result]], octets[bounds[1:][result] - 1]
     result[result] = (first == _BRACES[0]) & (last == _BRACES[1])
     breaks = np.flatnonzero(octets[bounds[0] : bounds[-1]] == _LINE_BREAK) + bounds[0]
     result[np.searchsorted(bounds, breaks, side="right") - 1] = False
     return result
+
+
+def _octets(values: pa.Array) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uint8]]:
+    """Where values begin and end among the octets of their array, and these, without a copy."""
+    _, ends, data = values.buffers()
+    bounds = np.frombuffer(ends, np.int32)[values.offset : values.offset + len(values) + 1]
+    return bounds, np.frombuffer(data or b"", np.uint8)
 
 
 def _parse(contract: Contract, values: pa.Array, types: dict[str, pa.DataType], unexpected: str) -> pa.Table:
@@ -316,11 +321,10 @@ def _are_plain_times(values: pa.ChunkedArray) -> bool:
     for chunk in values.chunks:
         if not len(chunk):
             continue
-        _, ends, data = chunk.buffers()
-        bounds = np.frombuffer(ends, np.int32)[chunk.offset : chunk.offset + len(chunk) + 1]
+        bounds, octets = _octets(chunk)
         if chunk.null_count or (np.diff(bounds) != len(_PLAIN_TIME)).any():
             return False
-        texts = np.frombuffer(data, np.uint8)[bounds[0] : bounds[-1]].reshape(-1, len(_PLAIN_TIME))
+        texts = octets[bounds[0] : bounds[-1]].reshape(-1, len(_PLAIN_TIME))
         if any((texts[:, place] != mark).any() for place, mark in enumerate(_PLAIN_TIME) if mark != ord("0")):
             return False
     return True
