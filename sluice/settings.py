@@ -65,6 +65,7 @@ class Settings(BaseSettings):
     postgres_password: SecretStr | None = None
     loader_password: SecretStr | None = None
     transformer_password: SecretStr | None = None
+    live_password: SecretStr | None = None
     reader_password: SecretStr | None = None
     airflow_db_password: SecretStr | None = None
     airflow_admin_password: SecretStr | None = None

@@ -17,6 +17,13 @@ SINK = Service(
     ports=("sink_port",),
     healthy=lambda settings: probes.http_ok(settings.sink_host, settings.sink_port, "/health"),
 )
+LIVE = Service(
+    name="live",
+    needs=("kafka", "postgres", "topics", "warehouse"),
+    command=lambda _: [sys.executable, "-m", "sluice.live"],
+    secrets=("live_password",),
+    healthy=probes.live,
+)
 PRODUCER = Service(
     name="producer",
     needs=("kafka", "topics"),
@@ -27,7 +34,7 @@ PRODUCER = Service(
 
 SERVICES: dict[str, Service] = {
     service.name: service
-    for service in (KAFKA, POSTGRES, MINIO, SINK, API_SERVER, SCHEDULER, DAG_PROCESSOR, TRIGGERER, PRODUCER)
+    for service in (KAFKA, POSTGRES, MINIO, SINK, LIVE, API_SERVER, SCHEDULER, DAG_PROCESSOR, TRIGGERER, PRODUCER)
 }
 """Every service by name, in the order in which they are shown."""
 SCALED: dict[str, Service] = {WORKER.name: WORKER}

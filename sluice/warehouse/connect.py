@@ -8,7 +8,7 @@ import psycopg
 from sluice.errors import SluiceError, TerminalError, TransientError
 from sluice.settings import Settings
 
-Role = Literal["postgres", "loader", "transformer", "reader"]
+Role = Literal["postgres", "loader", "transformer", "live", "reader"]
 
 _WRONG_CREDENTIALS = ("password authentication failed", "no password supplied", "does not exist")
 

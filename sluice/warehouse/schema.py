@@ -173,6 +173,51 @@ _OPS: tuple[LiteralString, ...] = (
         from ops.dates d
         left join ops.streams using (stream)
         left join ops.watermarks using (stream)""",
+    # What somebody should look at: raised once, and cleared when it is well again.
+    """create table if not exists ops.alerts (
+        seq bigint generated always as identity primary key,
+        raised_at timestamptz not null default now(),
+        kind text not null,
+        subject text not null,
+        message text not null,
+        cleared_at timestamptz
+    )""",
+    "create unique index if not exists alerts_open on ops.alerts (kind, subject) where cleared_at is null",
+)
+
+_LIVE: tuple[LiteralString, ...] = (
+    # What Kafka has said of each flight, by the event that counts (sluice/live), and how much of it was read.
+    """create table if not exists live.flights (
+        flight_id text primary key,
+        origin text not null,
+        -- UTC hour of the departure, or of the scheduled one of a cancelled flight.
+        hour timestamptz not null,
+        departed boolean not null,
+        delay_minutes integer,
+        topic_id text not null,
+        partition integer not null,
+        "offset" bigint not null,
+        check (departed = (delay_minutes is not null))
+    )""",
+    "create index if not exists flights_by_hour on live.flights (hour, origin)",
+    """create table if not exists live.partitions (
+        stream text not null,
+        topic_id text not null,
+        partition integer not null,
+        next_offset bigint not null,
+        primary key (topic_id, partition)
+    )""",
+    "create table if not exists live.heartbeat (one boolean primary key default true check (one), seen_at timestamptz)",
+    "insert into live.heartbeat (seen_at) values (null) on conflict do nothing",
+    # The windows: an airport's hour of event time.
+    """create or replace view live.airport_hours as
+        select origin, hour,
+            count(*) filter (where departed) as departures,
+            coalesce(sum(delay_minutes), 0) as delay_minutes,
+            cast(sum(delay_minutes) as double precision) / nullif(count(delay_minutes), 0) as avg_delay_minutes,
+            count(*) filter (where not departed) as cancellations
+        from live.flights
+        group by origin, hour""",
 )
 
 _GRANTS: tuple[LiteralString, ...] = (
@@ -187,6 +232,10 @@ _GRANTS: tuple[LiteralString, ...] = (
     "grant usage on schema staging, marts to sluice_reader",
     "grant select on all tables in schema marts to sluice_reader",
     "alter default privileges for role sluice_transformer in schema marts grant select on tables to sluice_reader",
+    "grant usage on schema live to sluice_live, sluice_reader",
+    "grant select, insert, update on live.flights, live.partitions to sluice_live",
+    "grant select, update on live.heartbeat to sluice_live",
+    "grant select on all tables in schema live to sluice_reader",
 )
 
 
@@ -200,7 +249,7 @@ def provision(settings: Settings, contracts: dict[str, Contract]) -> None:
     with connect(settings, "postgres", database="postgres") as server:
         server.autocommit = True
         _one_at_a_time(server)
-        roles: tuple[Role, ...] = ("loader", "transformer", "reader")
+        roles: tuple[Role, ...] = ("loader", "transformer", "live", "reader")
         for role in roles:
             _role(server, role_name(role), settings.secret(f"{role}_password"))
         _role(server, AIRFLOW, settings.secret("airflow_db_password"))
@@ -208,7 +257,7 @@ def provision(settings: Settings, contracts: dict[str, Contract]) -> None:
         _database(server, settings.warehouse, owner="postgres", users=[role_name(role) for role in roles])
     with connect(settings, "postgres") as warehouse:
         _one_at_a_time(warehouse)
-        for schema in ("raw", "ops"):
+        for schema in ("raw", "ops", "live"):
             warehouse.execute(sql.SQL("create schema if not exists {}").format(sql.Identifier(schema)))
         for schema in ("staging", "marts"):
             warehouse.execute(
@@ -216,7 +265,7 @@ def provision(settings: Settings, contracts: dict[str, Contract]) -> None:
                     sql.Identifier(schema)
                 )
             )
-        for statement in _OPS:
+        for statement in (*_OPS, *_LIVE):
             warehouse.execute(statement)
         for contract in contracts.values():
             raw_table(warehouse, contract)

@@ -104,6 +104,20 @@ def airports_hourly(first: str, last: str) -> pd.DataFrame:
     return hourly.merge(weather, on=["origin", "hour"], how="left")
 
 
+def airports_live(first: str, last: str) -> pd.DataFrame:
+    """live.airport_hours for the flights of a range of dates."""
+    found = between(first, last).assign(
+        departed=lambda frame: frame["status"] != "cancelled",
+        hour=lambda frame: frame["departed_at"].fillna(frame["scheduled_at"]).dt.floor("h"),
+    )
+    return found.groupby(["origin", "hour"], as_index=False).agg(
+        departures=("departed", "sum"),
+        delay_minutes=("departure_delay_minutes", "sum"),
+        avg_delay_minutes=("departure_delay_minutes", "mean"),
+        cancellations=("departed", lambda departed: (~departed).sum()),
+    )
+
+
 def reference(name: str) -> pd.DataFrame:
     """One of the package's reference tables."""
     return pd.read_csv(_folder() / f"{name}.csv", keep_default_na=False, na_values=["NA"])

@@ -20,6 +20,7 @@ MAY_KNOW = {
     "postgres": set(),
     "minio": {"minio_root_password"},
     "sink": {"lake_writer_password"},
+    "live": {"live_password"},
     "producer": set(),
     "airflow-api-server": AIRFLOW,
     "airflow-dag-processor": AIRFLOW,
@@ -58,7 +59,7 @@ def test_no_secret_is_on_a_command_line_and_nothing_listens_on_every_interface(n
 
 def test_every_need_is_a_service_an_installation_or_a_first_step(settings: Settings) -> None:
     installations = {step.name for step in install_steps(settings)}
-    first_steps = {"topics", "lake", "airflow metadata"}
+    first_steps = {"topics", "lake", "warehouse", "airflow metadata"}
     for service in SERVICES.values():
         assert set(service.needs) <= SERVICES.keys() | installations | first_steps, service.name
 

@@ -1,0 +1,157 @@
+"""The live view on real servers: its numbers are the truth, whatever is sent and however often it is killed."""
+
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import date
+from pathlib import Path
+
+import pandas as pd
+import psycopg
+import pytest
+from kafka import KafkaProducer
+
+from producers.disturbances import Disturbances, disturb
+from producers.timeline import Timeline
+from sluice import topics
+from sluice.contracts import load_contracts
+from sluice.live.outcome import STREAMS
+from sluice.runtime import probes
+from sluice.settings import ROOT, Settings
+from sluice.warehouse import connect, schema
+from tests.e2e import truth
+
+FIRST, LAST = date(2013, 1, 1), date(2013, 1, 4)
+TROUBLE = Disturbances(late=0.1, late_hours=48, duplicates=0.1, corrupt=0.02, invalid=0.02, seed=17)
+
+
+class Live:
+    """The live view's process on a database of its own."""
+
+    def __init__(self, settings: Settings, file: Path) -> None:
+        self.settings = settings
+        self._environment = {
+            "SLUICE_ENV_FILE": str(file),
+            "SLUICE_WAREHOUSE": settings.warehouse,
+            "SLUICE_CONTRACTS": str(settings.contracts),
+            "PATH": "/usr/bin",
+        }
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self.process = subprocess.Popen([sys.executable, "-m", "sluice.live"], env=self._environment, cwd=ROOT)
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+    def query(self, statement: str) -> pd.DataFrame:
+        with connect(self.settings, "reader") as connection, connection.cursor() as cursor:
+            cursor.execute(statement.encode())
+            return pd.DataFrame(cursor.fetchall(), columns=[column.name for column in cursor.description or ()])
+
+    def read(self) -> int:
+        """How many offsets the state covers."""
+        return int(self.query("select coalesce(sum(next_offset), 0) from live.partitions").iloc[0, 0])
+
+    def wait(self, until: Callable[[], bool], seconds: float = 60) -> None:
+        deadline = time.monotonic() + seconds
+        while not until():
+            assert time.monotonic() < deadline, self.query("select * from live.partitions").to_string()
+            time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def empty_topics(servers: Settings) -> None:
+    """Other tests send flights of other dates."""
+    contracts = load_contracts(ROOT / "contracts")
+    with topics.admin(servers) as admin:
+        admin.delete_topics([stream for stream in STREAMS if stream in admin.list_topics()])
+    topics.provision(servers, contracts)
+
+
+@pytest.fixture
+def live(
+    empty_topics: None, servers: Settings, environment_file: Path, request: pytest.FixtureRequest
+) -> Iterator[Live]:
+    name = f"live_{abs(hash(request.node.nodeid)) % 10**9}"
+    settings = servers.model_copy(update={"warehouse": name, "contracts": ROOT / "contracts"})
+    contracts = load_contracts(settings.contracts)
+    topics.provision(settings, contracts)
+    schema.provision(settings, contracts)
+    found = Live(settings, environment_file)
+    yield found
+    found.kill()
+
+
+def _end(settings: Settings) -> int:
+    return sum(each.end for each in topics.kafka_ranges(settings, list(STREAMS)))
+
+
+def test_killed_three_times_in_a_disturbed_stream_it_shows_the_truth(live: Live) -> None:
+    contracts = load_contracts(live.settings.contracts)
+    events = [
+        event
+        for batch in disturb(Timeline(contracts, FIRST, LAST).batches(), TROUBLE, contracts)
+        for event in batch
+        if event.stream in STREAMS
+    ]
+    parts = [events[start::4] for start in range(4)]
+    producer = KafkaProducer(bootstrap_servers=live.settings.kafka, acks="all", linger_ms=20)
+    chance = random.Random(3)
+    try:
+        for part in parts:
+            before = live.read()
+            live.start()
+            for event in part:
+                producer.send(event.stream, value=event.value, key=event.key, timestamp_ms=event.timestamp)
+            producer.flush()
+            if part is not parts[-1]:
+                # Somewhere in what has just come in.
+                wanted = before + chance.randrange(1, len(part) // 2)
+                live.wait(lambda wanted=wanted: live.read() >= wanted)  # type: ignore[misc]
+                live.kill()
+        live.wait(lambda: live.read() == _end(live.settings))
+    finally:
+        producer.close()
+    assert _end(live.settings) > len(events) - 1
+    expected = truth.airports_live(str(FIRST), str(LAST))
+    truth.equal(live.query("select * from live.airport_hours"), expected, ["origin", "hour"])
+    assert probes.live(live.settings) is None
+
+
+def test_read_again_from_the_start_it_stays_as_it_is(live: Live) -> None:
+    live.start()
+    live.wait(lambda: live.read() == _end(live.settings) and live.read() > 0)
+    live.kill()
+    before = live.query("select * from live.airport_hours order by origin, hour")
+    with connect(live.settings, "postgres") as postgres:
+        postgres.execute("update live.partitions set next_offset = 0")
+    live.start()
+    live.wait(lambda: live.read() == _end(live.settings))
+    assert live.query("select * from live.airport_hours order by origin, hour").equals(before)
+
+
+def test_it_goes_on_when_postgres_has_cut_it_off(live: Live) -> None:
+    live.start()
+    live.wait(lambda: live.read() == _end(live.settings))
+    assert live.process is not None
+    with connect(live.settings, "postgres") as postgres:
+        postgres.execute("update live.heartbeat set seen_at = null")
+        postgres.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'sluice-live'"
+        )
+    live.wait(lambda: probes.live(live.settings) is None)
+    assert live.process.poll() is None
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["delete from live.flights", "truncate live.partitions", "select from ops.loads", "create table live.x (a int)"],
+)
+def test_its_role_writes_its_own_tables_alone(live: Live, statement: str) -> None:
+    with connect(live.settings, "live") as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        connection.execute(statement)  # type: ignore[call-overload]
