@@ -87,8 +87,9 @@ test-integration: ## Run the tests on a Kafka, MinIO and Postgres of their own, 
 test-faults: ## Kill, suspend and starve the sink in every way there is a test for, and build a disturbed year (30 minutes)
 	@$(PYTEST) tests/faults tests/integration/test_exactness.py
 
-test-e2e: ## Run the tests on a whole platform of their own
+test-e2e: ## Run the tests on a whole platform of their own, and on one with Celery's workers, where there is a Redis
 	@$(PYTEST) tests/e2e
+	@.venv/bin/python -m pytest -rs tests/workers
 
 test-compose: ## Run the tests on a whole platform in containers of their own; they need Docker
 	@$(PYTEST) tests/compose

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import SecretStr, ValidationError
+from pydantic import PositiveInt, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sluice.errors import TerminalError
@@ -34,6 +34,9 @@ class Settings(BaseSettings):
     kafka_host: str = LOOPBACK
     kafka_port: int = 9092
     kafka_controller_port: int = 9093
+    kafka_2_port: int = 9192
+    kafka_3_port: int = 9292
+    """The published ports of the second and third broker, where there are three (``PROFILE=scale``)."""
 
     minio_host: str = LOOPBACK
     minio_port: int = 9000
@@ -53,6 +56,8 @@ class Settings(BaseSettings):
     airflow_port: int = 8080
     airflow_executor: Literal["LocalExecutor", "CeleryExecutor"] = "LocalExecutor"
     """Who runs Airflow's tasks: its scheduler, or workers that take them from Redis, on any number of machines."""
+    airflow_workers: PositiveInt = 2
+    """How many workers, with CeleryExecutor."""
     redis_host: str = LOOPBACK
     redis_port: int = 6379
     airflow_url: str = ""

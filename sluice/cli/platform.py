@@ -13,7 +13,7 @@ from sluice.errors import SluiceError
 from sluice.runtime import processes
 from sluice.runtime.commands import follow
 from sluice.runtime.platform import Platform, Status
-from sluice.runtime.services import SERVICES
+from sluice.runtime.services import services
 from sluice.settings import load_settings
 
 
@@ -68,10 +68,11 @@ def register(app: typer.Typer) -> None:
         lines: Annotated[int, typer.Option(help="How many lines of each.")] = 20,
     ) -> None:
         """Shows what services say."""
-        folder = load_settings().home / "logs"
-        if service and service not in SERVICES:
-            raise SluiceError(f"there is no service {service}", f"choose from {', '.join(SERVICES)}")
-        found = [path for name in SERVICES if (path := folder / f"{name}.log").exists() and service in ("", name)]
+        settings = load_settings()
+        folder, names = settings.home / "logs", list(services(settings))
+        if service and service not in names:
+            raise SluiceError(f"there is no service {service}", f"choose from {', '.join(names)}")
+        found = [path for name in names if (path := folder / f"{name}.log").exists() and service in ("", name)]
         if not found:
             raise SluiceError(f"there is no log in {folder} yet", "`make up` starts the services")
         follow(found, lines, forever=bool(service) and sys.stdout.isatty())

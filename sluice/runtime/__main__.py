@@ -7,7 +7,7 @@ from sluice.errors import SluiceError
 from sluice.runtime.commands import LoggedError, last_lines
 from sluice.runtime.containers import STEPS
 from sluice.runtime.service import become
-from sluice.runtime.services import SCALED, SERVICES
+from sluice.runtime.services import find, services
 from sluice.settings import load_settings
 
 
@@ -15,11 +15,14 @@ def main(arguments: list[str]) -> None:
     """Becomes the service named or does the step, or says in one line why not."""
     name, words = (arguments or [""])[0], arguments[1:]
     try:
-        if not words and (service := (SERVICES | SCALED).get(name)):
-            become(service, load_settings())
+        settings = load_settings()
+        if not words and (service := find(name, settings)):
+            become(service, settings)
         step = STEPS.get(name)
         if step is None or len(words) != len(inspect.signature(step).parameters):
-            raise SluiceError(f"there is no service {' '.join(arguments)}", f"choose from {', '.join(SERVICES)}")
+            raise SluiceError(
+                f"there is no service {' '.join(arguments)}", f"choose from {', '.join(services(settings))}"
+            )
         step(*words)
     except SluiceError as error:
         if isinstance(error, LoggedError):

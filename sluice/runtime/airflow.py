@@ -1,9 +1,13 @@
-"""Airflow: API server, scheduler with its tasks, DAG processor and triggerer, on Postgres, with FAB's users."""
+"""Airflow: API server, scheduler, DAG processor and triggerer, on Postgres, with FAB's users.
+
+The scheduler runs the tasks itself (LocalExecutor), or workers do, which take them from Redis (CeleryExecutor).
+"""
 
 import json
 import socket
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -26,8 +30,12 @@ def hostname() -> str:
     return LOOPBACK
 
 
-def configuration(settings: Settings) -> dict[str, dict[str, object]]:
-    """Airflow's configuration, by section and key, where it differs from the defaults."""
+Configuration = dict[str, dict[str, object]]
+"""Values by section and key, where they differ from Airflow's defaults."""
+
+
+def configuration(settings: Settings) -> Configuration:
+    """What every part of Airflow is told."""
     password = settings.secret("airflow_db_password")
     address = f"{settings.postgres_host}:{settings.postgres_port}"
     # On a host of their own its parts find each other by Airflow's default, the host's name.
@@ -43,7 +51,6 @@ def configuration(settings: Settings) -> dict[str, dict[str, object]]:
             "load_examples": False,
             **found_by,
             "execution_api_server_url": f"{settings.airflow}/execution/",
-            "fernet_key": settings.secret("airflow_fernet_key"),
         },
         "database": {"sql_alchemy_conn": f"postgresql+psycopg2://{DATABASE}:{password}@{address}/{DATABASE}"},
         "api": {
@@ -52,9 +59,7 @@ def configuration(settings: Settings) -> dict[str, dict[str, object]]:
             "base_url": settings.airflow_url or settings.airflow,
             "workers": 1,
             "instance_name": "Sluice",
-            "secret_key": settings.secret("airflow_api_secret_key"),
         },
-        "api_auth": {"jwt_secret": settings.secret("airflow_jwt_secret")},
         "workers": {
             # A task outlives the API server's restart: about a minute of tries.
             "execution_api_retries": 8,
@@ -80,7 +85,15 @@ def configuration(settings: Settings) -> dict[str, dict[str, object]]:
             "colored_console_log": False,
             "uvicorn_logging_level": "WARNING",
         },
-        **(_celery(settings) if settings.airflow_executor == "CeleryExecutor" else {}),
+    }
+
+
+def keys(settings: Settings) -> Configuration:
+    """What encrypts the metadata's secrets and signs sessions and tasks' tokens; who knows it may do anything."""
+    return {
+        "core": {"fernet_key": settings.secret("airflow_fernet_key")},
+        "api": {"secret_key": settings.secret("airflow_api_secret_key")},
+        "api_auth": {"jwt_secret": settings.secret("airflow_jwt_secret")},
     }
 
 
@@ -89,7 +102,8 @@ def broker(settings: Settings) -> str:
     return f"redis://:{settings.secret('redis_password')}@{settings.redis_host}:{settings.redis_port}/0"
 
 
-def _celery(settings: Settings) -> dict[str, dict[str, object]]:
+def queue(settings: Settings) -> Configuration:
+    """What the scheduler and the workers must know of the queue between them."""
     password = settings.secret("airflow_db_password")
     address = f"{settings.postgres_host}:{settings.postgres_port}"
     return {
@@ -104,11 +118,11 @@ def _celery(settings: Settings) -> dict[str, dict[str, object]]:
     }
 
 
-def worker_healthy(settings: Settings) -> str | None:
-    """Asks this machine's worker through the queue whether it takes tasks."""
+def worker_healthy(settings: Settings, host: str) -> str | None:
+    """Asks a worker through the queue whether it takes tasks."""
     from celery import Celery
 
-    name = f"celery@{socket.gethostname()}"
+    name = f"celery@{host}"
     with Celery(broker=broker(settings)) as app:
         try:
             answers = app.control.ping(destination=[name], timeout=5)
@@ -122,12 +136,13 @@ def folder(settings: Settings) -> Path:
     return settings.home / "airflow"
 
 
-def environment(settings: Settings) -> dict[str, str]:
-    """The configuration as Airflow's environment variables."""
+def environment(settings: Settings, *more: Callable[[Settings], Configuration]) -> dict[str, str]:
+    """The configuration, and ``more`` of it, as Airflow's environment variables."""
     variables = {"AIRFLOW_HOME": str(folder(settings))}
-    for section, values in configuration(settings).items():
-        for key, value in values.items():
-            variables[f"AIRFLOW__{section.upper()}__{key.upper()}"] = str(value)
+    for part in (configuration, *more):
+        for section, values in part(settings).items():
+            for key, value in values.items():
+                variables[f"AIRFLOW__{section.upper()}__{key.upper()}"] = str(value)
     return variables
 
 
@@ -188,12 +203,17 @@ def set_up(settings: Settings, log: Path, cancelled: threading.Event) -> str | N
     return "metadata and user made"
 
 
+TASKS_SECRETS = ("lake_reader_password", "lake_keeper_password")
+"""What tasks are given besides their connections to the warehouse."""
+PRELOADED = (sys.executable, "-m", "sluice.orchestration.preloaded")
+"""Airflow's CLI for whoever forks a process per task."""
+
 API_SERVER = Service(
     name="airflow-api-server",
     needs=("postgres", "airflow metadata"),
     ports=("airflow_port",),
     command=lambda _: command("api-server"),
-    environment=environment,
+    environment=lambda settings: environment(settings, keys),
     healthy=lambda settings: probes.http_ok(settings.airflow_host, settings.airflow_port, "/api/v2/version"),
     start_seconds=180,
     # Browsers keep connections open, and it would wait two minutes for them.
@@ -204,9 +224,9 @@ SCHEDULER = Service(
     # Its tasks report to the API server, and load from the lake: it comes after both, and goes before.
     needs=("airflow-api-server", "sink"),
     # Airflow's log server can only listen on every interface; the API server reads the same files from the disk.
-    command=lambda _: [sys.executable, "-m", "sluice.orchestration.scheduler", "scheduler", "--skip-serve-logs"],
-    environment=lambda settings: environment(settings) | connections(settings),
-    secrets=("lake_reader_password", "lake_keeper_password"),
+    command=lambda _: [*PRELOADED, "scheduler", "--skip-serve-logs"],
+    environment=lambda settings: environment(settings, keys) | connections(settings),
+    secrets=TASKS_SECRETS,
     healthy=lambda settings: part_healthy(settings, "scheduler"),
     start_seconds=180,
 )
@@ -215,7 +235,7 @@ DAG_PROCESSOR = replace(
     name="airflow-dag-processor",
     needs=("postgres", "airflow metadata"),
     command=lambda _: command("dag-processor"),
-    environment=environment,
+    environment=API_SERVER.environment,
     secrets=(),
     healthy=lambda settings: part_healthy(settings, "dag_processor"),
 )
@@ -225,10 +245,32 @@ TRIGGERER = replace(
     command=lambda _: command("triggerer", "--skip-serve-logs"),
     healthy=lambda settings: part_healthy(settings, "triggerer"),
 )
-WORKER = replace(
+QUEUEING_SCHEDULER = replace(
     SCHEDULER,
-    name="airflow-worker",
-    command=lambda _: command("celery", "worker", "--skip-serve-logs"),
-    healthy=worker_healthy,
+    needs=(*SCHEDULER.needs, "redis"),
+    command=lambda _: command("scheduler", "--skip-serve-logs"),
+    environment=lambda settings: environment(settings, keys, queue),
+    secrets=(),
 )
-"""With CeleryExecutor: as many as there are runs at once to be done. The scheduler then runs no task itself."""
+"""The scheduler beside workers. It runs no task, so it knows nothing of the lake and the warehouse."""
+
+
+def worker(name: str, host: str | None = None) -> Service:
+    """A worker for CeleryExecutor, which runs two tasks at once.
+
+    Args:
+        name: the service's.
+        host: what it is called after ``celery@`` among those who share a queue; by default as its machine, which is
+            where Airflow's official chart looks for it.
+    """
+    return replace(
+        QUEUEING_SCHEDULER,
+        name=name,
+        command=lambda _: [
+            *(*PRELOADED, "celery", "worker", "--skip-serve-logs"),
+            *(["--celery-hostname", host] if host else []),
+        ],
+        environment=lambda settings: environment(settings, queue) | connections(settings),
+        secrets=TASKS_SECRETS,
+        healthy=lambda settings: worker_healthy(settings, host or socket.gethostname()),
+    )

@@ -12,14 +12,16 @@ from pathlib import Path
 
 from sluice.errors import SluiceError
 from sluice.runtime.environment import complete
-from sluice.runtime.services import SCALED, SERVICES
+from sluice.runtime.services import find
 from sluice.runtime.steps import run_steps, say
 from sluice.settings import load_settings
 
 
 def healthy(service: str) -> None:
     """Raises a SluiceError that says what a service lacks, if it lacks something."""
-    missing = (SERVICES | SCALED)[service].healthy(load_settings())
+    settings = load_settings()
+    found = find(service, settings)
+    missing = found.healthy(settings) if found else f"there is no service {service}"
     if missing is not None:
         raise SluiceError(missing)
 

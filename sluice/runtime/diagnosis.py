@@ -13,9 +13,9 @@ from typing import Literal
 import psutil
 
 from sluice.errors import SluiceError
-from sluice.runtime import kafka, minio, toolchains
+from sluice.runtime import kafka, minio, redis, toolchains
 from sluice.runtime.ports import check_ports
-from sluice.runtime.services import SERVICES
+from sluice.runtime.services import services
 from sluice.settings import ROOT, Settings
 
 MEMORY_GIB = 4.0
@@ -38,6 +38,8 @@ def diagnose(settings: Settings, file: Path) -> list[Finding]:
     """Looks at everything; changes nothing."""
     looks: list[Callable[[], Finding]] = [_system, _python, _memory, lambda: _disk(settings)]
     looks += [lambda: _ports(settings, file), _maven, _java, _go, _docker]
+    if settings.airflow_executor == "CeleryExecutor":
+        looks.append(_redis)
     return [look() for look in looks]
 
 
@@ -74,7 +76,7 @@ def _disk(settings: Settings) -> Finding:
 
 
 def _ports(settings: Settings, file: Path) -> Finding:
-    names = [name for service in SERVICES.values() for name in service.ports]
+    names = [name for service in services(settings).values() for name in service.ports]
     try:
         check_ports(settings, names, file)
     except SluiceError as error:
@@ -108,6 +110,11 @@ def _go() -> Finding:
         return Finding("Go", "ok", "none, but MinIO is built")
     needs = _dotted(minio.NEEDS_GO)
     return Finding("Go", "note", f"none of release {needs} or later", "`make up` installs one into .tools")
+
+
+def _redis() -> Finding:
+    found = toolchains.find_redis()
+    return Finding("Redis", "ok", str(found)) if found else Finding("Redis", "fault", "none", redis.MEND)
 
 
 def _docker() -> Finding:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from sluice.errors import SluiceError
-from sluice.runtime import kafka, minio, toolchains
+from sluice.runtime import kafka, minio, redis, toolchains
 from sluice.runtime.commands import run_logged
 from sluice.runtime.service import TOOLS
 from sluice.runtime.steps import Step
@@ -42,6 +42,7 @@ def install_steps(settings: Settings) -> list[Step]:
         step("install kafka", _kafka, "install java"),
         step("install go", _go),
         step("install minio", _minio, "install go", announce=build),
+        *([Step("find redis", _redis)] if settings.airflow_executor == "CeleryExecutor" else []),
     ]
 
 
@@ -142,3 +143,8 @@ def _minio(log: Path, cancelled: threading.Event) -> str | None:
         command: list[str | Path] = [go, "install", *flags, f"{minio.MODULE}@{minio.VERSION}"]
         run_logged(command, log, environment=environment, cancelled=cancelled)
     return "MinIO built"
+
+
+def _redis(_: threading.Event) -> None:
+    """There is no way to install it that does not also start it as the machine's own service."""
+    redis.program()

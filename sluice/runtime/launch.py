@@ -15,11 +15,9 @@ from sluice.runtime.install import install_steps
 from sluice.runtime.minio import ROOT_USER
 from sluice.runtime.platform import Platform
 from sluice.runtime.ports import check_ports
-from sluice.runtime.services import PRODUCER, SERVICES
+from sluice.runtime.services import PRODUCER, services
 from sluice.runtime.steps import Report, Step, run_steps, say
 from sluice.settings import ROOT, Settings, env_file, load_settings
-
-AIRFLOW = tuple(name for name in SERVICES if name.startswith("airflow-"))
 
 
 def up(months: int, live: bool, report: Report = say) -> None:
@@ -40,7 +38,7 @@ def up(months: int, live: bool, report: Report = say) -> None:
     settings = load_settings()
     contracts = load_contracts(settings.contracts)
     platform = Platform(settings, env_file(), report)
-    ports = [port for service in SERVICES.values() for port in service.ports]
+    ports = [port for service in platform.services.values() for port in service.ports]
     check_ports(settings, ports, env_file())
     run_steps(_steps(platform, contracts, months, live), report)
     for line in addresses(settings, env_file()):
@@ -56,13 +54,13 @@ def _steps(platform: Platform, contracts: Mapping[str, Contract], months: int, l
         platform.supervisor.stop("sink")
 
     steps = [platform.supervise(), *install_steps(settings), *first_steps(settings, contracts, restart_sink)]
-    known = {*SERVICES, *(step.name for step in steps)}
+    known = {*platform.services, *(step.name for step in steps)}
     before: dict[str, tuple[str, ...]] = {}
     if not first_data.launched(settings):
         steps += _first_data(settings, contracts, months)
         # A lake that fills would be loaded in many bites, each with a transform.
         before = {SCHEDULER.name: ("lake filled",), PRODUCER.name: ("first launch",)}
-    for service in SERVICES.values():
+    for service in platform.services.values():
         if live or service is not PRODUCER:
             steps.append(platform.step(service, known, before.get(service.name, ())))
     return [*steps, _off([] if live else [PRODUCER.name], platform)]
@@ -88,13 +86,14 @@ def _first_data(settings: Settings, contracts: Mapping[str, Contract], months: i
     def record(_: threading.Event) -> None:
         first_data.record_launch(settings, months)
 
+    airflow = tuple(name for name in services(settings) if name.startswith("airflow-"))
     if not months:
-        return [Step("lake filled", lake, ("sink",)), Step("first launch", record, AIRFLOW)]
+        return [Step("lake filled", lake, ("sink",)), Step("first launch", record, airflow)]
     dates = f"{first_data.YEAR}-01-01 to {first_data.last_day(months)}"
     return [
         Step("replay", replay, ("topics",), announce=dates),
         Step("lake filled", lake, ("replay", "sink")),
-        Step("marts", marts, ("lake filled", *AIRFLOW), announce="loads and transform"),
+        Step("marts", marts, ("lake filled", *airflow), announce="loads and transform"),
         Step("first launch", record, ("marts",)),
     ]
 

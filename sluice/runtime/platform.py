@@ -23,7 +23,7 @@ from sluice.runtime.commands import InterruptedRunError, LoggedError
 from sluice.runtime.install import install_steps
 from sluice.runtime.ports import check_ports
 from sluice.runtime.service import Service
-from sluice.runtime.services import SERVICES
+from sluice.runtime.services import services
 from sluice.runtime.steps import Report, Step, run_steps, say, select
 from sluice.runtime.supervisor import Supervisor
 from sluice.settings import Settings, env_file
@@ -56,10 +56,11 @@ class Platform:
 
     def __init__(self, settings: Settings, file: Path | None = None, report: Report = say) -> None:
         self.settings = settings
+        self.services = services(settings)
         self.file = file or env_file()
         self.report = report
         self._off = settings.home / "off.json"
-        self.supervisor = Supervisor(SERVICES.values(), settings.home, self.file)
+        self.supervisor = Supervisor(self.services.values(), settings.home, self.file)
 
     def start(self, names: Sequence[str]) -> None:
         """Installs what the services need, starts them and the services they need, and returns when all are healthy.
@@ -68,9 +69,9 @@ class Platform:
             SluiceError: a port is taken, an installation fails, or a service does not become healthy in time.
         """
         installs = install_steps(self.settings)
-        known = {*SERVICES, *(step.name for step in installs)}
-        chosen = select([self.supervise(), *installs, *(self.step(s, known) for s in SERVICES.values())], names)
-        ports = [port for step in chosen if step.name in SERVICES for port in SERVICES[step.name].ports]
+        known = {*self.services, *(step.name for step in installs)}
+        chosen = select([self.supervise(), *installs, *(self.step(s, known) for s in self.services.values())], names)
+        ports = [port for step in chosen if step.name in self.services for port in self.services[step.name].ports]
         check_ports(self.settings, ports, self.file)
         run_steps(chosen, self.report)
 
@@ -120,7 +121,9 @@ class Platform:
     def stop(self) -> None:
         """Stops the services, those that need others first, and the supervisor. Data stays."""
         if self.supervisor.running():
-            for group in stop_order(SERVICES.values()):
+            # The settings may ask for others since it was started.
+            known = self.supervisor.names()
+            for group in stop_order(service for name, service in self.services.items() if name in known):
                 _at_once(lambda service: self.supervisor.stop(service.name), group)
         self.supervisor.shutdown()
 
@@ -129,8 +132,7 @@ class Platform:
         owned: dict[str, list[int]] = {}
         for process, name in processes.owned(self.settings.home):
             owned.setdefault(name, []).append(process.pid)
-        services = list(SERVICES.values())
-        return _at_once(lambda service: self._status(service, owned.get(service.name, [])), services)
+        return _at_once(lambda service: self._status(service, owned.get(service.name, [])), [*self.services.values()])
 
     def _status(self, service: Service, pids: list[int]) -> Status:
         port: int = getattr(self.settings, service.ports[0]) if service.ports else 0

@@ -3,11 +3,13 @@
 import sys
 
 from sluice.runtime import probes
-from sluice.runtime.airflow import API_SERVER, DAG_PROCESSOR, SCHEDULER, TRIGGERER, WORKER
+from sluice.runtime.airflow import API_SERVER, DAG_PROCESSOR, QUEUEING_SCHEDULER, SCHEDULER, TRIGGERER, worker
 from sluice.runtime.kafka import KAFKA
 from sluice.runtime.minio import MINIO
 from sluice.runtime.postgres import POSTGRES
+from sluice.runtime.redis import REDIS
 from sluice.runtime.service import Service
+from sluice.settings import Settings
 
 SINK = Service(
     name="sink",
@@ -37,5 +39,18 @@ SERVICES: dict[str, Service] = {
     for service in (KAFKA, POSTGRES, MINIO, SINK, LIVE, API_SERVER, SCHEDULER, DAG_PROCESSOR, TRIGGERER, PRODUCER)
 }
 """Every service by name, in the order in which they are shown."""
-SCALED: dict[str, Service] = {WORKER.name: WORKER}
-"""What there is besides when the platform is spread over machines."""
+WORKER = worker("airflow-worker")
+"""The one worker of a machine, or of a container."""
+
+
+def services(settings: Settings) -> dict[str, Service]:
+    """The services that the settings ask for: with CeleryExecutor there are also Redis and workers."""
+    if settings.airflow_executor == "LocalExecutor":
+        return SERVICES
+    workers = [worker(name, name) for n in range(settings.airflow_workers) for name in [f"{WORKER.name}-{n + 1}"]]
+    return SERVICES | {service.name: service for service in (QUEUEING_SCHEDULER, REDIS, *workers)}
+
+
+def find(name: str, settings: Settings) -> Service | None:
+    """A service by its name, also the worker that shares its machine with no other."""
+    return WORKER if name == WORKER.name else services(settings).get(name)

@@ -191,6 +191,10 @@ class Supervisor:
                 psutil.Process(pid).wait(timeout=seconds)
         self.sweep()
 
+    def names(self) -> set[str]:
+        """The services that it knows: those of the settings as they were when it started."""
+        return {each["name"] for each in self._call("getAllProcessInfo")}
+
     def start(self, name: str) -> None:
         """Starts a service unless it runs. Does not wait for it."""
         if self.state(name)["statename"] not in ("RUNNING", "STARTING", "BACKOFF"):

@@ -1,4 +1,4 @@
-"""Finds Java, Go and Maven on the machine, or the wheels that stand in for the first two."""
+"""Finds Java, Go, Maven and Redis on the machine, or the wheels that stand in for the first two."""
 
 import os
 import re
@@ -68,6 +68,12 @@ def find_go(needs: tuple[int, ...]) -> Path | None:
         if (go_version(program) or (0,)) >= needs:
             return program
     return None
+
+
+def find_redis() -> Path | None:
+    """Redis' server, or None."""
+    on_path = shutil.which("redis-server")
+    return Path(on_path) if on_path else None
 
 
 def find_maven() -> Path | None:

@@ -3,6 +3,7 @@
 import json
 import os
 import secrets
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -25,12 +26,14 @@ class Containers(Running):
 
     program: tuple[str, ...] = (str(ROOT / "infra" / "sluice"),)
     project: str = ""
+    path: str = ""
 
     @property
     def environment(self) -> dict[str, str]:
         return {
             **super().environment,
             "RUNTIME": "docker",
+            "PATH": self.path,
             "COMPOSE_PROJECT_NAME": self.project,
             # Where it notes how it was launched; its data is in volumes.
             "SLUICE_HOME": str(self.settings.home),
@@ -63,16 +66,28 @@ def engine_fault() -> str:
     return subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True).stdout.strip()
 
 
+def without_python(folder: Path) -> str:
+    """A search path with every program of this machine but Python and what came with it."""
+    folder.mkdir()
+    for place in os.environ["PATH"].split(":"):
+        for program in Path(place).glob("*"):
+            if not program.name.startswith(("python", "pip", "uv")) and not (folder / program.name).exists():
+                (folder / program.name).symlink_to(program)
+    assert not shutil.which("python3", path=str(folder))
+    return str(folder)
+
+
 @contextmanager
 def launched(**environment: str) -> Iterator[Containers]:
-    """January replayed, and nothing produced after it; taken down with its volumes."""
+    """January replayed, and nothing produced after it, by a host without Python; taken down with its volumes."""
     if fault := engine_fault():
         pytest.skip(fault)
     with tempfile.TemporaryDirectory(prefix="sluice-compose-", ignore_cleanup_errors=True) as folder:
         file, home = Path(folder) / "settings.env", Path(folder) / "home"
         ensure_environment(file, dict(zip(PORTS, free_ports(len(PORTS)), strict=True)))
         settings = Settings(_env_file=file, home=home)  # type: ignore[call-arg]
-        running = Containers(settings, file, project=f"sluice-test-{secrets.token_hex(3)}")
+        path = without_python(Path(folder) / "bin")
+        running = Containers(settings, file, project=f"sluice-test-{secrets.token_hex(3)}", path=path)
         os.environ.update(environment)
         try:
             running.sluice("up", "--months", "1", "--no-live", timeout=1800)

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from sluice.runtime.ports import free_ports
 from sluice.settings import ROOT, Settings
 from sluice.topics import admin
 from tests.compose.conftest import Containers, docker, launched
@@ -22,8 +21,7 @@ test_a_date_backfilled_is_as_it_was = native.test_a_date_backfilled_is_as_it_was
 @pytest.fixture(scope="module")
 def platform() -> Iterator[Containers]:
     """The platform as `make up PROFILE=scale` makes it."""
-    second, third = free_ports(2)
-    with launched(PROFILE="scale", SLUICE_KAFKA_2_PORT=str(second), SLUICE_KAFKA_3_PORT=str(third)) as running:
+    with launched(PROFILE="scale") as running:
         yield running
 
 
@@ -52,6 +50,16 @@ def test_tasks_run_in_the_workers_and_not_in_the_scheduler(platform: Containers)
     ).split()  # fmt: skip
     assert len(workers) == 2
     assert sum("succeeded in" in docker_logs(worker) for worker in workers) >= 1
+
+
+def test_the_scheduler_knows_no_secret_of_the_warehouse_and_a_worker_none_that_signs(platform: Containers) -> None:
+    containers = platform.all()
+    scheduler, worker = (" ".join(containers[f"airflow-{each}"]["Config"]["Env"]) for each in ("scheduler", "worker"))
+    for name in ("loader_password", "transformer_password", "reader_password", "lake_reader_password"):
+        assert platform.settings.secret(name) not in scheduler
+        assert platform.settings.secret(name) in worker
+    for name in ("airflow_jwt_secret", "airflow_api_secret_key", "airflow_fernet_key"):
+        assert platform.settings.secret(name) not in worker
 
 
 @pytest.mark.parametrize(("victim", "first", "last"), [

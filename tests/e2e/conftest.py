@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,9 +74,9 @@ def _frame(connection: "psycopg.Connection[tuple[object, ...]]", statement: str)
         return pd.DataFrame(cursor.fetchall(), columns=[column.name for column in cursor.description])
 
 
-@pytest.fixture(scope="session")
-def platform() -> Iterator[Running]:
-    """January replayed, and nothing produced after it."""
+@contextmanager
+def launched(**values: object) -> Iterator[Running]:
+    """January replayed, and nothing produced after it; with ``values`` for some settings."""
     with tempfile.TemporaryDirectory(prefix="sluice-e2e-", ignore_cleanup_errors=True) as folder:
         file = Path(folder) / "settings.env"
         home = Path(folder) / "home"
@@ -85,10 +86,17 @@ def platform() -> Iterator[Running]:
         for contract in (ROOT / "contracts").glob("*.yaml"):
             shutil.copy(contract, contracts)
         ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
-        ensure_environment(file, {"home": home, "contracts": contracts, **ports})
+        ensure_environment(file, {"home": home, "contracts": contracts, **ports, **values})
         running = Running(Settings(_env_file=file), file)  # type: ignore[call-arg]
         try:
             running.sluice("up", "--months", "1", "--no-live", timeout=1200)
             yield running
         finally:
             running.sluice("down", check=False)
+
+
+@pytest.fixture(scope="session")
+def platform() -> Iterator[Running]:
+    """The platform as `make up` makes it."""
+    with launched() as running:
+        yield running

@@ -5,8 +5,11 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from sluice.runtime.airflow import SCHEDULER, WORKER, environment
+from sluice.errors import SluiceError
+from sluice.runtime import redis
+from sluice.runtime.airflow import SCHEDULER, environment
 from sluice.runtime.environment import SECRETS
+from sluice.runtime.services import WORKER, services
 from sluice.settings import Settings
 
 
@@ -17,7 +20,7 @@ def settings(tmp_path: Path) -> Settings:
 
 
 def test_without_workers_nothing_is_said_of_a_queue(settings: Settings) -> None:
-    given = environment(settings)
+    given = SCHEDULER.environment(settings)
     assert given["AIRFLOW__CORE__EXECUTOR"] == "LocalExecutor"
     assert not [name for name in given if "CELERY" in name]
 
@@ -27,8 +30,32 @@ def test_workers_take_tasks_from_redis_and_know_what_the_tasks_need(settings: Se
     given = WORKER.environment(spread)
     assert given["AIRFLOW__CORE__EXECUTOR"] == "CeleryExecutor"
     assert given["AIRFLOW__CELERY__BROKER_URL"] == "redis://:secret-of-redis_password@queue:6379/0"
-    assert given.keys() == SCHEDULER.environment(spread).keys()
+    assert [name for name in SCHEDULER.environment(settings) if "_CONN_" in name and name not in given] == []
     assert WORKER.secrets == SCHEDULER.secrets
+
+
+def test_workers_of_one_machine_have_names_of_their_own(settings: Settings) -> None:
+    spread = settings.model_copy(update={"airflow_executor": "CeleryExecutor", "airflow_workers": 3})
+    found = services(spread)
+    workers = [name for name in found if "worker" in name]
+    assert workers == ["airflow-worker-1", "airflow-worker-2", "airflow-worker-3"]
+    assert [found[name].command(spread)[-1] for name in workers] == workers
+
+
+def test_redis_has_its_password_in_a_file_of_its_owner_alone(settings: Settings) -> None:
+    redis.prepare(settings)
+    redis.prepare(settings)
+    file = settings.home / "redis" / "redis.conf"
+    assert file.stat().st_mode & 0o777 == 0o600
+    lines = file.read_text().splitlines()
+    assert "requirepass secret-of-redis_password" in lines
+    assert "bind 127.0.0.1" in lines
+
+
+def test_a_machine_without_redis_is_told_how_to_mend_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SluiceError, match=r"Redis is missing.*: run `sudo apt-get install -y redis-server`"):
+        redis.program()
 
 
 def test_the_locked_packages_can_run_a_worker() -> None:

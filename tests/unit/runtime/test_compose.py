@@ -10,15 +10,25 @@ import pytest
 import yaml
 from pydantic import SecretStr
 
-from sluice.runtime import kafka, minio, postgres
+from sluice.runtime import kafka, minio, postgres, redis
 from sluice.runtime.containers import STEPS
 from sluice.runtime.environment import SECRETS, variable
 from sluice.runtime.service import environment
-from sluice.runtime.services import SERVICES
+from sluice.runtime.services import SERVICES, find
 from sluice.settings import ROOT, Settings
 
 FILE = yaml.safe_load((ROOT / "docker-compose.yaml").read_text())
 CONTAINERS: dict[str, dict[str, Any]] = FILE["services"]
+RESET = "taken away"
+
+
+class SpreadLoader(yaml.SafeLoader):
+    """Compose's YAML: what a second file says of the first."""
+
+
+SpreadLoader.add_constructor("!reset", lambda *_: RESET)
+SpreadLoader.add_constructor("!override", lambda loader, node: loader.construct_sequence(node))
+SPREAD = yaml.load((ROOT / "infra" / "compose" / "scale.yaml").read_text(), SpreadLoader)["services"]  # noqa: S506
 OPERATORS = {"init", "cli"}
 """They make the others' users and databases, or do whatever their caller asks: they are given the settings file."""
 ONE_SHOT = {"init", "fill", "marts", "cli"}
@@ -103,6 +113,25 @@ def test_kafka_is_as_without_containers(settings: Settings) -> None:
     for name, value in expected.items():
         assert str(found[f"KAFKA_{name.replace('.', '_').upper()}"]) == value, name
     assert CONTAINERS["kafka"]["image"] == f"apache/kafka:{kafka.VERSION}"
+
+
+def test_redis_is_as_without_containers() -> None:
+    lines = SPREAD["redis"]["command"][-1].splitlines()
+    # What is only for whoever finds its process by its environment is not there.
+    expected = {name: value for name, value in redis.OPTIONS.items() if name != "set-proc-title"}
+    assert dict(line.split() for line in lines if line.split()[0] in redis.OPTIONS) == expected
+
+
+@pytest.mark.parametrize("name", ["airflow-api-server", "airflow-scheduler", "airflow-dag-processor", "airflow-worker"])
+def test_spread_out_a_container_is_given_the_secrets_that_its_service_asks_for(name: str, settings: Settings) -> None:
+    spread = settings.model_copy(update={"airflow_executor": "CeleryExecutor"})
+    service = find(name, spread)
+    assert service
+    environment(service, spread)
+    more = SPREAD[name]["environment"]
+    base = CONTAINERS[SPREAD[name].get("extends", {}).get("service", name)]["environment"]
+    given = {key for key, value in (base | more).items() if value is not RESET}
+    assert {secret for secret in SECRETS if variable(secret) in given} == ASKED
 
 
 @pytest.mark.parametrize("name", CONTAINERS)

@@ -2,8 +2,10 @@
 
 import os
 import shutil
+import socket
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -60,6 +62,16 @@ def test_a_fault_is_named_with_its_mend(tmp_path: Path, version: str, compose: s
     assert "\n" not in said
 
 
+def test_a_taken_port_is_named_with_its_setting(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        said = ask(tmp_path, f"SLUICE_SINK_PORT={port} port_faults | grep SINK")
+    assert f"port {port} (SLUICE_SINK_PORT) is taken by" in said
+    assert "choose another port in .env" in said
+
+
 def test_too_little_memory_is_named(tmp_path: Path) -> None:
     assert "2000 MB of memory, the platform needs 4 GiB" in ask(tmp_path, "memory_fault || true", memory=2 * 10**9)
 
@@ -75,12 +87,14 @@ def tree(folder: Path) -> Path:
     return folder
 
 
-def run(folder: Path, *arguments: str, docker: bool = False, **environment: str) -> "subprocess.CompletedProcess[str]":
-    """The launcher's command line, on a machine with or without Docker."""
+def run(
+    folder: Path, *arguments: str, docker: bool = False, machine: dict[str, Any] | None = None, **environment: str
+) -> "subprocess.CompletedProcess[str]":
+    """The launcher's command line, on a machine with or without Docker, which answers as ``machine`` says."""
     path = "/usr/bin:/bin"
     hidden = folder / "no-docker"
     if docker:
-        ask(folder, "true")
+        ask(folder, "true", **machine or {})
         path = f"{folder / 'bin'}:{path}"
     else:
         hidden.mkdir(exist_ok=True)
@@ -134,6 +148,29 @@ def test_what_there_is_not_is_refused_in_one_line(tmp_path: Path, environment: d
     assert done.returncode == 1
     assert says in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["up", "doctor"])
+@pytest.mark.parametrize(
+    ("machine", "says"),
+    [
+        ({"version": "echo 20.10.24"}, "engine 20.10.24 is too old: update it to 25 or later"),
+        ({"version": REFUSED}, "no permission on Docker's socket: `sudo usermod -aG docker"),
+        ({"version": SILENT}, "does not answer: start it"),
+        ({"compose": "exit 1"}, "no Compose v2: install the package docker-compose-plugin"),
+        ({"memory": 2 * 10**9}, "2000 MB of memory, the platform needs 4 GiB: give it more"),
+    ],
+)
+def test_up_and_doctor_name_what_is_wrong(tmp_path: Path, command: str, machine: dict[str, Any], says: str) -> None:
+    done = run(tree(tmp_path), command, docker=True, machine=machine, RUNTIME="docker")
+    assert done.returncode == 1
+    assert says in done.stdout + done.stderr
+    assert len(done.stderr.splitlines()) == (1 if command == "up" else 0)
+
+
+def test_the_third_broker_s_port_is_asked_for_where_there_is_one(tmp_path: Path) -> None:
+    assert "SLUICE_KAFKA_3_PORT" not in ask(tmp_path, "ports")
+    assert "SLUICE_KAFKA_3_PORT 9292" in ask(tmp_path, "use_profile scale; ports")
 
 
 def test_months_that_there_are_not_are_refused_before_anything_starts(tmp_path: Path) -> None:

@@ -11,10 +11,11 @@ from sluice.runtime.environment import PORTS, SECRETS
 from sluice.runtime.install import install_steps
 from sluice.runtime.platform import stop_order
 from sluice.runtime.service import environment
-from sluice.runtime.services import SERVICES
+from sluice.runtime.services import SERVICES, services
 from sluice.settings import Settings
 
 AIRFLOW = {"airflow_db_password", "airflow_fernet_key", "airflow_api_secret_key", "airflow_jwt_secret"}
+TASKS = {"loader_password", "transformer_password", "reader_password", "lake_reader_password", "lake_keeper_password"}
 MAY_KNOW = {
     "kafka": set(),
     "postgres": set(),
@@ -26,8 +27,19 @@ MAY_KNOW = {
     "airflow-dag-processor": AIRFLOW,
     "airflow-triggerer": AIRFLOW,
     # It runs the tasks.
-    "airflow-scheduler": AIRFLOW
-    | {"loader_password", "transformer_password", "reader_password", "lake_reader_password", "lake_keeper_password"},
+    "airflow-scheduler": AIRFLOW | TASKS,
+}
+
+
+QUEUE = {"airflow_db_password", "redis_password"}
+WITH_WORKERS = {
+    "airflow-api-server": AIRFLOW,
+    "airflow-dag-processor": AIRFLOW,
+    "airflow-triggerer": AIRFLOW,
+    "airflow-scheduler": AIRFLOW | QUEUE,
+    "redis": set(),
+    "airflow-worker-1": TASKS | QUEUE,
+    "airflow-worker-2": TASKS | QUEUE,
 }
 
 
@@ -41,6 +53,18 @@ def settings(tmp_path: Path) -> Settings:
 def test_a_service_knows_its_own_secrets_and_no_others(name: str, settings: Settings) -> None:
     given = "\n".join(environment(SERVICES[name], settings).values())
     assert set(re.findall(r"secret-of-(\w+)", given)) == MAY_KNOW[name]
+
+
+@pytest.mark.parametrize("name", WITH_WORKERS)
+def test_beside_workers_the_scheduler_knows_no_task_s_secret(name: str, settings: Settings) -> None:
+    spread = settings.model_copy(update={"airflow_executor": "CeleryExecutor"})
+    assert services(spread).keys() == SERVICES.keys() | WITH_WORKERS.keys()
+    given = "\n".join(environment(services(spread)[name], spread).values())
+    assert set(re.findall(r"secret-of-(\w+)", given)) == WITH_WORKERS[name]
+    assert not services(spread)[name].needs or set(services(spread)[name].needs) <= services(spread).keys() | {
+        "airflow metadata",
+        "find redis",
+    }
 
 
 @pytest.mark.parametrize("name", SERVICES)
