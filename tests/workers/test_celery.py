@@ -17,8 +17,8 @@ from sluice.runtime import processes
 from sluice.settings import ROOT, Settings
 from tests.e2e import test_platform as native
 from tests.e2e import truth
-from tests.e2e.test_backfill import attempts
 from tests.e2e.conftest import Running
+from tests.e2e.test_backfill import attempts
 
 WORKERS = ("airflow-worker-1", "airflow-worker-2")
 DATES = ("2013-01-05", "2013-01-19")

@@ -122,6 +122,11 @@ def test_redis_is_as_without_containers() -> None:
     assert dict(line.split() for line in lines if line.split()[0] in redis.OPTIONS) == expected
 
 
+@pytest.mark.parametrize("name", sorted(OWN | ONE_SHOT))
+def test_spread_out_every_part_asks_for_any_of_the_brokers(name: str) -> None:
+    assert SPREAD[name]["environment"]["SLUICE_KAFKA_HOST"] == "brokers"
+
+
 @pytest.mark.parametrize("name", ["airflow-api-server", "airflow-scheduler", "airflow-dag-processor", "airflow-worker"])
 def test_spread_out_a_container_is_given_the_secrets_that_its_service_asks_for(name: str, settings: Settings) -> None:
     spread = settings.model_copy(update={"airflow_executor": "CeleryExecutor"})
@@ -153,6 +158,15 @@ def test_a_container_can_do_little_and_is_held_to_its_share(name: str) -> None:
     assert ":latest" not in container["image"]
     for mount in container.get("volumes", []):
         assert not mount.startswith(".") or mount.endswith(":ro")
+
+
+def test_the_last_step_of_a_launch_needs_every_service() -> None:
+    needed, left = set(), ["marts"]
+    while left:
+        name = left.pop()
+        needed.add(name)
+        left += CONTAINERS[name].get("depends_on", {}).keys() - needed
+    assert SERVICES.keys() - needed == {"producer"}
 
 
 def test_whoever_needs_another_waits_until_it_is_healthy_or_done() -> None:
