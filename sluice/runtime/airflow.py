@@ -121,12 +121,15 @@ def queue(settings: Settings) -> Configuration:
 def worker_healthy(settings: Settings, host: str) -> str | None:
     """Asks a worker through the queue whether it takes tasks."""
     from celery import Celery
+    from kombu.exceptions import OperationalError
+    from redis import RedisError
 
     name = f"celery@{host}"
     with Celery(broker=broker(settings)) as app:
         try:
             answers = app.control.ping(destination=[name], timeout=5)
-        except OSError as error:
+        # Whose error it is depends on when the connection breaks.
+        except (OSError, OperationalError, RedisError) as error:
             return f"no answer from Redis at {settings.redis_host}:{settings.redis_port} ({error})"
     return None if answers else f"{name} does not answer"
 

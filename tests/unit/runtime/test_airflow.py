@@ -52,6 +52,14 @@ def test_redis_has_its_password_in_a_file_of_its_owner_alone(settings: Settings)
     assert "bind 127.0.0.1" in lines
 
 
+def test_a_worker_whose_queue_is_away_is_unhealthy_and_its_password_is_not_shown(settings: Settings) -> None:
+    away = settings.model_copy(update={"airflow_executor": "CeleryExecutor", "redis_port": 1})
+    found = WORKER.healthy(away)
+    assert found
+    assert "no answer from Redis at 127.0.0.1:1" in found
+    assert "secret-of" not in found
+
+
 def test_a_machine_without_redis_is_told_how_to_mend_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(SluiceError, match=r"Redis is missing.*: run `sudo apt-get install -y redis-server`"):
