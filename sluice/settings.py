@@ -41,6 +41,8 @@ class Settings(BaseSettings):
     minio_host: str = LOOPBACK
     minio_port: int = 9000
     minio_console_port: int = 9001
+    minio_console_url: str = ""
+    """The address of MinIO's console for a browser, where that is not at ``minio_host``."""
     lake_bucket: str = "lake"
     sink_host: str = LOOPBACK
     sink_port: int = 9095
@@ -62,6 +64,9 @@ class Settings(BaseSettings):
     redis_port: int = 6379
     airflow_url: str = ""
     """The address of Airflow's UI for a browser, where that is not ``airflow``: before a published port or a proxy."""
+
+    dashboard_host: str = LOOPBACK
+    dashboard_port: int = 8090
 
     minio_root_password: SecretStr | None = None
     lake_writer_password: SecretStr | None = None

@@ -121,6 +121,21 @@ def kafka_ranges(settings: Settings, streams: list[str]) -> list[KafkaRange]:
     )
 
 
+def group_offsets(settings: Settings, groups: list[str], streams: list[str]) -> dict[str, dict[str, int]]:
+    """How many records of each stream the consumer groups have behind them, by group and stream, as they last said.
+
+    Raises:
+        TransientError: Kafka does not answer.
+    """
+    found = {group: dict.fromkeys(streams, 0) for group in groups}
+    with admin(settings) as client:
+        for group, committed in client.list_group_offsets(groups).items():
+            for place, offset in committed.items():
+                if place.topic in found[group]:
+                    found[group][place.topic] += max(offset.offset, 0)
+    return found
+
+
 def topic_ids(settings: Settings, streams: list[str]) -> dict[str, str]:
     """The id of each stream's topic. A topic that was deleted and created again has another one.
 

@@ -10,6 +10,7 @@ from sluice.runtime.steps import Step
 from sluice.settings import Settings
 from sluice.topics import provision as make_topics
 from sluice.warehouse.schema import provision as make_tables
+from sluice.warehouse.schema import share_runs
 
 
 def first_steps(settings: Settings, contracts: Mapping[str, Contract], on_new_topics: Callable[[], None]) -> list[Step]:
@@ -35,7 +36,9 @@ def first_steps(settings: Settings, contracts: Mapping[str, Contract], on_new_to
         make_tables(settings, given)
 
     def metadata(cancelled: threading.Event) -> str | None:
-        return airflow.set_up(settings, settings.home / "logs" / "airflow-set-up.log", cancelled)
+        done = airflow.set_up(settings, settings.home / "logs" / "airflow-set-up.log", cancelled)
+        share_runs(settings)
+        return done
 
     return [
         Step("topics", topics, ("kafka",)),

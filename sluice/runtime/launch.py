@@ -17,7 +17,7 @@ from sluice.runtime.platform import Platform
 from sluice.runtime.ports import check_ports
 from sluice.runtime.services import PRODUCER, services
 from sluice.runtime.steps import Report, Step, run_steps, say
-from sluice.settings import ROOT, Settings, env_file, load_settings
+from sluice.settings import LOOPBACK, ROOT, Settings, env_file, load_settings
 
 
 def up(months: int, live: bool, report: Report = say) -> None:
@@ -102,6 +102,7 @@ def addresses(settings: Settings, file: Path) -> list[str]:
     """Where everything is and who may enter, as lines for a person; ``file`` is where the passwords are."""
     secrets = os.path.relpath(file) if file.is_relative_to(ROOT) else str(file)
     rows = [
+        ("Dashboard", f"http://{LOOPBACK}:{settings.dashboard_port}", "", ""),
         ("Airflow", settings.airflow, ADMIN, "SLUICE_AIRFLOW_ADMIN_PASSWORD"),
         (
             "MinIO",

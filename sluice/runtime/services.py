@@ -26,6 +26,14 @@ LIVE = Service(
     secrets=("live_password",),
     healthy=probes.live,
 )
+DASHBOARD = Service(
+    name="dashboard",
+    needs=("postgres", "warehouse"),
+    command=lambda _: [sys.executable, "-m", "dashboard"],
+    secrets=("reader_password",),
+    ports=("dashboard_port",),
+    healthy=lambda settings: probes.http_ok(settings.dashboard_host, settings.dashboard_port, "/health"),
+)
 PRODUCER = Service(
     name="producer",
     needs=("kafka", "topics"),
@@ -36,7 +44,19 @@ PRODUCER = Service(
 
 SERVICES: dict[str, Service] = {
     service.name: service
-    for service in (KAFKA, POSTGRES, MINIO, SINK, LIVE, API_SERVER, SCHEDULER, DAG_PROCESSOR, TRIGGERER, PRODUCER)
+    for service in (
+        KAFKA,
+        POSTGRES,
+        MINIO,
+        SINK,
+        LIVE,
+        API_SERVER,
+        SCHEDULER,
+        DAG_PROCESSOR,
+        TRIGGERER,
+        DASHBOARD,
+        PRODUCER,
+    )
 }
 """Every service by name, in the order in which they are shown."""
 WORKER = worker("airflow-worker")

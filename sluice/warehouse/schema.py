@@ -253,7 +253,7 @@ def provision(settings: Settings, contracts: dict[str, Contract]) -> None:
         for role in roles:
             _role(server, role_name(role), settings.secret(f"{role}_password"))
         _role(server, AIRFLOW, settings.secret("airflow_db_password"))
-        _database(server, AIRFLOW, owner=AIRFLOW, users=[])
+        _database(server, AIRFLOW, owner=AIRFLOW, users=[role_name("reader")])
         _database(server, settings.warehouse, owner="postgres", users=[role_name(role) for role in roles])
     with connect(settings, "postgres") as warehouse:
         _one_at_a_time(warehouse)
@@ -276,6 +276,19 @@ def provision(settings: Settings, contracts: dict[str, Contract]) -> None:
             )
         for statement in _GRANTS:
             warehouse.execute(statement)
+
+
+def share_runs(settings: Settings) -> None:
+    """Lets the reader see Airflow's runs: when each was and how it ended, and nothing that was given to it.
+
+    Raises:
+        TransientError: the server does not answer.
+    """
+    with connect(settings, "postgres", database=AIRFLOW) as airflow:
+        airflow.execute(
+            "grant select (dag_id, run_id, state, run_type, queued_at, start_date, end_date) on dag_run"
+            " to sluice_reader"
+        )
 
 
 def raw_table(connection: "psycopg.Connection[tuple[object, ...]]", contract: Contract) -> None:

@@ -22,6 +22,7 @@ MAY_KNOW = {
     "minio": {"minio_root_password"},
     "sink": {"lake_writer_password"},
     "live": {"live_password"},
+    "dashboard": {"reader_password"},
     "producer": set(),
     "airflow-api-server": AIRFLOW,
     "airflow-dag-processor": AIRFLOW,

@@ -1,0 +1,98 @@
+"""Who answers, and how far Kafka and the lake are: asked every few seconds by a thread: no page waits for it."""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from sluice import topics
+from sluice.errors import SluiceError
+from sluice.runtime import probes
+from sluice.settings import Settings
+
+log = logging.getLogger(__name__)
+
+SECONDS = 5.0
+RATE_SECONDS = 60.0
+"""Over how long the rate of events is taken."""
+SINK, LIVE = "sluice-sink", "sluice-live"
+"""The consumer groups whose offsets say how far the lake and the live view are."""
+
+Probe = Callable[[Settings], str | None]
+SERVERS: dict[str, Probe] = {
+    "Kafka": lambda settings: probes.kafka(settings.kafka_host, settings.kafka_port),
+    "MinIO": lambda settings: probes.http_ok(settings.minio_host, settings.minio_port, "/minio/health/cluster"),
+    "Sink": lambda settings: probes.http_ok(settings.sink_host, settings.sink_port, "/health"),
+    "Airflow": lambda settings: probes.http_ok(settings.airflow_host, settings.airflow_port, "/api/v2/version"),
+}
+"""Per server that is asked directly, what tells whether it serves. Postgres is what pages themselves ask."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was seen last."""
+
+    servers: dict[str, str | None] = field(default_factory=dict)
+    """None where it serves, otherwise what is missing."""
+    kafka: dict[str, int] | None = None
+    """Records per stream; None while Kafka does not answer."""
+    lake: dict[str, int] | None = None
+    live: dict[str, int] | None = None
+    """Of them, how many the lake has, and the live view."""
+    per_second: float | None = None
+    """Records that came into Kafka per second, in the last minute or since the first look."""
+
+
+class Watch:
+    """Looks again and again until it is stopped."""
+
+    def __init__(self, settings: Settings, streams: list[str]) -> None:
+        self._settings = settings
+        self._streams = streams
+        self._ends: deque[tuple[float, int]] = deque()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+        self.seen = Seen()
+
+    def start(self) -> None:
+        """Begins."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends it after the look that is under way."""
+        self._stopped.set()
+
+    def look(self) -> Seen:
+        """Asks everybody now."""
+        with ThreadPoolExecutor(len(SERVERS)) as pool:
+            asked = {name: pool.submit(probe, self._settings) for name, probe in SERVERS.items()}
+            servers = {name: future.result() for name, future in asked.items()}
+        if servers["Kafka"] is not None:
+            self._ends.clear()
+            return Seen(servers)
+        try:
+            ends = dict.fromkeys(self._streams, 0)
+            for each in topics.kafka_ranges(self._settings, self._streams):
+                ends[each.stream] += each.end
+            groups = topics.group_offsets(self._settings, [SINK, LIVE], self._streams)
+        except SluiceError as error:
+            return Seen({**servers, "Kafka": str(error)})
+        return Seen(servers, ends, groups[SINK], groups[LIVE], self._rate(sum(ends.values()), time.monotonic()))
+
+    def _rate(self, end: int, now: float) -> float | None:
+        if self._ends and end < self._ends[-1][1]:
+            # The topics were made anew.
+            self._ends.clear()
+        self._ends.append((now, end))
+        while len(self._ends) > 2 and now - self._ends[1][0] >= RATE_SECONDS:
+            self._ends.popleft()
+        begin, before = self._ends[0]
+        return (end - before) / (now - begin) if now > begin else None
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            self.seen = self.look()
+            self._stopped.wait(SECONDS)
