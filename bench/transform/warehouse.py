@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pyarrow as pa
-from adbc_driver_postgresql import dbapi
+from psycopg import sql
 
 from producers.events import Event
 from sluice.contracts import Contract, load_contracts
@@ -17,7 +17,8 @@ from sluice.runtime.environment import PORTS, ensure_environment
 from sluice.runtime.platform import Platform
 from sluice.runtime.ports import free_ports
 from sluice.settings import Settings
-from sluice.warehouse import connect, schema, uri
+from sluice.warehouse import connect, schema
+from sluice.warehouse.copy import copy_rows
 
 _TOPIC = "bench"
 
@@ -54,16 +55,15 @@ class Filler:
         for event in events:
             by_stream[event.stream].append(event)
         touched: dict[str, set[date]] = {}
-        with dbapi.connect(uri(self.settings, "loader")) as connection, connection.cursor() as cursor:
+        with connect(self.settings, "loader") as connection:
             for stream, some in by_stream.items():
                 rows = self._rows(stream, some)
-                cursor.adbc_ingest(self.contracts[stream].table, rows, mode="append", db_schema_name="raw")
+                copy_rows(connection, sql.Identifier("raw", self.contracts[stream].table), rows)
                 touched[stream] = set(rows["_event_date"].unique().to_pylist())
                 self._offsets[stream] += len(some)
             marks = [{"stream": stream, "event_date": day} for stream, days in touched.items() for day in sorted(days)]
             if marks:
-                cursor.adbc_ingest("touched_dates", pa.Table.from_pylist(marks), mode="append", db_schema_name="ops")
-            connection.commit()
+                copy_rows(connection, sql.Identifier("ops", "touched_dates"), pa.Table.from_pylist(marks))
         return touched
 
     def touch(self, days: Iterable[date]) -> None:

@@ -16,7 +16,7 @@ import pyarrow.json as pj
 from sluice.contracts import Column, Contract
 from sluice.load.check import DATE_PATTERN, INT_RANGES, TIMESTAMP_PATTERN, read_event
 
-_CHUNK = 32_768
+_CHUNK = 16_384
 _CHUNK_BYTES = 16 << 20
 """Rows, and about how many bytes of them, that are parsed together. A bad one costs its chunk a second, closer look."""
 _ARROW_TYPES = {

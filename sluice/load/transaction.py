@@ -6,23 +6,25 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, LiteralString
 
+import psycopg
 import pyarrow as pa
 import pyarrow.compute as pc
-from adbc_driver_manager import DatabaseError as AdbcError
-from adbc_driver_postgresql import dbapi
 from psycopg import sql
 
 from sluice.contracts import Contract
 from sluice.errors import SluiceError, TerminalError, TransientError
+from sluice.lake.layout import SCHEMA
 from sluice.lake.ranges import Place, Range
-from sluice.load.batch import Batch, DateCounts, as_json, drift_json
+from sluice.load.batch import LAKE_COLUMNS, Batch, DateCounts, as_json, drift_json
 from sluice.settings import Settings
-from sluice.warehouse import uri
-from sluice.warehouse.connect import refusal
+from sluice.warehouse import connect
+from sluice.warehouse.copy import copy_rows
 
 _PASSING = ("08", "40", "53", "55P03", "57")
 """SQLSTATE classes and codes that can pass: connection, rollback, resources, lock time-out, operator."""
 _PLACE = ["topic_id", "partition", "offset"]
+_PLACE_TYPES: LiteralString = 'topic_id text, partition integer, "offset" bigint'
+_QUARANTINED = pa.schema([*(SCHEMA.field(name) for name in LAKE_COLUMNS), ("reason", pa.string())])
 _LEDGER = pa.schema(
     [
         ("stream", pa.string()),
@@ -69,7 +71,7 @@ order by event_date, field
 on conflict (stream, event_date, field) do update set rows = drift.rows + excluded.rows"""
 
 
-Statement = LiteralString | sql.Composable
+Statement = LiteralString | sql.SQL | sql.Composed
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ class End:
 class Warehouse:
     """A loader's connection to the warehouse, within a transaction."""
 
-    def __init__(self, connection: dbapi.Connection, contract: Contract) -> None:
+    def __init__(self, connection: "psycopg.Connection[Any]", contract: Contract) -> None:
         self._connection = connection
         self._contract = contract
 
@@ -171,15 +173,18 @@ class Warehouse:
 
     def quarantined(self, day: date, reason: str) -> pa.Table:
         """A date's open records whose reason, or its kind, begins with ``reason``: ``LAKE_COLUMNS`` and the reason."""
-        with self._connection.cursor() as cursor:
-            cursor.execute(
-                'select topic_id, partition, "offset", "timestamp", event_date, key, value, reason from ops.quarantine'
-                " where stream = $1 and event_date = $2 and not discarded"
-                " and (starts_with(reason, $3) or starts_with(kind, $3))"
-                ' order by topic_id, partition, "offset"',
-                (self._contract.stream, day, reason),
-            )
-            return cursor.fetch_arrow_table()
+        found = self.query(
+            'select topic_id, partition, "offset", "timestamp", event_date, key, value, reason from ops.quarantine'
+            " where stream = $1 and event_date = $2 and not discarded"
+            " and (starts_with(reason, $3) or starts_with(kind, $3))"
+            ' order by topic_id, partition, "offset"',
+            self._contract.stream,
+            day,
+            reason,
+        )
+        columns = zip(*found, strict=True) if found else [()] * len(_QUARANTINED)
+        arrays = [pa.array(column, field.type) for column, field in zip(columns, _QUARANTINED, strict=True)]
+        return pa.table(arrays, schema=_QUARANTINED)
 
     def release(self, day: date, records: pa.Table, action: str, done_by: str) -> None:
         """Takes a date's records (as ``quarantined`` gives them) out of quarantine, with an entry for each in its log.
@@ -195,7 +200,7 @@ class Warehouse:
         ):
             entries = entries.append_column(name, pa.repeat(pa.scalar(value), entries.num_rows))
         self._ingest("ops", "quarantine_log", entries)
-        self._beside("released", records.select(_PLACE))
+        self._beside("released", _PLACE_TYPES, records.select(_PLACE))
         self.execute(
             "delete from raw.quarantine q using released r"
             ' where (q.topic_id, q.partition, q."offset") = (r.topic_id, r.partition, r."offset")'
@@ -226,7 +231,7 @@ class Warehouse:
         differ = pc.not_equal(records["reason"], known)
         if pc.any(differ).as_py():
             stated = records.select(_PLACE).append_column("reason", known).filter(differ)
-            self._beside("restated", stated)
+            self._beside("restated", f"{_PLACE_TYPES}, reason text", stated)
             self.execute(
                 "update raw.quarantine q set reason = r.reason from restated r"
                 ' where (q.topic_id, q.partition, q."offset") = (r.topic_id, r.partition, r."offset")'
@@ -235,23 +240,21 @@ class Warehouse:
     def query(self, statement: Statement, *values: object) -> list[Any]:
         """The rows of a query."""
         with self._connection.cursor() as cursor:
-            cursor.execute(_text(statement), values)
-            return list(cursor.fetchall())
+            return cursor.execute(statement, values).fetchall()
 
     def execute(self, statement: Statement, *values: object) -> None:
         """Runs a statement."""
         with self._connection.cursor() as cursor:
-            cursor.execute(_text(statement), values)
+            cursor.execute(statement, values)
 
     def _ingest(self, schema: str, table: str, rows: pa.Table) -> None:
-        if rows.num_rows:
-            with self._connection.cursor() as cursor:
-                cursor.adbc_ingest(table, rows, mode="append", db_schema_name=schema)
+        copy_rows(self._connection, sql.Identifier(schema, table), rows)
 
-    def _beside(self, table: str, rows: pa.Table) -> None:
-        """Puts rows into a table that goes with the connection."""
-        with self._connection.cursor() as cursor:
-            cursor.adbc_ingest(table, rows, mode="create", temporary=True)
+    def _beside(self, table: str, columns: LiteralString, rows: pa.Table) -> None:
+        """Puts rows into a table that goes with the transaction."""
+        create = sql.SQL("create temporary table {} ({}) on commit drop")
+        self.execute(create.format(sql.Identifier(table), sql.SQL(columns)))
+        copy_rows(self._connection, sql.Identifier("pg_temp", table), rows)
 
 
 @contextmanager
@@ -263,22 +266,15 @@ def transaction(settings: Settings, contract: Contract) -> Iterator[Warehouse]:
         TerminalError: the server refuses.
     """
     try:
-        connection = dbapi.connect(uri(settings, "loader"))
-    except AdbcError as error:
-        raise refusal(settings, "loader", error) from error
-    try:
-        with connection:
+        with connect(settings, "loader") as connection:
+            # Parameters by number: a statement may name one more than once.
+            connection.cursor_factory = psycopg.RawCursor
             yield Warehouse(connection, contract)
-            connection.commit()
-    except AdbcError as error:
+    except psycopg.Error as error:
         raise _fault(contract, error) from error
 
 
-def _text(statement: Statement) -> str:
-    return statement if isinstance(statement, str) else statement.as_string(None)
-
-
-def _fault(contract: Contract, error: AdbcError) -> SluiceError:
+def _fault(contract: Contract, error: psycopg.Error) -> SluiceError:
     state = error.sqlstate or ""
     what = f"load of {contract.stream}: Postgres: {' '.join(str(error).split())}"
     if not state or state.startswith(_PASSING):

@@ -10,11 +10,11 @@ from importlib import import_module
 from airflow.__main__ import main
 
 PACKAGES = (
-    "adbc_driver_postgresql.dbapi",
     "airflow.sdk.execution_time.task_runner",
     "deltalake",
     "kafka",
     "minio",
+    "pgpq",
     "psycopg",
     "pyarrow.compute",
     "pyarrow.dataset",

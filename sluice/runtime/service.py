@@ -38,6 +38,10 @@ class Service:
     """How long it may take until it is healthy."""
 
 
+ALLOCATOR = {"MALLOC_ARENA_MAX": "2"}
+"""Many threads allocate: without this glibc keeps an arena for each, and in each what is free."""
+
+
 def environment(service: Service, settings: Settings) -> dict[str, str]:
     """All that a service's process finds in its environment: its own settings and secrets, and what it expects."""
     return {
@@ -46,8 +50,7 @@ def environment(service: Service, settings: Settings) -> dict[str, str]:
         "HOME": str(settings.home),
         "LANG": "C.UTF-8",
         "PYTHONUNBUFFERED": "1",
-        # Many threads allocate: without this glibc keeps an arena for each.
-        "MALLOC_ARENA_MAX": "2",
+        **ALLOCATOR,
         # Process titles must not overwrite the environment, by which leftovers are found.
         "SPT_NOENV": "1",
         **public_variables(settings),

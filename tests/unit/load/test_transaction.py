@@ -1,10 +1,9 @@
 """Faults of the warehouse during a load: which of them can pass."""
 
-from types import SimpleNamespace
 from typing import Any
 
+import psycopg
 import pytest
-from adbc_driver_manager import AdbcStatusCode, DatabaseError
 
 from sluice.contracts import load_contracts
 from sluice.errors import SluiceError, TerminalError, TransientError
@@ -40,10 +39,9 @@ def test_a_fault_of_a_transaction_says_whether_it_can_pass(
         def __exit__(self, *_: object) -> None:
             return None
 
-    monkeypatch.setattr(module, "uri", lambda settings, role: "")
-    monkeypatch.setattr(module, "dbapi", SimpleNamespace(connect=lambda *_, **__: Connection()))
+    monkeypatch.setattr(module, "connect", lambda settings, role: Connection())
     with pytest.raises(kind), module.transaction(Settings(), contract):
-        raise DatabaseError("Postgres says so", status_code=AdbcStatusCode.IO, sqlstate=state)
+        raise psycopg.errors.lookup(state)("Postgres says so") if state else psycopg.OperationalError("it is gone")
 
 
 @pytest.mark.parametrize(
