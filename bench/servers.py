@@ -77,8 +77,8 @@ def install() -> None:
 
 
 def server_cpu(settings: Settings) -> float:
-    """CPU-seconds that the servers have used so far."""
-    return sum(sum(process.cpu_times()[:2]) for process, _ in processes.owned(settings.home))
+    """CPU-seconds that the servers have used so far, with those of their children that have ended."""
+    return sum(sum(process.cpu_times()[:4]) for process, _ in processes.owned(settings.home))
 
 
 def empty(settings: Settings, prefix: str) -> dict[str, int]:
