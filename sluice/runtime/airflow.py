@@ -208,7 +208,7 @@ def set_up(settings: Settings, log: Path, cancelled: threading.Event) -> str | N
 
 TASKS_SECRETS = ("lake_reader_password", "lake_keeper_password")
 """What tasks are given besides their connections to the warehouse."""
-PRELOADED = (sys.executable, "-m", "sluice.orchestration.scheduler")
+PRELOADED = (sys.executable, "-m", "sluice.orchestration.preloaded")
 """Airflow's CLI for whoever forks a process per task."""
 
 API_SERVER = Service(

@@ -1,8 +1,8 @@
-"""Airflow's scheduler with the packages that its tasks need already imported.
+"""Airflow's command line with the packages of tasks already imported, for the scheduler or worker that runs them.
 
-Its executor forks a process per task. What the scheduler has imported, a task finds in memory; what it has not, each
-task imports for itself, and Arrow and Delta take most of a second of processor time: more than most loads. The
-platform's own modules are left to the tasks, so that a change of them holds from the next task on.
+Both fork a process per task. What they have imported, a task finds in memory; what they have not, each task imports
+for itself, and Arrow and Delta take most of a second of processor time: more than most loads. The platform's own
+modules are left to the tasks, so that a change of them holds from the next task on.
 """
 
 from importlib import import_module
