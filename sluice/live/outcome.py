@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
+from sluice.check import read_event
 from sluice.contracts import Contract
-from sluice.load.check import read_event
 
 DEPARTED = "flights.departed"
 CANCELLED = "flights.cancelled"

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pj
 
+from sluice.check import DATE_PATTERN, INT_RANGES, TIMESTAMP_PATTERN, read_event
 from sluice.contracts import Column, Contract
-from sluice.load.check import DATE_PATTERN, INT_RANGES, TIMESTAMP_PATTERN, read_event
 
 _CHUNK = 16_384
 _CHUNK_BYTES = 16 << 20

@@ -7,8 +7,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from sluice.check import read_event
 from sluice.contracts import load_contracts
-from sluice.load.check import read_event
 from sluice.load.columns import read_columns
 from sluice.settings import ROOT
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sluice.check import read_event
 from sluice.contracts import load_contracts
-from sluice.load.check import read_event
 from sluice.load.columns import read_columns
 from sluice.settings import ROOT
 

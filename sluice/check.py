@@ -1,7 +1,7 @@
 """One event against its contract, and the reason where it does not fit.
 
-This is the definition of a good event. ``columns.py`` finds suspects for whole batches at once and asks here about
-each of them, so that a reason is written in one place.
+This is the definition of a good event. ``load/columns.py`` finds suspects for whole batches at once and asks here about
+each of them, so that a reason is written in one place; the live view asks about every event.
 """
 
 import json
