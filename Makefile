@@ -20,7 +20,7 @@ RANGE = --from "$$FROM" --to "$$TO"
 DISTURBANCES := SPEED LATE DUPLICATES CORRUPT INVALID COPIES SEED STREAMS
 
 .PHONY: help up down clean status logs replay load transform backfill rebuild-warehouse reconcile sql peek quarantine lake airflow doctor
-.PHONY: test test-unit test-integration test-faults test-e2e test-compose bench-sink bench-backfill bench-load bench-transform lint format
+.PHONY: test test-unit test-integration test-faults test-e2e test-browser test-compose bench-sink bench-backfill bench-load bench-transform lint format
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-19s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -90,6 +90,9 @@ test-faults: ## Kill, suspend and starve the sink in every way there is a test f
 test-e2e: ## Run the tests on a whole platform of their own, and on one with Celery's workers, where there is a Redis
 	@$(PYTEST) tests/e2e
 	@.venv/bin/python -m pytest -rs tests/workers
+
+test-browser: ## Look at the dashboard of a platform of the tests' own in a Chromium; SLUICE_ENV_FILE=.env takes the running one
+	@$(PYTEST) tests/browser
 
 test-compose: ## Run the tests on a whole platform in containers of their own; they need Docker
 	@$(PYTEST) tests/compose

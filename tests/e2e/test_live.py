@@ -1,0 +1,69 @@
+"""The live view on a whole platform: killed three times while it reads a month, it equals the marts."""
+
+import os
+import signal
+import time
+
+from sluice.runtime import probes
+from sluice.topics import kafka_ranges
+from sluice.warehouse import connect
+from tests.e2e import truth
+from tests.e2e.conftest import Running
+
+STREAMS = ["flights.departed", "flights.cancelled"]
+SECONDS = 90
+
+
+def _read(platform: Running) -> int:
+    return int(platform.query("select coalesce(sum(next_offset), 0) from live.partitions").iloc[0, 0])
+
+
+def _wait_until_read(platform: Running, offsets: int) -> None:
+    deadline = time.monotonic() + SECONDS
+    while _read(platform) < offsets:
+        assert time.monotonic() < deadline, platform.query("select * from live.partitions").to_string()
+        time.sleep(0.02)
+
+
+BATCH = """
+    select origin, hour, sum(departures)::int as departures, sum(cancellations)::int as cancellations,
+        sum(delay)::int as delay_minutes
+    from (
+        select origin, date_trunc('hour', departed_at, 'UTC') as hour, 1 as departures, 0 as cancellations,
+            departure_delay_minutes as delay
+        from marts.fct_flights where departed_at is not null
+        union all
+        select origin, date_trunc('hour', scheduled_at, 'UTC'), 0, 1, 0
+        from marts.fct_flights where status = 'cancelled'
+    ) events
+    where cast(hour at time zone 'UTC' as date) in (
+        select event_date from ops.date_status where stream like 'flights.%' group by 1
+        having bool_and(closed and not pending)
+    )
+    group by 1, 2
+"""
+"""The marts by airport and hour, of hours that are closed."""
+
+
+def test_killed_three_times_while_it_reads_january_it_equals_the_marts(platform: Running) -> None:
+    supervisor = platform.services().supervisor
+    end = sum(each.end for each in kafka_ranges(platform.settings, STREAMS))
+    supervisor.stop("live")
+    with connect(platform.settings, "postgres") as postgres:
+        postgres.execute("truncate live.flights, live.partitions")
+    supervisor.start("live")
+    for share in (0.05, 0.3, 0.6):
+        _wait_until_read(platform, int(share * end))
+        os.kill(supervisor.state("live")["pid"], signal.SIGKILL)
+    _wait_until_read(platform, end)
+    deadline = time.monotonic() + SECONDS
+    while probes.live(platform.settings) is not None:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    expected = platform.query(BATCH)
+    assert len(expected) > 1_500
+    found = platform.query("select * from live.airport_hours")
+    closed = found.merge(expected[["origin", "hour"]])
+    truth.equal(closed, expected, ["origin", "hour"])
+    # No hour of its own on these dates either.
+    assert found["hour"].dt.date.isin(expected["hour"].dt.date).sum() == len(expected)
