@@ -9,7 +9,7 @@ import typer
 
 from sluice.contracts import Contract, load_contracts
 from sluice.errors import TerminalError
-from sluice.orchestration.follow import Run, follow, wait_for_dags
+from sluice.orchestration.follow import follow, start, wait_for_dags
 from sluice.orchestration.rest import Airflow
 from sluice.settings import Settings, load_settings
 
@@ -74,7 +74,7 @@ def register(app: typer.Typer) -> None:
 def run_dags(airflow: Airflow, dag_ids: list[str], show: Show) -> None:
     """Asks for a run of each DAG and follows them to their end."""
     wait_for_dags(airflow, dag_ids)
-    follow(airflow, [Run(dag_id, airflow.trigger(dag_id)) for dag_id in dag_ids], show)
+    follow(airflow, [start(airflow, dag_id) for dag_id in dag_ids], show)
 
 
 def choose(contracts: dict[str, Contract], streams: list[str] | None) -> list[Contract]:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TypeVar
 
 from sluice.errors import TerminalError, TransientError
-from sluice.orchestration.rest import Airflow, Json, NoDagError
+from sluice.orchestration.rest import Airflow, Json, NoDagError, new_run_id
 
 POLL = timedelta(seconds=1)
 PATIENCE = timedelta(minutes=2)
@@ -52,6 +52,18 @@ def wait_for_dags(airflow: Airflow, dag_ids: Iterable[str], patience: timedelta 
     """
     for dag_id in dag_ids:
         _patiently(partial(airflow.dag, dag_id), patience, NoDagError)
+
+
+def start(airflow: Airflow, dag_id: str) -> Run:
+    """Asks for a run of a DAG. An answer that is lost or late is no fault: the same run is asked for again.
+
+    Raises:
+        TerminalError: the DAG is paused.
+        TransientError: Airflow does not answer.
+    """
+    run = Run(dag_id, new_run_id())
+    _patiently(partial(airflow.trigger, dag_id, run.run_id))
+    return run
 
 
 def follow(airflow: Airflow, runs: Sequence[Run], show: Show) -> None:

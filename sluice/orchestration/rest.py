@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable
 from contextlib import suppress
-from datetime import date
+from datetime import UTC, date, datetime
+from secrets import token_hex
 from typing import Any
 
 import httpx
@@ -46,17 +47,22 @@ class Airflow:
             )
         raise NoDagError(f"Airflow has no DAG {dag_id} (yet)", "see `make logs S=airflow-dag-processor`")
 
-    def trigger(self, dag_id: str, conf: Json | None = None) -> str:
-        """Asks for a run, which waits in the queue while another one is at it.
+    def trigger(self, dag_id: str, run_id: str) -> None:
+        """Asks for a run, which waits in the queue while another one is at it. Asking for it again changes nothing.
 
-        Returns:
-            The run's id.
+        Args:
+            dag_id: whose.
+            run_id: what to call it, as ``new_run_id`` makes it.
 
         Raises:
             TerminalError: the DAG is paused, so that the run would wait for ever.
         """
         self.refuse_paused(dag_id)
-        return str(self._post(f"/dags/{dag_id}/dagRuns", {"logical_date": None, "conf": conf or {}})["dag_run_id"])
+        try:
+            self._post(f"/dags/{dag_id}/dagRuns", {"logical_date": None, "dag_run_id": run_id})
+        except ConflictError:
+            # Asked for before, and the answer was lost.
+            self.run(dag_id, run_id)
 
     def refuse_paused(self, dag_id: str) -> None:
         """Raises a TerminalError if the DAG is paused."""
@@ -191,6 +197,11 @@ class Airflow:
         if answer.is_server_error:
             return TransientError(what, "try again, or see `make logs S=airflow-api-server`")
         return TerminalError(what)
+
+
+def new_run_id() -> str:
+    """A name for a run that is asked for by hand, as Airflow makes them, and like no other."""
+    return f"manual__{datetime.now(UTC).isoformat()}_{token_hex(4)}"
 
 
 def _backfilled(first: date, last: date) -> Json:

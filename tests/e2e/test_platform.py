@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from sluice.contracts import load_contracts
+from sluice.orchestration.follow import start
 from sluice.orchestration.rest import Airflow
 from sluice.runtime import processes
 from sluice.runtime.services import SERVICES
@@ -120,7 +121,7 @@ def test_a_date_backfilled_is_as_it_was(platform: Running) -> None:
 def test_one_task_is_cleared_and_runs_again_alone(platform: Running) -> None:
     airflow = Airflow(platform.settings)
     try:
-        run_id = airflow.trigger("load_flights_departed")
+        run_id = start(airflow, "load_flights_departed").run_id
         _wait(lambda: airflow.run("load_flights_departed", run_id)["state"] in ("success", "failed"))
         before = airflow.tasks("load_flights_departed", run_id)
         chosen = before[0]["task_id"]

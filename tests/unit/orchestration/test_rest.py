@@ -1,7 +1,8 @@
 """The REST client: logging in, and every fault as one line that says what to do."""
 
+import json
 from collections.abc import Callable
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import httpx
@@ -9,6 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from sluice.errors import SluiceError, TerminalError, TransientError
+from sluice.orchestration import follow
 from sluice.orchestration.rest import Airflow, NoDagError, NotThereError
 from sluice.settings import Settings
 
@@ -69,17 +71,54 @@ def test_a_missing_secret_is_an_error_before_anything_is_asked() -> None:
 
 def test_a_run_of_a_paused_dag_is_refused() -> None:
     airflow = client(says(200, {"is_paused": True}))
-    assert "dags/transform" in line(TerminalError, lambda: airflow.trigger("transform"))
+    assert "dags/transform" in line(TerminalError, lambda: airflow.trigger("transform", "1"))
 
 
-def test_a_trigger_gives_the_run() -> None:
-    def answer(request: httpx.Request) -> httpx.Response:
-        if request.method == "GET":
+class Runs:
+    """An Airflow that makes a run of each name once; the answer of the first ``lost`` requests does not arrive."""
+
+    def __init__(self, lost: int = 0) -> None:
+        self.made: list[str] = []
+        self.lost = lost
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        if request.method == "GET" and request.url.path == "/api/v2/dags/transform":
             return httpx.Response(200, json={"is_paused": False})
+        if request.method == "GET":
+            known = request.url.path.removeprefix("/api/v2/dags/transform/dagRuns/") in self.made
+            return httpx.Response(200 if known else 404, json={"state": "queued"})
         assert request.url.path == "/api/v2/dags/transform/dagRuns"
-        return httpx.Response(200, json={"dag_run_id": "manual__1"})
+        run_id = json.loads(request.content)["dag_run_id"]
+        if run_id in self.made:
+            return httpx.Response(409, json={"detail": "Unique constraint violation"})
+        self.made.append(run_id)
+        if self.lost:
+            self.lost -= 1
+            raise httpx.ReadTimeout("timed out")
+        return httpx.Response(200, json={"dag_run_id": run_id})
 
-    assert client(answer).trigger("transform") == "manual__1"
+
+def test_a_trigger_names_its_run() -> None:
+    runs = Runs()
+    client(runs).trigger("transform", "manual__1")
+    assert runs.made == ["manual__1"]
+
+
+def test_a_run_whose_answer_was_lost_is_asked_for_again_and_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follow, "POLL", timedelta(0))
+    runs = Runs(lost=1)
+    run = follow.start(client(runs), "transform")
+    assert runs.made == [run.run_id]
+
+
+def test_a_conflict_about_something_else_is_not_taken_for_the_run() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/api/v2/dags/transform":
+            return httpx.Response(200, json={"is_paused": False})
+        return httpx.Response(404 if request.method == "GET" else 409, json={"detail": "no"})
+
+    with pytest.raises(NotThereError):
+        client(answer).trigger("transform", "manual__1")
 
 
 def test_a_dag_that_does_not_import_is_named_with_its_error() -> None:
