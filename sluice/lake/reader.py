@@ -13,11 +13,11 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
-from deltalake.fs import DeltaStorageHandler
 from pyarrow.fs import PyFileSystem
 
 from sluice.contracts import Contract
 from sluice.errors import TerminalError
+from sluice.lake.files import TableFiles
 from sluice.lake.layout import PARTITION_COLUMN, SCHEMA, storage_options, table_uri, transaction_id
 from sluice.lake.ranges import Place, Range, Recorded, read_ledger, within
 from sluice.lake.table import no_table, store_fault
@@ -61,7 +61,8 @@ class LakeReader:
         except (DeltaError, OSError) as error:
             raise store_fault(self.uri, error) from error
         sizes = dict(zip(self._column("path"), self._column("size_bytes"), strict=True))
-        self._filesystem = PyFileSystem(DeltaStorageHandler(self.uri, options, sizes))
+        self._store = TableFiles(self.uri, options, sizes)
+        self._filesystem = PyFileSystem(self._store)
         self._format = ds.ParquetFileFormat()
 
     def heads(self, topic_ids: Iterable[str], contract: Contract) -> dict[Place, int]:
@@ -191,10 +192,14 @@ class LakeReader:
         scanner = dataset.scanner(
             columns=columns, filter=condition, batch_size=_BATCH_ROWS, batch_readahead=2, fragment_readahead=2
         )
+        batches = scanner.to_batches()
         try:
-            yield from scanner.to_batches()
+            yield from batches
         except (OSError, pa.ArrowInvalid) as error:
             raise self._fault(error) from error
+        finally:
+            del batches, scanner, dataset
+            self._store.settle()
 
     def _fault(self, error: Exception) -> Exception:
         if isinstance(error, FileNotFoundError):
