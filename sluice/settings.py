@@ -30,6 +30,8 @@ class Settings(BaseSettings):
     home: Path = ROOT / ".sluice"
     """Where servers keep their data and logs. Ignored by git; ``make clean`` removes it."""
     contracts: Path = ROOT / "contracts"
+    dbt: Path = ROOT / "dbt"
+    """dbt's project: the models."""
 
     kafka_host: str = LOOPBACK
     kafka_port: int = 9092

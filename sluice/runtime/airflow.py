@@ -248,6 +248,14 @@ TRIGGERER = replace(
     command=lambda _: command("triggerer", "--skip-serve-logs"),
     healthy=lambda settings: part_healthy(settings, "triggerer"),
 )
+CLEANER = replace(
+    DAG_PROCESSOR,
+    name="airflow-cleaner",
+    command=lambda _: [sys.executable, "-m", "sluice.runtime.airflow_cleaner"],
+    environment=environment,
+    # It serves nobody.
+    healthy=lambda _: None,
+)
 QUEUEING_SCHEDULER = replace(
     SCHEDULER,
     needs=(*SCHEDULER.needs, "redis"),

@@ -3,7 +3,7 @@
 import sys
 
 from sluice.runtime import probes
-from sluice.runtime.airflow import API_SERVER, DAG_PROCESSOR, QUEUEING_SCHEDULER, SCHEDULER, TRIGGERER, worker
+from sluice.runtime.airflow import API_SERVER, CLEANER, DAG_PROCESSOR, QUEUEING_SCHEDULER, SCHEDULER, TRIGGERER, worker
 from sluice.runtime.kafka import KAFKA
 from sluice.runtime.minio import MINIO
 from sluice.runtime.postgres import POSTGRES
@@ -54,6 +54,7 @@ SERVICES: dict[str, Service] = {
         SCHEDULER,
         DAG_PROCESSOR,
         TRIGGERER,
+        CLEANER,
         DASHBOARD,
         PRODUCER,
     )

@@ -12,7 +12,6 @@ from sluice.errors import SluiceError, TerminalError, TransientError
 from sluice.settings import ROOT, Settings
 from sluice.transform.unfinished import RESULTS
 
-PROJECT = ROOT / "dbt"
 EXECUTABLE = ROOT / ".venv-dbt" / "bin" / "dbt"
 
 _FAILED = ("error", "fail", "runtime error")
@@ -35,8 +34,12 @@ class Dbt:
     say: Callable[[str], None]
     """Takes each line of dbt's log as it comes."""
     executable: Path = EXECUTABLE
-    project: Path = PROJECT
     _process: "subprocess.Popen[str] | None" = field(default=None, init=False)
+
+    @property
+    def project(self) -> Path:
+        """Where the models are."""
+        return self.settings.dbt
 
     @property
     def home(self) -> Path:

@@ -80,13 +80,15 @@ def launched(**values: object) -> Iterator[Running]:
     with tempfile.TemporaryDirectory(prefix="sluice-e2e-", ignore_cleanup_errors=True) as folder:
         file = Path(folder) / "settings.env"
         home = Path(folder) / "home"
-        # Contracts of its own: tests change them.
+        # Contracts and models of its own: tests change them.
         contracts = Path(folder) / "contracts"
         contracts.mkdir()
         for contract in (ROOT / "contracts").glob("*.yaml"):
             shutil.copy(contract, contracts)
+        dbt = Path(folder) / "dbt"
+        shutil.copytree(ROOT / "dbt", dbt)
         ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
-        ensure_environment(file, {"home": home, "contracts": contracts, **ports, **values})
+        ensure_environment(file, {"home": home, "contracts": contracts, "dbt": dbt, **ports, **values})
         running = Running(Settings(_env_file=file), file)  # type: ignore[call-arg]
         try:
             running.sluice("up", "--months", "1", "--no-live", timeout=1200)

@@ -11,11 +11,14 @@ from datetime import date
 import pytest
 import yaml
 
+from sluice.contracts import load_contracts
 from sluice.lake import bucket
 from sluice.lake.layout import table_uri
+from sluice.orchestration import follow
 from sluice.orchestration.rest import Airflow, Json
 from sluice.settings import ROOT
-from sluice.warehouse import connect
+from sluice.warehouse import checksum, connect, schema
+from sluice.warehouse.checksum import Checksum
 from tests.e2e import truth
 from tests.e2e.conftest import Running
 from tests.e2e.test_platform import _wait
@@ -67,6 +70,12 @@ def tries(airflow: Airflow, first: str, last: str) -> int:
 
 def marts(platform: Running) -> list[tuple[object, ...]]:
     return [platform.checksum(table) for table in TABLES]
+
+
+def raw(platform: Running) -> dict[str, dict[date, Checksum]]:
+    contracts = load_contracts(platform.settings.contracts)
+    with connect(platform.settings, "reader") as reader:
+        return {stream: checksum.raw(reader, each, date.min, date.max) for stream, each in contracts.items()}
 
 
 def as_postgres(platform: Running, statement: str) -> None:
@@ -125,6 +134,50 @@ def test_a_changed_contract_ends_where_a_rebuild_from_nothing_does_and_back(plat
     assert f"raw {len(late):+,} rows, quarantine {-len(late):+,}" in said
     assert "left the quarantine: they fit their contract now" in said
     assert marts(platform) == before
+
+
+def test_a_changed_model_ends_where_a_rebuild_from_nothing_does_and_back(platform: Running) -> None:
+    path = platform.settings.dbt / "models" / "marts" / "agg_carrier_daily.sql"
+    text = path.read_text()
+    rule = "arrival_delay_minutes <= 15)"
+    assert rule in text
+    first, last = platform.query("select min(event_date)::text, max(event_date)::text from ops.dates").iloc[0]
+    before = marts(platform)
+    try:
+        path.write_text(text.replace(rule, "arrival_delay_minutes <= 0)"))
+        said = backfill(platform, first, last, "--what", "marts")
+        # It names the one table that is not as before, and why.
+        told = [line for line in said.splitlines() if "other values" in line]
+        assert told
+        assert all(
+            re.search(r" agg_carrier_daily other values: raw is as before: a model changed", line) for line in told
+        )
+        changed = marts(platform)
+        assert [here == there for here, there in zip(changed, before, strict=True)] == [True, False, True]
+        rebuilt = platform.sluice("rebuild-warehouse", "--force").stdout
+        assert "the marts are what they were" in rebuilt
+        assert marts(platform) == changed
+    finally:
+        path.write_text(text)
+    backfill(platform, first, last, "--what", "marts")
+    assert marts(platform) == before
+
+
+def test_a_new_column_of_a_contract_is_null_until_its_dates_are_made_again(platform: Running) -> None:
+    contracts = load_contracts(platform.settings.contracts)
+    filled = "select event_date::text from (select _event_date as event_date, count(wind_gust_mph) as n"
+    filled += " from raw.weather_observed group by 1) as dates where n > 0 order by 1"
+    dates = list(platform.query(filled)["event_date"])
+    before = marts(platform), raw(platform)
+    # As if its contract had not named it until now.
+    as_postgres(platform, "alter table raw.weather_observed drop column wind_gust_mph")
+    schema.provision(platform.settings, contracts)
+    assert not len(platform.query(filled))
+    said = backfill(platform, "2013-01-10", "2013-01-12", "--stream", "weather.observed")
+    assert "the same events are read otherwise: a contract or the reading changed" in said
+    assert set(platform.query(filled)["event_date"]) == {"2013-01-10", "2013-01-11", "2013-01-12"} & set(dates)
+    backfill(platform, dates[0], dates[-1], "--stream", "weather.observed")
+    assert (marts(platform), raw(platform)) == before
 
 
 def test_a_backfill_that_is_stopped_goes_on_with_what_is_left(platform: Running, airflow: Airflow) -> None:
@@ -248,6 +301,37 @@ def test_a_cleared_date_runs_again_alone(platform: Running, airflow: Airflow) ->
     _wait(lambda: attempts(airflow, *days)["2013-01-26"] == ("success", before["2013-01-26"][1] + 1))
     after = attempts(airflow, *days)
     assert {day for day in after if after[day] != before[day]} == {"2013-01-26"}
+
+
+def test_runs_that_are_cleared_out_of_order_again_and_again_change_nothing(platform: Running, airflow: Airflow) -> None:
+    first, last = date(2013, 1, 13), date(2013, 1, 15)
+    backfill(platform, str(first), str(last))
+    dates = [("rebuild", run["dag_run_id"]) for run in airflow.backfill_runs("rebuild", first, last)]
+    assert len(dates) == 3
+    loads = [start_run(airflow, "load_flights_departed") for _ in range(2)]
+    before = marts(platform), raw(platform)
+    for order in ((2, 0, 1), (1, 2, 0), (0, 2, 1)):
+        for dag_id, run_id in (*(dates[place] for place in order), *reversed(loads)):
+            _clear(airflow, dag_id, run_id)
+    platform.sluice("transform")
+    assert (marts(platform), raw(platform)) == before
+    platform.sluice("reconcile")
+
+
+def start_run(airflow: Airflow, dag_id: str) -> tuple[str, str]:
+    """A run that was asked for, and has ended well."""
+    run = follow.start(airflow, dag_id)
+    _wait(lambda: airflow.run(dag_id, run.run_id)["state"] == "success")
+    return dag_id, run.run_id
+
+
+def _clear(airflow: Airflow, dag_id: str, run_id: str) -> None:
+    """Clears a whole run, as the button in the UI does, and waits until it has ended well again."""
+    before = [task["try_number"] for task in airflow.tasks(dag_id, run_id)]
+    airflow._post(f"/dags/{dag_id}/dagRuns/{run_id}/clear", {"dry_run": False, "only_failed": False})
+    _wait(lambda: airflow.run(dag_id, run_id)["state"] == "success")
+    after = [task["try_number"] for task in airflow.tasks(dag_id, run_id)]
+    assert after == [number + 1 for number in before]
 
 
 def _put(client: object, name: str, objects: dict[str, bytes]) -> None:

@@ -7,14 +7,20 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import astuple
+from datetime import UTC, datetime, timedelta
 
 import psutil
+import psycopg
 import pytest
 
 from sluice.contracts import load_contracts
 from sluice.orchestration.follow import start
-from sluice.orchestration.rest import Airflow
+from sluice.orchestration.rest import Airflow, NotThereError
 from sluice.runtime import processes
+from sluice.runtime.airflow import CLEANER, folder
+from sluice.runtime.airflow_cleaner import KEPT, clean
+from sluice.runtime.service import environment
 from sluice.runtime.services import SERVICES
 from sluice.settings import ROOT
 from sluice.topics import kafka_ranges
@@ -148,6 +154,41 @@ def test_airflows_own_command_line_triggers_a_run(platform: Running) -> None:
     for dag_id in ("load_weather_observed", "transform", "rebuild", "reconcile", "maintain"):
         assert dag_id in listed
     platform.sluice("airflow", "dags", "trigger", "maintain")
+
+
+def test_what_airflow_keeps_of_runs_that_are_long_over_goes(platform: Running) -> None:
+    settings = platform.settings
+    airflow = Airflow(settings)
+    try:
+        runs = [start(airflow, "load_weather_observed") for _ in range(2)]
+        _wait(lambda: all(airflow.run(*astuple(run))["state"] == "success" for run in runs))
+        old, new = runs
+        month = timedelta(days=31)
+        address = f"host={settings.postgres_host} port={settings.postgres_port} dbname=airflow user=airflow"
+        with psycopg.connect(address, password=settings.secret("airflow_db_password")) as metadata:
+            for table in ("dag_run", "task_instance"):
+                aged = f"update {table} set start_date = start_date - %s where run_id = %s"
+                assert metadata.execute(aged.encode(), (month, old.run_id)).rowcount == 1
+        logs = folder(settings) / "logs"
+        file = next(logs.glob(f"dag_id={old.dag_id}/run_id={old.run_id}/**/*.log"))
+        long_ago = time.time() - month.total_seconds()
+        os.utime(file, (long_ago, long_ago))
+
+        before = datetime.now(UTC) - KEPT
+        said = clean(logs, before, environment(CLEANER, settings))
+        print(said)
+        assert "1 of dag_run" in said
+        assert "1 of task_instance" in said
+        assert "; 1 log files" in said
+        with pytest.raises(NotThereError):
+            airflow.run(*astuple(old))
+        assert airflow.run(*astuple(new))["state"] == "success"
+        assert not file.exists()
+        assert list(logs.glob(f"dag_id={new.dag_id}/run_id={new.run_id}/**/*.log"))
+        assert clean(logs, before, environment(CLEANER, settings)).endswith("rows none; 0 log files, 0 KiB")
+    finally:
+        airflow.close()
+    platform.sluice("load")
 
 
 @pytest.mark.parametrize(

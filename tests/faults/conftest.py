@@ -1,4 +1,4 @@
-"""What the fault tests share: a stream behind a proxy, and a list of what each test injected and counted."""
+"""What the fault tests share: a stream behind a proxy."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -9,26 +9,6 @@ import pytest
 from tests.faults.proxy import Proxy
 from tests.faults.watched import Watched
 from tests.servers import Stream
-
-_SAID = pytest.StashKey[list[str]]()
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.stash[_SAID] = []
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    if config.stash[_SAID]:
-        terminalreporter.section("injected and counted")
-        for line in config.stash[_SAID]:
-            terminalreporter.write_line(line)
-
-
-@pytest.fixture
-def say(request: pytest.FixtureRequest) -> Callable[[str], None]:
-    """Keeps a line for the summary at the end of the run."""
-    said = request.config.stash[_SAID]
-    return lambda line: said.append(f"{request.node.name}: {line}")
 
 
 @pytest.fixture

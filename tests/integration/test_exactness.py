@@ -1,6 +1,9 @@
 """The flow without Airflow: a disturbed stream, built while it comes in, ends in the undisturbed truth."""
 
-from collections.abc import Iterable, Iterator
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from datetime import date, timedelta
 from itertools import groupby
 from pathlib import Path
@@ -9,7 +12,7 @@ import pandas as pd
 import pytest
 from kafka import KafkaProducer
 
-from producers.disturbances import CORRUPT, INVALID, Disturbances, disturb
+from producers.disturbances import CORRUPT, INVALID, LATE, Disturbances, disturb
 from producers.events import Event
 from producers.timeline import Timeline
 from sluice import topics
@@ -27,15 +30,12 @@ FIRST = date(2013, 1, 1)
 DAY_MS = 86_400_000
 TROUBLE = Disturbances(late=0.05, late_hours=48, duplicates=0.03, corrupt=0.005, invalid=0.005, seed=13)
 
-bad: list[Event] = []
-"""What was sent that fits no contract: the topics keep it from one test to the next."""
-
 
 @pytest.mark.parametrize(
     ("days", "step"), [(14, 3), pytest.param(365, 14, marks=[pytest.mark.thorough, pytest.mark.timeout(3600)])]
 )
 def test_a_disturbed_stream_that_is_built_as_it_comes_in_ends_in_the_truth(
-    servers: Settings, environment_file: Path, tmp_path: Path, days: int, step: int
+    servers: Settings, environment_file: Path, tmp_path: Path, say: Callable[[str], None], days: int, step: int
 ) -> None:
     settings = servers.model_copy(
         update={"warehouse": f"exact_{days}", "home": tmp_path, "contracts": ROOT / "contracts"}
@@ -45,32 +45,59 @@ def test_a_disturbed_stream_that_is_built_as_it_comes_in_ends_in_the_truth(
     schema.provision(settings, contracts)
     streams = [Stream(settings, contract, environment_file) for contract in contracts.values()]
     last = FIRST + timedelta(days=days - 1)
-    transforms = 0
+    transforms = built = late = 0
+    sent: Counter[str | None] = Counter()
     dbt = Dbt(settings, lambda line: None)
-    sink = streams[0].start_sink()
-    try:
-        for events in _as_they_come(disturb(Timeline(contracts, FIRST, last).batches(), TROUBLE, contracts), step):
-            bad.extend(event for event in events if event.disturbance in (CORRUPT, INVALID))
-            _send(settings, events)
-            for stream in streams:
-                stream.wait_for_lake(300)
-                load(settings, stream.contract)
-            transforms += bool(transform(settings, contracts, dbt=dbt, run="exact", say=dbt.say).touched)
-        streams[0].stop_sink(sink)
-    finally:
-        streams[0].close()
 
     def query(statement: str) -> pd.DataFrame:
         with connect(settings, "reader") as connection, connection.cursor() as cursor:
             cursor.execute(statement.encode())
             return pd.DataFrame(cursor.fetchall(), columns=[column.name for column in cursor.description or ()])
 
+    def bring_in() -> None:
+        for stream in streams:
+            stream.wait_for_lake(300)
+            load(settings, stream.contract)
+
+    began = time.monotonic()
+    sink = streams[0].start_sink()
+    try:
+        # The topics keep what other tests have sent.
+        bring_in()
+        bad = query("select count(*) from raw.quarantine").iloc[0, 0]
+        for events in _as_they_come(disturb(Timeline(contracts, FIRST, last).batches(), TROUBLE, contracts), step):
+            sent.update(event.disturbance for event in events)
+            late += sum(event.disturbance == LATE and event.stream.startswith("flights.") for event in events)
+            _send(settings, events)
+            bring_in()
+            if transform(settings, contracts, dbt=dbt, run="exact", say=dbt.say).touched:
+                transforms += 1
+                built += _built(dbt, "fct_flights")
+        streams[0].stop_sink(sink)
+    finally:
+        streams[0].close()
+
+    seconds = time.monotonic() - began
     assert transforms > days // step
     truth.marts_are_true(query, FIRST.isoformat(), last.isoformat())
     assert len(query("select from marts.fct_flights")) == len(truth.between(FIRST.isoformat(), last.isoformat()))
-    assert query("select count(*) from raw.quarantine").iloc[0, 0] == len(bad) > 0
+    assert query("select count(*) from raw.quarantine").iloc[0, 0] - bad == sent[CORRUPT] + sent[INVALID] > 0
     found = reconcile(settings, contracts, patience=0)
     assert found.agrees, found.text()
+    flights = len(query("select from marts.fct_flights"))
+    say(f"{days} days, {sent.total():,} events, {transforms} transforms, {seconds:.0f} s: the marts are the truth")
+    say(
+        f"{built:,} rows of fct_flights were built for {flights:,} flights, {late:,} late events among theirs:"
+        f" {(built - flights) / late:.2f} rows built again per late event"
+    )
+
+
+def _built(dbt: Dbt, model: str) -> int:
+    """Rows that the last transform has inserted into a model."""
+    results = json.loads(dbt.results.read_text())["results"]
+    return sum(
+        each["adapter_response"]["rows_affected"] for each in results if each["unique_id"] == f"model.sluice.{model}"
+    )
 
 
 def _as_they_come(batches: Iterable[list[Event]], step: int) -> Iterator[list[Event]]:

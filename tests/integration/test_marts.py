@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -33,7 +32,6 @@ class Marts:
     """A warehouse with some dates loaded and built, and a copy of the dbt project to break."""
 
     settings: Settings
-    project: Path
     filler: Filler
     last: date = FIRST
     lines: list[str] = field(default_factory=list)
@@ -50,7 +48,7 @@ class Marts:
 
     def transform(self, run: str = "a run", resume: bool = False) -> TransformReport:
         self.lines.clear()
-        dbt = Dbt(self.settings, self._say, project=self.project)
+        dbt = Dbt(self.settings, self._say)
         self._dbt = dbt
         return transform(self.settings, self.filler.contracts, dbt=dbt, run=run, say=self._say, resume=resume)
 
@@ -86,7 +84,7 @@ class Marts:
 
     @contextmanager
     def broken(self, file: str, old: str, new: str) -> Iterator[None]:
-        path = self.project / file
+        path = self.settings.dbt / file
         text = path.read_text() if path.exists() else None
         assert text is None or old in text
         path.write_text(text.replace(old, new) if text is not None else new)
@@ -100,14 +98,14 @@ class Marts:
 @pytest.fixture(scope="module")
 def built(servers: Settings, tmp_path_factory: pytest.TempPathFactory) -> Marts:
     folder = tmp_path_factory.mktemp("marts")
-    settings = servers.model_copy(
-        update={"warehouse": "marts", "home": folder / "home", "contracts": ROOT / "contracts"}
-    )
     project = folder / "dbt"
+    settings = servers.model_copy(
+        update={"warehouse": "marts", "home": folder / "home", "contracts": ROOT / "contracts", "dbt": project}
+    )
     shutil.copytree(ROOT / "dbt", project, ignore=shutil.ignore_patterns("target", "logs", "generated"))
     filler = Filler(settings)
     schema.provision(settings, filler.contracts)
-    marts = Marts(settings, project, filler)
+    marts = Marts(settings, filler)
     marts.fill(FIRST)
     marts.transform()
     return marts
@@ -183,14 +181,12 @@ def test_a_killed_dbt_leaves_the_marts_and_the_next_transform_is_right(marts: Ma
 
 
 PROGRAM = """
-import sys
-from pathlib import Path
 from sluice.contracts import load_contracts
 from sluice.settings import load_settings
 from sluice.transform import transform
 from sluice.transform.dbt import Dbt
 settings = load_settings()
-dbt = Dbt(settings, print, project=Path(sys.argv[1]))
+dbt = Dbt(settings, print)
 transform(settings, load_contracts(settings.contracts), dbt=dbt, run="killed", say=print)
 """
 
@@ -200,11 +196,12 @@ def test_a_killed_transform_is_finished_by_its_dbt_or_by_the_next_one(marts: Mar
     environment = {
         **os.environ,
         "SLUICE_HOME": str(marts.settings.home),
+        "SLUICE_DBT": str(marts.settings.dbt),
         "SLUICE_WAREHOUSE": marts.settings.warehouse,
         "SLUICE_POSTGRES_PORT": str(marts.settings.postgres_port),
         "SLUICE_TRANSFORMER_PASSWORD": marts.settings.secret("transformer_password"),
     }
-    command = [sys.executable, "-uc", PROGRAM, str(marts.project)]
+    command = [sys.executable, "-uc", PROGRAM]
     process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
     assert process.stdout
     assert any("model staging.fct_flights" in line for line in process.stdout)
@@ -259,13 +256,11 @@ def test_a_full_refresh_brings_a_new_column_to_readers(marts: Marts) -> None:
         marts.load()
         with pytest.raises(SluiceError, match="agg_carrier_daily"):
             marts.transform()
-        dbt = Dbt(marts.settings, marts.lines.append, project=marts.project)
+        dbt = Dbt(marts.settings, marts.lines.append)
         dbt.run("build", "--selector", "transform", "--full-refresh")
         assert marts.query("select distinct added from marts.agg_carrier_daily").iloc[0, 0] == "x"
         assert marts.pending() == 0
-    Dbt(marts.settings, marts.lines.append, project=marts.project).run(
-        "build", "--selector", "transform", "--full-refresh"
-    )
+    Dbt(marts.settings, marts.lines.append).run("build", "--selector", "transform", "--full-refresh")
     marts.are_true()
 
 
@@ -290,7 +285,7 @@ def test_a_transform_says_when_a_date_was_built_and_what_it_left_out(marts: Mart
 
 
 def test_the_logic_of_the_models(marts: Marts) -> None:
-    dbt = Dbt(marts.settings, marts.lines.append, project=marts.project)
+    dbt = Dbt(marts.settings, marts.lines.append)
     dbt.run("test", "--selector", "unit")
     assert dbt.built() > 4
 

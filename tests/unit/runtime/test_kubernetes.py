@@ -52,7 +52,7 @@ def test_every_place_is_a_setting() -> None:
 
 
 def test_a_pod_can_do_little_and_is_held_to_its_share() -> None:
-    assert len(pods()) == 2
+    assert len(pods()) == 3
     for pod, container in pods():
         assert pod["automountServiceAccountToken"] is False
         assert pod["securityContext"]["runAsNonRoot"] is True
@@ -71,6 +71,7 @@ def test_a_pod_can_do_little_and_is_held_to_its_share() -> None:
         ("airflow-scheduler", VALUES["scheduler"]),
         ("airflow-worker", VALUES["workers"]),
         ("sink", next(container for _, container in pods() if container["name"] == "sink")),
+        ("airflow-cleaner", next(container for _, container in pods() if container["name"] == "airflow-cleaner")),
     ],
 )
 def test_a_part_is_a_service_and_is_given_the_secrets_that_it_asks_for(

@@ -27,6 +27,7 @@ MAY_KNOW = {
     "airflow-api-server": AIRFLOW,
     "airflow-dag-processor": AIRFLOW,
     "airflow-triggerer": AIRFLOW,
+    "airflow-cleaner": {"airflow_db_password"},
     # It runs the tasks.
     "airflow-scheduler": AIRFLOW | TASKS,
 }

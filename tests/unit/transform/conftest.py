@@ -37,7 +37,8 @@ def make_dbt(tmp_path: Path, said: list[str]) -> MakeDbt:
             lines += ["mkdir -p $DBT_TARGET_PATH", f"cp {tmp_path}/results.json $DBT_TARGET_PATH/run_results.json"]
         executable.write_text("\n".join([*lines, script, ""]))
         executable.chmod(0o755)
-        settings = Settings(home=tmp_path / "home", transformer_password=SecretStr("s3cret"), postgres_port=6543)
-        return Dbt(settings, said.append, executable, project)
+        password = SecretStr("s3cret")
+        settings = Settings(home=tmp_path / "home", dbt=project, transformer_password=password, postgres_port=6543)
+        return Dbt(settings, said.append, executable)
 
     return make
