@@ -20,7 +20,7 @@ RANGE = --from "$$FROM" --to "$$TO"
 DISTURBANCES := SPEED LATE DUPLICATES CORRUPT INVALID COPIES SEED STREAMS
 
 .PHONY: help up down clean status logs replay load transform backfill rebuild-warehouse reconcile sql peek quarantine lake airflow doctor
-.PHONY: test test-unit test-integration test-faults test-e2e test-browser test-compose bench-sink bench-backfill bench-load bench-transform lint format
+.PHONY: test test-unit test-integration test-faults test-year test-e2e test-browser test-compose bench-sink bench-backfill bench-load bench-transform lint format
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-19s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -86,6 +86,9 @@ test-integration: ## Run the tests on a Kafka, MinIO and Postgres of their own, 
 
 test-faults: ## Kill, suspend and starve the sink in every way there is a test for, and build a disturbed year (30 minutes)
 	@$(PYTEST) tests/faults tests/integration/test_exactness.py
+
+test-year: ## Bring in a disturbed year as it comes, compare its marts with the truth, and print what late events cost
+	@$(PYTEST) tests/integration/test_exactness.py -m thorough
 
 test-e2e: ## Run the tests on a whole platform of their own, and on one with Celery's workers, where there is a Redis
 	@$(PYTEST) tests/e2e
