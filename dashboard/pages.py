@@ -1,7 +1,7 @@
 """What each page shows, by its template's names. They ask the database, and do nothing else."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dashboard import queries
@@ -60,18 +60,20 @@ def flights(asked: Question) -> dict[str, Any]:
     carriers, origins = queries.choices(asked.connection)
     read = selection(asked.address, span, {code for code, _ in carriers}, {code for code, _ in origins})
     chosen = read.chosen
+    figures = queries.figures(asked.connection, chosen)
+    names = dict(carriers)
     return {
         "chosen": chosen,
         "faults": read.faults,
         "span": span,
         "carriers": carriers,
         "origins": origins,
-        "total": queries.total(asked.connection, chosen),
-        "by_carrier": queries.by_carrier(asked.connection, chosen),
-        "by_origin": queries.by_origin(asked.connection, chosen),
-        "by_destination": queries.by_destination(asked.connection, chosen, DESTINATIONS),
+        "total": figures.total,
+        "by_carrier": [replace(each, name=names.get(each.name, each.name)) for each in figures.by_carrier],
+        "by_origin": figures.by_origin,
+        "by_destination": figures.by_destination[:DESTINATIONS],
         "by_weather": queries.by_weather(asked.connection, chosen),
-        "months": months(queries.by_date(asked.connection, chosen), chosen),
+        "months": months(figures.by_date, chosen),
     }
 
 

@@ -99,6 +99,20 @@ class Group:
 
 
 @dataclass(frozen=True)
+class Figures:
+    """The figures of a selection in groups.
+
+    Airlines and destinations come by their flights, the most first; airports of origin and dates (2013-01-31) in order.
+    """
+
+    total: Group
+    by_carrier: list[Group]
+    by_origin: list[Group]
+    by_destination: list[Group]
+    by_date: list[Group]
+
+
+@dataclass(frozen=True)
 class Weather:
     """Departures in hours of a kind of weather."""
 
@@ -292,67 +306,40 @@ def choices(connection: Connection) -> tuple[list[tuple[str, str]], list[tuple[s
     return carriers, origins
 
 
-_FIGURES: LiteralString = """
-    count(*) as flights,
-    count(*) filter (where status <> 'cancelled') as departed,
-    count(*) filter (where status = 'arrived') as arrived,
-    count(*) filter (where status = 'cancelled') as cancelled,
-    count(*) filter (where status = 'arrived' and arrival_delay_minutes <= %(on_time)s) as on_time,
-    avg(departure_delay_minutes)::float8 as departure_delay,
-    avg(arrival_delay_minutes)::float8 as arrival_delay
-"""
-_CHOSEN: LiteralString = """
-    flight_date between %(first)s and %(last)s
-    and (%(carrier)s::text is null or carrier = %(carrier)s) and (%(origin)s::text is null or origin = %(origin)s)
-"""
+def figures(connection: Connection, chosen: Selection) -> Figures:
+    """The figures of a selection in all their groups, from one look at its flights."""
+    query = """
+        select
+            case
+                when grouping(carrier) = 0 then 'carrier' when grouping(origin) = 0 then 'origin'
+                when grouping(dest) = 0 then 'destination' when grouping(flight_date) = 0 then 'date' else 'total'
+            end as kind,
+            coalesce(carrier, origin, dest, to_char(flight_date, 'YYYY-MM-DD'), '') as name,
+            count(*) as flights,
+            count(*) filter (where status <> 'cancelled') as departed,
+            count(*) filter (where status = 'arrived') as arrived,
+            count(*) filter (where status = 'cancelled') as cancelled,
+            count(*) filter (where status = 'arrived' and arrival_delay_minutes <= %(on_time)s) as on_time,
+            sum(departure_delay_minutes)::float8 / nullif(count(departure_delay_minutes), 0) as departure_delay,
+            sum(arrival_delay_minutes)::float8 / nullif(count(arrival_delay_minutes), 0) as arrival_delay
+        from marts.fct_flights
+        where flight_date between %(first)s and %(last)s
+            and (%(carrier)s::text is null or carrier = %(carrier)s)
+            and (%(origin)s::text is null or origin = %(origin)s)
+        group by grouping sets ((), (carrier), (origin), (dest), (flight_date))
+    """
+    found: dict[str, list[Group]] = {kind: [] for kind in ("total", "carrier", "origin", "destination", "date")}
+    for kind, *values in connection.execute(query, _parameters(chosen) | {"on_time": ON_TIME_MINUTES}):
+        found[kind].append(Group(*values))
 
+    def largest(kind: str) -> list[Group]:
+        return sorted(found[kind], key=lambda each: (-each.flights, each.name))
 
-def total(connection: Connection, chosen: Selection) -> Group:
-    """All flights of a selection."""
-    query = "select '' as name," + _FIGURES + "from marts.fct_flights where" + _CHOSEN
-    return _rows(connection, Group, query, _parameters(chosen))[0]
+    def ordered(kind: str) -> list[Group]:
+        return sorted(found[kind], key=lambda each: each.name)
 
-
-def by_carrier(connection: Connection, chosen: Selection) -> list[Group]:
-    """A selection per airline, those with the most flights first."""
-    query = (
-        "select coalesce(dim.name, f.carrier) as name,"
-        + _FIGURES
-        + "from marts.fct_flights f left join marts.dim_carrier dim using (carrier) where"
-        + _CHOSEN
-        + "group by 1 order by flights desc, 1"
-    )
-    return _rows(connection, Group, query, _parameters(chosen))
-
-
-def by_origin(connection: Connection, chosen: Selection) -> list[Group]:
-    """A selection per airport of origin."""
-    query = "select origin as name," + _FIGURES + "from marts.fct_flights where" + _CHOSEN + "group by 1 order by 1"
-    return _rows(connection, Group, query, _parameters(chosen))
-
-
-def by_destination(connection: Connection, chosen: Selection, limit: int) -> list[Group]:
-    """A selection per destination, the ``limit`` with the most flights."""
-    query = (
-        "select dest as name,"
-        + _FIGURES
-        + "from marts.fct_flights where"
-        + _CHOSEN
-        + "group by 1 order by flights desc, 1 limit %(limit)s"
-    )
-    return _rows(connection, Group, query, {**_parameters(chosen), "limit": limit})
-
-
-def by_date(connection: Connection, chosen: Selection) -> list[Group]:
-    """A selection per date, as 2013-01-31, in their order."""
-    query = (
-        "select to_char(flight_date, 'YYYY-MM-DD') as name,"
-        + _FIGURES
-        + "from marts.fct_flights where"
-        + _CHOSEN
-        + "group by 1 order by 1"
-    )
-    return _rows(connection, Group, query, _parameters(chosen))
+    total = found["total"][0]
+    return Figures(total, largest("carrier"), ordered("origin"), largest("destination"), ordered("date"))
 
 
 def by_weather(connection: Connection, chosen: Selection) -> list[Weather]:
@@ -477,7 +464,6 @@ def _parameters(chosen: Selection) -> dict[str, object]:
         "last": chosen.last,
         "carrier": chosen.carrier,
         "origin": chosen.origin,
-        "on_time": ON_TIME_MINUTES,
     }
 
 
