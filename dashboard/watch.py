@@ -46,13 +46,31 @@ class Seen:
     """Records that came into Kafka per second, in the last minute or since the first look."""
 
 
+class Rate:
+    """How fast a count grows, over the last ``RATE_SECONDS`` or since it was first told."""
+
+    def __init__(self) -> None:
+        self._told: deque[tuple[float, int]] = deque()
+
+    def tell(self, count: int, now: float) -> float | None:
+        """Takes the count at a moment, in seconds; returns its growth per second, None at first."""
+        if self._told and count < self._told[-1][1]:
+            # It is counted from the beginning again.
+            self._told.clear()
+        self._told.append((now, count))
+        while len(self._told) > 2 and now - self._told[1][0] >= RATE_SECONDS:
+            self._told.popleft()
+        begin, before = self._told[0]
+        return (count - before) / (now - begin) if now > begin else None
+
+
 class Watch:
     """Looks again and again until it is stopped."""
 
     def __init__(self, settings: Settings, streams: list[str]) -> None:
         self._settings = settings
         self._streams = streams
-        self._ends: deque[tuple[float, int]] = deque()
+        self._rate = Rate()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
         self.seen = Seen()
@@ -71,7 +89,6 @@ class Watch:
             asked = {name: pool.submit(probe, self._settings) for name, probe in SERVERS.items()}
             servers = {name: future.result() for name, future in asked.items()}
         if servers["Kafka"] is not None:
-            self._ends.clear()
             return Seen(servers)
         try:
             ends = dict.fromkeys(self._streams, 0)
@@ -80,19 +97,14 @@ class Watch:
             groups = topics.group_offsets(self._settings, [SINK, LIVE], self._streams)
         except SluiceError as error:
             return Seen({**servers, "Kafka": str(error)})
-        return Seen(servers, ends, groups[SINK], groups[LIVE], self._rate(sum(ends.values()), time.monotonic()))
-
-    def _rate(self, end: int, now: float) -> float | None:
-        if self._ends and end < self._ends[-1][1]:
-            # The topics were made anew.
-            self._ends.clear()
-        self._ends.append((now, end))
-        while len(self._ends) > 2 and now - self._ends[1][0] >= RATE_SECONDS:
-            self._ends.popleft()
-        begin, before = self._ends[0]
-        return (end - before) / (now - begin) if now > begin else None
+        return Seen(servers, ends, groups[SINK], groups[LIVE], self._rate.tell(sum(ends.values()), time.monotonic()))
 
     def _run(self) -> None:
         while not self._stopped.is_set():
-            self.seen = self.look()
+            try:
+                self.seen = self.look()
+            except Exception:
+                # The next look may go well; pages show nothing meanwhile.
+                log.exception("looking at the servers failed")
+                self.seen = Seen()
             self._stopped.wait(SECONDS)

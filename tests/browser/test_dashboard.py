@@ -5,11 +5,13 @@ import re
 import signal
 from collections.abc import Callable
 from contextlib import suppress
+from typing import LiteralString
 
 import pandas as pd
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
+from psycopg.errors import InsufficientPrivilege
 
 from dashboard.pages import PAGES
 from sluice.errors import SluiceError
@@ -150,6 +152,12 @@ def test_pipeline_counts_what_kafka_and_the_warehouse_hold(open_page: Open, plat
     runs = page.locator("#runs tbody th a")
     assert runs.count() > 3
     assert f":{platform.settings.airflow_port}/dags/" in str(runs.first.get_attribute("href"))
+
+
+@pytest.mark.parametrize("query", ["select conf from dag_run", "select * from connection", "delete from dag_run"])
+def test_of_airflow_the_reader_sees_its_runs_alone(platform: Running, query: LiteralString) -> None:
+    with connect(platform.settings, "reader", "airflow") as airflow, pytest.raises(InsufficientPrivilege):
+        airflow.execute(query)
 
 
 def test_quarantine_shows_what_and_why(open_page: Open, platform: Running) -> None:
