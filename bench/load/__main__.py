@@ -23,7 +23,7 @@ from bench.sink.events import events
 from sluice.contracts import load_contracts
 from sluice.lake.maintenance import maintain
 from sluice.load import load
-from sluice.runtime.service import ALLOCATOR
+from sluice.runtime.service import LEAN
 from sluice.settings import ROOT, Settings
 from sluice.warehouse import connect, uri
 
@@ -102,7 +102,7 @@ def one(contestant: Contestant, settings: Settings, file: Path, count: int, turn
         dsn=uri(settings, "postgres").partition("?")[0],
         table=contract.table,
     )
-    environment = spec.variables() | ALLOCATOR | {"SLUICE_ENV_FILE": str(file)}
+    environment = spec.variables() | LEAN | {"SLUICE_ENV_FILE": str(file)}
     output = settings.home / f"{contestant.name}_{turn}.log"
     before = server_cpu(settings)
     usage = measure(contestant.command(spec), environment, output, contestant.marker, None)

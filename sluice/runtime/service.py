@@ -38,8 +38,10 @@ class Service:
     """How long it may take until it is healthy."""
 
 
-ALLOCATOR = {"MALLOC_ARENA_MAX": "2"}
-"""Many threads allocate: without this glibc keeps an arena for each, and in each what is free."""
+LEAN = {"MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1"}
+"""Many threads allocate: without this glibc keeps an arena for each, and in each what is free. numpy's library for
+linear algebra, which nothing here uses, starts threads of its own, that look for work.
+"""
 
 
 def environment(service: Service, settings: Settings) -> dict[str, str]:
@@ -50,7 +52,7 @@ def environment(service: Service, settings: Settings) -> dict[str, str]:
         "HOME": str(settings.home),
         "LANG": "C.UTF-8",
         "PYTHONUNBUFFERED": "1",
-        **ALLOCATOR,
+        **LEAN,
         # Process titles must not overwrite the environment, by which leftovers are found.
         "SPT_NOENV": "1",
         **public_variables(settings),
