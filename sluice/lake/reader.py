@@ -244,7 +244,8 @@ class LakeReader:
 
 
 def _row_bytes(fragment: ds.ParquetFileFragment) -> float:
-    return float(sum(group.total_byte_size for group in fragment.row_groups)) / max(fragment.metadata.num_rows, 1)
+    rows: int = fragment.metadata.num_rows
+    return float(sum(group.total_byte_size for group in fragment.row_groups)) / max(rows, 1)
 
 
 def _inside(rows: pa.RecordBatch, ranges: Sequence[Range]) -> Mask:
