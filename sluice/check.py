@@ -22,7 +22,7 @@ _SHOWN = 60
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class _UnfitError(Exception):
+class UnfitError(Exception):
     """Why a value does not fit."""
 
 
@@ -41,30 +41,35 @@ def read_event(
         know are no fault.
     """
     try:
-        event = _parse(value)
+        event = parse(value)
         for column in contract.columns:
             _check(column, event)
         _check_timestamp(contract, event, timestamp)
-    except _UnfitError as unfit:
+    except UnfitError as unfit:
         return None, str(unfit)
     return event, ""
 
 
-def _parse(value: bytes | None) -> dict[str, Any]:
+def parse(value: bytes | None) -> dict[str, Any]:
+    """A value's fields.
+
+    Raises:
+        UnfitError: it is no JSON object, or holds what JSON does not have (``Infinity``, a field twice).
+    """
     if value is None:
-        raise _UnfitError("no value")
+        raise UnfitError("no value")
     try:
         event = json.loads(value.decode("utf-8"), object_pairs_hook=_object, parse_constant=_constant)
     except UnicodeDecodeError as error:
-        raise _UnfitError(f"not JSON: not UTF-8 at byte {error.start}") from None
+        raise UnfitError(f"not JSON: not UTF-8 at byte {error.start}") from None
     except json.JSONDecodeError as error:
-        raise _UnfitError(f"not JSON: {error.msg} at character {error.pos}") from None
+        raise UnfitError(f"not JSON: {error.msg} at character {error.pos}") from None
     except ValueError as error:
-        raise _UnfitError(f"not JSON: {error}") from None
+        raise UnfitError(f"not JSON: {error}") from None
     except RecursionError:
-        raise _UnfitError("not JSON: nested too deep") from None
+        raise UnfitError("not JSON: nested too deep") from None
     if not isinstance(event, dict):
-        raise _UnfitError(f"expected an object, found {_shown(event)}")
+        raise UnfitError(f"expected an object, found {_shown(event)}")
     return event
 
 
@@ -72,26 +77,26 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
     if len(fields) != len(pairs):
         names = [name for name, _ in pairs]
-        raise _UnfitError(f"{next(name for name in names if names.count(name) > 1)}: given twice")
+        raise UnfitError(f"{next(name for name in names if names.count(name) > 1)}: given twice")
     return fields
 
 
 def _constant(name: str) -> None:
-    raise _UnfitError(f"not JSON: {name}")
+    raise UnfitError(f"not JSON: {name}")
 
 
 def _check(column: Column, event: dict[str, Any]) -> None:
     value = event.get(column.name)
     if value is None:
         if not column.nullable:
-            raise _UnfitError(f"{column.name}: {'null' if column.name in event else 'missing'}, but it is required")
+            raise UnfitError(f"{column.name}: {'null' if column.name in event else 'missing'}, but it is required")
         return
-    wrong = _UnfitError(f"{column.name}: expected {column.type}, found {_shown(value)}")
+    wrong = UnfitError(f"{column.name}: expected {column.type}, found {_shown(value)}")
     if column.type == "string":
         if not isinstance(value, str):
             raise wrong
         if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
-            raise _UnfitError(f"{column.name}: holds a character that no text column can hold")
+            raise UnfitError(f"{column.name}: holds a character that no text column can hold")
     elif column.type == "boolean":
         if not isinstance(value, bool):
             raise wrong
@@ -106,17 +111,17 @@ def _check(column: Column, event: dict[str, Any]) -> None:
         raise wrong
     if column.type in NUMERIC_TYPES and isinstance(value, int | float):
         if column.minimum is not None and value < column.minimum:
-            raise _UnfitError(f"{column.name}: {_shown(value)} is below the minimum {column.minimum:g}")
+            raise UnfitError(f"{column.name}: {_shown(value)} is below the minimum {column.minimum:g}")
         if column.maximum is not None and value > column.maximum:
-            raise _UnfitError(f"{column.name}: {_shown(value)} is above the maximum {column.maximum:g}")
+            raise UnfitError(f"{column.name}: {_shown(value)} is above the maximum {column.maximum:g}")
 
 
 def _check_timestamp(contract: Contract, event: dict[str, Any], timestamp: datetime | None) -> None:
     text = event[contract.event_time]
     if timestamp is None:
-        raise _UnfitError("the record has no timestamp")
+        raise UnfitError("the record has no timestamp")
     if _milliseconds(datetime.fromisoformat(text)) != _milliseconds(timestamp):
-        raise _UnfitError(f"{contract.event_time}: {text} is not the record's timestamp {timestamp.isoformat()}")
+        raise UnfitError(f"{contract.event_time}: {text} is not the record's timestamp {timestamp.isoformat()}")
 
 
 def _milliseconds(moment: datetime) -> int:

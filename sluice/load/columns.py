@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pj
 
-from sluice.check import DATE_PATTERN, INT_RANGES, TIMESTAMP_PATTERN, read_event
+from sluice.check import DATE_PATTERN, INT_RANGES, TIMESTAMP_PATTERN, UnfitError, parse, read_event
 from sluice.contracts import Column, Contract
 
 _CHUNK = 16_384
@@ -144,13 +144,13 @@ def _read_carefully(contract: Contract, values: pa.Array, timestamps: pa.Array, 
 def _find_unknown(
     contract: Contract, values: pa.Array, places: Places, wrong: Mask, unknown: dict[str, list[int]]
 ) -> None:
-    """Notes the fields that the contract does not name; a value that Python does not read as Arrow does is wrong."""
+    """Notes the fields that the contract does not name; Arrow reads more than JSON there, which is wrong."""
     known = {column.name for column in contract.columns}
     for index in np.flatnonzero(~wrong):
         place = int(places[index])
         try:
-            names = json.loads(values[place].as_py()).keys() - known
-        except (ValueError, RecursionError):
+            names = parse(values[place].as_py()).keys() - known
+        except UnfitError:
             wrong[index] = True
             continue
         for name in names:

@@ -50,6 +50,8 @@ UNFIT = {
     "too many digits": (GOOD.replace(b"1400", b"9" * 5000), "not JSON: Exceeds the limit"),
     "true for number": (GOOD.replace(b"1400", b"true"), "distance_miles: expected int32, found true"),
     "not a number": (GOOD.replace(b"1400", b"NaN"), "not JSON: NaN"),
+    "not a number in an unknown field": (json.dumps({**EVENT, "gate": float("inf")}).encode(), "not JSON: Infinity"),
+    "unknown field twice": (GOOD[:-1] + b', "gate": 1, "gate": 2}', "gate: given twice"),
     "below minimum": (GOOD.replace(b"1400", b"-1"), "distance_miles: -1 is below the minimum 0"),
     "no time": (GOOD.replace(b"2013-01-01T10:15:00Z", b"today"), 'scheduled_at: expected timestamp, found "today"'),
     "no such day": (GOOD.replace(b"2013-01-01T10:15", b"2013-02-30T10:15"), "scheduled_at: expected timestamp, found"),
