@@ -118,9 +118,14 @@ def queue(settings: Settings) -> Configuration:
     }
 
 
+_IMPORTING = threading.Lock()
+"""Celery puts another module in its place while it is imported: a launch asks its workers in several threads."""
+
+
 def worker_healthy(settings: Settings, host: str) -> str | None:
     """Asks a worker through the queue whether it takes tasks."""
-    from celery import Celery
+    with _IMPORTING:
+        from celery import Celery
     from kombu.exceptions import OperationalError
     from redis import RedisError
 
