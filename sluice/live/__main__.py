@@ -1,18 +1,18 @@
 """``python -m sluice.live``: keeps the live view until SIGTERM or Ctrl-C."""
 
 import logging
-import signal
 import sys
 import threading
 import time
 from pathlib import Path
 
 from sluice.contracts import load_contracts, pick
-from sluice.errors import SluiceError, TransientError
+from sluice.errors import TransientError
 from sluice.live.outcome import STREAMS, Record, least, outcome
 from sluice.live.source import Source
 from sluice.live.store import Head, Store
-from sluice.settings import Settings, load_settings
+from sluice.program import run_until_stopped
+from sluice.settings import Settings
 
 log = logging.getLogger("sluice.live")
 
@@ -72,20 +72,5 @@ def _version(folder: Path) -> list[tuple[Path, int]]:
     return sorted((path, path.stat().st_mtime_ns) for path in folder.glob("*.yaml"))
 
 
-def main() -> int:
-    """The process's exit code: 0 after a stop that was asked for, 1 after a fault, said in one line."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("kafka").setLevel(logging.WARNING)
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
-    try:
-        run(load_settings(), stopping)
-    except SluiceError as error:
-        print(f"sluice live: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_until_stopped("live", run))

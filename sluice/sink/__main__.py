@@ -1,7 +1,5 @@
 """``python -m sluice.sink``: runs the sink until SIGTERM or Ctrl-C."""
 
-import logging
-import signal
 import sys
 import threading
 import time
@@ -9,11 +7,11 @@ import time
 import pyarrow as pa
 
 from sluice.contracts import load_contracts
-from sluice.errors import SluiceError
 from sluice.lake.layout import storage_options, table_uri
 from sluice.lake.probe import require_create_once
 from sluice.lake.table import LakeTable
-from sluice.settings import Settings, load_settings
+from sluice.program import run_until_stopped
+from sluice.settings import Settings
 from sluice.sink.consumer import KafkaSource
 from sluice.sink.metrics import serve
 from sluice.sink.sink import Limits, Sink, Table
@@ -42,20 +40,10 @@ def run(settings: Settings, stopping: threading.Event) -> None:
 
 
 def main() -> int:
-    """The process's exit code: 0 after a stop that was asked for, 1 after a fault, said in one line."""
+    """The process's exit code."""
     # Arrow's own pool keeps what was freed: 30 MiB more at the peak.
     pa.set_memory_pool(pa.system_memory_pool())
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("kafka").setLevel(logging.WARNING)
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
-    try:
-        run(load_settings(), stopping)
-    except SluiceError as error:
-        print(f"sluice sink: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return run_until_stopped("sink", run)
 
 
 if __name__ == "__main__":
