@@ -3,11 +3,17 @@
 from datetime import timedelta
 
 from airflow.sdk import DAG
+from airflow.sdk.definitions.callback import SyncCallback
+from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
 from sluice.contracts import Contract
+from sluice.orchestration.alerts import load_is_overdue
 from sluice.orchestration.assets import REBUILT, raw_table
 from sluice.orchestration.operators import LoadOperator
 from sluice.orchestration.retries import DEFAULT_ARGS
+
+OVERDUE_MINUTES = 10
+"""How long after it was due a load may take, before that is an alert."""
 
 DOC = """
 ### {stream} → raw.{table}
@@ -20,6 +26,7 @@ dates together. Running it twice, or killing it, changes nothing. **Skipped** me
 - made from `contracts/{stream}.yaml`; its schedule is `load.schedule` there
 - trigger it by hand at any time: a second run waits for the first
 - events that break the contract are in `raw.quarantine`, with the reason
+- one that has not ended ten minutes after it was due is an alert (a deadline of Airflow's), until a load ends
 """
 
 
@@ -34,6 +41,12 @@ def load_dag(contract: Contract) -> DAG:
         max_active_runs=1,
         dagrun_timeout=timedelta(minutes=30),
         is_paused_upon_creation=False,
+        deadline=DeadlineAlert(
+            reference=DeadlineReference.DAGRUN_QUEUED_AT,
+            interval=timedelta(minutes=OVERDUE_MINUTES),
+            callback=SyncCallback(load_is_overdue, kwargs={"stream": contract.stream, "minutes": OVERDUE_MINUTES}),
+            name="overdue",
+        ),
         default_args=DEFAULT_ARGS | {"owner": contract.owner},
         tags=["load", contract.stream],
     ) as dag:

@@ -15,6 +15,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from sluice.contracts import Contract, load_contracts
 from sluice.errors import TerminalError
+from sluice.orchestration.alerts import settle_and_tell
 from sluice.orchestration.assets import REBUILT, raw_table
 from sluice.orchestration.credentials import settings_as
 from sluice.orchestration.history import ALL, MARTS, RAW, REBUILD, what_to_make
@@ -61,12 +62,14 @@ class LoadOperator(BaseOperator):
 
     def execute(self, context: Context) -> Figures:
         """Returns the stream's rows, quarantined events and dates of this load."""
+        from sluice.alerts.book import OVERDUE_LOAD
         from sluice.load import load
         from sluice.transform.touched import is_pending
 
         settings = settings_as("loader")
         contract = _contract(settings, self.stream)
         report = load(settings, contract)
+        settle_and_tell(OVERDUE_LOAD, {}, among=[contract.stream])
         # Dates can be pending without a new row: the load that touched them may have died after its last commit. Those
         # of a backfill that goes on are for its last runs to tell.
         nothing = not report.rows and not report.quarantined
@@ -215,16 +218,42 @@ class ReconcileOperator(BaseOperator):
         Raises:
             TerminalError: they disagree. What was on its way had its time to arrive, so trying again cannot help.
         """
+        from sluice.alerts.book import RECONCILE
         from sluice.reconcile import reconcile
 
         settings = settings_as("reader")
         reconciliation = reconcile(settings, load_contracts(settings.contracts))
         for line in reconciliation.text().splitlines():
             self.log.info("%s", line)
+        disagree = "Kafka, lake and warehouse disagree"
+        settle_and_tell(
+            RECONCILE, {} if reconciliation.agrees else {"platform": f"{disagree}; `make reconcile` says where"}
+        )
         if not reconciliation.agrees:
-            raise TerminalError("Kafka, lake and warehouse disagree", "the table in this task's log says where")
+            raise TerminalError(disagree, "the table in this task's log says where")
         dates, streams = len(reconciliation.rows), len(reconciliation.offsets)
         return {"summary": f"{dates} dates of {streams} streams agree", "dates": dates, "streams": streams}
+
+
+class WatchOperator(BaseOperator):
+    """Looks whether a sink stands still or much goes to quarantine, and settles the alerts of both."""
+
+    ui_color = "#fbe3e0"
+
+    def execute(self, context: Context) -> Figures:
+        """Returns the streams of which something is to be looked at, in words."""
+        from sluice.alerts.book import QUARANTINE, STALLED_SINK
+        from sluice.alerts.watch import much_quarantine, stalled_sinks
+
+        settings = settings_as("reader")
+        found = {
+            STALLED_SINK: stalled_sinks(settings, load_contracts(settings.contracts)),
+            QUARANTINE: much_quarantine(settings),
+        }
+        for kind, subjects in found.items():
+            settle_and_tell(kind, subjects)
+        words = [f"{kind}: {', '.join(subjects)}" for kind, subjects in found.items() if subjects]
+        return {"summary": "; ".join(words) or "all is well"}
 
 
 class MaintainOperator(BaseOperator):

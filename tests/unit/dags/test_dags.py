@@ -17,7 +17,7 @@ from sluice.settings import ROOT
 
 CONTRACTS = load_contracts(ROOT / "contracts")
 LOADS = {contract.dag_id for contract in CONTRACTS.values()}
-OTHERS = {"transform", "rebuild", "reconcile", "maintain"}
+OTHERS = {"transform", "rebuild", "reconcile", "maintain", "watch"}
 
 
 def read(folder: Path) -> DagBag:
@@ -40,7 +40,7 @@ def dag(request: pytest.FixtureRequest, bag: DagBag) -> DAG:
     return bag.dags[request.param]
 
 
-def test_the_folder_makes_a_load_per_contract_and_the_four_others(bag: DagBag) -> None:
+def test_the_folder_makes_a_load_per_contract_and_the_five_others(bag: DagBag) -> None:
     complete(bag, LOADS | OTHERS)
 
 

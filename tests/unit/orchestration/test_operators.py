@@ -14,11 +14,19 @@ from sluice.errors import TerminalError
 from sluice.load import LoadReport
 from sluice.orchestration import operators
 from sluice.orchestration.assets import REBUILT
-from sluice.orchestration.operators import LoadOperator, ReconcileOperator, ReloadOperator, TransformOperator
+from sluice.orchestration.operators import (
+    LoadOperator,
+    ReconcileOperator,
+    ReloadOperator,
+    TransformOperator,
+    WatchOperator,
+)
 from sluice.settings import ROOT, Settings
 from sluice.transform import TransformReport
 
 ROLES: list[str] = []
+SETTLED: list[tuple[Any, ...]] = []
+"""Alerts: a kind, what was found, and among which subjects."""
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +36,9 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         return Settings(contracts=ROOT / "contracts")
 
     ROLES.clear()
+    SETTLED.clear()
     monkeypatch.setattr(operators, "settings_as", settings_as)
+    monkeypatch.setattr(operators, "settle_and_tell", lambda *alerts, **among: SETTLED.append((*alerts, among)))
     yield
 
 
@@ -63,6 +73,7 @@ def test_a_load_works_as_the_loader_and_hands_on_its_figures(monkeypatch: pytest
         "seconds": 0.2,
     }
     assert ROLES == ["loader"]
+    assert SETTLED == [("overdue load", {}, {"among": ["flights.departed"]})]
 
 
 def test_a_load_of_nothing_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,6 +81,7 @@ def test_a_load_of_nothing_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     context: Any = {"ti": runs_waiting(0)}
     with pytest.raises(AirflowSkipException, match="nothing new"):
         LoadOperator(task_id="load", stream="flights.departed").execute(context)
+    assert SETTLED == [("overdue load", {}, {"among": ["flights.departed"]})]
 
 
 def test_a_load_whose_forerunner_died_after_its_commit_still_wakes_the_transform(
@@ -214,6 +226,18 @@ def test_reconcile_fails_where_the_counts_disagree(monkeypatch: pytest.MonkeyPat
         with pytest.raises(TerminalError, match="disagree"):
             task.execute({})
     assert ROLES == ["reader"]
+    wrong = "Kafka, lake and warehouse disagree; `make reconcile` says where"
+    assert [("reconcile", {} if agrees else {"platform": wrong}, {})] == SETTLED
+
+
+def test_a_watch_settles_the_alerts_of_what_it_looks_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    stalled = {"flights.departed": "3 offsets wait"}
+    monkeypatch.setattr("sluice.alerts.watch.stalled_sinks", lambda settings, contracts: stalled)
+    monkeypatch.setattr("sluice.alerts.watch.much_quarantine", lambda settings: {})
+    assert WatchOperator(task_id="watch").execute({})["summary"] == "stalled sink: flights.departed"
+    assert [("stalled sink", stalled, {}), ("quarantine", {}, {})] == SETTLED
+    stalled.clear()
+    assert WatchOperator(task_id="watch").execute({})["summary"] == "all is well"
 
 
 def test_a_date_of_the_interval_is_the_event_date() -> None:

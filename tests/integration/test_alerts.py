@@ -1,0 +1,131 @@
+"""Alerts on a real warehouse: raised once, cleared when it is well again, and told to a webhook that may fail."""
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import pytest
+
+from sluice.alerts import Change, settle, tell
+from sluice.alerts.watch import much_quarantine, stalled_sinks
+from sluice.load import load
+from sluice.settings import Settings
+from sluice.warehouse import connect
+from tests.servers import Stream
+
+
+@pytest.fixture(autouse=True)
+def no_alerts(servers: Settings) -> None:
+    with connect(servers, "loader") as loader:
+        loader.execute("delete from ops.alerts")
+
+
+def _event(number: int) -> bytes:
+    event = {"event_id": f"e{number}", "sensor": "s", "read_at": "2013-01-01T10:15:00Z", "reading": number}
+    return json.dumps(event).encode()
+
+
+def _book(settings: Settings) -> list[tuple[object, ...]]:
+    with connect(settings, "reader") as reader:
+        query = "select kind, subject, message, cleared_at is not null from ops.alerts order by seq"
+        return reader.execute(query).fetchall()
+
+
+def test_an_alert_is_raised_once_and_cleared_once(servers: Settings) -> None:
+    assert settle(servers, "fire", {"a": "smoke", "b": "smoke"}) == [
+        Change("fire", "a", "smoke"),
+        Change("fire", "b", "smoke"),
+    ]
+    assert settle(servers, "fire", {"a": "flames", "b": "smoke"}) == []
+    assert settle(servers, "flood", {}) == []
+    assert settle(servers, "fire", {}, among=["b"]) == [Change("fire", "b", "smoke", cleared=True)]
+    assert settle(servers, "fire", {}, among=["b"]) == []
+    assert settle(servers, "fire", {"b": "again"}) == [
+        Change("fire", "b", "again"),
+        Change("fire", "a", "flames", cleared=True),
+    ]
+    assert _book(servers) == [
+        ("fire", "a", "flames", True),
+        ("fire", "b", "smoke", True),
+        ("fire", "b", "again", False),
+    ]
+
+
+def test_each_change_is_a_line_and_a_message(caplog: pytest.LogCaptureFixture) -> None:
+    changes = [Change("fire", "a", "smoke"), Change("fire", "b", "smoke", cleared=True)]
+    with _webhook(200) as (address, told), caplog.at_level(logging.INFO, logger="sluice"):
+        tell(changes, address)
+    assert [record.message for record in caplog.records if record.name.startswith("sluice")] == [
+        "alert: fire: a: smoke",
+        "cleared: fire: b: smoke",
+    ]
+    assert told == [
+        {"text": "alert: fire: a: smoke", "kind": "fire", "subject": "a", "message": "smoke", "cleared": False},
+        {"text": "cleared: fire: b: smoke", "kind": "fire", "subject": "b", "message": "smoke", "cleared": True},
+    ]
+
+
+def test_a_webhook_that_fails_is_logged_without_its_address(caplog: pytest.LogCaptureFixture) -> None:
+    with _webhook(500) as (address, told):
+        tell([Change("fire", "a", "smoke")], f"{address}/secret")
+    assert len(told) == 1
+    tell([Change("fire", "a", "smoke")], f"{address}/secret")
+    assert [record.message for record in caplog.records if "webhook" in record.message] == [
+        "the webhook was not told (HTTPStatusError: HTTP 500)",
+        "the webhook was not told (ConnectError)",
+    ]
+    assert "secret" not in caplog.text
+
+
+def test_much_quarantine_is_an_alert_and_little_is_not(servers: Settings, make_stream: Callable[..., Stream]) -> None:
+    good, bad = make_stream(), make_stream()
+    for stream, wrong in ((good, 4), (bad, 10)):
+        stream.send([*(_event(number) for number in range(100 - wrong)), *[b"{}"] * wrong])
+        stream.land()
+        load(servers, stream.contract)
+    found = much_quarantine(servers)
+    assert good.contract.stream not in found
+    assert found[bad.contract.stream].startswith("10 of the 100 records that the last hour's loads brought (10%)")
+
+
+def test_a_sink_that_stands_still_is_an_alert_until_it_goes_on(
+    servers: Settings, make_stream: Callable[..., Stream]
+) -> None:
+    stream = make_stream()
+    settings = servers.model_copy(update={"sink_age_seconds": 0.2})
+    contracts = {stream.contract.stream: stream.contract}
+    stream.send([b"{}"] * 5)
+    stream.land()
+    assert stalled_sinks(settings, contracts) == {}
+    stream.send([b"{}"] * 7)
+    assert stalled_sinks(settings, contracts)[stream.contract.stream].startswith("7 offsets of ")
+    stream.land()
+    assert stalled_sinks(settings, contracts) == {}
+
+
+@contextmanager
+def _webhook(status: int) -> Iterator[tuple[str, list[Any]]]:
+    told: list[Any] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            told.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(status)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            return None
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", told
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
