@@ -79,6 +79,8 @@ class Load(_Strict):
     """When the lake's new rows go to the warehouse."""
 
     schedule: Annotated[str, AfterValidator(_cron)]
+    overdue: Annotated[timedelta, BeforeValidator(_duration)] = timedelta(minutes=10)
+    """How long after it was due a load may take, before that is an alert."""
 
 
 class Contract(_Strict):

@@ -12,9 +12,6 @@ from sluice.orchestration.assets import REBUILT, raw_table
 from sluice.orchestration.operators import LoadOperator
 from sluice.orchestration.retries import DEFAULT_ARGS
 
-OVERDUE_MINUTES = 10
-"""How long after it was due a load may take, before that is an alert."""
-
 DOC = """
 ### {stream} → raw.{table}
 
@@ -26,7 +23,7 @@ dates together. Running it twice, or killing it, changes nothing. **Skipped** me
 - made from `contracts/{stream}.yaml`; its schedule is `load.schedule` there
 - trigger it by hand at any time: a second run waits for the first
 - events that break the contract are in `raw.quarantine`, with the reason
-- one that has not ended ten minutes after it was due is an alert (a deadline of Airflow's), until a load ends
+- one that has not ended `load.overdue` after it was due is an alert (a deadline of Airflow's), until a load ends
 """
 
 
@@ -43,8 +40,11 @@ def load_dag(contract: Contract) -> DAG:
         is_paused_upon_creation=False,
         deadline=DeadlineAlert(
             reference=DeadlineReference.DAGRUN_QUEUED_AT,
-            interval=timedelta(minutes=OVERDUE_MINUTES),
-            callback=SyncCallback(load_is_overdue, kwargs={"stream": contract.stream, "minutes": OVERDUE_MINUTES}),
+            interval=contract.load.overdue,
+            callback=SyncCallback(
+                load_is_overdue,
+                kwargs={"stream": contract.stream, "minutes": contract.load.overdue // timedelta(minutes=1)},
+            ),
             name="overdue",
         ),
         default_args=DEFAULT_ARGS | {"owner": contract.owner},
