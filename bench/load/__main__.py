@@ -63,8 +63,7 @@ def main() -> int:
             contract = load_contracts(settings.contracts)[STREAM]
             heads = dict.fromkeys(range(PARTITIONS), 0)
             if versions:
-                small = events(versions * PARTITIONS * 24, 1, ordered=True)
-                fill(settings, STREAM, PARTITIONS, small, PARTITIONS * 24, heads)
+                fill(settings, STREAM, PARTITIONS, events(versions * 24, 1, ordered=True), 24, heads)
                 load(settings, contract)
                 maintain(settings, contract, {})
             fill(settings, STREAM, PARTITIONS, records, heads=heads)

@@ -24,6 +24,8 @@ _REFUSED = ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "NoSu
 _DAMAGED = ("decompression failed", "deserialize thrift", "Corrupt", "Unexpected end of stream")
 """What Arrow says of a file whose bytes are not what was written, as an OSError like that of a lost connection."""
 _ATTEMPTS = 10
+_CHECKPOINT = 100
+"""delta-rs writes a checkpoint each so many versions."""
 # Statistics where readers prune by them; neither these nor a dictionary where nearly each record differs.
 _OPAQUE = ColumnProperties(dictionary_enabled=False, statistics_enabled="NONE")
 _WRITER = WriterProperties(
@@ -51,6 +53,7 @@ class LakeTable:
         self.uri = uri
         self._options = options
         self._table: DeltaTable | None = None
+        self._opened = 0
 
     def open(self) -> DeltaTable:
         """The table at its newest version.
@@ -63,6 +66,7 @@ class LakeTable:
             if self._table is None:
                 self._table = DeltaTable(self.uri, storage_options=self._options)
                 self._check_schema(self._table)
+                self._opened = self._table.version()
             else:
                 self._table.update_incremental()
         except TableNotFoundError as error:
@@ -135,6 +139,10 @@ class LakeTable:
             else:
                 result.version = table.version()
                 result.committed.extend(pending)
+                if result.version - self._opened >= _CHECKPOINT:
+                    # A snapshot goes through all of the log since it was opened, at each commit; a new one starts at
+                    # the last checkpoint.
+                    self._table = None
                 return result
         raise TransientError(f"{self.uri}: {_ATTEMPTS} commits in a row met other writers", "it is tried again")
 

@@ -1,9 +1,13 @@
 """Faults of the object store: which of them can pass."""
 
+from pathlib import Path
+
 import pytest
 
 from sluice.errors import SluiceError, TerminalError, TransientError
-from sluice.lake.table import store_fault
+from sluice.lake import table
+from sluice.lake.chunk import Chunk, record_columns
+from sluice.lake.table import LakeTable, store_fault
 
 
 @pytest.mark.parametrize(
@@ -26,3 +30,20 @@ def test_a_fault_says_whether_it_can_pass(words: str, kind: type[SluiceError]) -
     assert type(fault) is kind
     assert words in str(fault)
     assert "\n" not in str(fault)
+
+
+def test_a_snapshot_ends_with_a_checkpoint_since_commits_go_through_its_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table, "_CHECKPOINT", 3)
+    lake = LakeTable(str(tmp_path), {})
+    lake.create()
+    snapshots = [lake.open()]
+    for offset in range(7):
+        rows = record_columns("topic", 0, range(offset, offset + 1), [0], [b"key"], [b"value"], [None])
+        assert lake.append([Chunk("topic", 0, offset, offset + 1, rows)]).fenced == []
+        snapshot = lake.open()
+        if snapshot is not snapshots[-1]:
+            snapshots.append(snapshot)
+    assert len(snapshots) == 3
+    assert lake.head("topic", 0) == 7
