@@ -5,5 +5,7 @@ from sluice.contracts import load_contracts
 from sluice.orchestration.loads import load_dag
 from sluice.settings import load_settings
 
-for contract in load_contracts(load_settings().contracts).values():
-    load_dag(contract)
+SETTINGS = load_settings()
+
+for contract in load_contracts(SETTINGS.contracts).values():
+    load_dag(contract, SETTINGS)

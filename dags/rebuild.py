@@ -5,6 +5,7 @@ from datetime import UTC, datetime, time, timedelta
 from airflow.sdk import DAG, CronDataIntervalTimetable, Param
 
 from sluice.contracts import load_contracts
+from sluice.orchestration.docs import written
 from sluice.orchestration.history import ALL, FIRST_EVENT_DATE, LAST_EVENT_DATE, REBUILD, WHATS
 from sluice.orchestration.operators import ReloadOperator
 from sluice.orchestration.retries import DEFAULT_ARGS
@@ -21,13 +22,17 @@ rebuilds the marts of all its dates. The schedule ends with the source's last da
 - `airflow backfill create --dag-id rebuild --from-date … --to-date … --reprocess-behavior completed`
 
 `streams` and `what` limit it. A run's id carries its interval's end: the day after its date.
+
+**When it fails**: {mending}, or run the backfill again: it changes nothing that is right.
+**See** [the dates]({dashboard}/pipeline), [the lake that they come from]({lake}), [what follows from them]({dbt}).
 """
-CONTRACTS = load_contracts(load_settings().contracts)
+SETTINGS = load_settings()
+CONTRACTS = load_contracts(SETTINGS.contracts)
 
 with DAG(
     dag_id=REBUILD,
     description="loads event dates again from the lake (make a backfill of it)",
-    doc_md=DOC,
+    doc_md=written(DOC, SETTINGS),
     # A data interval per date; the default for cron schedules has none since Airflow 3.
     schedule=CronDataIntervalTimetable("@daily", timezone="UTC"),
     start_date=datetime.combine(FIRST_EVENT_DATE, time(), UTC),
@@ -49,5 +54,5 @@ with DAG(
         event_date="{{ data_interval_start.strftime('%Y-%m-%d') }}",
         streams="{{ params.streams }}",  # type: ignore[arg-type]
         what="{{ params.what }}",
-        doc_md="Reloads the date of every stream asked for.",
+        doc_md="Reloads the run's date of every stream asked for. The last run that waits wakes `transform`.",
     )

@@ -6,6 +6,7 @@ from airflow.sdk import DAG, AssetAny
 
 from sluice.contracts import load_contracts
 from sluice.orchestration.assets import raw_table
+from sluice.orchestration.docs import written
 from sluice.orchestration.operators import TransformOperator
 from sluice.orchestration.retries import DEFAULT_ARGS
 from sluice.settings import load_settings
@@ -20,13 +21,22 @@ one, however many loads asked for it: loads that end during a run are taken by o
 - with nothing touched it ends at once, without starting dbt
 - a retried or cleared task goes on where dbt stopped (`dbt retry`)
 - two at once wait for each other
+- where a model or a contract has changed, dbt writes [the models' documentation]({dbt}) anew
+
+**When**: after loads, or `make transform`. **When it fails**: {mending}: with a model mended, it goes on from there.
+**See** [which dates wait]({dashboard}/pipeline), [the figures]({dashboard}/flights), [the lineage]({dbt}) and
+[the lake where all of it began]({lake}).
 """
+TASK = (
+    "One dbt invocation over all touched dates. Its log is dbt's, model by model; its XCom says which dates it built."
+)
+SETTINGS = load_settings()
 
 with DAG(
     dag_id="transform",
     description="rebuilds the marts from the dates that loads have touched",
-    doc_md=DOC,
-    schedule=AssetAny(*(raw_table(contract) for contract in load_contracts(load_settings().contracts).values())),
+    doc_md=written(DOC, SETTINGS),
+    schedule=AssetAny(*(raw_table(contract) for contract in load_contracts(SETTINGS.contracts).values())),
     catchup=False,
     max_active_runs=1,
     dagrun_timeout=timedelta(hours=2),
@@ -34,4 +44,4 @@ with DAG(
     default_args=DEFAULT_ARGS | {"owner": "analytics", "execution_timeout": timedelta(hours=1)},
     tags=["transform", "dbt"],
 ):
-    TransformOperator(task_id="transform", doc_md="One dbt invocation over all touched dates.")
+    TransformOperator(task_id="transform", doc_md=TASK)

@@ -4,26 +4,32 @@ from datetime import timedelta
 
 from airflow.sdk import DAG
 
+from sluice.orchestration.docs import written
 from sluice.orchestration.operators import WatchOperator
 from sluice.orchestration.retries import DEFAULT_ARGS
+from sluice.settings import load_settings
 
 DOC = """
 ### What somebody should look at
 
-Every five minutes: does Kafka hold records while the lake does not go on (a sink that stands still), and is more than
-a twentieth of what the last hour's loads brought in quarantine? An alert is raised once, in `ops.alerts` and on the
-dashboard, and cleared when it is well again. `reconcile` raises one where Kafka, lake and warehouse disagree, and
-Airflow itself where a load is overdue (a deadline).
+- a sink that stands still: Kafka holds records while the lake does not go on
+- a stream of which more than a twentieth of the last hour's rows is in quarantine
 
-Each is a line in the task's log, and a message to a webhook if there is one:
-`make airflow A="connections add alert_webhook --conn-type generic --conn-host https://…"`.
+`reconcile` raises an alert where Kafka, lake and warehouse disagree, and Airflow itself where a load is overdue.
+Each is raised once, in `ops.alerts`, and cleared when it is well again.
+
+- **When**: every five minutes, `{schedule}` (cron, UTC).
+- **Where they are told**: a line in the task's log, the [dashboard]({dashboard}/), and a webhook if there is one:
+  `make airflow A="connections add alert_webhook --conn-type generic --conn-host https://…"`.
+- **When it fails**: {mending}.
 """
+SCHEDULE = "*/5 * * * *"
 
 with DAG(
     dag_id="watch",
     description="raises alerts, and clears them when it is well again",
-    doc_md=DOC,
-    schedule="*/5 * * * *",
+    doc_md=written(DOC, load_settings(), schedule=SCHEDULE),
+    schedule=SCHEDULE,
     catchup=False,
     max_active_runs=1,
     dagrun_timeout=timedelta(minutes=10),

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.templating import Jinja2Templates
@@ -17,6 +17,7 @@ from dashboard import queries, texts
 from dashboard.database import NotBuiltError, reading
 from dashboard.pages import PAGES, Question
 from dashboard.watch import Watch
+from sluice.addresses import addresses
 from sluice.contracts import load_contracts
 from sluice.errors import SluiceError
 from sluice.runtime.probes import LIVE_SECONDS
@@ -28,6 +29,11 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
+}
+DBT_HEADERS = HEADERS | {
+    # dbt's page is one file with its scripts, styles, fonts and data in it. It can fetch nothing and send nothing.
+    "Content-Security-Policy": "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline';"
+    " img-src data:; font-src data:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
 }
 
 
@@ -58,6 +64,12 @@ def create_app(settings: Settings) -> Starlette:
 
         return show
 
+    def dbt(request: Request) -> Response:
+        if settings.dbt_docs.exists():
+            return FileResponse(settings.dbt_docs, headers=DBT_HEADERS)
+        context = {"page": "dbt", "title": "Models", "seen": watch.seen, "servers": watch.seen.servers}
+        return templates.TemplateResponse(request, "dbt.html", context, headers=HEADERS)
+
     def health(_: Request) -> Response:
         return PlainTextResponse("ok\n")
 
@@ -70,7 +82,7 @@ def create_app(settings: Settings) -> Starlette:
     first = next(iter(PAGES))
     routes = [Route("/", endpoint(first)), *(Route(f"/{name}", endpoint(name), name=name) for name in PAGES)]
     static = Mount("/static", StaticFiles(directory=FOLDER / "static"), name="static")
-    return Starlette(routes=[*routes, Route("/health", health), static], lifespan=lifespan)
+    return Starlette(routes=[*routes, Route("/dbt", dbt), Route("/health", health), static], lifespan=lifespan)
 
 
 def _live(seconds: float | None) -> str | None:
@@ -85,13 +97,11 @@ def _templates(settings: Settings) -> Jinja2Templates:
     environment.trim_blocks = environment.lstrip_blocks = True
     for filter_ in (texts.count, texts.share, texts.minutes, texts.moment, texts.duration, texts.ago, texts.excerpt):
         environment.filters[filter_.__name__] = filter_
-    airflow = settings.airflow_url or settings.airflow
-    console = settings.minio_console_url or f"http://{settings.minio_host}:{settings.minio_console_port}"
+    elsewhere = addresses(settings)
     environment.globals |= {
         "pages": {name: title for name, (title, _) in PAGES.items()},
-        "airflow": airflow,
-        "minio": console,
-        "lake": f"{console}/browser/{settings.lake_bucket}",
-        "run_address": lambda run: f"{airflow}/dags/{quote(run.dag_id)}/runs/{quote(run.run_id, safe='')}",
+        "airflow": elsewhere.airflow,
+        "lake": elsewhere.lake,
+        "run_address": lambda run: f"{elsewhere.airflow}/dags/{quote(run.dag_id)}/runs/{quote(run.run_id, safe='')}",
     }
     return templates

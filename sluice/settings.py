@@ -69,6 +69,8 @@ class Settings(BaseSettings):
 
     dashboard_host: str = LOOPBACK
     dashboard_port: int = 8090
+    dashboard_url: str = ""
+    """The dashboard's address for a browser, where that is not ``dashboard_host`` and its port."""
 
     minio_root_password: SecretStr | None = None
     lake_writer_password: SecretStr | None = None
@@ -95,6 +97,11 @@ class Settings(BaseSettings):
     def minio(self) -> str:
         """MinIO's address, ``host:port``."""
         return f"{self.minio_host}:{self.minio_port}"
+
+    @property
+    def dbt_docs(self) -> Path:
+        """The page that documents the models: dbt makes it after a transform, the dashboard serves it."""
+        return self.home / "dbt" / "docs.html"
 
     @property
     def airflow(self) -> str:

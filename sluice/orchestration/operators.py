@@ -14,7 +14,7 @@ from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from sluice.contracts import Contract, load_contracts
-from sluice.errors import TerminalError
+from sluice.errors import SluiceError, TerminalError
 from sluice.orchestration.alerts import settle_and_tell
 from sluice.orchestration.assets import REBUILT, raw_table
 from sluice.orchestration.credentials import settings_as
@@ -142,7 +142,11 @@ class ReloadOperator(BaseOperator):
 
 
 class TransformOperator(BaseOperator):
-    """Rebuilds with dbt what the touched dates change, once for all of them. A retry goes on where dbt stopped."""
+    """Rebuilds with dbt what the touched dates change, once for all of them. A retry goes on where dbt stopped.
+
+    It keeps the models' documentation up to date too, which takes dbt only where a model or a contract has changed: a
+    task of its own would cost each run of the DAG more.
+    """
 
     template_fields: Sequence[str] = ("run_name",)
     ui_color = "#fdebd0"
@@ -154,20 +158,26 @@ class TransformOperator(BaseOperator):
 
     def execute(self, context: Context) -> Figures:
         """Returns the dates per stream that were rebuilt; nothing pending gives none."""
-        from sluice.transform import transform
+        from sluice.transform import document, transform
         from sluice.transform.dbt import Dbt
 
         settings = settings_as("transformer")
+        contracts = load_contracts(settings.contracts)
         self._dbt = Dbt(settings, say=self.log.info)
         report = transform(
             settings,
-            load_contracts(settings.contracts),
+            contracts,
             dbt=self._dbt,
             run=self.run_name,
             resume=context["ti"].try_number > 1,
             say=self.log.info,
         )
         self.log.info("%s", report.text())
+        try:
+            document(settings, contracts, dbt=self._dbt)
+        except SluiceError as error:
+            # The marts are right and shown: what they say is not held back by what is said of them.
+            self.log.warning("the models' documentation is as it was, and the next transform tries again: %s", error)
         return {
             "summary": report.text(),
             "touched": {stream: [day.isoformat() for day in days] for stream, days in report.touched.items()},

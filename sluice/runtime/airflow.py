@@ -12,6 +12,7 @@ from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
+from sluice.addresses import addresses
 from sluice.errors import TransientError
 from sluice.runtime import probes
 from sluice.runtime.commands import run_logged
@@ -56,7 +57,7 @@ def configuration(settings: Settings) -> Configuration:
         "api": {
             "host": settings.airflow_host,
             "port": settings.airflow_port,
-            "base_url": settings.airflow_url or settings.airflow,
+            "base_url": addresses(settings).airflow,
             "workers": 1,
             "instance_name": "Sluice",
         },

@@ -75,7 +75,7 @@ def transform(
     """
     began = time.monotonic()
     folder = dbt.home / "unfinished"
-    with _workplace(dbt.home) as held, connect(settings, "transformer") as connection:
+    with workplace(dbt.home) as held, connect(settings, "transformer") as connection:
         connection.autocommit = True
         if lock(connection, PATIENCE):
             say("waited for another transform to end")
@@ -116,7 +116,7 @@ def audit(settings: Settings, contracts: dict[str, Contract], *, dbt: Dbt) -> in
         TransientError: the warehouse went away, or a transform takes too long.
         TerminalError: a test failed.
     """
-    with _workplace(dbt.home) as held, connect(settings, "transformer") as connection:
+    with workplace(dbt.home) as held, connect(settings, "transformer") as connection:
         connection.autocommit = True
         lock(connection, PATIENCE)
         if seeds_differ(connection, dbt):
@@ -128,7 +128,7 @@ def audit(settings: Settings, contracts: dict[str, Contract], *, dbt: Dbt) -> in
 
 
 @contextmanager
-def _workplace(folder: Path) -> Iterator[int]:
+def workplace(folder: Path) -> Iterator[int]:
     """Holds dbt's folder for one dbt at a time, and yields the lock's file descriptor.
 
     The lock in the warehouse goes with this process; this one is inherited by dbt, and so lasts until a dbt that

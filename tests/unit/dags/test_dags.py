@@ -1,5 +1,6 @@
 """The DAG files: which DAGs they make, that each is documented and bounded, and that reading them touches no server."""
 
+import re
 import shutil
 import socket
 from datetime import UTC, datetime, timedelta
@@ -92,8 +93,11 @@ def test_every_dag_says_what_it_is(dag: DAG) -> None:
     assert dag.description
     assert dag.doc_md
     assert dag.tags
+    for said in ("When", "When it fails", "make ", "make status"):
+        assert said in dag.doc_md, said
     for task in dag.tasks:
         assert task.doc_md, task.task_id
+        assert 1 <= len(re.findall(r"\.(?=\s|$)", task.doc_md)) <= 3, task.doc_md
         assert task.owner not in ("", "airflow"), task.task_id
 
 
@@ -115,6 +119,24 @@ def test_every_task_retries_by_the_one_rule(dag: DAG) -> None:
         assert task.max_retry_delay == timedelta(minutes=5)
 
 
+def test_every_dag_leads_to_the_pages_of_this_platform_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, port in (("DASHBOARD", 4321), ("MINIO_CONSOLE", 4322)):
+        monkeypatch.setenv(f"SLUICE_{name}_PORT", str(port))
+    bag = read(ROOT / "dags")
+    complete(bag, LOADS | OTHERS)
+    for dag in bag.dags.values():
+        links = set(re.findall(r"\]\(([^)\s]+)\)", dag.doc_md or ""))
+        for wanted in (
+            "http://127.0.0.1:4321/pipeline",
+            "http://127.0.0.1:4321/dbt",
+            "http://127.0.0.1:4322/browser/lake",
+        ):
+            assert any(link.startswith(wanted) for link in links), (dag.dag_id, wanted)
+        texts = [dag.doc_md or "", *(task.doc_md or "" for task in dag.tasks)]
+        places = {link for text in texts for link in re.findall(r"https?://[^/)\s]+", text)}
+        assert places == {"http://127.0.0.1:4321", "http://127.0.0.1:4322"}, dag.dag_id
+
+
 @pytest.mark.parametrize("stream", sorted(CONTRACTS))
 def test_a_load_is_made_from_its_contract(bag: DagBag, stream: str) -> None:
     contract = CONTRACTS[stream]
@@ -126,6 +148,9 @@ def test_a_load_is_made_from_its_contract(bag: DagBag, stream: str) -> None:
     assert task.stream == stream
     assert [asset.name for asset in task.outlets if isinstance(asset, Asset)] == [f"raw.{contract.table}"]
     assert contract.description in (dag.doc_md or "")
+    assert f"/browser/lake/{stream})" in (dag.doc_md or "")
+    for column in contract.columns:
+        assert f"| `{column.name}` | {column.type} |" in (dag.doc_md or "")
 
 
 def test_any_raw_table_wakes_the_transform_and_only_one_runs(bag: DagBag) -> None:

@@ -194,6 +194,7 @@ def test_a_retried_transform_goes_on(monkeypatch: pytest.MonkeyPatch, attempt: i
         return TransformReport({"flights.departed": [date(2013, 1, 2)]}, options["resume"], 5, 1.0)
 
     monkeypatch.setattr("sluice.transform.transform", transform)
+    monkeypatch.setattr("sluice.transform.document", lambda *_, **__: True)
     task = TransformOperator(task_id="transform", run_name="scheduled__1")
     figures = task.execute({"ti": SimpleNamespace(try_number=attempt)})
     assert (asked["run"], asked["resume"]) == ("scheduled__1", resumes)
@@ -203,10 +204,32 @@ def test_a_retried_transform_goes_on(monkeypatch: pytest.MonkeyPatch, attempt: i
     assert ROLES == ["transformer"]
 
 
+def test_a_transform_documents_what_it_built_and_fails_for_no_page(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done: list[str] = []
+
+    def transform(*_: object, **__: object) -> TransformReport:
+        done.append("built")
+        return TransformReport(nodes=5)
+
+    def document(*_: object, **__: object) -> bool:
+        done.append("documented")
+        raise TerminalError("dbt: no template", "mend it")
+
+    monkeypatch.setattr("sluice.transform.transform", transform)
+    monkeypatch.setattr("sluice.transform.document", document)
+    figures = TransformOperator(task_id="transform", run_name="x").execute({"ti": SimpleNamespace(try_number=1)})
+    assert done == ["built", "documented"]
+    assert figures["nodes"] == 5
+    assert "dbt: no template" in capsys.readouterr().out
+
+
 def test_a_stopped_transform_stops_dbt(monkeypatch: pytest.MonkeyPatch) -> None:
     stopped: list[bool] = []
     monkeypatch.setattr("sluice.transform.dbt.Dbt.stop", lambda self: stopped.append(True))
     monkeypatch.setattr("sluice.transform.transform", lambda *_, **__: TransformReport())
+    monkeypatch.setattr("sluice.transform.document", lambda *_, **__: False)
     task = TransformOperator(task_id="transform", run_name="x")
     task.on_kill()
     assert stopped == []
