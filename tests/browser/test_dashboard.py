@@ -10,7 +10,7 @@ from typing import LiteralString
 import pandas as pd
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 from psycopg.errors import InsufficientPrivilege
 
 from dashboard.pages import PAGES
@@ -236,6 +236,23 @@ def test_anybody_can_read_it(open_page: Open, address: str, width: int, dark: bo
     assert [(each["id"], each["nodes"][0]["html"]) for each in found if each["impact"] in ("serious", "critical")] == []
     # The page itself never scrolls sideways; wide tables do, each in its own frame.
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_the_models_and_their_lineage_are_shown_and_nobody_else_is_asked(browser: Browser, platform: Running) -> None:
+    page = browser.new_page(base_url=f"http://127.0.0.1:{platform.settings.dashboard_port}")
+    faults: list[str] = []
+    reached: list[str] = []
+    # Its console is not empty: the page asks for pictures before it knows their names, and is refused.
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("requestfinished", lambda request: reached.append(request.url))
+    page.goto("/dbt#!/model/model.sluice.fct_flights")
+    expect(page.get_by_role("heading", name="fct_flights")).to_be_visible()
+    expect(page.get_by_text("Two-letter code of the airline").first).to_be_visible()
+    page.locator(".launcher-btn a").click()
+    expect(page.get_by_text("Lineage Graph", exact=True)).to_be_visible()
+    page.close()
+    assert faults == []
+    assert reached == [f"http://127.0.0.1:{platform.settings.dashboard_port}/dbt"]
 
 
 def test_light_and_dark_differ(open_page: Open) -> None:

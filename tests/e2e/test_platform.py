@@ -10,10 +10,12 @@ import time
 from dataclasses import astuple
 from datetime import UTC, datetime, timedelta
 
+import httpx
 import psutil
 import psycopg
 import pytest
 
+from sluice.addresses import addresses
 from sluice.contracts import load_contracts
 from sluice.orchestration.follow import start
 from sluice.orchestration.rest import Airflow, NotThereError
@@ -70,6 +72,21 @@ def test_kafka_lake_and_warehouse_agree(platform: Running) -> None:
     found = platform.sluice("reconcile")
     assert "everything agrees" in found.stdout
     assert "DISAGREES" not in found.stdout
+
+
+def test_the_pages_lead_to_one_another(platform: Running) -> None:
+    here = addresses(platform.settings)
+    documented = httpx.get(here.dbt)
+    assert documented.status_code == 200
+    assert "model.sluice.fct_flights" in documented.text
+    assert f'href="{here.airflow}"' in httpx.get(f"{here.dashboard}/pipeline").text
+    airflow = Airflow(platform.settings)
+    try:
+        text = airflow._get("/dags/load_weather_observed/details")["doc_md"]
+    finally:
+        airflow.close()
+    for page in (f"{here.dashboard}/pipeline", f"{here.lake}/weather.observed", here.dbt):
+        assert page in text
 
 
 def test_every_service_is_healthy_and_on_loopback_alone(platform: Running) -> None:

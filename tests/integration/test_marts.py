@@ -1,5 +1,6 @@
 """What readers see of a transform: all of it or nothing, whatever fails or is killed. Real dbt and Postgres."""
 
+import json
 import os
 import re
 import shutil
@@ -18,7 +19,7 @@ from bench.transform.warehouse import Filler
 from producers.timeline import Timeline
 from sluice.errors import SluiceError, TerminalError, TransientError
 from sluice.settings import ROOT, Settings
-from sluice.transform import TransformReport, transform
+from sluice.transform import TransformReport, document, transform
 from sluice.transform.dbt import Dbt
 from sluice.warehouse import connect, schema
 from tests.e2e import truth
@@ -282,6 +283,29 @@ def test_a_transform_says_when_a_date_was_built_and_what_it_left_out(marts: Mart
     assert found["duplicates"].tolist() == [rows - kept.iloc[0, 0]]
     assert found["duplicates"].iloc[0] > 0
     assert found["built_at"].notna().all()
+
+
+def test_the_documentation_describes_every_column_that_there_is(marts: Marts) -> None:
+    dbt = Dbt(marts.settings, marts.lines.append)
+    log = dbt.home / "logs" / "dbt.log"
+    parsed = log.read_text().count("Starting full parse")
+    document(marts.settings, marts.filler.contracts, dbt=dbt)
+    assert not document(marts.settings, marts.filler.contracts, dbt=dbt)
+    assert "fct_flights" in marts.settings.dbt_docs.read_text()
+    target = dbt.home / "target"
+    manifest, catalog = (json.loads((target / name).read_text()) for name in ("manifest.json", "catalog.json"))
+    said = manifest["nodes"] | manifest["sources"]
+    tables = catalog["nodes"] | catalog["sources"]
+    assert {f"model.sluice.{table}" for table in TABLES} <= tables.keys()
+    for name, table in tables.items():
+        assert said[name]["description"], name
+        described = {column for column, node in said[name]["columns"].items() if node["description"]}
+        assert described == table["columns"].keys(), name
+    # dbt knows its project, and a transform goes on as before.
+    marts.load()
+    marts.transform()
+    marts.are_true()
+    assert log.read_text().count("Starting full parse") == parsed
 
 
 def test_the_logic_of_the_models(marts: Marts) -> None:
