@@ -83,6 +83,25 @@ def test_other_containers_are_given_no_more_than_this() -> None:
     assert {name for name, container in CONTAINERS.items() if "env_file" in container} == OPERATORS
 
 
+def test_the_dashboard_reads_what_transforms_document_and_cannot_write_there() -> None:
+    (written,) = (each for each in CONTAINERS["airflow-scheduler"]["volumes"] if each.startswith("dbt:"))
+    assert f"{written}:ro" in CONTAINERS["dashboard"]["volumes"]
+    assert written == f"dbt:{Settings(home=Path('/var/lib/sluice')).dbt_docs.parent}"
+
+
+@pytest.mark.parametrize("name", sorted(OWN - {"sink", "live", "producer", "airflow-cleaner"}))
+def test_links_for_a_browser_lead_to_published_ports(name: str) -> None:
+    given = CONTAINERS[name]["environment"]
+    for service, address, port in (
+        ("airflow-api-server", "AIRFLOW_URL", "AIRFLOW_PORT"),
+        ("dashboard", "DASHBOARD_URL", "DASHBOARD_PORT"),
+        ("minio", "MINIO_CONSOLE_URL", "MINIO_CONSOLE_PORT"),
+    ):
+        found = given[f"SLUICE_{address}"].removeprefix("http://")
+        assert f"SLUICE_{port}:-" in found
+        assert any(published.startswith(f"{found}:") for published in CONTAINERS[service]["ports"])
+
+
 def test_no_secret_is_in_the_file() -> None:
     for name, container in CONTAINERS.items():
         for key, value in container.get("environment", {}).items():
