@@ -12,16 +12,16 @@ from sluice.settings import load_settings
 DOC = """
 ### What somebody should look at
 
-- a sink that stands still: Kafka holds records while the lake does not go on
-- a stream of which more than a twentieth of the last hour's rows is in quarantine
+- a sink that stands still: Kafka holds records while [the lake]({lake}) does not go on
+- a stream of which more than a twentieth of the last hour's rows is in [quarantine]({dashboard}/quarantine)
 
 `reconcile` raises an alert where Kafka, lake and warehouse disagree, and Airflow itself where a load is overdue.
 Each is raised once, in `ops.alerts`, and cleared when it is well again.
 
 - **When**: every five minutes, `{schedule}` (cron, UTC).
-- **Where they are told**: a line in the task's log, the [dashboard]({dashboard}/), and a webhook if there is one:
-  `make airflow A="connections add alert_webhook --conn-type generic --conn-host https://…"`.
-- **When it fails**: {mending}.
+- **Where they are told**: the task's log, [the dashboard]({dashboard}/pipeline), and a webhook if there is one:
+  `make airflow A="connections add alert_webhook --conn-type generic --conn-host …"` with its address.
+- **When it fails**: {mending}. [The models]({dbt}) say what the counts are of.
 """
 SCHEDULE = "*/5 * * * *"
 

@@ -24,7 +24,7 @@ dates together. Running it twice, or killing it, changes nothing. **Skipped** me
 
 - **When**: `{schedule}` (cron, UTC), or at any time by hand (`make load`): a second run waits for the first.
 - **Made from** `contracts/{stream}.yaml`, like the topic, the table and this page.
-- **Overdue**: a run that has not ended after {minutes} minutes is an alert (a deadline of Airflow's), until a load ends.
+- **Overdue**: a run that has not ended after {minutes} minutes is an alert, by Airflow's deadlines, until a load ends.
 - **What does not fit** is in [quarantine]({dashboard}/quarantine?stream={stream}) with its reason; the rest loads.
 - **When it fails**: {mending}, or leave it to the next run: it goes on where the ledger is.
   `make reconcile` proves that nothing is missing.
