@@ -38,8 +38,19 @@ class Recent:
 
     commits: list[Recorded]
     """What they brought, in the order of versions."""
-    paths: frozenset[str]
-    """The files that they added; some may be gone again."""
+    added: dict[int, frozenset[str]]
+    """Per version, the files that it added; some may be gone again."""
+
+    def paths(self, ranges: Sequence[Range]) -> frozenset[str]:
+        """The files that can hold any of the ranges: those of commits that brought some, and those of joined files."""
+        wanted = {each.place: each for each in ranges}
+        bringing = {each.version for each in self.commits}
+        needed = {
+            each.version
+            for each in self.commits
+            if (held := wanted.get(each.place)) and each.first < held.next and held.first < each.next
+        }
+        return frozenset().union(*(self.added[version] for version in self.added.keys() - (bringing - needed)))
 
 
 class LakeReader:
@@ -102,7 +113,7 @@ class LakeReader:
         """
         wanted = {each.place: each.first for each in ranges}
         commits: list[Recorded] = []
-        paths: set[str] = set()
+        added: dict[int, frozenset[str]] = {}
         version = self.table.version()
         while wanted:
             actions = self._actions(version) if version >= 0 else None
@@ -111,12 +122,12 @@ class LakeReader:
             info: dict[str, Any] = next((each["commitInfo"] for each in actions if "commitInfo" in each), {})
             brought = read_ledger([info | {"version": version}], version).ranges
             commits[:0] = brought
-            paths.update(each["add"]["path"] for each in actions if "add" in each)
+            added[version] = frozenset(each["add"]["path"] for each in actions if "add" in each)
             for each in brought:
                 if each.first <= wanted.get(each.place, -1):
                     del wanted[each.place]
             version -= 1
-        return Recent(commits, frozenset(paths))
+        return Recent(commits, added)
 
     def holding(
         self, ranges: Sequence[Range], paths: frozenset[str] | None = None, day: date | None = None

@@ -11,7 +11,7 @@ import pyarrow as pa
 from sluice.contracts import Contract
 from sluice.errors import TerminalError
 from sluice.lake.layout import SCHEMA
-from sluice.lake.ranges import Range, Recorded
+from sluice.lake.ranges import Range
 from sluice.lake.reader import LakeReader
 from sluice.load.batch import LAKE_COLUMNS, Batch, read_batch
 from sluice.load.integrity import altered
@@ -34,7 +34,12 @@ def new_batches(contract: Contract, lake: LakeReader, ranges: Sequence[Range]) -
             the log has the commits, values that are not those that were committed count as damage.
     """
     recent = lake.recent(ranges)
-    files = lake.holding(ranges, recent.paths if recent else None)
+
+    def holding(wanted: Sequence[Range]) -> pa.Table:
+        # A commit's file spans the offsets of all its partitions, so that its statistics alone leave out few others.
+        return lake.holding(wanted, recent.paths(wanted) if recent else None)
+
+    files = holding(ranges)
     row_bytes = max(lake.row_bytes(files), 1.0)
     rows = max(1, int(GROUP_BYTES / row_bytes))
     if recent:
@@ -43,21 +48,25 @@ def new_batches(contract: Contract, lake: LakeReader, ranges: Sequence[Range]) -
         offsets = sum(each.next - each.first for each in ranges)
         held = sum(files["num_records"].to_pylist()) if files.num_rows else 0
         groups = by_shares(ranges, max(1, -(-min(offsets, held) // rows)))
-    paths = frozenset(files["path"].to_pylist()) if files.num_rows else frozenset()
     left = groups[::-1]
     empty: list[Range] = []
     with ThreadPoolExecutor(_PARSERS) as parsers:
         while left:
             group = left.pop()
-            found, complete = _rows(lake, lake.holding(group, paths), group)
+            found, complete = _rows(lake, holding(group), group)
             parts = [group] if complete else halves(group, found)
             if len(parts) > 1:
                 left += reversed(parts)
                 continue
             if not complete:
-                found, _ = _rows(lake, lake.holding(group, paths), group, limit=None)
+                found, _ = _rows(lake, holding(group), group, limit=None)
             if recent and (fault := altered(found, group, recent.commits)):
-                raise _altered(lake, fault, paths)
+                names = holding([Range(*fault.place, fault.first, fault.next)])["path"].to_pylist()
+                raise TerminalError(
+                    f"{lake.uri}: {fault.text()}: not the values that were committed; altered is one of"
+                    f" {', '.join(names)}",
+                    "restore it from a copy",
+                )
             group, empty = joined(empty, group), []
             if not found.num_rows and left:
                 # A gap between records, however wide, is no transaction of its own.
@@ -95,14 +104,6 @@ def ahead(items: Iterator[_T]) -> Iterator[Iterator[_T]]:
                 yield item
 
         yield each()
-
-
-def _altered(lake: LakeReader, fault: Recorded, paths: frozenset[str]) -> TerminalError:
-    files = lake.holding([Range(*fault.place, fault.first, fault.next)], paths)["path"].to_pylist()
-    return TerminalError(
-        f"{lake.uri}: {fault.text()}: not the values that were committed; altered is one of {', '.join(files)}",
-        "restore it from a copy",
-    )
 
 
 def _rows(

@@ -1,0 +1,24 @@
+"""Which files a group of offsets needs, by the commits that brought them."""
+
+from sluice.lake.ranges import Range, Recorded
+from sluice.lake.reader import Recent
+
+TOPIC = "t"
+RECENT = Recent(
+    [
+        Recorded(5, TOPIC, 0, 100, 150, 50, ""),
+        Recorded(5, TOPIC, 1, 0, 10, 10, ""),
+        Recorded(6, TOPIC, 0, 150, 200, 50, ""),
+        Recorded(8, TOPIC, 1, 10, 20, 10, ""),
+    ],
+    # Version 7 joined files of earlier ones, and names no offsets.
+    {5: frozenset({"a", "b"}), 6: frozenset({"c"}), 7: frozenset({"joined"}), 8: frozenset({"d"})},
+)
+
+
+def test_files_are_those_of_the_commits_that_brought_the_offsets_and_joined_ones() -> None:
+    # Partition 1 lies far behind: by their smallest and largest offsets all files could hold its rows.
+    assert RECENT.paths([Range(TOPIC, 1, 10, 20)]) == {"d", "joined"}
+    assert RECENT.paths([Range(TOPIC, 0, 149, 151)]) == {"a", "b", "c", "joined"}
+    assert RECENT.paths([Range(TOPIC, 0, 150, 200), Range(TOPIC, 1, 10, 20)]) == {"c", "d", "joined"}
+    assert RECENT.paths([Range("another", 0, 0, 200)]) == {"joined"}
