@@ -63,7 +63,7 @@ def parse(value: bytes | None) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise UnfitError(f"not JSON: not UTF-8 at byte {error.start}") from None
     except json.JSONDecodeError as error:
-        raise UnfitError(f"not JSON: {error.msg} at character {error.pos}") from None
+        raise UnfitError(f"not JSON: {error.msg.removesuffix(' at')} at character {error.pos}") from None
     except ValueError as error:
         raise UnfitError(f"not JSON: {error}") from None
     except RecursionError:

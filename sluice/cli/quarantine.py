@@ -42,7 +42,8 @@ def list_(stream: Stream = None, date: Date = None, reason: Reason = "", everyth
     for each in found:
         discarded = f"  ({each.discarded:,} discarded)" if each.discarded else ""
         print(f"{each.stream:<{width}}  {each.event_date}  {each.records:>7,}  {each.kind}{discarded}")
-    print(f"{sum(each.records for each in found):,} records in quarantine")
+    count = sum(each.records for each in found)
+    print(f"{count:,} {'record' if count == 1 else 'records'} in quarantine")
 
 
 def show(
