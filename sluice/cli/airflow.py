@@ -20,5 +20,7 @@ def register(app: typer.Typer) -> None:
     )
     def airflow(context: typer.Context) -> None:
         argv = command(*context.args)
+        # Commands that draw nothing warn too.
+        quiet = {"PYTHONWARNINGS": "ignore:Could not import graphviz:UserWarning"}
         os.chdir(ROOT)
-        os.execve(argv[0], argv, environment(SCHEDULER, load_settings()))  # noqa: S606 - a list of words, no shell
+        os.execve(argv[0], argv, environment(SCHEDULER, load_settings()) | quiet)  # noqa: S606 - a list of words, no shell
