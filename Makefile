@@ -20,7 +20,7 @@ RANGE = --from "$$FROM" --to "$$TO"
 DISTURBANCES := SPEED LATE DUPLICATES CORRUPT INVALID COPIES SEED STREAMS
 
 .PHONY: help up down clean status logs replay load transform backfill rebuild-warehouse reconcile sql peek quarantine lake airflow doctor
-.PHONY: test test-unit test-integration test-faults test-year test-e2e test-browser test-compose bench-sink bench-backfill bench-load bench-transform lint format
+.PHONY: test test-unit test-integration test-faults test-year test-e2e test-docs test-browser test-compose screenshots bench-sink bench-backfill bench-load bench-transform lint format
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-19s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -76,7 +76,7 @@ airflow: ## Run Airflow's own command line: A="dags list"
 doctor: ## Say what this machine has and lacks, and the mend of each
 	@$(SLUICE) doctor
 
-test: lint test-unit test-integration test-e2e ## Run every check and test
+test: lint test-unit test-integration test-e2e test-docs ## Run every check and test
 
 test-unit: ## Run the tests that need no server
 	@$(PYTEST) tests/unit
@@ -94,11 +94,17 @@ test-e2e: ## Run the tests on a whole platform of their own, and on one with Cel
 	@$(PYTEST) tests/e2e
 	@.venv/bin/python -m pytest -rs tests/workers
 
+test-docs: ## Type every command of the README and the tutorial into a checkout of their own, and compare what they print
+	@$(PYTEST) -x tests/docs
+
 test-browser: ## Look at the dashboard of a platform of the tests' own in a Chromium; SLUICE_ENV_FILE=.env takes the running one
 	@$(PYTEST) tests/browser
 
 test-compose: ## Run the tests on a whole platform in containers of their own; they need Docker
 	@$(PYTEST) tests/compose
+
+screenshots: ## Take the README's pictures of the running platform, in a Chromium, into docs/pictures
+	@infra/bootstrap dev && .venv/bin/python docs/screenshots.py
 
 bench-sink: ## Measure the sink beside others, and its bounds, on servers of its own, into bench/results (15 minutes); EVENTS=480000 for a quick try
 	@infra/bootstrap dev && .venv/bin/python -m bench.sink $(if $(EVENTS),--events "$$EVENTS")

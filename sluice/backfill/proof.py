@@ -100,14 +100,14 @@ class Proof:
         tables = [table for table in self.dimensions if table.changed]
         if tables:
             lines.append(f"{'without a date':<23}{', '.join(table.text() for table in tables)}")
-        if changed or tables:
+        if changed:
             lines.append(f"{len(changed)} of {len(self.days)} dates changed: {self._sums(changed)}")
         else:
             raw = sum(table.after.rows for day in self.days for table in day.raw)
             marts = sum(table.after.rows for day in self.days for table in day.marts)
             lines.append(
-                f"nothing changed: the checksums of {raw:,} raw rows and {marts:,} marts rows of {len(self.days)} dates"
-                " agree before and after"
+                f"nothing changed on these dates: the checksums of {raw:,} raw rows and {marts:,} marts rows of"
+                f" {len(self.days)} dates agree before and after"
             )
         return "\n".join([*lines, *self.faults])
 

@@ -33,7 +33,7 @@ def test_equal_figures_say_that_nothing_changed() -> None:
     assert proof.holds
     assert not any(day.changed for day in proof.days)
     assert proof.text().splitlines()[-1] == (
-        "nothing changed: the checksums of 9 raw rows and 9 marts rows of 2 dates agree before and after"
+        "nothing changed on these dates: the checksums of 9 raw rows and 9 marts rows of 2 dates agree before and after"
     )
 
 

@@ -1,0 +1,94 @@
+"""Takes the README's pictures, in a Chromium, of the platform that runs: ``make screenshots``.
+
+It first makes two weeks again by a backfill, which changes nothing: for Airflow's grid, and for the terminal.
+"""
+
+import shutil
+import subprocess
+import sys
+from io import StringIO
+
+from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Error as BrowserError
+from rich.console import Console
+from rich.text import Text
+
+from sluice.addresses import addresses
+from sluice.orchestration.rest import USER
+from sluice.settings import ROOT, Settings, load_settings
+
+PICTURES = ROOT / "docs" / "pictures"
+BACKFILL = ("backfill", "FROM=2013-01-01", "TO=2013-01-14")
+# A month in the Flights page, and for the others what they begin with.
+PAGES = {
+    "now": "/",
+    "flights": "/flights?from=2013-01-01&to=2013-01-31",
+    "pipeline": "/pipeline",
+    "quarantine": "/quarantine",
+}
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+def main() -> int:
+    """Writes the pictures; exit code 1, and a line that says why, if there is no platform or no Chromium."""
+    if CHROMIUM is None:
+        print("there is no Chromium: `apt-get install chromium` brings one", file=sys.stderr)
+        return 1
+    settings = load_settings()
+    said = subprocess.run(["make", *BACKFILL], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
+    if said.returncode:
+        return 1
+    PICTURES.mkdir(exist_ok=True)
+    try:
+        with sync_playwright() as playwright:
+            # Whoever runs this may be root, for whom Chromium has no sandbox; it sees the platform's own pages alone.
+            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+            _dashboard(browser, settings)
+            _grid(browser, settings)
+            _terminal(browser, said.stdout)
+            browser.close()
+    except BrowserError as error:
+        print(f"{error.message.splitlines()[0]}; is the platform up? `make status` says it", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _dashboard(browser: Browser, settings: Settings) -> None:
+    for name, path in PAGES.items():
+        page = _page(browser)
+        page.goto(addresses(settings).dashboard + path)
+        _take(page, name)
+
+
+def _grid(browser: Browser, settings: Settings) -> None:
+    page = _page(browser)
+    airflow = addresses(settings).airflow
+    page.goto(f"{airflow}/auth/login/")
+    page.get_by_label("Username").fill(USER)
+    page.get_by_label("Password").fill(settings.secret("airflow_admin_password"))
+    page.get_by_role("button", name="Sign In").click()
+    page.goto(f"{airflow}/dags/rebuild")
+    page.get_by_text("reload").first.wait_for()
+    _take(page, "airflow-grid")
+
+
+def _terminal(browser: Browser, printed: str) -> None:
+    """The command and what it printed, as a terminal of 120 columns shows it."""
+    console = Console(record=True, width=120, file=StringIO())
+    console.print(Text(f"$ make {' '.join(BACKFILL)}\n{printed.rstrip()}"))
+    page = _page(browser)
+    page.set_content(console.export_svg(title="sluice"))
+    page.locator("svg").screenshot(path=PICTURES / "terminal.png")
+
+
+def _page(browser: Browser) -> Page:
+    return browser.new_context(viewport={"width": 1280, "height": 860}, locale="en-GB").new_page()
+
+
+def _take(page: Page, name: str) -> None:
+    page.wait_for_load_state("networkidle")
+    page.screenshot(path=PICTURES / f"{name}.png")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
