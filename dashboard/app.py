@@ -13,14 +13,14 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.templating import Jinja2Templates
 
-from dashboard import queries, texts
+from dashboard import texts
 from dashboard.database import NotBuiltError, reading
 from dashboard.pages import PAGES, Question
 from dashboard.watch import Watch
 from sluice.addresses import addresses
 from sluice.contracts import load_contracts
 from sluice.errors import SluiceError
-from sluice.runtime.probes import LIVE_SECONDS
+from sluice.live.pulse import silence
 from sluice.settings import Settings
 
 FOLDER = Path(__file__).parent
@@ -52,7 +52,7 @@ def create_app(settings: Settings) -> Starlette:
             template = f"{name}.html"
             try:
                 with reading(settings) as connection:
-                    servers["Live view"] = _live(queries.heartbeat(connection))
+                    servers["Live view"] = silence(connection)
                     context |= build(Question(connection, request.query_params, seen, settings))
             except NotBuiltError as error:
                 template, context["fault"] = "away.html", str(error)
@@ -83,12 +83,6 @@ def create_app(settings: Settings) -> Starlette:
     routes = [Route("/", endpoint(first)), *(Route(f"/{name}", endpoint(name), name=name) for name in PAGES)]
     static = Mount("/static", StaticFiles(directory=FOLDER / "static"), name="static")
     return Starlette(routes=[*routes, Route("/dbt", dbt), Route("/health", health), static], lifespan=lifespan)
-
-
-def _live(seconds: float | None) -> str | None:
-    if seconds is None:
-        return "it has not begun to read"
-    return None if seconds < LIVE_SECONDS else f"not heard of for {seconds:,.0f} s"
 
 
 def _templates(settings: Settings) -> Jinja2Templates:

@@ -273,12 +273,6 @@ def progress(connection: Connection) -> Progress:
     return _rows(connection, Progress, query)[0]
 
 
-def heartbeat(connection: Connection) -> float | None:
-    """Seconds since the live view's process last said that it is there; None where it never has."""
-    row = connection.execute("select extract(epoch from now() - seen_at)::float8 from live.heartbeat").fetchone()
-    return row[0] if row else None
-
-
 def alerts(connection: Connection) -> list[Alert]:
     """Open alerts, and those that were cleared in the last day; newest first."""
     return _rows(

@@ -10,6 +10,7 @@ from sluice import topics
 from sluice.errors import TransientError
 from sluice.live.outcome import Record
 from sluice.live.store import Head
+from sluice.members import member
 from sluice.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -30,22 +31,11 @@ class Source:
         self.topic_ids: dict[str, str] = {}
         """Of the streams, as of the last assignment."""
         self._consumer = Consumer(
-            {
-                "bootstrap.servers": settings.kafka,
-                "client.id": GROUP,
-                "group.id": GROUP,
+            member(settings, GROUP)
+            | {
                 # Postgres says where to read. What Kafka no longer has cannot be shown, and to read again does no harm.
                 "auto.offset.reset": "earliest",
-                "enable.auto.commit": False,
-                "enable.auto.offset.store": False,
-                "partition.assignment.strategy": "cooperative-sticky",
-                "session.timeout.ms": 10_000,
-                "heartbeat.interval.ms": 2_000,
-                "isolation.level": "read_committed",
-                "fetch.message.max.bytes": 1 << 20,
                 "queued.max.messages.kbytes": 2 << 10,
-                "fetch.queue.backoff.ms": 10,
-                "allow.auto.create.topics": False,
             },
             logger=log,
         )

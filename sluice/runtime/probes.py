@@ -4,15 +4,14 @@ import http.client
 import json
 import socket
 import struct
-from typing import Any, cast
+from typing import Any
 
 from sluice.errors import SluiceError, TransientError
+from sluice.live.pulse import silence
 from sluice.settings import Settings
 from sluice.warehouse.connect import connect
 
 SECONDS = 8.0
-LIVE_SECONDS = 30.0
-"""How old a heartbeat may be; a pause of the machine is no fault."""
 
 
 def kafka(host: str, port: int) -> str | None:
@@ -34,15 +33,9 @@ def live(settings: Settings) -> str | None:
     """Asks Postgres when the live view's process last said that it is there."""
     try:
         with connect(settings, "live") as connection:
-            row = connection.execute(
-                "select extract(epoch from now() - seen_at)::float8 from live.heartbeat"
-            ).fetchone()
+            return silence(connection)
     except SluiceError as error:
         return str(error)
-    age = cast("float | None", row and row[0])
-    if age is None:
-        return "it has not begun to read"
-    return None if age < LIVE_SECONDS else f"not heard of for {age:.0f} s"
 
 
 def http_get(host: str, port: int, path: str) -> tuple[int, bytes]:

@@ -17,6 +17,7 @@ from confluent_kafka.admin import AdminClient
 from sluice import topics
 from sluice.errors import TerminalError, TransientError
 from sluice.lake.chunk import record_columns
+from sluice.members import member
 from sluice.settings import Settings
 from sluice.sink.sink import Place, Records, Sink
 
@@ -38,28 +39,16 @@ class KafkaSource:
         self._settings = settings
         self._streams = streams
         self._topic_ids: dict[str, str] = {}
-        self._admin = AdminClient({"bootstrap.servers": settings.kafka, "client.id": "sluice-sink"}, logger=log)
+        self._admin = AdminClient({"bootstrap.servers": settings.kafka, "client.id": GROUP}, logger=log)
         self._consumer = Consumer(
-            {
-                "bootstrap.servers": settings.kafka,
-                "client.id": "sluice-sink",
-                "group.id": GROUP,
+            member(settings, GROUP)
+            | {
                 # The lake says where to read. An offset that Kafka does not have is a fault, never skipped.
                 "auto.offset.reset": "error",
-                "enable.auto.commit": False,
-                "enable.auto.offset.store": False,
-                "partition.assignment.strategy": "cooperative-sticky",
-                # What a killed sink had goes on with another, or with its next start, after this.
-                "session.timeout.ms": 10_000,
-                "heartbeat.interval.ms": 2_000,
-                "isolation.level": "read_committed",
                 # The only word of offsets that hold no record at a partition's end: the marks of transactions.
                 "enable.partition.eof": True,
-                # Per partition. A queue that was full is filled again soon, and not after a second.
-                "fetch.message.max.bytes": 1 << 20,
+                # Per partition.
                 "queued.max.messages.kbytes": 4 << 10,
-                "fetch.queue.backoff.ms": 10,
-                "allow.auto.create.topics": False,
             },
             logger=log,
         )
