@@ -1,10 +1,13 @@
 """A table's files as Arrow reads them, and which of them it still has open."""
 
+import logging
 import time
 from typing import Any
 
 import pyarrow as pa
 from deltalake.fs import DeltaStorageHandler
+
+log = logging.getLogger(__name__)
 
 _POLL = 0.005
 _PATIENCE = 30.0
@@ -16,6 +19,7 @@ class TableFiles(DeltaStorageHandler):
 
     def __init__(self, uri: str, options: dict[str, str] | None, sizes: dict[str, int]) -> None:
         super().__init__(uri, options, sizes)
+        self._uri = uri
         self.opened: set[int] = set()
         """Of files that Arrow has open. A set, as several threads change it."""
 
@@ -26,7 +30,10 @@ class TableFiles(DeltaStorageHandler):
     def settle(self) -> None:
         """Waits until no file is open. A thread that came back from the store to a process that ends would crash it."""
         until = time.monotonic() + _PATIENCE
-        while self.opened and time.monotonic() < until:
+        while self.opened:
+            if time.monotonic() > until:
+                log.warning("%s: Arrow still has %d files open", self._uri, len(self.opened))
+                return
             time.sleep(_POLL)
 
 
