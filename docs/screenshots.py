@@ -35,7 +35,7 @@ def main() -> int:
         print("there is no Chromium: `apt-get install chromium` brings one", file=sys.stderr)
         return 1
     settings = load_settings()
-    said = subprocess.run(["make", *BACKFILL], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
+    said = subprocess.run(["make", "--no-print-directory", *BACKFILL], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
     if said.returncode:
         return 1
     PICTURES.mkdir(exist_ok=True)
@@ -68,6 +68,12 @@ def _grid(browser: Browser, settings: Settings) -> None:
     page.get_by_label("Password").fill(settings.secret("airflow_admin_password"))
     page.get_by_role("button", name="Sign In").click()
     page.goto(f"{airflow}/dags/rebuild")
+    # The grid beside the overview: wide enough for the two weeks.
+    handle = page.get_by_role("separator").first
+    handle.hover()
+    page.mouse.down()
+    page.mouse.move(760, 430, steps=10)
+    page.mouse.up()
     page.get_by_text("reload").first.wait_for()
     _take(page, "airflow-grid")
 
