@@ -35,7 +35,9 @@ def main() -> int:
         print("there is no Chromium: `apt-get install chromium` brings one", file=sys.stderr)
         return 1
     settings = load_settings()
-    said = subprocess.run(["make", "--no-print-directory", *BACKFILL], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
+    said = subprocess.run(
+        ["make", "--no-print-directory", *BACKFILL], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False
+    )
     if said.returncode:
         return 1
     PICTURES.mkdir(exist_ok=True)
