@@ -1,5 +1,6 @@
 """The `sluice` command: every group of commands is a module that registers its own."""
 
+import io
 import sys
 
 import typer
@@ -24,6 +25,9 @@ def build() -> typer.Typer:
 
 def main() -> None:
     """Runs the command line. A known fault is one line on stderr and exit code 1; Ctrl-C is exit code 130."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Into a pipe or a file too each line goes at once, so that progress is seen, and errors stand after it.
+        sys.stdout.reconfigure(line_buffering=True)
     try:
         build()()
     except SluiceError as error:
