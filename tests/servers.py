@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from sluice.runtime.platform import Platform
 from sluice.runtime.ports import free_ports
 from sluice.settings import ROOT, Settings
 from sluice.warehouse import schema
+from tests.waiting import wait
 
 CONTRACT = """\
 stream: {stream}
@@ -119,18 +119,15 @@ class Stream:
             for each in ranges
         }
 
-    def land(self, seconds: float = 90) -> None:
+    def land(self) -> None:
         """Runs a sink until the lake has everything Kafka has."""
         sink = self.start_sink()
-        self.wait_for_lake(seconds)
+        self.wait_for_lake()
         self.stop_sink(sink)
 
-    def wait_for_lake(self, seconds: float = 90) -> None:
-        deadline = time.monotonic() + seconds
+    def wait_for_lake(self) -> None:
         ends = {(each.topic_id, each.partition): each.end for each in topics.kafka_ranges(self.settings, [self.name])}
-        while self.heads() != ends:
-            assert time.monotonic() < deadline, f"the lake is at {self.heads()}, Kafka at {ends}"
-            time.sleep(0.1)
+        wait(f"the lake at Kafka's ends, {ends}", lambda: self.heads() == ends, detail=self.heads)
 
     def close(self) -> None:
         for process in self.processes:

@@ -8,7 +8,6 @@ import shlex
 import signal
 import socket
 import subprocess
-import time
 from typing import Any
 
 import httpx
@@ -27,6 +26,7 @@ from tests.compose.conftest import Containers, docker
 from tests.e2e import test_platform as native
 from tests.e2e import truth
 from tests.integration import test_access as access
+from tests.waiting import wait
 
 test_january_is_in_the_marts_row_by_row = native.test_january_is_in_the_marts_row_by_row
 test_the_dimensions_are_the_reference_tables = native.test_the_dimensions_are_the_reference_tables
@@ -137,11 +137,11 @@ def test_a_killed_container_starts_again_and_nothing_is_lost(platform: Container
         cwd=ROOT,
     )
     before = in_kafka(platform)
-    wait(lambda: in_kafka(platform) > before)
+    wait("events in Kafka", lambda: in_kafka(platform) > before)
     for name in SERVICES.keys() & platform.all().keys():
         kill(platform, name)
         # One at a time: the next dies when this one is back.
-        wait(lambda: platform.healthy("cli"), 180)
+        wait(f"{name} back", lambda: platform.healthy("cli"))
     assert replay.wait(timeout=600) == 0
     platform.sluice("load")
     platform.sluice("transform")
@@ -164,7 +164,7 @@ def test_a_restarted_engine_loses_nothing(platform: Containers) -> None:
         pytest.skip("it ends every container of this machine: RESTART_ENGINE='systemctl restart docker' allows it")
     before = platform.checksum("fct_flights")
     subprocess.run(shlex.split(command), check=True)
-    wait(platform.healthy, 300)
+    wait("the platform back", platform.healthy, seconds=300)
     platform.sluice("reconcile")
     assert platform.checksum("fct_flights") == before
 
@@ -194,17 +194,10 @@ def kill(platform: Containers, name: str) -> None:
         # Not root, or the engine is on another machine. What `docker kill` ends, the engine does not start again.
         docker("kill", before["Id"])
         docker("start", before["Id"])
-    wait(lambda: json.loads(docker("inspect", before["Id"]))[0]["State"]["Pid"] not in (0, before["State"]["Pid"]))
+    gone = (0, before["State"]["Pid"])
+    wait(f"{name} started", lambda: json.loads(docker("inspect", before["Id"]))[0]["State"]["Pid"] not in gone)
 
 
 def in_kafka(platform: Containers) -> int:
     """How many events Kafka has taken."""
     return sum(each.end for each in kafka_ranges(platform.settings, list(load_contracts(platform.settings.contracts))))
-
-
-def wait(condition: Any, seconds: float = 120) -> None:
-    """Waits until something is so."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "not in time"
-        time.sleep(0.5)

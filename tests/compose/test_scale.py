@@ -8,9 +8,10 @@ import pytest
 from sluice.settings import ROOT, Settings
 from sluice.topics import admin
 from tests.compose.conftest import Containers, docker, launched
-from tests.compose.test_platform import in_kafka, kill, wait
+from tests.compose.test_platform import in_kafka, kill
 from tests.e2e import test_platform as native
 from tests.e2e import truth
+from tests.waiting import wait
 
 test_january_is_in_the_marts_row_by_row = native.test_january_is_in_the_marts_row_by_row
 test_kafka_lake_and_warehouse_agree = native.test_kafka_lake_and_warehouse_agree
@@ -74,14 +75,14 @@ def test_one_of_several_dies_and_nothing_is_lost(platform: Containers, victim: s
         cwd=ROOT,
     )
     before = in_kafka(platform)
-    wait(lambda: in_kafka(platform) > before)
+    wait("events in Kafka", lambda: in_kafka(platform) > before)
     kill(platform, victim)
     assert replay.wait(timeout=600) == 0
     platform.sluice("load")
     platform.sluice("transform")
     truth.marts_are_true(platform.query, first, last)
     platform.sluice("reconcile")
-    wait(lambda: platform.healthy("cli"), 180)
+    wait("all healthy", lambda: platform.healthy("cli"))
 
 
 def docker_logs(container: str) -> str:

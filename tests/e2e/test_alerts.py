@@ -2,7 +2,7 @@
 
 from sluice.cli.batch import airflow_of, run_dags
 from tests.e2e.conftest import Running
-from tests.e2e.test_platform import _wait
+from tests.waiting import wait
 
 
 def test_a_sink_that_stands_still_is_an_alert_until_it_goes_on(platform: Running) -> None:
@@ -27,11 +27,11 @@ def test_a_load_that_does_not_end_is_an_alert_until_one_does(platform: Running) 
     supervisor = platform.services().supervisor
     supervisor.stop("minio")
     try:
-        _wait(lambda: _open(platform, "overdue load") == ["weather.observed"], 420)
+        wait("an alert", lambda: _open(platform, "overdue load") == ["weather.observed"], seconds=420)
     finally:
         supervisor.start("minio")
         contract.write_text(before)
-    _wait(lambda: _open(platform, "overdue load") == [], 420)
+    wait("no alert", lambda: _open(platform, "overdue load") == [], seconds=420)
 
 
 def _watch(platform: Running) -> None:

@@ -21,7 +21,7 @@ from sluice.warehouse import checksum, connect, schema
 from sluice.warehouse.checksum import Checksum
 from tests.e2e import truth
 from tests.e2e.conftest import Running
-from tests.e2e.test_platform import _wait
+from tests.waiting import wait
 
 TABLES = ("fct_flights", "agg_carrier_daily", "agg_airport_hourly")
 
@@ -184,7 +184,7 @@ def test_a_backfill_that_is_stopped_goes_on_with_what_is_left(platform: Running,
     arguments = ("2013-01-01", "2013-01-31")
     before = attempts(airflow, *arguments)
     process = start(platform, "backfill", "--from", arguments[0], "--to", arguments[1])
-    _wait(lambda: _ended(airflow, *arguments) >= 2 and airflow.open_backfill("rebuild") is not None)
+    wait("two dates made", lambda: _ended(airflow, *arguments) >= 2 and airflow.open_backfill("rebuild") is not None)
     process.send_signal(signal.SIGINT)
     said, _ = process.communicate(timeout=120)
     assert process.returncode == 130, said
@@ -211,12 +211,13 @@ def test_one_started_elsewhere_is_named_and_wakes_the_transform_itself(platform:
     first, last = date(2013, 1, 20), date(2013, 1, 24)
     conf = {"streams": ["flights.departed"], "what": "all"}
     # Airflow closes one some time after its last run.
-    _wait(lambda: airflow.open_backfill("rebuild") is None)
+    wait("the last backfill's end", lambda: airflow.open_backfill("rebuild") is None)
     number = airflow.backfill("rebuild", first, last, conf, 2)["id"]
     assert f"Airflow is at backfill {number} of rebuild" in backfill(platform, "2013-01-01", "2013-01-02", check=False)
-    _wait(lambda: all(run["state"] == "success" for run in airflow.backfill_runs("rebuild", first, last)))
+    runs = airflow.backfill_runs
+    wait("its dates' end", lambda: all(run["state"] == "success" for run in runs("rebuild", first, last)))
     pending = "select count(*) from ops.touched_dates where built_at is null"
-    _wait(lambda: platform.query(pending).iloc[0, 0] == 0)
+    wait("the transform", lambda: platform.query(pending).iloc[0, 0] == 0)
     said = backfill(platform, "2013-01-01", "2013-01-02")
     assert "nothing changed" in said
 
@@ -243,7 +244,7 @@ def test_a_store_that_is_down_for_a_while_costs_one_more_attempt(platform: Runni
     # The plan does not need the lake, the run does.
     supervisor.stop("minio")
     try:
-        _wait(lambda: attempts(airflow, *days).get(days[0], ("", 0))[0] == "up_for_retry", 240)
+        wait("an attempt to fail", lambda: attempts(airflow, *days).get(days[0], ("", 0))[0] == "up_for_retry")
     finally:
         supervisor.start("minio")
     said, _ = process.communicate(timeout=300)
@@ -300,7 +301,8 @@ def test_a_cleared_date_runs_again_alone(platform: Running, airflow: Airflow) ->
     run = next(iter(airflow.backfill_runs("rebuild", date(2013, 1, 26), date(2013, 1, 26))))
     body = {"dry_run": False, "dag_run_id": run["dag_run_id"], "task_ids": ["reload"], "only_failed": False}
     airflow._post("/dags/rebuild/clearTaskInstances", body)
-    _wait(lambda: attempts(airflow, *days)["2013-01-26"] == ("success", before["2013-01-26"][1] + 1))
+    again = ("success", before["2013-01-26"][1] + 1)
+    wait("its next attempt", lambda: attempts(airflow, *days)["2013-01-26"] == again)
     after = attempts(airflow, *days)
     assert {day for day in after if after[day] != before[day]} == {"2013-01-26"}
 
@@ -323,7 +325,7 @@ def test_runs_that_are_cleared_out_of_order_again_and_again_change_nothing(platf
 def start_run(airflow: Airflow, dag_id: str) -> tuple[str, str]:
     """A run that was asked for, and has ended well."""
     run = follow.start(airflow, dag_id)
-    _wait(lambda: airflow.run(dag_id, run.run_id)["state"] == "success")
+    wait("the run's end", lambda: airflow.run(dag_id, run.run_id)["state"] == "success")
     return dag_id, run.run_id
 
 
@@ -331,7 +333,7 @@ def _clear(airflow: Airflow, dag_id: str, run_id: str) -> None:
     """Clears a whole run, as the button in the UI does, and waits until it has ended well again."""
     before = [task["try_number"] for task in airflow.tasks(dag_id, run_id)]
     airflow._post(f"/dags/{dag_id}/dagRuns/{run_id}/clear", {"dry_run": False, "only_failed": False})
-    _wait(lambda: airflow.run(dag_id, run_id)["state"] == "success")
+    wait("its end again", lambda: airflow.run(dag_id, run_id)["state"] == "success")
     after = [task["try_number"] for task in airflow.tasks(dag_id, run_id)]
     assert after == [number + 1 for number in before]
 

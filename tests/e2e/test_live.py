@@ -2,16 +2,15 @@
 
 import os
 import signal
-import time
 
 from sluice.runtime import probes
 from sluice.topics import kafka_ranges
 from sluice.warehouse import connect
 from tests.e2e import truth
 from tests.e2e.conftest import Running
+from tests.waiting import wait
 
 STREAMS = ["flights.departed", "flights.cancelled"]
-SECONDS = 90
 
 
 def _read(platform: Running) -> int:
@@ -19,10 +18,10 @@ def _read(platform: Running) -> int:
 
 
 def _wait_until_read(platform: Running, offsets: int) -> None:
-    deadline = time.monotonic() + SECONDS
-    while _read(platform) < offsets:
-        assert time.monotonic() < deadline, platform.query("select * from live.partitions").to_string()
-        time.sleep(0.02)
+    def partitions() -> object:
+        return platform.query("select * from live.partitions")
+
+    wait(f"{offsets} read", lambda: _read(platform) >= offsets, every=0.02, detail=partitions)
 
 
 BATCH = """
@@ -56,10 +55,7 @@ def test_killed_three_times_while_it_reads_january_it_equals_the_marts(platform:
         _wait_until_read(platform, int(share * end))
         os.kill(supervisor.state("live")["pid"], signal.SIGKILL)
     _wait_until_read(platform, end)
-    deadline = time.monotonic() + SECONDS
-    while probes.live(platform.settings) is not None:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait("the live view's health", lambda: probes.live(platform.settings) is None)
     expected = platform.query(BATCH)
     assert len(expected) > 1_500
     found = platform.query("select * from live.airport_hours")

@@ -9,6 +9,7 @@ import sys
 import time
 from dataclasses import astuple
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import httpx
 import psutil
@@ -28,6 +29,7 @@ from sluice.settings import ROOT
 from sluice.topics import kafka_ranges
 from tests.e2e import truth
 from tests.e2e.conftest import Running
+from tests.waiting import wait
 
 JANUARY = ("2013-01-01", "2013-01-31")
 
@@ -145,19 +147,20 @@ def test_one_task_is_cleared_and_runs_again_alone(platform: Running) -> None:
     airflow = Airflow(platform.settings)
     try:
         run_id = start(airflow, "load_flights_departed").run_id
-        _wait(lambda: airflow.run("load_flights_departed", run_id)["state"] in ("success", "failed"))
+        wait("the run's end", lambda: airflow.run("load_flights_departed", run_id)["state"] in ("success", "failed"))
         before = airflow.tasks("load_flights_departed", run_id)
         chosen = before[0]["task_id"]
         airflow._post(
             "/dags/load_flights_departed/clearTaskInstances",
             {"dry_run": False, "dag_run_id": run_id, "task_ids": [chosen], "only_failed": False},
         )
-        _wait(
+        wait(
+            "the task's second end",
             lambda: (
                 {task["task_id"]: task["try_number"] for task in airflow.tasks("load_flights_departed", run_id)}[chosen]
                 == before[0]["try_number"] + 1
                 and airflow.run("load_flights_departed", run_id)["state"] in ("success", "failed")
-            )
+            ),
         )
         assert airflow.run("load_flights_departed", run_id)["state"] == "success"
         log = airflow.log("load_flights_departed", run_id, chosen, before[0]["try_number"] + 1)
@@ -178,7 +181,7 @@ def test_what_airflow_keeps_of_runs_that_are_long_over_goes(platform: Running) -
     airflow = Airflow(settings)
     try:
         runs = [start(airflow, "load_weather_observed") for _ in range(2)]
-        _wait(lambda: all(airflow.run(*astuple(run))["state"] == "success" for run in runs))
+        wait("both runs' end", lambda: all(airflow.run(*astuple(run))["state"] == "success" for run in runs))
         old, new = runs
         month = timedelta(days=31)
         address = f"host={settings.postgres_host} port={settings.postgres_port} dbname=airflow user=airflow"
@@ -258,7 +261,7 @@ def test_killing_each_server_during_a_replay_loses_and_doubles_nothing(platform:
         cwd=ROOT,
     )
     before = _in_kafka(platform)
-    _wait(lambda: _in_kafka(platform) > before)
+    wait("events in Kafka", lambda: _in_kafka(platform) > before)
     killed = []
     for name in SERVICES:
         if name == "producer":
@@ -269,11 +272,11 @@ def test_killing_each_server_during_a_replay_loses_and_doubles_nothing(platform:
             os.kill(state.pid, signal.SIGKILL)
             killed.append(name)
         # One at a time: the next dies when this one is back.
-        _wait(lambda name=name: next(each for each in platform.services().status() if each.name == name).healthy)
+        wait(f"{name} back", partial(_healthy, platform, name))
     psutil.Process(replay.pid).children()[0].kill()
     assert set(killed) >= set(SERVICES) - {"producer"}
     assert replay.wait(timeout=600) == 0
-    _wait(lambda: all(each.healthy for each in platform.services().status() if each.name != "producer"), 180)
+    wait("all back", lambda: all(each.healthy for each in platform.services().status() if each.name != "producer"))
     _load_and_transform(platform)
     _marts_are_true(platform, "2013-02-04", "2013-02-05")
     platform.sluice("reconcile")
@@ -291,12 +294,9 @@ def test_down_and_up_lose_nothing_and_do_nothing_twice(platform: Running) -> Non
     assert platform.query("select count(*) from raw.flights_departed").iloc[0, 0] == rows
 
 
+def _healthy(platform: Running, name: str) -> bool:
+    return next(each for each in platform.services().status() if each.name == name).healthy
+
+
 def _in_kafka(platform: Running) -> int:
     return sum(each.end for each in kafka_ranges(platform.settings, list(load_contracts(platform.settings.contracts))))
-
-
-def _wait(condition: "object", seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < deadline, "not in time"
-        time.sleep(0.5)

@@ -26,6 +26,7 @@ from sluice.transform.dbt import Dbt
 from sluice.warehouse import checksum, connect, schema
 from tests.e2e import truth
 from tests.servers import Stream
+from tests.waiting import wait
 
 FIRST, LAST = "2013-01-01", "2013-01-02"
 DAYS = ["2013-01-01", "2013-01-02"]
@@ -61,7 +62,7 @@ def test_all_at_once(streams: list[Stream], say: Callable[[str], None]) -> None:
     settings, environment = streams[0].settings, streams[0].environment
     contracts = {stream.name: stream.contract for stream in streams}
     sink = streams[0].start_sink()
-    _wait_for_tables(streams)
+    wait("the sink's tables", lambda: all(stream.heads() for stream in streams))
     replay = [sys.executable, "-m", "producers", "replay", f"--from={FIRST}", f"--to={LAST}", f"--speed={SPEED}"]
     work = {name: _start(environment, *arguments) for name, arguments in WORK.items()}
     looks = 0
@@ -103,13 +104,6 @@ def test_all_at_once(streams: list[Stream], say: Callable[[str], None]) -> None:
     say(f"raw and quarantine were what the ledger says in each of {looks} looks")
 
 
-def _wait_for_tables(streams: list[Stream]) -> None:
-    deadline = time.monotonic() + 60
-    while not all(stream.heads() for stream in streams):
-        assert time.monotonic() < deadline, "the sink makes no tables"
-        time.sleep(0.1)
-
-
 def _start(environment: dict[str, str], *arguments: str) -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", "tests.faults.again", *arguments]
     pipe = subprocess.PIPE
@@ -117,7 +111,7 @@ def _start(environment: dict[str, str], *arguments: str) -> "subprocess.Popen[st
 
 
 def _end(name: str, process: "subprocess.Popen[str]") -> str:
-    said, faults = process.communicate(timeout=90)
+    said, faults = process.communicate(timeout=240)
     assert process.returncode == 0, f"{name}: {faults}"
     return said.splitlines()[-1]
 

@@ -76,7 +76,6 @@ def test_sinks_that_come_and_go_every_two_seconds_under_load(
     ended = Counter(other.returncode for other in others)
     # One that was ended before it could say that it wants to stop in order ends by the signal.
     assert set(ended) <= {0, -signal.SIGTERM, -signal.SIGKILL}, ended
-    assert ended[0] > 0, ended
     watched.check(f"{members} members joined and left, {ended[-signal.SIGKILL]} of them killed")
 
 
@@ -97,7 +96,7 @@ def test_a_broker_that_is_killed_and_restarted(watched: Watched, environment_fil
         )
         heads = watched.stream.heads()
         watched.wait_for("the lake goes on", lambda: watched.stream.heads() != heads)
-    watched.stream.wait_for_lake(120)
+    watched.stream.wait_for_lake()
     watched.stop_keeping()
     assert "Traceback" not in watched.logged()
     watched.check("broker killed once")

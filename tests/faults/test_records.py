@@ -1,6 +1,5 @@
 """Records that few send: aborted transactions, no value, huge values, headers, timestamps at the ends of time."""
 
-import time
 from collections.abc import Callable
 
 import pyarrow.compute as pc
@@ -13,6 +12,7 @@ from sluice.lake.reader import LakeReader
 from sluice.load import load
 from sluice.reconcile import reconcile
 from tests.servers import Stream
+from tests.waiting import wait
 
 YEAR_1_MS = -62_135_596_800_000
 YEAR_9999_MS = 253_402_300_799_999
@@ -53,10 +53,11 @@ def _committed(stream: Stream) -> list[tuple[int, int, bytes | None]]:
 
 def _wait_for_marks(stream: Stream, ends: list[int]) -> None:
     """Waits until the broker has ended the transactions: it does so after it has told the producer."""
-    deadline = time.monotonic() + 30
-    while (found := [held.end for held in topics.kafka_ranges(stream.settings, [stream.name])]) != ends:
-        assert time.monotonic() < deadline, f"the partitions end at {found}, not at {ends}"
-        time.sleep(0.05)
+
+    def found() -> list[int]:
+        return [held.end for held in topics.kafka_ranges(stream.settings, [stream.name])]
+
+    wait(f"the partitions' ends at {ends}", lambda: found() == ends, detail=found)
 
 
 def test_aborted_transactions_leave_offsets_without_records(

@@ -45,7 +45,7 @@ def test_a_fault_of_the_store_delays_the_sink_and_nothing_else(watched: Watched,
     fault = FAULTS[name]()
     watched.proxy.inject(fault)
     with watched.load(count=20):
-        watched.wait_for("the faults are used up", lambda: fault.times == 0, seconds=120)
+        watched.wait_for("the faults are used up", lambda: fault.times == 0)
     watched.stream.wait_for_lake()
     watched.stream.stop_sink(sink)
     watched.check("the same sink all the while")

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from sluice.settings import ROOT
 from sluice.topics import kafka_ranges
 from tests.faults.proxy import Proxy
 from tests.servers import Stream
+from tests.waiting import wait
 
 DAY_MS = 86_400_000
 START_MS = 1_357_035_300_000
@@ -144,23 +144,20 @@ class Watched:
         os.kill(process.pid, signal.SIGKILL)
         process.wait(timeout=30)
 
-    def land(self, seconds: float = 90) -> None:
+    def land(self) -> None:
         """Runs a sink without faults until the lake has everything."""
         self.proxy.heal()
         sink = self.start()
-        self.stream.wait_for_lake(seconds)
+        self.stream.wait_for_lake()
         self.stream.stop_sink(sink)
 
     def logged(self) -> str:
         """What all sinks have said."""
         return self._log.read_text() if self._log.exists() else ""
 
-    def wait_for(self, what: str, reached: Callable[[], bool], seconds: float = 60) -> None:
+    def wait_for(self, what: str, reached: Callable[[], bool]) -> None:
         """Waits until something is so."""
-        deadline = time.monotonic() + seconds
-        while not reached():
-            assert time.monotonic() < deadline, f"not within {seconds} s: {what}\n{self.logged()[-3000:]}"
-            time.sleep(0.05)
+        wait(what, reached, every=0.05, detail=lambda: self.logged()[-3000:])
 
     def check(self, what: str, before: Mapping[tuple[str, int], int] | None = None) -> None:
         """Scans the lake: every offset that Kafka has is there once, with the value that belongs to its place.

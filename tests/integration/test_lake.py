@@ -8,10 +8,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import pytest
 from deltalake import DeltaTable, write_deltalake
@@ -29,6 +29,7 @@ from sluice.load import load
 from sluice.reconcile import reconcile
 from sluice.settings import ROOT, Settings
 from tests.servers import Stream
+from tests.waiting import wait
 
 KILLS = 3
 
@@ -54,16 +55,6 @@ def lose(stream: Stream, partition: int, before: int) -> None:
 def heads(settings: Settings, streams: Iterable[str]) -> int:
     """How many offsets of all partitions the lake has passed."""
     return sum(part.head for each in status(settings, list(streams)) for part in each.partitions)
-
-
-def wait(look: Callable[[], Any], sink: "subprocess.Popen[bytes]") -> Any:
-    """Looks until it finds something, while the sink runs."""
-    deadline = time.monotonic() + 120
-    while not (found := look()):
-        assert time.monotonic() < deadline
-        assert sink.poll() is None
-        time.sleep(0.2)
-    return found
 
 
 def refuses(done: "subprocess.CompletedProcess[str]", says: str) -> None:
@@ -186,15 +177,17 @@ def test_a_week_through_a_sink_that_is_killed_has_no_gap_no_overlap_and_no_wrong
     try:
         landed = 0
         while len(sinks) <= KILLS:
-            landed = wait(lambda known=landed: (now := heads(servers, contracts)) > known and now, sinks[-1])
+            more = partial(lambda before: (now := heads(servers, contracts)) > before and now, landed)
+            landed = wait("more in the lake", more, alive=sinks[-1])
             time.sleep(random.uniform(0, 1))
             sinks[-1].send_signal(signal.SIGKILL)
             sinks[-1].wait()
             sinks.append(subprocess.Popen(Stream.SINK, env=environment, cwd=ROOT))
         assert producer.wait(timeout=120) == 0
         wait(
+            "everything in the lake",
             lambda: not any(part.lag for each in status(servers, list(contracts)) for part in each.partitions),
-            sinks[-1],
+            alive=sinks[-1],
         )
     finally:
         for process in (producer, *sinks):

@@ -3,9 +3,9 @@
 import random
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -22,6 +22,7 @@ from sluice.runtime import probes
 from sluice.settings import ROOT, Settings
 from sluice.warehouse import connect, schema
 from tests.e2e import truth
+from tests.waiting import wait
 
 FIRST, LAST = date(2013, 1, 1), date(2013, 1, 4)
 TROUBLE = Disturbances(late=0.1, late_hours=48, duplicates=0.1, corrupt=0.02, invalid=0.02, seed=17)
@@ -57,11 +58,12 @@ class Live:
         """How many offsets the state covers."""
         return int(self.query("select coalesce(sum(next_offset), 0) from live.partitions").iloc[0, 0])
 
-    def wait(self, until: Callable[[], bool], seconds: float = 60) -> None:
-        deadline = time.monotonic() + seconds
-        while not until():
-            assert time.monotonic() < deadline, self.query("select * from live.partitions").to_string()
-            time.sleep(0.05)
+    def wait(self, what: str, until: Callable[[], bool]) -> None:
+        wait(what, until, every=0.05, detail=lambda: self.query("select * from live.partitions"))
+
+    def wait_until_read(self) -> None:
+        """Waits until the state covers everything that Kafka has."""
+        self.wait("everything read", lambda: self.read() == _end(self.settings))
 
 
 @pytest.fixture(scope="module")
@@ -112,9 +114,9 @@ def test_killed_three_times_in_a_disturbed_stream_it_shows_the_truth(live: Live)
             if part is not parts[-1]:
                 # Somewhere in what has just come in.
                 wanted = before + chance.randrange(1, len(part) // 2)
-                live.wait(lambda wanted=wanted: live.read() >= wanted)  # type: ignore[misc]
+                live.wait(f"{wanted} read", partial(lambda wanted: live.read() >= wanted, wanted))
                 live.kill()
-        live.wait(lambda: live.read() == _end(live.settings))
+        live.wait_until_read()
     finally:
         producer.close()
     assert _end(live.settings) > len(events) - 1
@@ -125,26 +127,26 @@ def test_killed_three_times_in_a_disturbed_stream_it_shows_the_truth(live: Live)
 
 def test_read_again_from_the_start_it_stays_as_it_is(live: Live) -> None:
     live.start()
-    live.wait(lambda: live.read() == _end(live.settings) and live.read() > 0)
+    live.wait("something, and all of it, read", lambda: live.read() == _end(live.settings) > 0)
     live.kill()
     before = live.query("select * from live.airport_hours order by origin, hour")
     with connect(live.settings, "postgres") as postgres:
         postgres.execute("update live.partitions set next_offset = 0")
     live.start()
-    live.wait(lambda: live.read() == _end(live.settings))
+    live.wait_until_read()
     assert live.query("select * from live.airport_hours order by origin, hour").equals(before)
 
 
 def test_it_goes_on_when_postgres_has_cut_it_off(live: Live) -> None:
     live.start()
-    live.wait(lambda: live.read() == _end(live.settings))
+    live.wait_until_read()
     assert live.process is not None
     with connect(live.settings, "postgres") as postgres:
         postgres.execute("update live.heartbeat set seen_at = null")
         postgres.execute(
             "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'sluice-live'"
         )
-    live.wait(lambda: probes.live(live.settings) is None)
+    live.wait("its heartbeat", lambda: probes.live(live.settings) is None)
     assert live.process.poll() is None
 
 

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
@@ -19,6 +18,7 @@ from sluice.reconcile import reconcile
 from sluice.settings import ROOT
 from sluice.warehouse import connect, schema
 from tests.servers import Stream
+from tests.waiting import wait
 
 FIRST = date(2013, 1, 1)
 THIRD_MS = 1_357_200_000_000
@@ -160,11 +160,7 @@ def test_a_replay_that_is_killed_leaves_everything_as_it_was(stream: Stream) -> 
             [sys.executable, "-m", "sluice", "quarantine", "replay"], env=stream.environment, cwd=ROOT
         )
         waiting = "select count(*) from pg_locks where not granted and relation = 'ops.touched_dates'::regclass"
-        deadline = time.monotonic() + 60
-        while watcher.execute(waiting).fetchone() == (0,):
-            assert time.monotonic() < deadline
-            assert process.poll() is None
-            time.sleep(0.05)
+        wait("its mark of the date", lambda: watcher.execute(waiting).fetchone() != (0,), alive=process)
         process.kill()
         process.wait()
     assert query(stream, "select count(*) from {raw}") == [(4,)]

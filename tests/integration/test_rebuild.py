@@ -5,7 +5,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -27,6 +26,7 @@ from sluice.transform import transform
 from sluice.transform.dbt import Dbt
 from sluice.warehouse import connect, schema
 from tests.servers import Stream
+from tests.waiting import wait
 
 RANGE = ("--from", "2013-01-01", "--to", "2013-01-02")
 
@@ -62,11 +62,11 @@ def settings(servers: Settings, environment: dict[str, str]) -> Iterator[Setting
     )
     sink = subprocess.Popen(Stream.SINK, env=environment, cwd=ROOT)
     try:
-        deadline = time.monotonic() + 90
-        while any(part.lag for each in status(settings, list(contracts)) for part in each.partitions):
-            assert time.monotonic() < deadline
-            assert sink.poll() is None
-            time.sleep(0.2)
+        wait(
+            "everything in the lake",
+            lambda: not any(part.lag for each in status(settings, list(contracts)) for part in each.partitions),
+            alive=sink,
+        )
     finally:
         sink.terminate()
         sink.wait()

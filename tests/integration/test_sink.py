@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from sluice import topics
 from sluice.lake.reader import LakeReader
 from tests.servers import Stream
+from tests.waiting import wait
 
 
 def _lake(stream: Stream) -> list[dict[str, object]]:
@@ -72,10 +73,7 @@ def test_a_topic_that_was_made_again_starts_anew(make_stream: Callable[..., Stre
     stream.land()
     with topics.admin(stream.settings) as admin:
         admin.delete_topics([stream.name])
-    deadline = time.monotonic() + 30
-    while stream.name in _topic_names(stream):
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    wait("the topic's end", lambda: stream.name not in _topic_names(stream))
     topics.provision(stream.settings, {stream.name: stream.contract})
     stream.send([b"new"] * 2)
     stream.land()

@@ -5,8 +5,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 
 import psutil
 import pytest
@@ -19,6 +17,7 @@ from tests.e2e import test_platform as native
 from tests.e2e import truth
 from tests.e2e.conftest import Running
 from tests.e2e.test_backfill import attempts
+from tests.waiting import wait
 
 WORKERS = ("airflow-worker-1", "airflow-worker-2")
 DATES = ("2013-01-05", "2013-01-19")
@@ -34,13 +33,6 @@ test_up_again_changes_nothing = native.test_up_again_changes_nothing
 def done_by(settings: Settings, worker: str) -> int:
     """How many tasks a worker has finished."""
     return len(re.findall(r"succeeded in", (settings.home / "logs" / f"{worker}.log").read_text()))
-
-
-def wait(condition: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "not in time"
-        time.sleep(0.2)
 
 
 def running_task(settings: Settings, worker: str) -> psutil.Process | None:
@@ -89,7 +81,7 @@ def test_a_worker_dies_during_a_backfill_and_nothing_is_lost(platform: Running, 
     )
     victim = WORKERS[0]
     finished = done_by(settings, WORKERS[1])
-    wait(lambda: running_task(settings, victim) is not None, 120)
+    wait("a task on the worker", lambda: running_task(settings, victim) is not None)
     # As when its machine dies: with all that it has started, in the middle of a task.
     for process, service in processes.owned(settings.home):
         if service == victim:
@@ -102,7 +94,7 @@ def test_a_worker_dies_during_a_backfill_and_nothing_is_lost(platform: Running, 
         airflow.close()
     assert done_by(settings, WORKERS[1]) > finished
     assert [platform.checksum(table) for table in TABLES] == before
-    wait(lambda: all(each.healthy for each in platform.services().status()))
+    wait("all back", lambda: all(each.healthy for each in platform.services().status()))
 
 
 def test_a_replay_is_loaded_and_transformed_while_redis_dies(platform: Running, settings: Settings) -> None:
@@ -112,7 +104,7 @@ def test_a_replay_is_loaded_and_transformed_while_redis_dies(platform: Running, 
     platform.sluice("transform")
     truth.marts_are_true(platform.query, "2013-02-01", "2013-02-02")
     platform.sluice("reconcile")
-    wait(lambda: all(each.healthy for each in platform.services().status()), 120)
+    wait("all back", lambda: all(each.healthy for each in platform.services().status()))
 
 
 def test_down_ends_the_workers_too_and_up_brings_them_back(platform: Running, settings: Settings) -> None:
