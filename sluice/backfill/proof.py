@@ -9,7 +9,7 @@ from sluice.backfill.snapshot import AFTER, BEFORE, Snapshot
 from sluice.warehouse.checksum import Checksum
 
 SHORT = 14
-"""Dates that are listed one by one; of more, only those that changed are, and no more than these."""
+"""Dates asked for that are listed one by one; of more, only those that changed are, and no more than these."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Day:
-    """One date of all the streams asked for, before and after."""
+    """One date of all the streams asked for, before and after; or one of the marts alone, beside those asked for."""
 
     day: date
     raw: tuple[Table, ...]
@@ -41,6 +41,8 @@ class Day:
     quarantined: tuple[int, int]
     arrived: int = 0
     """Records that loads have brought meanwhile."""
+    beside: bool = False
+    """Whether it was not asked for, but the marts' rows of the same events can be of it."""
 
     @property
     def changed(self) -> bool:
@@ -70,7 +72,8 @@ class Day:
     def lines(self) -> list[str]:
         """The date for a person, in a line or two."""
         what = f"{self.day}  {'changed' if self.changed else 'as before'}"
-        lines = [f"{what:<23}{_figures('raw', self.raw)}; {_figures('marts', self.marts)}"]
+        raw = "" if self.beside else f"{_figures('raw', self.raw)}; "
+        lines = [f"{what:<23}{raw}{_figures('marts', self.marts)}{', beside these dates' if self.beside else ''}"]
         if self.changed:
             words = [table.text() for table in (*self.raw, *self.marts) if table.changed]
             lines.append(f"{'':<23}{', '.join(words)}{': ' if words else ''}{'; '.join(self.reasons())}")
@@ -92,8 +95,10 @@ class Proof:
 
     def text(self) -> str:
         """For a person: dates, tables without a date, faults, and the sum of it."""
+        asked = [day for day in self.days if not day.beside]
         changed = [day for day in self.days if day.changed]
-        shown = self.days if len(self.days) <= SHORT else changed[:SHORT]
+        told = [day for day in self.days if day.changed or not day.beside]
+        shown = told if len(asked) <= SHORT else changed[:SHORT]
         lines = [line for day in shown for line in day.lines()]
         if len(changed) > len(shown):
             lines.append(f"and {len(changed) - len(shown)} more dates that changed")
@@ -101,13 +106,15 @@ class Proof:
         if tables:
             lines.append(f"{'without a date':<23}{', '.join(table.text() for table in tables)}")
         if changed:
-            lines.append(f"{len(changed)} of {len(self.days)} dates changed: {self._sums(changed)}")
+            beside = sum(day.beside for day in changed)
+            count = f"{len(changed) - beside} of {len(asked)} dates changed"
+            lines.append(f"{count}{f', and {beside} beside them' if beside else ''}: {self._sums(changed)}")
         else:
-            raw = sum(table.after.rows for day in self.days for table in day.raw)
-            marts = sum(table.after.rows for day in self.days for table in day.marts)
+            raw = sum(table.after.rows for day in asked for table in day.raw)
+            marts = sum(table.after.rows for day in asked for table in day.marts)
             lines.append(
                 f"nothing changed on these dates: the checksums of {raw:,} raw rows and {marts:,} marts rows of"
-                f" {len(self.days)} dates agree before and after"
+                f" {len(asked)} dates agree before and after"
             )
         return "\n".join([*lines, *self.faults])
 
@@ -130,46 +137,38 @@ def prove(
     Args:
         before, after: of at least the days, with the marts' dates around them.
         arrived: records per stream and date that loads have brought in between.
-        days: the event dates asked for, ascending. Dates of the marts beside them are told with the nearest.
+        days: the event dates asked for, ascending.
         faults: what speaks against the backfill, in words, such as what reconciling found.
     """
     asked = list(days)
     found = [
         Day(
             day,
-            _tables(before.raw, after.raw, [day]),
-            _tables(before.marts, after.marts, _near(day, asked)),
+            _tables(before.raw, after.raw, day),
+            _tables(before.marts, after.marts, day),
             (_sum(before.quarantined, day), _sum(after.quarantined, day)),
             _sum(arrived, day),
         )
         for day in asked
     ]
-    return Proof(found, list(_tables(before.marts, after.marts, [None])), list(faults))
-
-
-def _near(day: date, asked: list[date]) -> list[date]:
-    """The date, and beside the first and the last one the dates of the marts that hold their events too."""
-    before = BEFORE.days if day == asked[0] else 0
-    after = AFTER.days if day == asked[-1] else 0
-    return [day + timedelta(days=step) for step in range(-before, after + 1)]
+    beside = [asked[0] - timedelta(days=step) for step in range(BEFORE.days, 0, -1)]
+    beside += [asked[-1] + timedelta(days=step) for step in range(1, AFTER.days + 1)]
+    for day in beside:
+        if marts := _tables(before.marts, after.marts, day):
+            found.append(Day(day, (), marts, (0, 0), beside=True))
+    return Proof(sorted(found, key=lambda each: each.day), list(_tables(before.marts, after.marts, None)), list(faults))
 
 
 def _tables(
-    before: Mapping[str, Mapping[Any, Checksum]],
-    after: Mapping[str, Mapping[Any, Checksum]],
-    days: Sequence[date | None],
+    before: Mapping[str, Mapping[Any, Checksum]], after: Mapping[str, Mapping[Any, Checksum]], day: date | None
 ) -> tuple[Table, ...]:
-    """Each table's rows of these dates together; tables that have none of them are left out."""
+    """Each table's rows of a date; tables that have none of it are left out."""
+    none = Checksum(0, "0")
     return tuple(
-        Table(name, _total(before.get(name, {}), days), _total(after.get(name, {}), days))
+        Table(name, before.get(name, {}).get(day, none), after.get(name, {}).get(day, none))
         for name in sorted({*before, *after})
-        if any(day in side.get(name, {}) for side in (before, after) for day in days)
+        if any(day in side.get(name, {}) for side in (before, after))
     )
-
-
-def _total(checksums: Mapping[Any, Checksum], days: Sequence[date | None]) -> Checksum:
-    found = [checksums[day] for day in days if day in checksums]
-    return Checksum(sum(each.rows for each in found), str(sum(int(each.hash) for each in found)))
 
 
 def _figures(name: str, tables: Sequence[Table]) -> str:
