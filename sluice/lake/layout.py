@@ -63,4 +63,7 @@ def storage_options(settings: Settings, user: Literal["writer", "reader", "keepe
         "aws_conditional_put": "etag",
         "connect_timeout": "3s",
         "timeout": "30s",
+        # delta-rs asks eleven times. With waits of up to 15 s, its default, it would keep quiet for minutes about a
+        # store that is down; whoever calls, a task or the sink, tries again anyway.
+        "backoff_config.max_backoff": "2s",
     }

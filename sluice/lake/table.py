@@ -1,6 +1,7 @@
 """A stream's Delta table: its heads, and commits that bring data and progress together or not at all."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -23,6 +24,8 @@ from sluice.lake.layout import PARTITION_COLUMN, RANGES_KEY, SCHEMA, empty_id, t
 _REFUSED = ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "NoSuchBucket", "Forbidden")
 _DAMAGED = ("decompression failed", "deserialize thrift", "Corrupt", "Unexpected end of stream")
 """What Arrow says of a file whose bytes are not what was written, as an OSError like that of a lost connection."""
+_TREE = re.compile(r"\s*\x1b\[31m↳\x1b\[0m ")
+"""How delta-rs sets off the cause of an error, for terminals."""
 _ATTEMPTS = 10
 _CHECKPOINT = 100
 """delta-rs writes a checkpoint each so many versions."""
@@ -201,12 +204,13 @@ def no_table(uri: str) -> SluiceError:
 
 def store_fault(place: str, error: Exception) -> SluiceError:
     """What a failed call to the object store means, in one line."""
-    if any(sign in str(error) for sign in _REFUSED):
+    text = _TREE.sub(": ", str(error))
+    if any(sign in text for sign in _REFUSED):
         return TerminalError(
-            f"{place}: the store refuses: {error}", "check the bucket and SLUICE_LAKE_… passwords; `make up` makes both"
+            f"{place}: the store refuses: {text}", "check the bucket and SLUICE_LAKE_… passwords; `make up` makes both"
         )
-    if any(sign in str(error) for sign in _DAMAGED):
+    if any(sign in text for sign in _DAMAGED):
         return TerminalError(
-            f"{place}: a data file is damaged: {error}", "`make lake A=verify` names it; restore it from a copy"
+            f"{place}: a data file is damaged: {text}", "`make lake A=verify` names it; restore it from a copy"
         )
-    return TransientError(f"{place}: {error}", "see `make status` and `make logs S=minio`")
+    return TransientError(f"{place}: {text}", "see `make status` and `make logs S=minio`")

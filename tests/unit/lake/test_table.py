@@ -32,6 +32,13 @@ def test_a_fault_says_whether_it_can_pass(words: str, kind: type[SluiceError]) -
     assert "\n" not in str(fault)
 
 
+def test_a_cause_set_off_for_terminals_is_said_in_plain_text() -> None:
+    said = "Generic S3 error\n     \x1b[31m↳\x1b[0m HTTP error\n      \x1b[31m↳\x1b[0m connection refused\n"
+    assert str(store_fault("s3://lake/a.b", OSError(said))).startswith(
+        "s3://lake/a.b: Generic S3 error: HTTP error: connection refused"
+    )
+
+
 def test_a_snapshot_ends_with_a_checkpoint_since_commits_go_through_its_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
