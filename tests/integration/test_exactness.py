@@ -56,7 +56,7 @@ def test_a_disturbed_stream_that_is_built_as_it_comes_in_ends_in_the_truth(
 
     def bring_in() -> None:
         for stream in streams:
-            stream.wait_for_lake(300)
+            stream.wait_for_lake()
             load(settings, stream.contract)
 
     began = time.monotonic()
