@@ -11,6 +11,10 @@ def report(result: dict[str, Any]) -> str:
     runs: list[Run] = result["runs"]
     months = sorted({run["months"] for run in runs})
     touched = sorted({run["touched"] for run in runs if run["touched"]})
+    heading = [
+        _row("dates touched", *(f"{month} month{'s' if month > 1 else ''} loaded" for month in months)),
+        _row("---:", *("---:" for _ in months)),
+    ]
     lines = [
         "# What a transform costs",
         "",
@@ -19,16 +23,14 @@ def report(result: dict[str, Any]) -> str:
         "",
         "Whole transform, seconds (CPU-seconds of dbt + of Postgres):",
         "",
-        _row("dates touched", *(f"{month} months loaded" for month in months)),
-        _row("---:", *("---:" for _ in months)),
+        *heading,
     ]
     lines += [_row(str(dates), *(_whole(_of(runs, month, dates)) for month in months)) for dates in touched]
     lines += [
         "",
         "Of it publishing, seconds:",
         "",
-        _row("dates touched", *(f"{month} months loaded" for month in months)),
-        _row("---:", *("---:" for _ in months)),
+        *heading,
     ]
     lines += [_row(str(dates), *(_publishing(_of(runs, month, dates)) for month in months)) for dates in touched]
     once, daily = result["late"]
