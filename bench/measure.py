@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import psutil
 
@@ -13,6 +14,27 @@ from sluice.settings import ROOT
 
 _TICK = os.sysconf("SC_CLK_TCK")
 _POLL = 0.02
+
+Spec = TypeVar("Spec")
+
+
+@dataclass(frozen=True)
+class Contestant(Generic[Spec]):
+    """One row of a benchmark's table.
+
+    Args:
+        name: its key in the results.
+        label: what the table calls it.
+        share: of the events, above 0 to 1, that it is given: the slow ones would take many minutes for all.
+        command: what to run, of what is measured.
+        marker: the words in its output at which its start-up is over; None if it has none.
+    """
+
+    name: str
+    label: str
+    share: float
+    command: Callable[[Spec], list[str | Path]]
+    marker: str | None
 
 
 @dataclass

@@ -13,10 +13,10 @@ import psycopg
 from psycopg import sql
 
 from bench.load.contestants.spec import Spec
-from bench.load.field import FIELD, SLUICE, Contestant
+from bench.load.field import FIELD, SLUICE
 from bench.load.lake import fill, json_lines, spoilt
 from bench.load.report import report
-from bench.measure import measure
+from bench.measure import Contestant, measure
 from bench.report import machine, rate
 from bench.servers import PYTHON, STREAM, install, server_cpu, servers
 from bench.sink.events import events
@@ -91,7 +91,7 @@ def main() -> int:
     return 0
 
 
-def one(contestant: Contestant, settings: Settings, file: Path, count: int, turn: int) -> dict[str, Any]:
+def one(contestant: Contestant[Spec], settings: Settings, file: Path, count: int, turn: int) -> dict[str, Any]:
     """One contestant's run, into an empty table."""
     empty(settings)
     contract = load_contracts(settings.contracts)[STREAM]

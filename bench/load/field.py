@@ -2,33 +2,22 @@
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from bench.load.contestants.spec import READING, Spec
+from bench.measure import Contestant
 from bench.servers import PYTHON
-
-
-@dataclass(frozen=True)
-class Contestant:
-    """One row of the table. ``share`` of the events is loaded: the slow ones would take minutes for all."""
-
-    name: str
-    label: str
-    share: float
-    command: Callable[[Spec], list[str | Path]]
-    marker: str | None = READING
 
 
 def _module(name: str, python: str | Path = sys.executable) -> Callable[[Spec], list[str | Path]]:
     return lambda _: [python, "-m", f"bench.load.contestants.{name}"]
 
 
-SLUICE = Contestant("sluice", "this load, all checks on", 1, _module("sluice"))
+SLUICE = Contestant("sluice", "this load, all checks on", 1, _module("sluice"), READING)
 FIELD = [
     SLUICE,
-    Contestant("limit", "limit: binary COPY of the ready rows", 1, _module("limit")),
-    Contestant("sling", "sling, JSON lines to a table", 0.2, _module("sling", PYTHON)),
-    Contestant("dlt", "dlt, JSON lines to a table", 0.1, _module("dlt", PYTHON)),
-    Contestant("pandas", "pandas read_json and to_sql", 0.02, _module("pandas", PYTHON)),
+    Contestant("limit", "limit: binary COPY of the ready rows", 1, _module("limit"), READING),
+    Contestant("sling", "sling, JSON lines to a table", 0.2, _module("sling", PYTHON), READING),
+    Contestant("dlt", "dlt, JSON lines to a table", 0.1, _module("dlt", PYTHON), READING),
+    Contestant("pandas", "pandas read_json and to_sql", 0.02, _module("pandas", PYTHON), READING),
 ]

@@ -8,12 +8,12 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from bench.measure import measure
+from bench.measure import Contestant, measure
 from bench.report import machine
 from bench.servers import PYTHON, STREAM, empty, install, server_cpu, servers
 from bench.sink.contestants.spec import Spec
 from bench.sink.events import events, produce
-from bench.sink.field import FIELD, SLUICE, Contestant, landed
+from bench.sink.field import FIELD, SLUICE, landed
 from bench.sink.report import report
 from sluice.lake.bucket import ROOT_USER
 from sluice.settings import ROOT, Settings
@@ -72,7 +72,7 @@ def main() -> int:
     return 0
 
 
-def one(contestant: Contestant, settings: Settings, file: Path, count: int, turn: int) -> dict[str, float]:
+def one(contestant: Contestant[Spec], settings: Settings, file: Path, count: int, turn: int) -> dict[str, float]:
     """One contestant's run, from nothing to its share of the events, with what it left in the bucket."""
     name = f"{contestant.name}_{turn}"
     sink = contestant is SLUICE

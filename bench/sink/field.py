@@ -2,29 +2,18 @@
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
+from bench.measure import Contestant
 from bench.servers import KAFKA_TOOLS, PYTHON, STREAM
 from bench.sink.contestants.spec import READING, Spec
 from sluice import topics
 from sluice.lake.layout import storage_options, table_uri, transaction_id
 from sluice.runtime import kafka, toolchains
 from sluice.settings import Settings
-
-
-@dataclass(frozen=True)
-class Contestant:
-    """One row of the table. ``share`` of the events is read: the slow ones would take many minutes for all."""
-
-    name: str
-    label: str
-    share: float
-    command: Callable[[Spec], list[str | Path]]
-    marker: str | None = READING
 
 
 def _module(name: str, *arguments: str, python: str | Path = sys.executable) -> Callable[[Spec], list[str | Path]]:
@@ -43,13 +32,19 @@ SLUICE = Contestant(
 )
 FIELD = [
     SLUICE,
-    Contestant("quix_parquet", "quixstreams S3 file sink, Parquet", 0.1, _module("quix", "parquet", python=PYTHON)),
-    Contestant("quix_json", "quixstreams S3 file sink, JSON gz", 0.1, _module("quix", "json", python=PYTHON)),
-    Contestant("delta_plain", "deltalake's writer, no dates, no transactions", 1, _module("delta_plain")),
-    Contestant("naive", "naive loop, one put per 1,000", 0.05, _module("naive")),
-    Contestant("limit", "confluent-kafka with its defaults, discard", 1, _module("limit")),
     Contestant(
-        "limit_tuned", "limit: confluent-kafka with the sink's queue setting, discard", 1, _module("limit", "tuned")
+        "quix_parquet", "quixstreams S3 file sink, Parquet", 0.1, _module("quix", "parquet", python=PYTHON), READING
+    ),
+    Contestant("quix_json", "quixstreams S3 file sink, JSON gz", 0.1, _module("quix", "json", python=PYTHON), READING),
+    Contestant("delta_plain", "deltalake's writer, no dates, no transactions", 1, _module("delta_plain"), READING),
+    Contestant("naive", "naive loop, one put per 1,000", 0.05, _module("naive"), READING),
+    Contestant("limit", "confluent-kafka with its defaults, discard", 1, _module("limit"), READING),
+    Contestant(
+        "limit_tuned",
+        "limit: confluent-kafka with the sink's queue setting, discard",
+        1,
+        _module("limit", "tuned"),
+        READING,
     ),
     Contestant("perf", "Kafka's ConsumerPerformance, discard", 1, _perf, None),
 ]

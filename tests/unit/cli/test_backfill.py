@@ -14,34 +14,20 @@ from sluice.orchestration.rest import Json
 from sluice.reconcile import Reconciliation
 from sluice.settings import ROOT, Settings
 from sluice.warehouse.checksum import Checksum
+from tests.unit.cli.conftest import Server
 
 DAYS = ("2013-01-01", "2013-01-02")
 
 
-class Server:
-    """An Airflow whose backfills end as told, a date each; it notes what it was asked."""
+class Rebuilding(Server):
+    """One whose backfills end as told, a date each."""
 
     def __init__(self) -> None:
-        self.asked: list[Any] = []
+        super().__init__()
         self.runs: dict[str, tuple[str, str]] = {}
         self.open: Json | None = None
         self.outcome = dict.fromkeys(DAYS, "success")
         self.clock = 0
-
-    def close(self) -> None:
-        pass
-
-    def dag(self, dag_id: str) -> Json:
-        return {}
-
-    def refuse_paused(self, dag_id: str) -> None:
-        pass
-
-    def trigger(self, dag_id: str, run_id: str) -> None:
-        self.asked.append(dag_id)
-
-    def run(self, dag_id: str, run_id: str) -> Json:
-        return {"state": "success"}
 
     def tasks(self, dag_id: str, run_id: str) -> list[Json]:
         return [{"task_id": "t", "state": "failed", "try_number": 1, "duration": 1.0}] if dag_id == "rebuild" else []
@@ -81,8 +67,8 @@ class Server:
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Server:
-    held = Server()
+def server(monkeypatch: pytest.MonkeyPatch) -> Rebuilding:
+    held = Rebuilding()
     monkeypatch.setattr(batch, "Airflow", lambda settings: held)
     rows = iter(range(1, 100))
     monkeypatch.setattr(
@@ -105,7 +91,7 @@ def ask(settings: Settings, what: str = "all", dry_run: bool = False) -> list[st
     return "\n".join(shown).splitlines()
 
 
-def test_a_backfill_is_planned_followed_by_one_transform_and_proved(server: Server, settings: Settings) -> None:
+def test_a_backfill_is_planned_followed_by_one_transform_and_proved(server: Rebuilding, settings: Settings) -> None:
     lines = ask(settings, "raw")
     assert server.asked == [(*DAYS, "raw", ["flights.arrived"], "completed"), "transform"]
     assert lines[0].startswith("backfill of 2 dates, 2013-01-01 to 2013-01-02: raw rows from the lake")
@@ -114,7 +100,7 @@ def test_a_backfill_is_planned_followed_by_one_transform_and_proved(server: Serv
     assert not list(settings.home.iterdir())
 
 
-def test_a_dry_run_shows_the_plan_and_asks_nothing(server: Server, settings: Settings) -> None:
+def test_a_dry_run_shows_the_plan_and_asks_nothing(server: Rebuilding, settings: Settings) -> None:
     lines = ask(settings, dry_run=True)
     assert "2013-01-01            1            0" in lines
     assert server.asked == []
@@ -122,7 +108,7 @@ def test_a_dry_run_shows_the_plan_and_asks_nothing(server: Server, settings: Set
 
 
 def test_dates_that_failed_are_named_the_others_proved_and_the_same_command_does_what_is_left(
-    server: Server, settings: Settings
+    server: Rebuilding, settings: Settings
 ) -> None:
     server.outcome["2013-01-02"] = "failed"
     with pytest.raises(TerminalError, match=r"1 of 2 dates were not rebuilt \(2013-01-02\).*the lake is gone"):
@@ -138,7 +124,7 @@ def test_dates_that_failed_are_named_the_others_proved_and_the_same_command_does
 
 
 def test_a_command_that_was_stopped_has_paused_its_backfill_and_goes_on_with_it(
-    server: Server, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    server: Rebuilding, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupt(*_: object) -> None:
         server.runs["2013-01-02"] = ("queued", "")
@@ -158,7 +144,7 @@ def test_a_command_that_was_stopped_has_paused_its_backfill_and_goes_on_with_it(
     assert server.asked == ["unpause 7", "transform"]
 
 
-def test_a_backfill_that_was_started_elsewhere_is_named(server: Server, settings: Settings) -> None:
+def test_a_backfill_that_was_started_elsewhere_is_named(server: Rebuilding, settings: Settings) -> None:
     server.open = {"id": 3, "from_date": f"{DAYS[0]}T00:00:00Z", "to_date": f"{DAYS[0]}T00:00:00Z"}
     server.runs[DAYS[0]] = ("running", "")
     with pytest.raises(TransientError, match=r"backfill 3 of rebuild, 2013-01-01 to 2013-01-01, .* started elsewhere"):
@@ -167,7 +153,7 @@ def test_a_backfill_that_was_started_elsewhere_is_named(server: Server, settings
 
 
 def test_one_that_has_ended_is_waited_for_until_airflow_has_closed_it(
-    server: Server, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    server: Rebuilding, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers: list[Json | None] = [
         {"id": 3, "from_date": f"{DAYS[0]}T00:00:00Z", "to_date": f"{DAYS[0]}T00:00:00Z"},
@@ -180,7 +166,7 @@ def test_one_that_has_ended_is_waited_for_until_airflow_has_closed_it(
     assert server.asked[0] == (*DAYS, "all", ["flights.arrived"], "completed")
 
 
-def test_a_disagreement_is_no_proof(server: Server, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disagreement_is_no_proof(server: Rebuilding, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     found = Reconciliation(faults=["flights.arrived/0 2013-01-01: the lake has 3 rows, the warehouse 2"])
     monkeypatch.setattr("sluice.reconcile.reconcile_loaded", lambda *_: found)
     with pytest.raises(TerminalError, match=r"the proof .* does not hold.* the lake has 3 rows"):
@@ -198,7 +184,7 @@ def test_a_disagreement_is_no_proof(server: Server, settings: Settings, monkeypa
     ],
 )
 def test_wrong_input_is_refused_before_anything_is_asked(
-    server: Server, settings: Settings, arguments: tuple[Any, ...], message: str
+    server: Rebuilding, settings: Settings, arguments: tuple[Any, ...], message: str
 ) -> None:
     with pytest.raises(TerminalError, match=message):
         backfill.run_backfill(settings, *arguments)
