@@ -13,10 +13,9 @@ class Server:
 
     def __init__(self) -> None:
         self.asked: list[Any] = []
-        self.closed = False
 
     def close(self) -> None:
-        self.closed = True
+        self.asked.append("close")
 
     def dag(self, dag_id: str) -> Json:
         return {"is_paused": False}
