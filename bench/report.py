@@ -10,7 +10,7 @@ from typing import Any
 
 import psutil
 
-from sluice.runtime import kafka, minio
+from infra.servers import kafka, minio
 
 Run = dict[str, Any]
 

@@ -9,15 +9,16 @@ from tempfile import TemporaryDirectory
 
 import yaml
 
-from sluice import topics
+from infra.config.ports import free_ports
+from infra.config.settings_file import PORTS, ensure_environment
+from infra.install.installs import COPY_GOAL
+from infra.processes import processes
+from infra.servers import kafka, toolchains
+from infra.servers.service import TOOLS
+from infra.supervision.platform import Platform
 from sluice.contracts import load_contracts
+from sluice.kafka import topics
 from sluice.lake import bucket
-from sluice.runtime import kafka, processes, toolchains
-from sluice.runtime.environment import PORTS, ensure_environment
-from sluice.runtime.install import COPY_GOAL
-from sluice.runtime.platform import Platform
-from sluice.runtime.ports import free_ports
-from sluice.runtime.service import TOOLS
 from sluice.settings import ROOT, Settings
 from sluice.warehouse import schema
 
@@ -81,7 +82,7 @@ def server_cpu(settings: Settings) -> float:
     return sum(sum(process.cpu_times()[:4]) for process, _ in processes.owned(settings.home))
 
 
-def empty(settings: Settings, prefix: str) -> dict[str, int]:
+def empty_offsets(settings: Settings, prefix: str) -> dict[str, int]:
     """Deletes all objects below a prefix; returns how many there were, data and Delta's log apart, and their bytes."""
     client = bucket.client(settings, "root")
     counts = {"objects": 0, "log_objects": 0, "bytes": 0}

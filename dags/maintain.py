@@ -5,7 +5,7 @@ from datetime import timedelta
 from airflow.sdk import DAG
 
 from sluice.contracts import load_contracts
-from sluice.orchestration.docs import written
+from sluice.orchestration.docs import render
 from sluice.orchestration.operators import MaintainOperator
 from sluice.orchestration.retries import DEFAULT_ARGS
 from sluice.settings import load_settings
@@ -18,7 +18,7 @@ what is older than 30 days, and files that no commit has named for a week are re
 loads may run meanwhile: they read by offset and do not care how files are cut.
 
 - **When**: every night, `{schedule}` (cron, UTC), a task after the other; by hand at any time.
-- **When it fails**: {mending}, or leave it to the next night: files stay small, and nothing is lost.
+- **When it fails**: {on_failure}, or leave it to the next night: files stay small, and nothing is lost.
   `make lake A=verify` proves that every offset is there once.
 - **See** [which dates are closed]({dashboard}/pipeline), [the files]({lake}) and [what reads them in the end]({dbt}).
 """
@@ -29,7 +29,7 @@ SETTINGS = load_settings()
 with DAG(
     dag_id="maintain",
     description="compacts the lake's closed dates and removes files that no commit names",
-    doc_md=written(DOC, SETTINGS, schedule=SCHEDULE),
+    doc_md=render(DOC, SETTINGS, schedule=SCHEDULE),
     schedule=SCHEDULE,
     catchup=False,
     max_active_runs=1,
@@ -43,5 +43,5 @@ with DAG(
         MaintainOperator(
             task_id=f"maintain_{contract.table}",
             stream=contract.stream,
-            doc_md=written(TASK, SETTINGS, stream=contract.stream),
+            doc_md=render(TASK, SETTINGS, stream=contract.stream),
         )

@@ -5,7 +5,7 @@ from datetime import timedelta
 from airflow.providers.common.sql.operators.sql import SQLCheckOperator
 from airflow.sdk import DAG, Param
 
-from sluice.orchestration.docs import written
+from sluice.orchestration.docs import render
 from sluice.orchestration.operators import AuditOperator, ReconcileOperator
 from sluice.orchestration.retries import DEFAULT_ARGS
 from sluice.settings import load_settings
@@ -19,8 +19,8 @@ DOC = """
 - `audit` runs the dbt tests that read whole tables
 
 - **When**: every hour, `{schedule}` (cron, UTC); the first task also from a terminal: `make reconcile`.
-- **When it fails**: {mending}. Where Kafka, lake and warehouse disagree, `make lake A=verify` says whether the lake is
-  whole; if it is, `make rebuild-warehouse` makes the rest from it again. Marts that wait: `make transform`.
+- **When it fails**: {on_failure}. Where Kafka, lake and warehouse disagree, `make lake A=verify` says whether the
+  lake is whole; if it is, `make rebuild-warehouse` makes the rest from it again. Marts that wait: `make transform`.
 - **See** [the counts of each step]({dashboard}/pipeline), [the lake]({lake}) and [what the tests are of]({dbt}).
 """
 SCHEDULE = "17 * * * *"
@@ -28,7 +28,7 @@ SCHEDULE = "17 * * * *"
 with DAG(
     dag_id="reconcile",
     description="proves that Kafka, lake and warehouse agree, and that the marts keep up",
-    doc_md=written(DOC, load_settings(), schedule=SCHEDULE),
+    doc_md=render(DOC, load_settings(), schedule=SCHEDULE),
     # No start_date, here and in the others: with a past one Airflow runs the hour last missed at the first launch.
     schedule=SCHEDULE,
     catchup=False,

@@ -6,7 +6,7 @@ from airflow.sdk import DAG, AssetAny
 
 from sluice.contracts import load_contracts
 from sluice.orchestration.assets import raw_table
-from sluice.orchestration.docs import written
+from sluice.orchestration.docs import render
 from sluice.orchestration.operators import TransformOperator
 from sluice.orchestration.retries import DEFAULT_ARGS
 from sluice.settings import load_settings
@@ -23,7 +23,7 @@ one, however many loads asked for it: loads that end during a run are taken by o
 - two at once wait for each other
 - where a model or a contract has changed, dbt writes [the models' documentation]({dbt}) anew
 
-**When**: after loads, or `make transform`. **When it fails**: {mending}: with a model mended, it goes on from there.
+**When**: after loads, or `make transform`. **When it fails**: {on_failure}: with a model mended, it goes on from there.
 **See** [which dates wait]({dashboard}/pipeline), [the figures]({dashboard}/flights), [the lineage]({dbt}) and
 [the lake where all of it began]({lake}).
 """
@@ -35,7 +35,7 @@ SETTINGS = load_settings()
 with DAG(
     dag_id="transform",
     description="rebuilds the marts from the dates that loads have touched",
-    doc_md=written(DOC, SETTINGS),
+    doc_md=render(DOC, SETTINGS),
     schedule=AssetAny(*(raw_table(contract) for contract in load_contracts(SETTINGS.contracts).values())),
     catchup=False,
     max_active_runs=1,

@@ -16,11 +16,10 @@ from starlette.templating import Jinja2Templates
 from dashboard import texts
 from dashboard.database import NotBuiltError, reading
 from dashboard.pages import PAGES, Question
-from dashboard.watch import Watch
-from sluice.addresses import addresses
+from dashboard.poller import Watch
 from sluice.contracts import load_contracts
 from sluice.errors import SluiceError
-from sluice.live.pulse import silence
+from sluice.live.heartbeat import staleness
 from sluice.settings import Settings
 
 FOLDER = Path(__file__).parent
@@ -52,7 +51,7 @@ def create_app(settings: Settings) -> Starlette:
             template = f"{name}.html"
             try:
                 with reading(settings) as connection:
-                    servers["Live view"] = silence(connection)
+                    servers["Live view"] = staleness(connection)
                     context |= build(Question(connection, request.query_params, seen, settings))
             except NotBuiltError as error:
                 template, context["fault"] = "away.html", str(error)
@@ -91,7 +90,7 @@ def _templates(settings: Settings) -> Jinja2Templates:
     environment.trim_blocks = environment.lstrip_blocks = True
     for filter_ in (texts.count, texts.share, texts.minutes, texts.moment, texts.duration, texts.ago, texts.excerpt):
         environment.filters[filter_.__name__] = filter_
-    elsewhere = addresses(settings)
+    elsewhere = settings.pages
     environment.globals |= {
         "pages": {name: title for name, (title, _) in PAGES.items()},
         "airflow": elsewhere.airflow,

@@ -8,12 +8,12 @@ from dashboard import queries
 from dashboard.calendars import months
 from dashboard.database import NotBuiltError, reading
 from dashboard.filters import day, one_of, selection
+from dashboard.poller import Seen
 from dashboard.queries import Connection, Run
 from dashboard.verdict import bars, compare
-from dashboard.watch import Seen
 from sluice.errors import SluiceError
-from sluice.runtime.airflow import DATABASE
 from sluice.settings import Settings
+from sluice.warehouse.schema import AIRFLOW
 
 SHOWN_HOURS = 48
 COMPARED_HOURS = 8
@@ -119,7 +119,7 @@ def quarantine(asked: Question) -> dict[str, Any]:
 def _runs(settings: Settings) -> tuple[list[Run], str]:
     """Airflow's last runs, or why there are none to be shown."""
     try:
-        with reading(settings, DATABASE) as airflow:
+        with reading(settings, AIRFLOW) as airflow:
             return queries.runs(airflow, RUNS), ""
     except SluiceError as error:
         return [], str(error)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 from sluice.errors import SluiceError, TerminalError
 
 if TYPE_CHECKING:
-    from producers.disturbances import Disturbances
+    from producers.fault_injection import Faults
 
 
 class _Parser(argparse.ArgumentParser):
@@ -38,10 +38,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--from", dest="first", required=True, metavar="DATE", help="first local date, as 2013-01-01")
     add("--to", dest="last", required=True, metavar="DATE", help="last local date, included")
     add("--speed", default="0", metavar="F", help="seconds of event time per second; 0, the default: as fast as it can")
-    add("--late", default="0", metavar="SHARE[:HOURS]", help="share of events sent later, up to so many hours (24)")
-    add("--duplicates", default="0", metavar="SHARE", help="share of events sent twice")
-    add("--corrupt", default="0", metavar="SHARE", help="share of events imitated by bytes that are no JSON")
-    add("--invalid", default="0", metavar="SHARE", help="share of events imitated by JSON that breaks the contract")
+    add("--late", default="0", metavar="MAX_RATIO[:HOURS]", help="share of events sent later, up to so many hours (24)")
+    add("--duplicates", default="0", metavar="MAX_RATIO", help="share of events sent twice")
+    add("--corrupt", default="0", metavar="MAX_RATIO", help="share of events imitated by bytes that are no JSON")
+    add("--invalid", default="0", metavar="MAX_RATIO", help="share of events imitated by JSON that breaks the contract")
     add("--copies", default="1", metavar="K", help="each flight as K distinct flights")
     add("--seed", default="0", metavar="N", help="the same seed disturbs the same events")
     add("--streams", default="", metavar="A,B", help="only these streams; all if left out")
@@ -50,9 +50,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _replay(asked: argparse.Namespace) -> int:
     # Imported here: --help and a wrong option should not wait for Arrow and Kafka.
+    from producers.flights.streams import STREAMS
     from producers.position import Positions
     from producers.replay import Replay, replay
-    from producers.streams import STREAMS
     from sluice.contracts import load_contracts
     from sluice.settings import load_settings
 
@@ -83,13 +83,13 @@ def _live() -> int:
     return live(settings.kafka, load_contracts(settings.contracts), Positions(settings.home), _say)
 
 
-def _disturbances(asked: argparse.Namespace) -> "Disturbances":
-    from producers.disturbances import Disturbances
+def _disturbances(asked: argparse.Namespace) -> "Faults":
+    from producers.fault_injection import Faults
 
     share, _, hours = asked.late.partition(":")
-    return Disturbances(
+    return Faults(
         late=_number("late", share),
-        late_hours=_number("late", hours) if hours else Disturbances.late_hours,
+        late_hours=_number("late", hours) if hours else Faults.late_hours,
         duplicates=_number("duplicates", asked.duplicates),
         corrupt=_number("corrupt", asked.corrupt),
         invalid=_number("invalid", asked.invalid),

@@ -6,11 +6,11 @@ from datetime import UTC, date, datetime, timedelta
 
 from producers.delivery import Delivery, connect
 from producers.events import Event
+from producers.flights.source import FIRST_DATE, LAST_DATE
+from producers.flights.timeline import Timeline
 from producers.position import Positions
 from producers.replay import play
-from producers.source import FIRST_DATE, LAST_DATE
 from producers.stop import Stop
-from producers.timeline import Timeline
 from sluice.contracts import Contract
 from sluice.errors import TransientError
 
@@ -151,7 +151,7 @@ class _Notes:
     def _write(self, since: int) -> None:
         if since > self.since:
             self.since = since
-            self._positions.going_on(self._first, since)
+            self._positions.save_live_position(self._first, since)
 
 
 def _text(milliseconds: int) -> str:

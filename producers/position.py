@@ -30,7 +30,7 @@ class Positions:
         found = self._read().get("replayed_through")
         return date.fromisoformat(found) if found else None
 
-    def going_on(self, first: date, since: int) -> None:
+    def save_live_position(self, first: date, since: int) -> None:
         """Notes the going-on producer's place.
 
         Args:
@@ -42,7 +42,7 @@ class Positions:
 
     @property
     def live(self) -> tuple[date, int] | None:
-        """What ``going_on`` noted last."""
+        """What ``save_live_position`` noted last."""
         found = self._read().get("live")
         return (date.fromisoformat(found["first"]), int(found["since"])) if found else None
 

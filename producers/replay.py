@@ -9,13 +9,13 @@ from datetime import date
 from operator import attrgetter
 
 from producers.delivery import Delivery, connect
-from producers.disturbances import KINDS, Disturbances, disturb
 from producers.events import Event
+from producers.fault_injection import KINDS, Faults, inject_faults
+from producers.flights.streams import STREAMS
+from producers.flights.timeline import Timeline
 from producers.position import Positions
 from producers.progress import open_progress
 from producers.stop import Stop
-from producers.streams import STREAMS
-from producers.timeline import Timeline
 from sluice.contracts import Contract
 
 _SLICE = 250
@@ -99,7 +99,7 @@ class Replay:
     speed: float = 0.0
     streams: tuple[str, ...] = STREAMS
     copies: int = 1
-    disturbances: Disturbances = field(default_factory=Disturbances)
+    disturbances: Faults = field(default_factory=Faults)
 
 
 def replay(
@@ -125,7 +125,7 @@ def replay(
     began = time.monotonic()
     try:
         with Stop() as stop, open_progress(_records(timeline, wanted.disturbances)) as progress:
-            events = disturb(timeline.batches(), wanted.disturbances, contracts)
+            events = inject_faults(timeline.batches(), wanted.disturbances, contracts)
             complete = play(
                 events, delivery, stop, wanted.speed, lambda event: progress.show(delivery.total, event.due)
             )
@@ -161,7 +161,7 @@ def report(delivery: Delivery, streams: tuple[str, ...], seconds: float) -> list
     return lines
 
 
-def _records(timeline: Timeline, disturbances: Disturbances) -> int:
+def _records(timeline: Timeline, disturbances: Faults) -> int:
     """How many records there will be, the drawn ones as expected on average."""
     return round(len(timeline) * (1 + disturbances.added))
 

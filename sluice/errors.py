@@ -1,26 +1,26 @@
 """Errors that a person or a scheduler can act on.
 
-Every error names what went wrong and where, and how to mend it, on one line. Its class says whether doing the same
-again can help: Airflow's retries and the sink's loop read only that.
+Each is one line: "what failed: cause. Hint: what to do." Its class says whether a retry can help; Airflow's retry
+policy and the sink's loop read nothing else.
 """
 
 
 class SluiceError(Exception):
-    """A fault with a known cause. ``what`` says what and where, ``mend`` what to do about it."""
+    """A fault with a known cause. ``message`` says what failed and why, ``hint`` what to do about it."""
 
-    def __init__(self, what: str, mend: str = "") -> None:
-        self.what = what
-        self.mend = mend
-        super().__init__(what, mend)
+    def __init__(self, message: str, hint: str = "") -> None:
+        self.message = message
+        self.hint = hint
+        super().__init__(message, hint)
 
     def __str__(self) -> str:
-        line = f"{self.what}: {self.mend}" if self.mend else self.what
-        return " ".join(line.split())
+        message = " ".join(self.message.split())
+        return f"{message.rstrip('.')}. Hint: {' '.join(self.hint.split()).rstrip('.')}." if self.hint else message
 
 
 class TransientError(SluiceError):
-    """It may go away by itself: a server that is starting, a lost connection, a conflict. Try again, later."""
+    """May go away by itself: a server that is starting, a lost connection, a conflict. A retry can help."""
 
 
 class TerminalError(SluiceError):
-    """Trying again cannot help until somebody changes something: a wrong contract, a wrong password, a corrupt file."""
+    """A retry cannot help until somebody changes something: a wrong contract, a wrong password, a corrupt file."""

@@ -5,6 +5,7 @@ They come from the environment (``SLUICE_…``) and, where it exists, from the f
 """
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +18,18 @@ ROOT = Path(__file__).resolve().parent.parent
 """The project's folder: contracts, dags and dbt are found below it."""
 
 LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Pages:
+    """Addresses for a browser, without a trailing slash."""
+
+    airflow: str
+    dashboard: str
+    dbt: str
+    """The models' documentation, which the dashboard serves."""
+    lake: str
+    """The lake's bucket in MinIO's console; each stream has a folder below it."""
 
 
 class Settings(BaseSettings):
@@ -107,6 +120,18 @@ class Settings(BaseSettings):
     def airflow(self) -> str:
         """The address of Airflow's UI and REST API, without a trailing slash."""
         return f"http://{self.airflow_host}:{self.airflow_port}"
+
+    @property
+    def pages(self) -> "Pages":
+        """The platform's pages, at their addresses for a browser. Servers may reach each other elsewhere."""
+        console = self.minio_console_url or f"http://{self.minio_host}:{self.minio_console_port}"
+        dashboard = self.dashboard_url or f"http://{self.dashboard_host}:{self.dashboard_port}"
+        return Pages(
+            airflow=self.airflow_url or self.airflow,
+            dashboard=dashboard,
+            dbt=f"{dashboard}/dbt",
+            lake=f"{console}/browser/{self.lake_bucket}",
+        )
 
     def secret(self, name: str) -> str:
         """The value of a secret field.

@@ -9,15 +9,16 @@ from pathlib import Path
 import pytest
 from kafka import KafkaProducer
 
-from sluice import topics
+from flights.live_view import schema as live_view
+from infra.config.ports import free_ports
+from infra.config.settings_file import PORTS, ensure_environment
+from infra.supervision.platform import Platform
 from sluice.contracts import Contract, load_contracts
 from sluice.errors import TransientError
+from sluice.kafka import topics
 from sluice.lake import bucket
 from sluice.lake.layout import transaction_id
 from sluice.lake.reader import LakeReader
-from sluice.runtime.environment import PORTS, ensure_environment
-from sluice.runtime.platform import Platform
-from sluice.runtime.ports import free_ports
 from sluice.settings import ROOT, Settings
 from sluice.warehouse import schema
 from tests.waiting import wait
@@ -56,6 +57,7 @@ def servers(environment_file: Path) -> Iterator[Settings]:
         platform.start(["kafka", "postgres", "minio"])
         bucket.provision(settings)
         schema.provision(settings, {})
+        live_view.provision(settings)
         yield settings
     finally:
         platform.stop()
@@ -106,7 +108,7 @@ class Stream:
         process.terminate()
         assert process.wait(timeout=60) == 0
 
-    def heads(self) -> dict[tuple[str, int], int]:
+    def next_offsets(self) -> dict[tuple[str, int], int]:
         """The lake's next offset per partition, read anew."""
         try:
             table = LakeReader(self.settings, self.name).table
@@ -127,7 +129,7 @@ class Stream:
 
     def wait_for_lake(self) -> None:
         ends = {(each.topic_id, each.partition): each.end for each in topics.kafka_ranges(self.settings, [self.name])}
-        wait(f"the lake at Kafka's ends, {ends}", lambda: self.heads() == ends, detail=self.heads)
+        wait(f"the lake at Kafka's ends, {ends}", lambda: self.next_offsets() == ends, detail=self.heads)
 
     def close(self) -> None:
         for process in self.processes:

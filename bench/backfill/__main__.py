@@ -17,10 +17,10 @@ import psutil
 
 from bench.backfill.report import report
 from bench.report import machine
+from infra.config.ports import free_ports
+from infra.config.settings_file import PORTS, ensure_environment
+from infra.processes import processes
 from sluice.orchestration.history import FIRST_EVENT_DATE, LAST_EVENT_DATE
-from sluice.runtime import processes
-from sluice.runtime.environment import PORTS, ensure_environment
-from sluice.runtime.ports import free_ports
 from sluice.settings import ROOT, Settings
 from sluice.warehouse import connect
 
@@ -50,7 +50,7 @@ class Platform:
             CalledProcessError: it failed.
         """
         environment = {**os.environ, "SLUICE_ENV_FILE": str(self.file)}
-        subprocess.run([sys.executable, "-m", "sluice", *arguments], env=environment, cwd=ROOT, check=True)
+        subprocess.run([sys.executable, "-m", "cli", *arguments], env=environment, cwd=ROOT, check=True)
 
     def cpu(self) -> float:
         """CPU-seconds of all its processes so far, with those that have ended below them."""

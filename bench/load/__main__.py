@@ -20,10 +20,10 @@ from bench.measure import Contestant, measure
 from bench.report import machine, rate
 from bench.servers import PYTHON, STREAM, install, server_cpu, servers
 from bench.sink.events import events
+from infra.servers.service import LEAN
 from sluice.contracts import load_contracts
 from sluice.lake.maintenance import maintain
 from sluice.load import load
-from sluice.runtime.service import LEAN
 from sluice.settings import ROOT, Settings
 from sluice.warehouse import connect, uri
 
@@ -93,7 +93,7 @@ def main() -> int:
 
 def one(contestant: Contestant[Spec], settings: Settings, file: Path, count: int, turn: int) -> dict[str, Any]:
     """One contestant's run, into an empty table."""
-    empty(settings)
+    empty_tables(settings)
     contract = load_contracts(settings.contracts)[STREAM]
     spec = Spec(
         folder=str(settings.home / contestant.name),
@@ -116,7 +116,7 @@ def one(contestant: Contestant[Spec], settings: Settings, file: Path, count: int
     return run
 
 
-def empty(settings: Settings) -> None:
+def empty_tables(settings: Settings) -> None:
     """Empties what loads fill, as it was when ``kept`` was made, if it was; the server's buffers are written out."""
     table = load_contracts(settings.contracts)[STREAM].table
     with connect(settings, "postgres") as server:

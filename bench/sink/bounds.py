@@ -15,7 +15,7 @@ from bench.report import machine
 from bench.servers import STREAM, empty, servers
 from bench.sink.events import events, produce
 from bench.sink.field import landed
-from sluice.runtime.platform import Platform
+from infra.supervision.platform import Platform
 from sluice.settings import ROOT
 
 RESULT = ROOT / "bench" / "results" / "sink-bounds.md"

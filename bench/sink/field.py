@@ -10,9 +10,9 @@ from deltalake.exceptions import DeltaError
 from bench.measure import Contestant
 from bench.servers import KAFKA_TOOLS, PYTHON, STREAM
 from bench.sink.contestants.spec import READING, Spec
-from sluice import topics
+from infra.servers import kafka, toolchains
+from sluice.kafka import topics
 from sluice.lake.layout import storage_options, table_uri, transaction_id
-from sluice.runtime import kafka, toolchains
 from sluice.settings import Settings
 
 

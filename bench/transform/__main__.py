@@ -17,10 +17,10 @@ import psutil
 from bench.report import machine
 from bench.transform.report import report
 from bench.transform.warehouse import Filler, postgres
-from producers.disturbances import LATE, Disturbances, disturb
+from infra.servers.postgres import data
 from producers.events import Event
-from producers.timeline import Timeline
-from sluice.runtime.postgres import data
+from producers.fault_injection import LATE, Faults, inject_faults
+from producers.flights.timeline import Timeline
 from sluice.settings import ROOT, Settings
 from sluice.transform import transform
 from sluice.transform.dbt import Dbt
@@ -141,7 +141,7 @@ def late_events(bench: Bench, days: int, *, at_once: bool) -> dict[str, Any]:
     """What late events rebuild, in one transform or in one for each day on which they come."""
     late: list[Event] = []
     events = bench.events(FIRST, FIRST + timedelta(days=days - 1))
-    for batch in disturb(events, Disturbances(late=0.05), bench.filler.contracts):
+    for batch in inject_faults(events, Faults(late=0.05), bench.filler.contracts):
         bench.filler.fill(event for event in batch if event.disturbance != LATE)
         late += [event for event in batch if event.disturbance == LATE]
     bench.measured()

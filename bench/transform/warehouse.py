@@ -10,12 +10,12 @@ from tempfile import TemporaryDirectory
 import pyarrow as pa
 from psycopg import sql
 
+from infra.config.ports import free_ports
+from infra.config.settings_file import PORTS, ensure_environment
+from infra.supervision.platform import Platform
 from producers.events import Event
 from sluice.contracts import Contract, load_contracts
 from sluice.load.columns import read_columns
-from sluice.runtime.environment import PORTS, ensure_environment
-from sluice.runtime.platform import Platform
-from sluice.runtime.ports import free_ports
 from sluice.settings import Settings
 from sluice.warehouse import connect, schema
 from sluice.warehouse.copy import copy_rows

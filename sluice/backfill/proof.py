@@ -33,7 +33,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Day:
-    """One date of all the streams asked for, before and after; or one of the marts alone, beside those asked for."""
+    """One date before and after: of all requested streams, or of the marts alone where it lies outside the request."""
 
     day: date
     raw: tuple[Table, ...]
@@ -41,7 +41,7 @@ class Day:
     quarantined: tuple[int, int]
     arrived: int = 0
     """Records that loads have brought meanwhile."""
-    beside: bool = False
+    outside_request: bool = False
     """Whether it was not asked for, but the marts' rows of the same events can be of it."""
 
     @property
@@ -72,8 +72,10 @@ class Day:
     def lines(self) -> list[str]:
         """The date for a person, in a line or two."""
         what = f"{self.day}  {'changed' if self.changed else 'as before'}"
-        raw = "" if self.beside else f"{_figures('raw', self.raw)}; "
-        lines = [f"{what:<23}{raw}{_figures('marts', self.marts)}{', beside these dates' if self.beside else ''}"]
+        raw = "" if self.outside_request else f"{_figures('raw', self.raw)}; "
+        lines = [
+            f"{what:<23}{raw}{_figures('marts', self.marts)}{', outside the request' if self.outside_request else ''}"
+        ]
         if self.changed:
             words = [table.text() for table in (*self.raw, *self.marts) if table.changed]
             lines.append(f"{'':<23}{', '.join(words)}{': ' if words else ''}{'; '.join(self.reasons())}")
@@ -95,9 +97,9 @@ class Proof:
 
     def text(self) -> str:
         """For a person: dates, tables without a date, faults, and the sum of it."""
-        asked = [day for day in self.days if not day.beside]
+        asked = [day for day in self.days if not day.outside_request]
         changed = [day for day in self.days if day.changed]
-        told = [day for day in self.days if day.changed or not day.beside]
+        told = [day for day in self.days if day.changed or not day.outside_request]
         shown = told if len(asked) <= SHORT else changed[:SHORT]
         lines = [line for day in shown for line in day.lines()]
         if len(changed) > len(shown):
@@ -106,9 +108,9 @@ class Proof:
         if tables:
             lines.append(f"{'without a date':<23}{', '.join(table.text() for table in tables)}")
         if changed:
-            beside = sum(day.beside for day in changed)
-            count = f"{len(changed) - beside} of {len(asked)} dates changed"
-            lines.append(f"{count}{f', and {beside} beside them' if beside else ''}: {self._sums(changed)}")
+            outside = sum(day.outside_request for day in changed)
+            count = f"{len(changed) - outside} of {len(asked)} dates changed"
+            lines.append(f"{count}{f', and {outside} outside the request' if outside else ''}: {self._sums(changed)}")
         else:
             raw = sum(table.after.rows for day in asked for table in day.raw)
             marts = sum(table.after.rows for day in asked for table in day.marts)
@@ -151,11 +153,11 @@ def prove(
         )
         for day in asked
     ]
-    beside = [asked[0] - timedelta(days=step) for step in range(BEFORE.days, 0, -1)]
-    beside += [asked[-1] + timedelta(days=step) for step in range(1, AFTER.days + 1)]
-    for day in beside:
+    outside_request = [asked[0] - timedelta(days=step) for step in range(BEFORE.days, 0, -1)]
+    outside_request += [asked[-1] + timedelta(days=step) for step in range(1, AFTER.days + 1)]
+    for day in outside_request:
         if marts := _tables(before.marts, after.marts, day):
-            found.append(Day(day, (), marts, (0, 0), beside=True))
+            found.append(Day(day, (), marts, (0, 0), outside_request=True))
     return Proof(sorted(found, key=lambda each: each.day), list(_tables(before.marts, after.marts, None)), list(faults))
 
 

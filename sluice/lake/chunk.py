@@ -26,8 +26,8 @@ class Chunk:
 
     topic_id: str
     partition: int
-    first: int
-    next: int
+    start_offset: int
+    next_offset: int
     rows: pa.Table
     note: Mapping[str, str] = field(default_factory=dict)
     """What else the commit's metadata says about it."""

@@ -17,8 +17,8 @@ from pyarrow import fs
 
 from sluice.contracts import Contract
 from sluice.errors import TransientError
+from sluice.lake.errors import NoTableError, store_fault
 from sluice.lake.layout import PARTITION_COLUMN, storage_options, table_uri
-from sluice.lake.table import no_table, store_fault
 from sluice.settings import Settings
 
 VACUUM_HOURS = 168
@@ -87,7 +87,7 @@ def maintain(settings: Settings, contract: Contract, closed: Mapping[date, bool]
     try:
         table = DeltaTable(uri, storage_options=storage_options(settings, "keeper"))
         before = _files(table)
-        days = scattered(before, contract.lateness, closed)
+        days = dates_to_compact(before, contract.lateness, closed)
         if days:
             wanted = [day.isoformat() for day in days]
             table.optimize.compact(
@@ -101,7 +101,7 @@ def maintain(settings: Settings, contract: Contract, closed: Mapping[date, bool]
         log = [path for path in _stored(table, _LOG) if path in stored]
         removed = table.vacuum(retention_hours=VACUUM_HOURS, dry_run=False, full=True)
     except TableNotFoundError as error:
-        raise no_table(uri) from error
+        raise NoTableError(uri) from error
     except CommitFailedError as error:
         raise TransientError(f"{uri}: {error}", "it is tried again") from error
     except (DeltaError, OSError) as error:
@@ -122,7 +122,7 @@ def maintain(settings: Settings, contract: Contract, closed: Mapping[date, bool]
     )
 
 
-def scattered(files: pa.Table, lateness: timedelta, closed: Mapping[date, bool]) -> list[date]:
+def dates_to_compact(files: pa.Table, lateness: timedelta, closed: Mapping[date, bool]) -> list[date]:
     """The closed dates that lie in more than one file.
 
     Args:

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from sluice.lake.layout import RANGES_KEY
 
-Place = tuple[str, int]
+PartitionKey = tuple[str, int]
 """A topic's id and a partition."""
 
 _CHANGES = ("WRITE", "DELETE", "MERGE", "UPDATE", "RESTORE")
@@ -24,11 +24,11 @@ class Range:
 
     topic_id: str
     partition: int
-    first: int
-    next: int
+    start_offset: int
+    next_offset: int
 
     @property
-    def place(self) -> Place:
+    def key(self) -> PartitionKey:
         """Where it belongs."""
         return self.topic_id, self.partition
 
@@ -40,8 +40,8 @@ def within(ranges: Sequence[Range]) -> pc.Expression:
         (
             (pc.field("topic_id") == each.topic_id)
             & (pc.field("partition") == each.partition)
-            & (pc.field("offset") >= each.first)
-            & (pc.field("offset") < each.next)
+            & (pc.field("offset") >= each.start_offset)
+            & (pc.field("offset") < each.next_offset)
             for each in ranges
         ),
         pc.scalar(False),
@@ -49,48 +49,50 @@ def within(ranges: Sequence[Range]) -> pc.Expression:
 
 
 @dataclass(frozen=True)
-class Recorded:
+class CommittedRange:
     """One range of a commit: offsets ``first`` up to, without, ``next``; ``rows`` of them hold a record."""
 
     version: int
     topic_id: str
     partition: int
-    first: int
-    next: int
+    start_offset: int
+    next_offset: int
     rows: int
     hash: str
 
     @property
-    def place(self) -> Place:
+    def key(self) -> PartitionKey:
         """Where it belongs."""
         return self.topic_id, self.partition
 
     def text(self) -> str:
         """As a message names it."""
-        return f"partition {self.partition}, version {self.version}, offsets {self.first} to {self.next - 1}"
+        return (
+            f"partition {self.partition}, version {self.version}, offsets {self.start_offset} to {self.next_offset - 1}"
+        )
 
 
 @dataclass
-class Ledger:
+class CommitHistory:
     """The ranges of all commits that the log still has, in the order of versions."""
 
     oldest: int
     """The first version in the log; versions before it were cleaned."""
     commits: int = 0
     """Those that name ranges."""
-    ranges: list[Recorded] = field(default_factory=list)
+    ranges: list[CommittedRange] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
 
-    def places(self) -> dict[Place, list[Recorded]]:
+    def places(self) -> dict[PartitionKey, list[CommittedRange]]:
         """The ranges of each partition."""
-        found: dict[Place, list[Recorded]] = {}
+        found: dict[PartitionKey, list[CommittedRange]] = {}
         for each in self.ranges:
-            found.setdefault(each.place, []).append(each)
+            found.setdefault(each.key, []).append(each)
         return found
 
 
 @dataclass
-class Chain:
+class OffsetChain:
     """How a partition's ranges follow each other."""
 
     base: int
@@ -101,14 +103,14 @@ class Chain:
     """Offsets within the ranges that hold no record, by the ranges' own counts."""
 
 
-def read_ledger(history: Iterable[Mapping[str, Any]], version: int) -> Ledger:
+def read_commit_history(history: Iterable[Mapping[str, Any]], version: int) -> CommitHistory:
     """The ranges that commits up to a version name, from Delta's commit infos.
 
     What is no statement of the lake's is a fault: a commit that changed rows and names no ranges, ranges that cannot
     be read, a version that is missing between others.
     """
     commits = sorted((each for each in history if each["version"] <= version), key=lambda each: int(each["version"]))
-    ledger = Ledger(oldest=int(commits[0]["version"]) if commits else version + 1)
+    ledger = CommitHistory(oldest=int(commits[0]["version"]) if commits else version + 1)
     expected = ledger.oldest
     for commit in commits:
         number = int(commit["version"])
@@ -131,7 +133,7 @@ def read_ledger(history: Iterable[Mapping[str, Any]], version: int) -> Ledger:
     return ledger
 
 
-def follow(ranges: Sequence[Recorded], head: int, whole: bool) -> Chain:
+def check_continuity(ranges: Sequence[CommittedRange], head: int, whole: bool) -> OffsetChain:
     """Whether a partition's ranges, in the order of versions, lead from offset 0 to its head.
 
     Args:
@@ -139,25 +141,29 @@ def follow(ranges: Sequence[Recorded], head: int, whole: bool) -> Chain:
         head: its next offset, by the application transaction.
         whole: the log has all commits; otherwise the first range may begin anywhere.
     """
-    base = 0 if whole else (ranges[0].first if ranges else head)
-    chain = Chain(base)
+    base = 0 if whole else (ranges[0].start_offset if ranges else head)
+    chain = OffsetChain(base)
     expected = base
     for each in ranges:
-        if each.first > expected:
-            chain.gaps.append(f"partition {each.partition}: no commit names offsets {expected} to {each.first - 1}")
-        elif each.first < expected:
-            shared = min(each.next, expected) - 1
-            chain.overlaps.append(f"{each.text()}: {each.first} to {shared} are in an earlier commit's range too")
-        chain.empty += each.next - each.first - each.rows
-        expected = max(expected, each.next)
+        if each.start_offset > expected:
+            chain.gaps.append(
+                f"partition {each.partition}: no commit names offsets {expected} to {each.start_offset - 1}"
+            )
+        elif each.start_offset < expected:
+            shared = min(each.next_offset, expected) - 1
+            chain.overlaps.append(
+                f"{each.text()}: {each.start_offset} to {shared} are in an earlier commit's range too"
+            )
+        chain.empty += each.next_offset - each.start_offset - each.rows
+        expected = max(expected, each.next_offset)
     if expected != head:
         place = f"partition {ranges[0].partition}: " if ranges else ""
         chain.gaps.append(f"{place}the commits' ranges end at {expected}, the head is {head}")
     return chain
 
 
-def _recorded(version: int, entry: Mapping[str, Any]) -> Recorded:
-    return Recorded(
+def _recorded(version: int, entry: Mapping[str, Any]) -> CommittedRange:
+    return CommittedRange(
         version,
         str(entry["topic_id"]),
         int(entry["partition"]),

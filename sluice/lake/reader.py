@@ -18,10 +18,10 @@ from pyarrow.fs import PyFileSystem
 
 from sluice.contracts import Contract
 from sluice.errors import TerminalError
+from sluice.lake.errors import NoTableError, store_fault
 from sluice.lake.files import TableFiles
 from sluice.lake.layout import PARTITION_COLUMN, SCHEMA, storage_options, table_uri, transaction_id
-from sluice.lake.ranges import Place, Range, Recorded, read_ledger, within
-from sluice.lake.table import no_table, store_fault
+from sluice.lake.ranges import CommittedRange, PartitionKey, Range, read_commit_history, within
 from sluice.settings import Settings
 
 _NEWEST = 10
@@ -36,19 +36,21 @@ Mask = npt.NDArray[np.bool_]
 class Recent:
     """The newest commits, back to those that hold given offsets."""
 
-    commits: list[Recorded]
+    commits: list[CommittedRange]
     """What they brought, in the order of versions."""
     added: dict[int, frozenset[str]]
     """Per version, the files that it added; some may be gone again."""
 
     def paths(self, ranges: Sequence[Range]) -> frozenset[str]:
         """The files that can hold any of the ranges: those of commits that brought some, and those of joined files."""
-        wanted = {each.place: each for each in ranges}
+        wanted = {each.key: each for each in ranges}
         bringing = {each.version for each in self.commits}
         needed = {
             each.version
             for each in self.commits
-            if (held := wanted.get(each.place)) and each.first < held.next and held.first < each.next
+            if (held := wanted.get(each.key))
+            and each.start_offset < held.next_offset
+            and held.start_offset < each.next_offset
         }
         return frozenset().union(*(self.added[version] for version in self.added.keys() - (bringing - needed)))
 
@@ -69,7 +71,7 @@ class LakeReader:
             self.table = DeltaTable(self.uri, storage_options=options)
             self.files = pa.table(self.table.get_add_actions(flatten=True))
         except TableNotFoundError as error:
-            raise no_table(self.uri) from error
+            raise NoTableError(self.uri) from error
         except (DeltaError, OSError) as error:
             raise store_fault(self.uri, error) from error
         sizes = dict(zip(self._column("path"), self._column("size_bytes"), strict=True))
@@ -77,10 +79,10 @@ class LakeReader:
         self._filesystem = PyFileSystem(self._store)
         self._format = ds.ParquetFileFormat()
 
-    def heads(self, topic_ids: Iterable[str], contract: Contract) -> dict[Place, int]:
+    def next_offsets(self, topic_ids: Iterable[str], contract: Contract) -> dict[PartitionKey, int]:
         """The next offset of every partition that has one, of all topics that are known, in files or to the caller."""
         try:
-            newest = read_ledger(self.table.history(_NEWEST), self.table.version()).ranges
+            newest = read_commit_history(self.table.history(_NEWEST), self.table.version()).ranges
         except (DeltaError, OSError) as error:
             raise store_fault(self.uri, error) from error
         known = {*topic_ids, *(each.topic_id for each in newest), *self._topic_ids()}
@@ -111,8 +113,8 @@ class LakeReader:
         Raises:
             TransientError, TerminalError: the store does not answer, or refuses.
         """
-        wanted = {each.place: each.first for each in ranges}
-        commits: list[Recorded] = []
+        wanted = {each.key: each.start_offset for each in ranges}
+        commits: list[CommittedRange] = []
         added: dict[int, frozenset[str]] = {}
         version = self.table.version()
         while wanted:
@@ -120,12 +122,12 @@ class LakeReader:
             if actions is None:
                 return None
             info: dict[str, Any] = next((each["commitInfo"] for each in actions if "commitInfo" in each), {})
-            brought = read_ledger([info | {"version": version}], version).ranges
+            brought = read_commit_history([info | {"version": version}], version).ranges
             commits[:0] = brought
             added[version] = frozenset(each["add"]["path"] for each in actions if "add" in each)
             for each in brought:
-                if each.first <= wanted.get(each.place, -1):
-                    del wanted[each.place]
+                if each.start_offset <= wanted.get(each.key, -1):
+                    del wanted[each.key]
             version -= 1
         return Recent(commits, added)
 
@@ -269,8 +271,8 @@ def _inside(rows: pa.RecordBatch, ranges: Sequence[Range]) -> Mask:
         if each.topic_id in codes:
             found |= (
                 (partitions == each.partition)
-                & (offsets >= each.first)
-                & (offsets < each.next)
+                & (offsets >= each.start_offset)
+                & (offsets < each.next_offset)
                 & (codes_here == codes[each.topic_id])
             )
     return found
@@ -287,8 +289,8 @@ def _may_hold(files: pa.Table, ranges: Sequence[Range]) -> Mask:
             pc.greater_equal(files["max.topic_id"], each.topic_id),
             pc.less_equal(files["min.partition"], each.partition),
             pc.greater_equal(files["max.partition"], each.partition),
-            pc.less(files["min.offset"], each.next),
-            pc.greater_equal(files["max.offset"], each.first),
+            pc.less(files["min.offset"], each.next_offset),
+            pc.greater_equal(files["max.offset"], each.start_offset),
         ]
         fits = np.ones(files.num_rows, np.bool_)
         for test in inside:

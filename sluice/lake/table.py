@@ -1,7 +1,6 @@
 """A stream's Delta table: its heads, and commits that bring data and progress together or not at all."""
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -17,15 +16,11 @@ from deltalake import (
 )
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
-from sluice.errors import SluiceError, TerminalError, TransientError
+from sluice.errors import TerminalError, TransientError
 from sluice.lake.chunk import Chunk, value_hash
+from sluice.lake.errors import NoTableError, store_fault
 from sluice.lake.layout import PARTITION_COLUMN, RANGES_KEY, SCHEMA, empty_id, transaction_id
 
-_REFUSED = ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "NoSuchBucket", "Forbidden")
-_DAMAGED = ("decompression failed", "deserialize thrift", "Corrupt", "Unexpected end of stream")
-"""What Arrow says of a file whose bytes are not what was written, as an OSError like that of a lost connection."""
-_TREE = re.compile(r"\s*\x1b\[31m↳\x1b\[0m ")
-"""How delta-rs sets off the cause of an error, for terminals."""
 _ATTEMPTS = 10
 _CHECKPOINT = 100
 """delta-rs writes a checkpoint each so many versions."""
@@ -73,7 +68,7 @@ class LakeTable:
             else:
                 self._table.update_incremental()
         except TableNotFoundError as error:
-            raise no_table(self.uri) from error
+            raise NoTableError(self.uri) from error
         except (DeltaError, OSError) as error:
             self._table = None
             raise store_fault(self.uri, error) from error
@@ -95,11 +90,11 @@ class LakeTable:
                 raise store_fault(self.uri, error) from error
         self.open()
 
-    def head(self, topic_id: str, partition: int) -> int:
+    def next_offset(self, topic_id: str, partition: int) -> int:
         """The next offset of a partition, as the newest version read so far says; 0 for one it does not know."""
         return self._transaction(transaction_id(topic_id, partition))
 
-    def empty(self, topic_id: str, partition: int) -> int:
+    def empty_offsets(self, topic_id: str, partition: int) -> int:
         """How many offsets below the partition's head hold no record, as the newest version read so far says."""
         return self._transaction(empty_id(topic_id, partition))
 
@@ -122,10 +117,10 @@ class LakeTable:
         for _ in range(_ATTEMPTS):
             writable = []
             for chunk in pending:
-                head = self.head(chunk.topic_id, chunk.partition)
-                if head == chunk.first:
+                head = self.next_offset(chunk.topic_id, chunk.partition)
+                if head == chunk.start_offset:
                     writable.append(chunk)
-                elif head == chunk.next:
+                elif head == chunk.next_offset:
                     result.committed.append(chunk)
                 else:
                     result.fenced.append(chunk)
@@ -163,18 +158,18 @@ class LakeTable:
             {
                 "topic_id": chunk.topic_id,
                 "partition": chunk.partition,
-                "first": chunk.first,
-                "next": chunk.next,
+                "first": chunk.start_offset,
+                "next": chunk.next_offset,
                 "rows": chunk.rows.num_rows,
                 "hash": value_hash(chunk.rows["value"]),
                 **chunk.note,
             }
             for chunk in chunks
         ]
-        progress = [Transaction(transaction_id(chunk.topic_id, chunk.partition), chunk.next) for chunk in chunks]
+        progress = [Transaction(transaction_id(chunk.topic_id, chunk.partition), chunk.next_offset) for chunk in chunks]
         for chunk in chunks:
-            if empty := chunk.next - chunk.first - chunk.rows.num_rows:
-                total = self.empty(chunk.topic_id, chunk.partition) + empty
+            if empty := chunk.next_offset - chunk.start_offset - chunk.rows.num_rows:
+                total = self.empty_offsets(chunk.topic_id, chunk.partition) + empty
                 progress.append(Transaction(empty_id(chunk.topic_id, chunk.partition), total))
         write_deltalake(
             table,
@@ -195,22 +190,3 @@ class LakeTable:
                 f"{self.uri}: is a Delta table with the columns {', '.join(found)}",
                 "it is not this lake's: name another bucket in SLUICE_LAKE_BUCKET",
             )
-
-
-def no_table(uri: str) -> SluiceError:
-    """What it means that a table is missing."""
-    return TransientError(f"{uri}: no such table yet", "the sink makes it when it starts: see `make logs S=sink`")
-
-
-def store_fault(place: str, error: Exception) -> SluiceError:
-    """What a failed call to the object store means, in one line."""
-    text = _TREE.sub(": ", str(error))
-    if any(sign in text for sign in _REFUSED):
-        return TerminalError(
-            f"{place}: the store refuses: {text}", "check the bucket and SLUICE_LAKE_… passwords; `make up` makes both"
-        )
-    if any(sign in text for sign in _DAMAGED):
-        return TerminalError(
-            f"{place}: a data file is damaged: {text}", "`make lake A=verify` names it; restore it from a copy"
-        )
-    return TransientError(f"{place}: {text}", "see `make status` and `make logs S=minio`")

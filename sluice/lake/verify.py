@@ -16,11 +16,11 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from sluice.lake.chunk import value_hash
+from sluice.lake.errors import NoTableError, store_fault
 from sluice.lake.layout import empty_id, transaction_id
-from sluice.lake.pieces import Pieces
-from sluice.lake.ranges import Place, Recorded, follow, read_ledger
+from sluice.lake.ranges import CommittedRange, PartitionKey, check_continuity, read_commit_history
 from sluice.lake.scan import TableScan
-from sluice.lake.table import no_table, store_fault
+from sluice.lake.spill_buffer import SpillBuffer
 
 HELD_BYTES = 128 << 20
 """Bytes of rows that wait in memory until the rest of their range is read; more than that wait in temporary files."""
@@ -89,27 +89,27 @@ def verify(uri: str, options: dict[str, str]) -> Verification:
         history = table.history()
         scan = TableScan(table)
     except TableNotFoundError as error:
-        raise no_table(uri) from error
+        raise NoTableError(uri) from error
     except (DeltaError, OSError) as error:
         raise store_fault(uri, error) from error
-    ledger = read_ledger(history, table.version())
+    ledger = read_commit_history(history, table.version())
     result = Verification(
         uri, table.version(), ledger.oldest, ledger.commits, len(ledger.ranges), scan.files, faults=ledger.faults
     )
-    states: dict[Place, _Place] = {}
+    states: dict[PartitionKey, _PartitionCheck] = {}
     known = ledger.places()
 
-    def state(place: Place) -> _Place:
+    def state(place: PartitionKey) -> _PartitionCheck:
         if place not in states:
             try:
                 head = table.transaction_version(transaction_id(*place)) or 0
                 empty = table.transaction_version(empty_id(*place)) or 0
             except (DeltaError, OSError) as error:
                 raise store_fault(uri, error) from error
-            states[place] = _Place(known.get(place, []), head, empty, ledger.oldest == 0)
+            states[place] = _PartitionCheck(known.get(place, []), head, empty, ledger.oldest == 0)
         return states[place]
 
-    pieces = Pieces(HELD_BYTES)
+    pieces = SpillBuffer(HELD_BYTES)
     try:
         for place in known:
             state(place)
@@ -149,11 +149,11 @@ def verify(uri: str, options: dict[str, str]) -> Verification:
     return result
 
 
-class _Place:
+class _PartitionCheck:
     """A partition's ranges, and what was seen of its offsets outside them."""
 
-    def __init__(self, ranges: Sequence[Recorded], head: int, empty: int, whole: bool) -> None:
-        self.chain = follow(ranges, head, whole)
+    def __init__(self, ranges: Sequence[CommittedRange], head: int, empty: int, whole: bool) -> None:
+        self.chain = check_continuity(ranges, head, whole)
         self.empty = empty
         self.below = 0
         """Rows below the log's beginning."""
@@ -164,10 +164,10 @@ class _Place:
         self._seen = np.zeros(-(-self.chain.base // 8), np.uint8)
         """A bit per offset below the log's beginning."""
         self._spans = _spans(self.chain.base, ranges)
-        self._ranges = sorted(ranges, key=lambda each: each.first)
-        self._firsts = np.array([each.first for each in self._ranges], np.int64)
+        self._ranges = sorted(ranges, key=lambda each: each.start_offset)
+        self._firsts = np.array([each.start_offset for each in self._ranges], np.int64)
         # Ranges that overlap need not end in the order in which they begin.
-        self._ends = np.maximum.accumulate(np.array([each.next for each in self._ranges], np.int64))
+        self._ends = np.maximum.accumulate(np.array([each.next_offset for each in self._ranges], np.int64))
 
     def see(self, offsets: Offsets) -> None:
         """Counts ascending offsets that are in no range."""
@@ -188,12 +188,12 @@ class _Place:
             self.lowest = min(self.lowest, int(beyond[0])) if self.outside else int(beyond[0])
             self.outside += len(beyond)
 
-    def within(self, offsets: Offsets) -> Iterator[tuple[Recorded, int, int]]:
+    def within(self, offsets: Offsets) -> Iterator[tuple[CommittedRange, int, int]]:
         """The ranges that hold any of the ascending offsets, with where these begin and end."""
         low = int(np.searchsorted(self._ends, offsets[0], "right"))
         high = int(np.searchsorted(self._firsts, offsets[-1], "right"))
         for each in self._ranges[low:high]:
-            start, end = np.searchsorted(offsets, [each.first, each.next])
+            start, end = np.searchsorted(offsets, [each.start_offset, each.next_offset])
             if end > start:
                 yield each, int(start), int(end)
 
@@ -201,12 +201,12 @@ class _Place:
 class _Check:
     """One range against the rows that the files hold, which come in any order."""
 
-    def __init__(self, stated: Recorded) -> None:
+    def __init__(self, stated: CommittedRange) -> None:
         self._stated = stated
         self._rows = 0
         self._proved = False
 
-    def add(self, key: int, offsets: Offsets, values: pa.Array, pieces: Pieces) -> None:
+    def add(self, key: int, offsets: Offsets, values: pa.Array, pieces: SpillBuffer) -> None:
         """Takes rows of the range; once all are there, they are proved and let go."""
         self._rows += len(offsets)
         if self._proved:
@@ -219,7 +219,7 @@ class _Check:
             else:
                 pieces.add(key, rows["offset"].to_numpy(), rows["value"].combine_chunks())
 
-    def end(self, key: int, pieces: Pieces, result: Verification) -> None:
+    def end(self, key: int, pieces: SpillBuffer, result: Verification) -> None:
         """Tells what is wrong with it."""
         where, stated = self._stated.text(), self._stated.rows
         if self._proved:
@@ -236,7 +236,7 @@ def _different(rows: pa.Table) -> int:
     return len(np.unique(rows["offset"].to_numpy()))
 
 
-def _by_place(batch: pa.RecordBatch) -> Iterator[tuple[Place, Offsets, pa.Array]]:
+def _by_place(batch: pa.RecordBatch) -> Iterator[tuple[PartitionKey, Offsets, pa.Array]]:
     """A batch's offsets, ascending, and values, per partition."""
     # Rewritten files come as views, which few functions know.
     topics = batch["topic_id"].cast(pa.string()).dictionary_encode()
@@ -251,10 +251,10 @@ def _by_place(batch: pa.RecordBatch) -> Iterator[tuple[Place, Offsets, pa.Array]
             yield place, offsets[start:end], values.slice(start, end - start)
 
 
-def _spans(base: int, ranges: Sequence[Recorded]) -> list[tuple[int, int]]:
+def _spans(base: int, ranges: Sequence[CommittedRange]) -> list[tuple[int, int]]:
     """The offsets that some range covers, as few spans as possible."""
     spans = [(0, base)] if base else []
-    for first, following in sorted((each.first, each.next) for each in ranges):
+    for first, following in sorted((each.start_offset, each.next_offset) for each in ranges):
         if spans and first <= spans[-1][1]:
             spans[-1] = (spans[-1][0], max(spans[-1][1], following))
         else:

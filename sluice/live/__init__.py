@@ -1,1 +1,1 @@
-"""The live view: what Kafka has said of flights so far, by airport and hour of event time, beside the batch."""
+"""Live views: state in Postgres that follows Kafka record by record, beside the batch."""

@@ -1,4 +1,4 @@
-"""Postgres holds the live view's state and how far it has read, which change together in one transaction."""
+"""A live view's state and the offsets it has read to, both in Postgres and changed in one transaction."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -7,29 +7,16 @@ from typing import LiteralString
 
 import psycopg
 
-from sluice.live.outcome import Outcome
+from sluice.contracts import Contract
+from sluice.live.view import Cursor, Record, View
 from sluice.settings import Settings
 from sluice.warehouse.connect import connect, refusal
 
-Head = tuple[str, int]
-"""A topic's id and a partition of it."""
+PartitionKey = tuple[str, int]
+"""A topic's id and one of its partitions."""
 
-_FLIGHTS: LiteralString = """
-    insert into live.flights as known
-        (flight_id, origin, hour, departed, delay_minutes, topic_id, partition, "offset")
-    select * from unnest(
-        %s::text[], %s::text[], %s::timestamptz[], %s::boolean[], %s::integer[], %s::text[], %s::integer[], %s::bigint[]
-    )
-    on conflict (flight_id) do update set
-        origin = excluded.origin, hour = excluded.hour, departed = excluded.departed,
-        delay_minutes = excluded.delay_minutes,
-        topic_id = excluded.topic_id, partition = excluded.partition, "offset" = excluded."offset"
-    -- The order of Outcome.rank.
-    where (not excluded.departed, excluded.partition, excluded."offset", excluded.topic_id)
-        < (not known.departed, known.partition, known."offset", known.topic_id)
-"""
-# Somebody else may have read on meanwhile: what is behind the larger offset is in the state either way.
-_HEADS: LiteralString = """
+# Another process may have read further meanwhile; everything before the larger offset is in the state either way.
+_SAVE_OFFSETS: LiteralString = """
     insert into live.partitions as known (stream, topic_id, partition, next_offset)
     select * from unnest(%s::text[], %s::text[], %s::integer[], %s::bigint[])
     on conflict (topic_id, partition) do update set
@@ -38,45 +25,52 @@ _HEADS: LiteralString = """
 
 
 class Store:
-    """A connection as the role ``live``. Every method raises a TransientError when Postgres is away."""
+    """A connection as the role ``live``. Every method raises a TransientError while Postgres is down."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._connection = connect(settings, "live")
 
-    def heads(self, topic_ids: Iterable[str]) -> dict[Head, int]:
-        """The offset to go on at, per partition that was read before."""
+    def next_offsets(self, topic_ids: Iterable[str]) -> dict[PartitionKey, int]:
+        """Returns the offset to resume at, for each partition that was read before."""
         with self._transaction() as cursor:
             cursor.execute(
                 "select topic_id, partition, next_offset from live.partitions where topic_id = any(%s)",
                 (list(topic_ids),),
             )
-            return {(str(topic_id), int(str(partition))): int(str(head)) for topic_id, partition, head in cursor}
+            return {(str(topic_id), int(str(partition))): int(str(offset)) for topic_id, partition, offset in cursor}
 
-    def add(self, outcomes: Sequence[Outcome], heads: Mapping[Head, int], streams: Mapping[str, str]) -> None:
-        """Brings what records say into the state, with how far they were read: both or neither.
+    def apply(
+        self,
+        view: View,
+        contracts: Mapping[str, Contract],
+        records: Sequence[Record],
+        next_offsets: Mapping[PartitionKey, int],
+    ) -> None:
+        """Applies records to a view and saves how far they were read: both or neither.
 
         Args:
-            outcomes: at most one of a flight, in the order of flights: so two processes never block each other.
-            heads: the next offset of each partition that was read, where none of those before it is missing.
-            streams: of each topic, by its id.
+            view: the live view.
+            contracts: by stream.
+            records: in the order of offsets within each partition, without gaps.
+            next_offsets: the offset after the last record of each partition.
         """
-        places = sorted(heads)
+        streams = {record.topic_id: record.stream for record in records}
+        keys = sorted(next_offsets)
         with self._transaction() as cursor:
-            if outcomes:
-                cursor.execute(_FLIGHTS, [list(column) for column in zip(*outcomes, strict=True)])
+            view.apply(cursor, contracts, records)
             cursor.execute(
-                _HEADS,
+                _SAVE_OFFSETS,
                 (
-                    [streams[topic_id] for topic_id, _ in places],
-                    [topic_id for topic_id, _ in places],
-                    [partition for _, partition in places],
-                    [heads[place] for place in places],
+                    [streams[topic_id] for topic_id, _ in keys],
+                    [topic_id for topic_id, _ in keys],
+                    [partition for _, partition in keys],
+                    [next_offsets[key] for key in keys],
                 ),
             )
 
     def beat(self) -> None:
-        """Says that the process is there, also when nothing comes in."""
+        """Writes the heartbeat, which shows that the process runs even when no records arrive."""
         with self._transaction() as cursor:
             cursor.execute("update live.heartbeat set seen_at = now()")
 
@@ -87,7 +81,7 @@ class Store:
         self._connection.close()
 
     @contextmanager
-    def _transaction(self) -> "Iterator[psycopg.Cursor[tuple[object, ...]]]":
+    def _transaction(self) -> Iterator[Cursor]:
         try:
             with self._connection.transaction(), self._connection.cursor() as cursor:
                 yield cursor

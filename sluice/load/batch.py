@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sluice.contracts import Contract
-from sluice.lake.ranges import Place
+from sluice.lake.ranges import PartitionKey
 from sluice.load.columns import Columns, read_columns
 from sluice.load.lateness import arrivals
 
@@ -78,8 +78,8 @@ def read_batch(contract: Contract, rows: pa.Table, each: Callable[..., Iterator[
 
 
 def count_dates(
-    contract: Contract, batch: Batch, watermarks: Mapping[Place, datetime], now: datetime
-) -> tuple[dict[date, DateCounts], dict[Place, datetime]]:
+    contract: Contract, batch: Batch, watermarks: Mapping[PartitionKey, datetime], now: datetime
+) -> tuple[dict[date, DateCounts], dict[PartitionKey, datetime]]:
     """What a batch adds to its dates, ascending, and the watermarks after it; arguments as ``arrivals`` has them."""
     fitting = batch.fitting()
     came = arrivals(fitting, watermarks, contract.lateness, now)

@@ -13,8 +13,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pj
 
-from sluice.check import DATE_PATTERN, INT_RANGES, TIMESTAMP_PATTERN, UnfitError, parse, read_event
 from sluice.contracts import Column, Contract
+from sluice.contracts.validation import (
+    DATE_PATTERN,
+    INT_RANGES,
+    TIMESTAMP_PATTERN,
+    ContractViolationError,
+    parse,
+    validate_event,
+)
 
 _CHUNK = 16_384
 _CHUNK_BYTES = 16 << 20
@@ -40,7 +47,7 @@ _LINE_BREAK = ord("\n")
 _PLAIN_TIME = b"0000-00-00T00:00:00Z"
 
 Mask = npt.NDArray[np.bool_]
-Places = npt.NDArray[np.int64]
+RowIndices = npt.NDArray[np.int64]
 """Where values stand in their batch, ascending."""
 
 
@@ -54,7 +61,7 @@ class Columns:
     """Per value, whether it fits (boolean, without nulls)."""
     reasons: list[str]
     """Why not, for each that does not, in their order."""
-    unknown: dict[str, Places] = field(default_factory=dict)
+    unknown: dict[str, RowIndices] = field(default_factory=dict)
     """Per field that the contract does not name, which of the values that fit hold it."""
 
 
@@ -80,7 +87,7 @@ def read_columns(
     chunks = table.to_batches(max_chunksize=size)
     parts = list(each(lambda chunk: _read_chunk(contract, *chunk.columns), chunks))
     starts = np.cumsum([0, *(chunk.num_rows for chunk in chunks)])[:-1]
-    unknown: dict[str, list[Places]] = defaultdict(list)
+    unknown: dict[str, list[RowIndices]] = defaultdict(list)
     for start, part in zip(starts, parts, strict=True):
         for name, places in part.unknown.items():
             unknown[name].append(places + start)
@@ -101,16 +108,16 @@ def _read_chunk(contract: Contract, values: pa.Array, timestamps: pa.Array) -> C
         except pa.ArrowInvalid:
             pass
         else:
-            rows, wrong = _judge(contract, table, timestamps)
+            rows, wrong = _validate(contract, table, timestamps)
             if not wrong.any():
                 return Columns(rows, pa.array(~wrong), [])
-    return _read_carefully(contract, values, timestamps, plain)
+    return _parse_with_fallback(contract, values, timestamps, plain)
 
 
-def _read_carefully(contract: Contract, values: pa.Array, timestamps: pa.Array, plain: Mask) -> Columns:
+def _parse_with_fallback(contract: Contract, values: pa.Array, timestamps: pa.Array, plain: Mask) -> Columns:
     """As much as can be at once, around what cannot; that goes through the check one by one."""
     table, places, drifts = _parse_around(contract, values, np.flatnonzero(plain))
-    rows, wrong = _judge(contract, table, timestamps.take(pa.array(places)))
+    rows, wrong = _validate(contract, table, timestamps.take(pa.array(places)))
     unknown: dict[str, list[int]] = defaultdict(list)
     if drifts:
         _find_unknown(contract, values, places, wrong, unknown)
@@ -119,7 +126,7 @@ def _read_carefully(contract: Contract, values: pa.Array, timestamps: pa.Array, 
     fits[places[~wrong]] = True
     together, singly, lines, reasons = places[~wrong], [], [], []
     for place in np.flatnonzero(~fits):
-        event, reason = read_event(contract, values[int(place)].as_py(), timestamps[int(place)].as_py())
+        event, reason = validate_event(contract, values[int(place)].as_py(), timestamps[int(place)].as_py())
         if event is None:
             reasons.append(reason)
             continue
@@ -131,7 +138,7 @@ def _read_carefully(contract: Contract, values: pa.Array, timestamps: pa.Array, 
             unknown[name].append(int(place))
     if singly:
         table = _parse(contract, pa.array(lines, pa.binary()), _EXACT, "error")
-        read, wrong = _judge(contract, table, timestamps.take(pa.array(singly)))
+        read, wrong = _validate(contract, table, timestamps.take(pa.array(singly)))
         if wrong.any():
             raise AssertionError(f"{contract.stream}: values that passed the check one by one fail it together")
         order = np.argsort(np.concatenate([together, singly]))
@@ -142,7 +149,7 @@ def _read_carefully(contract: Contract, values: pa.Array, timestamps: pa.Array, 
 
 
 def _find_unknown(
-    contract: Contract, values: pa.Array, places: Places, wrong: Mask, unknown: dict[str, list[int]]
+    contract: Contract, values: pa.Array, places: RowIndices, wrong: Mask, unknown: dict[str, list[int]]
 ) -> None:
     """Notes the fields that the contract does not name; Arrow reads more than JSON there, which is wrong."""
     known = {column.name for column in contract.columns}
@@ -150,7 +157,7 @@ def _find_unknown(
         place = int(places[index])
         try:
             names = parse(values[place].as_py()).keys() - known
-        except UnfitError:
+        except ContractViolationError:
             wrong[index] = True
             continue
         for name in names:
@@ -162,7 +169,7 @@ def _is_plain(values: pa.Array) -> Mask:
 
     A value that begins and ends as an object gives at least one row, so as many rows as values means one each.
     """
-    bounds, octets = _octets(values)
+    bounds, octets = _byte_view(values)
     result = np.diff(bounds) >= len(_BRACES)
     if values.null_count:
         result &= values.is_valid().to_numpy(zero_copy_only=False)
@@ -175,7 +182,7 @@ def _is_plain(values: pa.Array) -> Mask:
     return result
 
 
-def _octets(values: pa.Array) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uint8]]:
+def _byte_view(values: pa.Array) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uint8]]:
     """Where values begin and end among the octets of their array, and these, without a copy."""
     _, ends, data = values.buffers()
     bounds = np.frombuffer(ends, np.int32)[values.offset : values.offset + len(values) + 1]
@@ -210,7 +217,7 @@ def _parse(contract: Contract, values: pa.Array, types: dict[str, pa.DataType], 
     return table
 
 
-def _parse_around(contract: Contract, values: pa.Array, plain: Places) -> tuple[pa.Table, Places, bool]:
+def _parse_around(contract: Contract, values: pa.Array, plain: RowIndices) -> tuple[pa.Table, RowIndices, bool]:
     """Parses what can be parsed of plain values.
 
     Args:
@@ -245,7 +252,7 @@ def _parse_around(contract: Contract, values: pa.Array, plain: Places) -> tuple[
     return pa.concat_tables(tables).combine_chunks(), np.concatenate(read), unexpected == "ignore"
 
 
-def _parted(contract: Contract, values: pa.Array, places: Places, unexpected: str) -> list[Places]:
+def _parted(contract: Contract, values: pa.Array, places: RowIndices, unexpected: str) -> list[RowIndices]:
     """What is to be tried in place of values that cannot be read together, where the parser names no row.
 
     That is mostly a number that its column cannot hold: parsed as floats, such numbers can be told and left out.
@@ -268,7 +275,7 @@ def _parted(contract: Contract, values: pa.Array, places: Places, unexpected: st
     return [places[middle:], places[:middle]]
 
 
-def _judge(contract: Contract, table: pa.Table, timestamps: pa.Array) -> tuple[pa.Table, Mask]:
+def _validate(contract: Contract, table: pa.Table, timestamps: pa.Array) -> tuple[pa.Table, Mask]:
     """Parsed rows as the contract's types, and per row whether it may not fit; what is there for such a row is void."""
     wrong = np.zeros(table.num_rows, np.bool_)
     columns = {}
@@ -321,7 +328,7 @@ def _are_plain_times(values: pa.ChunkedArray) -> bool:
     for chunk in values.chunks:
         if not len(chunk):
             continue
-        bounds, octets = _octets(chunk)
+        bounds, octets = _byte_view(chunk)
         if chunk.null_count or (np.diff(bounds) != len(_PLAIN_TIME)).any():
             return False
         texts = octets[bounds[0] : bounds[-1]].reshape(-1, len(_PLAIN_TIME))

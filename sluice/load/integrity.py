@@ -8,15 +8,15 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from sluice.lake.chunk import value_hash
-from sluice.lake.ranges import Place, Range, Recorded
+from sluice.lake.ranges import CommittedRange, PartitionKey, Range
 
-Places = npt.NDArray[np.int64]
+RowIndices = npt.NDArray[np.int64]
 
 _SHORTEST = 8
 """Values that a slice must hold, on average, to cost less than a copy of them."""
 
 
-def altered(rows: pa.Table, group: Sequence[Range], commits: Sequence[Recorded]) -> Recorded | None:
+def altered(rows: pa.Table, group: Sequence[Range], commits: Sequence[CommittedRange]) -> CommittedRange | None:
     """The first committed range whose values do not have the hash that the commit recorded; None if all have.
 
     Args:
@@ -24,11 +24,13 @@ def altered(rows: pa.Table, group: Sequence[Range], commits: Sequence[Recorded])
         group: which offsets they are of. A commit's range that is only partly in it cannot be checked.
         commits: what the commits recorded.
     """
-    whole = {each.place: each for each in group}
+    whole = {each.key: each for each in group}
     inside = [
         each
         for each in commits
-        if (held := whole.get(each.place)) and held.first <= each.first and each.next <= held.next
+        if (held := whole.get(each.key))
+        and held.start_offset <= each.start_offset
+        and each.next_offset <= held.next_offset
     ]
     if not inside:
         return None
@@ -40,8 +42,8 @@ def altered(rows: pa.Table, group: Sequence[Range], commits: Sequence[Recorded])
     places, offsets = places[order], offsets[order]
     values = _Values(rows["value"], order)
     for each in inside:
-        start, end = np.searchsorted(places, [numbers[each.place], numbers[each.place] + 1])
-        first, last = start + np.searchsorted(offsets[start:end], [each.first, each.next])
+        start, end = np.searchsorted(places, [numbers[each.key], numbers[each.key] + 1])
+        first, last = start + np.searchsorted(offsets[start:end], [each.start_offset, each.next_offset])
         if value_hash(values.between(int(first), int(last))) != each.hash:
             return each
     return None
@@ -53,7 +55,7 @@ class _Values:
     Where records of many dates alternate a slice would hold one value, and a copy costs less.
     """
 
-    def __init__(self, values: pa.ChunkedArray, order: Places) -> None:
+    def __init__(self, values: pa.ChunkedArray, order: RowIndices) -> None:
         chunks = np.cumsum([len(chunk) for chunk in values.chunks])
         joins = (np.diff(order) != 1) | (np.diff(np.searchsorted(chunks, order, side="right")) != 0)
         starts = np.flatnonzero(joins) + 1
@@ -73,7 +75,7 @@ class _Values:
         return pa.chunked_array([part for each in slices for part in each.chunks], self._values.type)
 
 
-def _numbered(rows: pa.Table, numbers: Mapping[Place, int]) -> Places:
+def _numbered(rows: pa.Table, numbers: Mapping[PartitionKey, int]) -> RowIndices:
     """The number of each row's place."""
     topics = rows["topic_id"].combine_chunks().dictionary_encode()
     partitions = rows["partition"].to_numpy()
@@ -82,5 +84,5 @@ def _numbered(rows: pa.Table, numbers: Mapping[Place, int]) -> Places:
     for index, topic_id in enumerate(topics.dictionary.to_pylist()):
         for partition in range(width):
             found[index, partition] = numbers.get((topic_id, partition), -1)
-    result: Places = found[topics.indices.to_numpy(), partitions]
+    result: RowIndices = found[topics.indices.to_numpy(), partitions]
     return result

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from sluice.lake.ranges import Place
+from sluice.lake.ranges import PartitionKey
 
 Mask = npt.NDArray[np.bool_]
 
@@ -29,11 +29,13 @@ class Arrivals:
     """Per row, whether its partition's watermark had reached the end of its date before it."""
     after_close: Mask
     """Per row, whether the watermark had reached the date's end and the contract's lateness."""
-    watermarks: dict[Place, datetime]
+    watermarks: dict[PartitionKey, datetime]
     """Of each partition that has one, after the rows."""
 
 
-def arrivals(rows: pa.Table, watermarks: Mapping[Place, datetime], lateness: timedelta, now: datetime) -> Arrivals:
+def arrivals(
+    rows: pa.Table, watermarks: Mapping[PartitionKey, datetime], lateness: timedelta, now: datetime
+) -> Arrivals:
     """Follows the watermarks through rows.
 
     Args:

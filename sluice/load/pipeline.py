@@ -45,7 +45,7 @@ def new_batches(contract: Contract, lake: LakeReader, ranges: Sequence[Range]) -
     if recent:
         groups = by_commits(ranges, recent.commits, rows)
     else:
-        offsets = sum(each.next - each.first for each in ranges)
+        offsets = sum(each.next_offset - each.start_offset for each in ranges)
         held = sum(files["num_records"].to_pylist()) if files.num_rows else 0
         groups = by_shares(ranges, max(1, -(-min(offsets, held) // rows)))
     left = groups[::-1]
@@ -61,7 +61,7 @@ def new_batches(contract: Contract, lake: LakeReader, ranges: Sequence[Range]) -
             if not complete:
                 found, _ = _rows(lake, holding(group), group, limit=None)
             if recent and (fault := altered(found, group, recent.commits)):
-                names = holding([Range(*fault.place, fault.first, fault.next)])["path"].to_pylist()
+                names = holding([Range(*fault.key, fault.start_offset, fault.next_offset)])["path"].to_pylist()
                 raise TerminalError(
                     f"{lake.uri}: {fault.text()}: not the values that were committed; altered is one of"
                     f" {', '.join(names)}",
@@ -93,7 +93,7 @@ def date_batches(contract: Contract, lake: LakeReader, ranges: Sequence[Range], 
 
 
 @contextmanager
-def ahead(items: Iterator[_T]) -> Iterator[Iterator[_T]]:
+def prefetch(items: Iterator[_T]) -> Iterator[Iterator[_T]]:
     """The same items, none of them None; while one is used, another thread gets the next."""
     with ThreadPoolExecutor(1) as executor:
 

@@ -5,10 +5,10 @@ from itertools import groupby
 
 import pyarrow as pa
 
-from sluice.lake.ranges import Place, Range, Recorded
+from sluice.lake.ranges import CommittedRange, PartitionKey, Range
 
 
-def new_ranges(heads: Mapping[Place, int], ends: Mapping[Place, int]) -> list[Range]:
+def new_ranges(heads: Mapping[PartitionKey, int], ends: Mapping[PartitionKey, int]) -> list[Range]:
     """The ranges that are in the lake beyond the ledger's heads.
 
     Args:
@@ -18,7 +18,7 @@ def new_ranges(heads: Mapping[Place, int], ends: Mapping[Place, int]) -> list[Ra
     return [Range(*place, heads.get(place, 0), end) for place, end in sorted(ends.items()) if end > heads.get(place, 0)]
 
 
-def by_commits(ranges: Sequence[Range], commits: Sequence[Recorded], rows: int) -> list[list[Range]]:
+def by_commits(ranges: Sequence[Range], commits: Sequence[CommittedRange], rows: int) -> list[list[Range]]:
     """Cuts ranges where commits end, into groups of about ``rows`` rows: each file is then in one group.
 
     Args:
@@ -26,17 +26,17 @@ def by_commits(ranges: Sequence[Range], commits: Sequence[Recorded], rows: int) 
         commits: what each commit brought, in the order of versions. They reach as far back as the ranges.
         rows: of a group; one commit may have more.
     """
-    left = {each.place: each for each in ranges}
+    left = {each.key: each for each in ranges}
     groups: list[list[Range]] = []
-    ends: dict[Place, int] = {}
+    ends: dict[PartitionKey, int] = {}
     count = 0
     for _, commit in groupby(commits, lambda each: each.version):
-        brought = [each for each in commit if each.place in left and each.next > left[each.place].first]
+        brought = [each for each in commit if each.key in left and each.next_offset > left[each.key].start_offset]
         size = sum(each.rows for each in brought)
         if count and count + size > rows:
             groups.append(_taken(left, ends))
             ends, count = {}, 0
-        ends |= {each.place: each.next for each in brought}
+        ends |= {each.key: each.next_offset for each in brought}
         count += size
     groups.append(list(left.values()))
     return [group for group in groups if group]
@@ -48,10 +48,10 @@ def by_shares(ranges: Sequence[Range], count: int) -> list[list[Range]]:
     for index in range(count):
         group = []
         for each in ranges:
-            length = each.next - each.first
-            first, following = (each.first + length * step // count for step in (index, index + 1))
+            length = each.next_offset - each.start_offset
+            first, following = (each.start_offset + length * step // count for step in (index, index + 1))
             if following > first:
-                group.append(Range(*each.place, first, following))
+                group.append(Range(*each.key, first, following))
         if group:
             groups.append(group)
     return groups
@@ -61,7 +61,7 @@ def halves(group: Sequence[Range], seen: pa.Table) -> list[list[Range]]:
     """Cuts a group in two, so that about half of the rows seen of it is in each; one that cannot be cut stays whole."""
     middles = seen.group_by(["topic_id", "partition"]).aggregate([("offset", "approximate_median")]).to_pylist()
     ends = {(row["topic_id"], row["partition"]): int(row["offset_approximate_median"]) for row in middles}
-    left = {each.place: each for each in group}
+    left = {each.key: each for each in group}
     lower = _taken(left, ends)
     if lower:
         return [lower, list(left.values())]
@@ -71,23 +71,23 @@ def halves(group: Sequence[Range], seen: pa.Table) -> list[list[Range]]:
 
 def joined(earlier: Sequence[Range], later: Sequence[Range]) -> list[Range]:
     """Ranges and those that follow them, as one per place."""
-    ranges = {each.place: each for each in earlier}
+    ranges = {each.key: each for each in earlier}
     for each in later:
-        ranges[each.place] = Range(*each.place, ranges.get(each.place, each).first, each.next)
+        ranges[each.key] = Range(*each.key, ranges.get(each.key, each).start_offset, each.next_offset)
     return list(ranges.values())
 
 
-def _taken(left: dict[Place, Range], ends: Mapping[Place, int]) -> list[Range]:
+def _taken(left: dict[PartitionKey, Range], ends: Mapping[PartitionKey, int]) -> list[Range]:
     """Takes off what lies before the given ends."""
     taken = []
     for place, end in ends.items():
         whole = left.get(place)
-        if whole is None or end <= whole.first:
+        if whole is None or end <= whole.start_offset:
             continue
-        cut = min(end, whole.next)
-        taken.append(Range(*place, whole.first, cut))
-        if cut == whole.next:
+        cut = min(end, whole.next_offset)
+        taken.append(Range(*place, whole.start_offset, cut))
+        if cut == whole.next_offset:
             del left[place]
         else:
-            left[place] = Range(*place, cut, whole.next)
+            left[place] = Range(*place, cut, whole.next_offset)
     return taken

@@ -13,9 +13,9 @@ from sluice.contracts import Contract
 from sluice.lake.ranges import Range
 from sluice.lake.reader import LakeReader
 from sluice.load.batch import Batch, Drift, count_dates
-from sluice.load.pipeline import ahead, date_batches, new_batches
+from sluice.load.pipeline import date_batches, new_batches, prefetch
 from sluice.load.plan import new_ranges
-from sluice.load.rewrite import Rewrite
+from sluice.load.reload import Reload
 from sluice.load.transaction import Warehouse, transaction
 from sluice.settings import Settings
 
@@ -60,17 +60,17 @@ def load(settings: Settings, contract: Contract) -> LoadReport:
     lake = LakeReader(settings, contract.stream)
     _spare_memory()
     with transaction(settings, contract) as warehouse:
-        heads = {place: end.next for place, end in warehouse.ends().items()}
+        heads = {place: end.next_offset for place, end in warehouse.ends().items()}
         warehouse.commit()
-        ranges = new_ranges(heads, lake.heads({topic_id for topic_id, _ in heads}, contract))
-        with ahead(new_batches(contract, lake, ranges) if ranges else iter(())) as batches:
+        ranges = new_ranges(heads, lake.next_offsets({topic_id for topic_id, _ in heads}, contract))
+        with prefetch(new_batches(contract, lake, ranges) if ranges else iter(())) as batches:
             for group, batch in batches:
-                if not _enter(warehouse, contract, group, batch):
+                if not _commit_group(warehouse, contract, group, batch):
                     log.info("%s: another load is ahead, nothing is left to do here", contract.stream)
                     break
                 report.add(batch)
     report.changed = bool(report.dates)
-    _tell_drift(report)
+    _log_schema_drift(report)
     report.seconds = time.monotonic() - started
     return report
 
@@ -96,22 +96,22 @@ def reload(
     report = LoadReport(contract.stream)
     _spare_memory()
     with transaction(settings, contract) as warehouse:
-        rewrite = Rewrite(warehouse, contract, day)
+        rewrite = Reload(warehouse, contract, day)
         # Opened only now: what the ledger holds is in the lake's newest version.
         lake = LakeReader(settings, contract.stream)
         before = rewrite.clear()
         now = datetime.now(UTC)
-        with ahead(date_batches(contract, lake, rewrite.ranges, day)) as batches:
+        with prefetch(date_batches(contract, lake, rewrite.ranges, day)) as batches:
             for batch in batches:
                 warehouse.write(batch, now)
                 report.add(batch)
-        report.changed = rewrite.look() != before
+        report.changed = rewrite.fingerprint() != before
         rewrite.log_released()
         if touch == "always" or (touch == "changed" and report.changed):
             warehouse.touch([day])
         rewrite.settle(report.drift, report.changed, now)
     report.dates = [day]
-    _tell_drift(report)
+    _log_schema_drift(report)
     report.seconds = time.monotonic() - started
     return report
 
@@ -131,11 +131,11 @@ def _spare_memory() -> None:
     pa.set_memory_pool(pa.system_memory_pool())
 
 
-def _enter(warehouse: Warehouse, contract: Contract, group: list[Range], batch: Batch) -> bool:
+def _commit_group(warehouse: Warehouse, contract: Contract, group: list[Range], batch: Batch) -> bool:
     """One transaction: a group's rows and all that is said of them. False if the ledger has gone on meanwhile."""
     warehouse.lock()
     ends = warehouse.ends()
-    if any((ends[each.place].next if each.place in ends else 0) != each.first for each in group):
+    if any((ends[each.key].next_offset if each.key in ends else 0) != each.start_offset for each in group):
         return False
     now = datetime.now(UTC)
     before = {place: end.watermark for place, end in ends.items() if end.watermark}
@@ -148,7 +148,7 @@ def _enter(warehouse: Warehouse, contract: Contract, group: list[Range], batch: 
     return True
 
 
-def _tell_drift(report: LoadReport) -> None:
+def _log_schema_drift(report: LoadReport) -> None:
     fields: Counter[str] = Counter()
     for (_, name), rows in report.drift.items():
         fields[name] += rows

@@ -14,7 +14,7 @@ from psycopg import sql
 from sluice.contracts import Contract
 from sluice.errors import SluiceError, TerminalError, TransientError
 from sluice.lake.layout import SCHEMA
-from sluice.lake.ranges import Place, Range
+from sluice.lake.ranges import PartitionKey, Range
 from sluice.load.batch import LAKE_COLUMNS, Batch, DateCounts, as_json, drift_json
 from sluice.settings import Settings
 from sluice.warehouse import connect
@@ -78,7 +78,7 @@ Statement = LiteralString | sql.SQL | sql.Composed
 class End:
     """Where the ledger ends for a place."""
 
-    next: int
+    next_offset: int
     watermark: datetime | None
 
 
@@ -103,7 +103,7 @@ class Warehouse:
             "select pg_advisory_xact_lock(hashtext('sluice date'), hashtext($1))", f"{self._contract.stream} {day}"
         )
 
-    def ends(self) -> dict[Place, End]:
+    def ends(self) -> dict[PartitionKey, End]:
         """Where the ledger ends, per place."""
         return {
             (topic_id, partition): End(following, watermark)
@@ -126,10 +126,10 @@ class Warehouse:
             unfit = unfit.append_column("loaded_at", pa.repeat(loaded_at, unfit.num_rows))
             self._ingest("raw", "quarantine", unfit)
 
-    def enter(self, ranges: list[Range], batch: Batch, watermarks: Mapping[Place, datetime]) -> None:
+    def enter(self, ranges: list[Range], batch: Batch, watermarks: Mapping[PartitionKey, datetime]) -> None:
         """Enters ranges in the ledger, which refuses them unless each follows what is there."""
         for each in ranges:
-            if each.first == 0:
+            if each.start_offset == 0:
                 self.execute(
                     "insert into ops.loads (stream, topic_id, partition, first_offset, next_offset, rows, quarantined)"
                     " values ($1, $2, $3, null, 0, 0, 0) on conflict do nothing",
@@ -143,8 +143,8 @@ class Warehouse:
                 "stream": self._contract.stream,
                 "topic_id": each.topic_id,
                 "partition": each.partition,
-                "first_offset": each.first,
-                "next_offset": each.next,
+                "first_offset": each.start_offset,
+                "next_offset": each.next_offset,
                 "rows": counts.get((each.topic_id, each.partition, True), 0),
                 "quarantined": counts.get((each.topic_id, each.partition, False), 0),
                 "watermark": watermarks.get((each.topic_id, each.partition)),

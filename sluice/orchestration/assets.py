@@ -11,5 +11,5 @@ def raw_table(contract: Contract) -> Asset:
     return Asset(name=f"raw.{contract.table}", group="warehouse")
 
 
-REBUILT = AssetAlias(name="rebuilt", group="warehouse")
+REPROCESSED = AssetAlias(name="rebuilt", group="warehouse")
 """Stands for the raw tables that a backfill has changed: which, and whether it is time to say so, its tasks decide."""

@@ -2,26 +2,24 @@
 
 from dataclasses import asdict
 
-from sluice.addresses import addresses
 from sluice.contracts import Column, Contract
 from sluice.settings import Settings
 
-_MENDING = (
+_ON_FAILURE = (
     "the last line of the task's log says what is wrong and how to mend it. What may pass by itself was tried again"
     " several times before: `make status` shows which server is away, `make logs S=<service>` why. Then clear the task"
 )
 
 
-def written(text: str, settings: Settings, **values: str) -> str:
+def render(text: str, settings: Settings, **values: str) -> str:
     """A text with its gaps filled: ``values``, the platform's addresses for a browser, and what every failure asks for.
 
     Args:
-        text: with gaps as ``{dashboard}``, ``{lake}``, ``{dbt}``, ``{airflow}`` and ``{mending}``.
+        text: with gaps as ``{dashboard}``, ``{lake}``, ``{dbt}``, ``{airflow}`` and ``{on_failure}``.
         settings: of this platform.
         values: fills of the text's other gaps.
     """
-    found = addresses(settings)
-    return text.format(**asdict(found), dbt=found.dbt, mending=_MENDING, **values)
+    return text.format(**asdict(settings.pages), on_failure=_ON_FAILURE, **values)
 
 
 def columns(contract: Contract) -> str:

@@ -51,7 +51,7 @@ def wait_for_dags(airflow: Airflow, dag_ids: Iterable[str], patience: timedelta 
         TransientError: a DAG is still not there after ``patience``, or Airflow is not.
     """
     for dag_id in dag_ids:
-        _patiently(partial(airflow.dag, dag_id), patience, NoDagError)
+        retry_until(partial(airflow.dag, dag_id), patience, NoDagError)
 
 
 def start(airflow: Airflow, dag_id: str) -> Run:
@@ -62,7 +62,7 @@ def start(airflow: Airflow, dag_id: str) -> Run:
         TransientError: Airflow does not answer.
     """
     run = Run(dag_id, new_run_id())
-    _patiently(partial(airflow.trigger, dag_id, run.run_id))
+    retry_until(partial(airflow.trigger, dag_id, run.run_id))
     return run
 
 
@@ -80,8 +80,8 @@ def follow(airflow: Airflow, runs: Sequence[Run], show: Show) -> None:
     while left:
         for run in list(left):
             # The state first: once it is the last one, so are those of the tasks.
-            state = _patiently(partial(airflow.run, run.dag_id, run.run_id))["state"]
-            for task in _patiently(partial(airflow.tasks, run.dag_id, run.run_id)):
+            state = retry_until(partial(airflow.run, run.dag_id, run.run_id))["state"]
+            for task in retry_until(partial(airflow.tasks, run.dag_id, run.run_id)):
                 key, now = (run.dag_id, task["task_id"]), task["state"]
                 if now in _TOLD and seen.get(key) != now:
                     seen[key] = now
@@ -115,7 +115,7 @@ def follow_backfill(airflow: Airflow, dag_id: str, first: date, last: date, show
     began = idle_since = time.monotonic()
     done = told = -1
     while done < count:
-        now = _patiently(partial(airflow.count_backfill_runs, dag_id, first, last, _ENDED))
+        now = retry_until(partial(airflow.count_backfill_runs, dag_id, first, last, _ENDED))
         if now != done:
             done, idle_since = now, time.monotonic()
         if done == count or done - told > count // _STEPS:
@@ -127,12 +127,12 @@ def follow_backfill(airflow: Airflow, dag_id: str, first: date, last: date, show
             idle_since = time.monotonic()
         if done < count:
             time.sleep(POLL.total_seconds())
-    runs = _patiently(lambda: list(airflow.backfill_runs(dag_id, first, last)))
+    runs = retry_until(lambda: list(airflow.backfill_runs(dag_id, first, last)))
     failed = [run for run in runs if run["state"] == "failed"]
     if failed:
         error = _failure(airflow, [Run(dag_id, failed[0]["dag_run_id"])], show)
         dates = ", ".join(run["logical_date"][:10] for run in failed)
-        raise TerminalError(f"{len(failed)} of {count} dates were not rebuilt ({dates}): {error.what}", error.mend)
+        raise TerminalError(f"{len(failed)} of {count} dates were not rebuilt ({dates}): {error.message}", error.hint)
 
 
 def _line(airflow: Airflow, run: Run, task: Json) -> str:
@@ -144,7 +144,7 @@ def _line(airflow: Airflow, run: Run, task: Json) -> str:
     line += f", {task['duration'] or 0:.1f} s"
     if task["state"] != "success":
         return line
-    figures = _patiently(partial(airflow.figures, run.dag_id, run.run_id, task["task_id"]))
+    figures = retry_until(partial(airflow.figures, run.dag_id, run.run_id, task["task_id"]))
     return line + (f": {figures['summary']}" if isinstance(figures, dict) and "summary" in figures else "")
 
 
@@ -152,18 +152,18 @@ def _failure(airflow: Airflow, failed: Sequence[Run], show: Show) -> TerminalErr
     first = failed[0]
     others = "".join(f", {run.dag_id}" for run in failed[1:])
     tasks = [
-        task for task in _patiently(partial(airflow.tasks, first.dag_id, first.run_id)) if task["state"] == "failed"
+        task for task in retry_until(partial(airflow.tasks, first.dag_id, first.run_id)) if task["state"] == "failed"
     ]
     if not tasks:
         return TerminalError(
             f"{first.dag_id}{others} failed without a failed task: its time was up", "see its run's page"
         )
     task = tasks[0]
-    entries = _patiently(partial(airflow.log, first.dag_id, first.run_id, task["task_id"], task["try_number"]))
+    entries = retry_until(partial(airflow.log, first.dag_id, first.run_id, task["task_id"], task["try_number"]))
     told = [entry for entry in entries if not entry["event"].startswith(_FRAME)]
     for entry in told[-_LOG_LINES:]:
         show(f"  {_clock(entry)}{entry['event']}")
-    return TerminalError(f"{first.dag_id}.{task['task_id']}{others} failed: {_error(entries)}", f"run {first.run_id}")
+    return TerminalError(f"{first.dag_id}.{task['task_id']}{others} failed in run {first.run_id}: {_error(entries)}")
 
 
 def _error(entries: Sequence[Json]) -> str:
@@ -186,7 +186,7 @@ def _still_works(airflow: Airflow) -> None:
         raise TransientError(f"nothing moves: Airflow says that its {', '.join(broken)} is broken", "see `make status`")
 
 
-def _patiently(
+def retry_until(
     ask: Callable[[], Answer], patience: timedelta = PATIENCE, excuse: type[TransientError] = TransientError
 ) -> Answer:
     """Asks until there is an answer: a server that is killed comes back within seconds, and the run goes on."""

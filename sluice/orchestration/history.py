@@ -8,7 +8,7 @@ FIRST_EVENT_DATE = date(2013, 1, 1)
 LAST_EVENT_DATE = date(2014, 1, 1)
 """UTC dates. The last evening of 2013 in New York is 2014 there: its last flight landed at 08:30 on 1 January."""
 
-REBUILD = "rebuild"
+REPROCESS = "rebuild"
 """The DAG that backfills are made of."""
 
 RAW, MARTS, ALL = WHATS = ("raw", "marts", "all")

@@ -8,8 +8,8 @@ from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
 from sluice.contracts import Contract
 from sluice.orchestration.alerts import load_is_overdue
-from sluice.orchestration.assets import REBUILT, raw_table
-from sluice.orchestration.docs import columns, written
+from sluice.orchestration.assets import REPROCESSED, raw_table
+from sluice.orchestration.docs import columns, render
 from sluice.orchestration.operators import LoadOperator
 from sluice.orchestration.retries import DEFAULT_ARGS
 from sluice.settings import Settings
@@ -26,7 +26,7 @@ dates together. Running it twice, or killing it, changes nothing. **Skipped** me
 - **Made from** `contracts/{stream}.yaml`, like the topic, the table and this page.
 - **Overdue**: a run that has not ended after {minutes} minutes is an alert, by Airflow's deadlines, until a load ends.
 - **What does not fit** is in [quarantine]({dashboard}/quarantine?stream={stream}) with its reason; the rest loads.
-- **When it fails**: {mending}, or leave it to the next run: it goes on where the ledger is.
+- **When it fails**: {on_failure}, or leave it to the next run: it goes on where the ledger is.
   `make reconcile` proves that nothing is missing.
 - **See** [how far it is]({dashboard}/pipeline), [its files in the lake]({lake}/{stream}) and
   [what is made of it]({dbt}#!/source/source.sluice.raw.{table}).
@@ -41,7 +41,7 @@ def load_dag(contract: Contract, settings: Settings) -> DAG:
     with DAG(
         dag_id=contract.dag_id,
         description=f"{contract.stream}: from the lake to raw.{contract.table}",
-        doc_md=written(
+        doc_md=render(
             DOC,
             settings,
             stream=contract.stream,
@@ -68,7 +68,7 @@ def load_dag(contract: Contract, settings: Settings) -> DAG:
         LoadOperator(
             task_id="load",
             stream=contract.stream,
-            outlets=[raw_table(contract), REBUILT],
+            outlets=[raw_table(contract), REPROCESSED],
             doc_md=(
                 f"Loads `{contract.stream}` from the ledger's head to the lake's, and wakes `transform` where that"
                 " touched any date. Its XCom says how many rows, quarantined events and dates it was."

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowSkipException
 
-from sluice.contracts import Contract, load_contracts
+from sluice.contracts import Contract, get_contract, load_contracts
 from sluice.errors import SluiceError, TerminalError
-from sluice.orchestration.alerts import settle_and_tell
-from sluice.orchestration.assets import REBUILT, raw_table
+from sluice.orchestration.alerts import sync_and_notify
+from sluice.orchestration.assets import REPROCESSED, raw_table
 from sluice.orchestration.credentials import settings_as
-from sluice.orchestration.history import ALL, MARTS, RAW, REBUILD, what_to_make
+from sluice.orchestration.history import ALL, MARTS, RAW, REPROCESS, what_to_make
 from sluice.settings import Settings
 
 if TYPE_CHECKING:
@@ -29,10 +29,7 @@ Figures = dict[str, Any]
 
 
 def _contract(settings: Settings, stream: str) -> Contract:
-    contracts = load_contracts(settings.contracts)
-    if stream not in contracts:
-        raise TerminalError(f"there is no stream {stream}", f"choose from {', '.join(contracts)}")
-    return contracts[stream]
+    return get_contract(load_contracts(settings.contracts), stream)
 
 
 def _day(text: str) -> date:
@@ -62,22 +59,22 @@ class LoadOperator(BaseOperator):
 
     def execute(self, context: Context) -> Figures:
         """Returns the stream's rows, quarantined events and dates of this load."""
-        from sluice.alerts.book import OVERDUE_LOAD
+        from sluice.alerts.store import OVERDUE_LOAD
         from sluice.load import load
-        from sluice.transform.touched import is_pending
+        from sluice.transform.stale import is_pending
 
         settings = settings_as("loader")
         contract = _contract(settings, self.stream)
         report = load(settings, contract)
-        settle_and_tell(OVERDUE_LOAD, {}, among=[contract.stream])
+        sync_and_notify(OVERDUE_LOAD, {}, among=[contract.stream])
         # Dates can be pending without a new row: the load that touched them may have died after its last commit. Those
         # of a backfill that goes on are for its last runs to tell.
         nothing = not report.rows and not report.quarantined
-        if nothing and (_runs_wait(context, REBUILD) or not is_pending(settings, "loader", contract.stream)):
+        if nothing and (_runs_wait(context, REPROCESS) or not is_pending(settings, "loader", contract.stream)):
             raise AirflowSkipException(f"{contract.stream}: the lake has nothing new")
         # Also through the alias: its first event for a table writes down in Airflow that the two belong together, which
         # fails for a backfill's dates that end in the same moment. A table's loads follow each other.
-        context["outlet_events"][REBUILT].add(raw_table(contract))
+        context["outlet_events"][REPROCESSED].add(raw_table(contract))
         days = [day.isoformat() for day in sorted(report.dates)]
         summary = f"{report.rows:,} rows and {report.quarantined:,} in quarantine, of {len(days)} dates"
         self.log.info("%s: %s, in %d transactions and %.1f s", self.stream, summary, report.groups, report.seconds)
@@ -105,7 +102,7 @@ class ReloadOperator(BaseOperator):
     ui_color = "#e6dff2"
 
     def __init__(self, *, event_date: str, streams: Sequence[str] | str, what: str = ALL, **kwargs: Any) -> None:
-        super().__init__(outlets=[REBUILT], **kwargs)
+        super().__init__(outlets=[REPROCESSED], **kwargs)
         self.event_date = event_date
         self.streams = streams
         self.what = what
@@ -113,7 +110,7 @@ class ReloadOperator(BaseOperator):
     def execute(self, context: Context) -> Figures:
         """Returns rows and quarantined events of all streams together, and which streams' rows are not as before."""
         from sluice.load import reload, touch
-        from sluice.transform.touched import is_pending
+        from sluice.transform.stale import is_pending
 
         settings = settings_as("loader")
         day = _day(self.event_date)
@@ -134,10 +131,10 @@ class ReloadOperator(BaseOperator):
             figures["rows"] += report.rows
             figures["quarantined"] += report.quarantined
             figures["changed"] += [contract.stream] if report.changed else []
-        if not _runs_wait(context, REBUILD):
+        if not _runs_wait(context, REPROCESS):
             for contract in contracts:
                 if is_pending(settings, "loader", contract.stream):
-                    context["outlet_events"][REBUILT].add(raw_table(contract))
+                    context["outlet_events"][REPROCESSED].add(raw_table(contract))
         return figures
 
 
@@ -228,7 +225,7 @@ class ReconcileOperator(BaseOperator):
         Raises:
             TerminalError: they disagree. What was on its way had its time to arrive, so trying again cannot help.
         """
-        from sluice.alerts.book import RECONCILE
+        from sluice.alerts.store import RECONCILE
         from sluice.reconcile import reconcile
 
         settings = settings_as("reader")
@@ -236,7 +233,7 @@ class ReconcileOperator(BaseOperator):
         for line in reconciliation.text().splitlines():
             self.log.info("%s", line)
         disagree = "Kafka, lake and warehouse disagree"
-        settle_and_tell(
+        sync_and_notify(
             RECONCILE, {} if reconciliation.agrees else {"platform": f"{disagree}; `make reconcile` says where"}
         )
         if not reconciliation.agrees:
@@ -245,23 +242,23 @@ class ReconcileOperator(BaseOperator):
         return {"summary": f"{dates} dates of {streams} streams agree", "dates": dates, "streams": streams}
 
 
-class WatchOperator(BaseOperator):
+class MonitorOperator(BaseOperator):
     """Looks whether a sink stands still or much goes to quarantine, and settles the alerts of both."""
 
     ui_color = "#fbe3e0"
 
     def execute(self, context: Context) -> Figures:
         """Returns the streams of which something is to be looked at, in words."""
-        from sluice.alerts.book import QUARANTINE, STALLED_SINK
-        from sluice.alerts.watch import much_quarantine, stalled_sinks
+        from sluice.alerts.checks import high_quarantine_rate, stalled_sinks
+        from sluice.alerts.store import QUARANTINE, STALLED_SINK
 
         settings = settings_as("reader")
         found = {
             STALLED_SINK: stalled_sinks(settings, load_contracts(settings.contracts)),
-            QUARANTINE: much_quarantine(settings),
+            QUARANTINE: high_quarantine_rate(settings),
         }
         for kind, subjects in found.items():
-            settle_and_tell(kind, subjects)
+            sync_and_notify(kind, subjects)
         words = [f"{kind}: {', '.join(subjects)}" for kind, subjects in found.items() if subjects]
         return {"summary": "; ".join(words) or "all is well"}
 

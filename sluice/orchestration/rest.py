@@ -43,7 +43,8 @@ class Airflow:
         if faults:
             last = (faults[0]["stack_trace"] or "").strip().splitlines()[-1:]
             raise NoDagError(
-                f"Airflow has no DAG {dag_id}; {faults[0]['filename']} does not import: {''.join(last)}", "mend it"
+                f"Airflow has no DAG {dag_id}; {faults[0]['filename']} does not import: {''.join(last)}",
+                "fix that file",
             )
         raise NoDagError(f"Airflow has no DAG {dag_id} (yet)", "see `make logs S=airflow-dag-processor`")
 

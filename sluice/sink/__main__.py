@@ -7,14 +7,14 @@ import time
 import pyarrow as pa
 
 from sluice.contracts import load_contracts
+from sluice.daemon import run_until_stopped
 from sluice.lake.layout import storage_options, table_uri
 from sluice.lake.probe import require_create_once
 from sluice.lake.table import LakeTable
-from sluice.program import run_until_stopped
 from sluice.settings import Settings
 from sluice.sink.consumer import KafkaSource
 from sluice.sink.metrics import serve
-from sluice.sink.sink import Limits, Sink, Table
+from sluice.sink.sink import FlushPolicy, Sink, Table
 
 
 def run(settings: Settings, stopping: threading.Event) -> None:
@@ -28,7 +28,7 @@ def run(settings: Settings, stopping: threading.Event) -> None:
         table.create()
         tables[stream] = table
     source = KafkaSource(settings, streams)
-    sink = Sink(source, tables, time.monotonic, Limits(age=settings.sink_age_seconds))
+    sink = Sink(source, tables, time.monotonic, FlushPolicy(age=settings.sink_age_seconds))
     serve(settings.sink_host, settings.sink_port, sink.metrics, sink.health)
     source.subscribe(sink)
     try:

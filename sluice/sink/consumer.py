@@ -11,15 +11,16 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any, cast
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicCollection, TopicPartition
+import confluent_kafka
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicCollection
 from confluent_kafka.admin import AdminClient
 
-from sluice import topics
 from sluice.errors import TerminalError, TransientError
+from sluice.kafka import topics
+from sluice.kafka.consumer_config import consumer_config
 from sluice.lake.chunk import record_columns
-from sluice.members import member
 from sluice.settings import Settings
-from sluice.sink.sink import Place, Records, Sink
+from sluice.sink.sink import Records, Sink, TopicPartition
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ class KafkaSource:
         self._topic_ids: dict[str, str] = {}
         self._admin = AdminClient({"bootstrap.servers": settings.kafka, "client.id": GROUP}, logger=log)
         self._consumer = Consumer(
-            member(settings, GROUP)
+            consumer_config(settings, GROUP)
             | {
                 # The lake says where to read. An offset that Kafka does not have is a fault, never skipped.
                 "auto.offset.reset": "error",
@@ -56,22 +57,29 @@ class KafkaSource:
     def subscribe(self, sink: Sink) -> None:
         """Joins the group; the sink is told of the partitions that it gets and loses."""
 
-        def assigned(consumer: Consumer, parts: list[TopicPartition]) -> None:
+        def assigned(consumer: Consumer, parts: list[confluent_kafka.TopicPartition]) -> None:
             if not parts:
                 return
             # Asked each time: a topic that was deleted and created again has another id.
             self._topic_ids = topics.topic_ids(self._settings, self._streams)
-            heads = sink.assigned({Place(part.topic, part.partition): self._topic_ids[part.topic] for part in parts})
-            for place, head in heads.items():
-                self._check_start(place, head)
-            consumer.incremental_assign([_at(place, head) for place, head in heads.items()])
-            log.info("assigned %s", ", ".join(f"{p.stream}/{p.partition}@{head}" for p, head in heads.items()))
+            next_offsets = sink.assigned(
+                {TopicPartition(part.topic, part.partition): self._topic_ids[part.topic] for part in parts}
+            )
+            for topic_partition, next_offset in next_offsets.items():
+                self._check_start(topic_partition, next_offset)
+            consumer.incremental_assign(
+                [_at(topic_partition, next_offset) for topic_partition, next_offset in next_offsets.items()]
+            )
+            log.info(
+                "assigned %s",
+                ", ".join(f"{p.stream}/{p.partition}@{next_offset}" for p, next_offset in next_offsets.items()),
+            )
 
-        def revoked(_: Consumer, parts: list[TopicPartition]) -> None:
-            sink.revoked(Place(part.topic, part.partition) for part in parts)
+        def revoked(_: Consumer, parts: list[confluent_kafka.TopicPartition]) -> None:
+            sink.revoked(TopicPartition(part.topic, part.partition) for part in parts)
 
-        def lost(_: Consumer, parts: list[TopicPartition]) -> None:
-            sink.lost(Place(part.topic, part.partition) for part in parts)
+        def lost(_: Consumer, parts: list[confluent_kafka.TopicPartition]) -> None:
+            sink.lost(TopicPartition(part.topic, part.partition) for part in parts)
 
         self._consumer.subscribe(self._streams, on_assign=assigned, on_revoke=revoked, on_lost=lost)
 
@@ -79,7 +87,8 @@ class KafkaSource:
         """Waits at most ``timeout`` seconds.
 
         Raises:
-            TransientError: a topic was deleted, or the lake's head is past the topic's end: starting anew settles it.
+            TransientError: a topic was deleted, or the lake's next offset lies past the topic's end. A restart settles
+                it.
             TerminalError: Kafka has deleted records that the lake does not have.
         """
         # Thousands of objects at once, none of them in a cycle: to look for cycles there is a seventh of the cost.
@@ -89,40 +98,43 @@ class KafkaSource:
         finally:
             gc.enable()
 
-    def seek(self, place: Place, offset: int) -> None:
+    def seek(self, topic_partition: TopicPartition, offset: int) -> None:
         """Goes on reading a partition at that offset.
 
         Raises:
             TransientError: the partition is not this member's any more, or Kafka does not answer.
         """
         try:
-            self._consumer.seek(_at(place, offset))
+            self._consumer.seek(_at(topic_partition, offset))
         except KafkaException as error:
             raise TransientError(f"Kafka: {error}", "the sink starts anew") from error
 
-    def mark(self, heads: dict[Place, int]) -> None:
+    def commit_offsets(self, next_offsets: dict[TopicPartition, int]) -> None:
         """Commits consumer offsets, for lag displays alone: a failure costs nothing and is only logged."""
         try:
-            self._consumer.commit(offsets=[_at(place, head) for place, head in heads.items()], asynchronous=True)
+            self._consumer.commit(
+                offsets=[_at(topic_partition, next_offset) for topic_partition, next_offset in next_offsets.items()],
+                asynchronous=True,
+            )
         except KafkaException as error:
             log.warning("consumer offsets not committed: %s", error)
 
-    def hold(self, held: bool) -> None:
-        """Pauses or resumes all partitions, while staying in the group."""
-        parts = self._consumer.assignment()
-        if held:
-            log.warning("reading is held: the buffers are full")
-            self._consumer.pause(parts)
-        else:
-            self._consumer.resume(parts)
+    def pause(self) -> None:
+        """Stops reading all partitions, while staying in the group."""
+        log.warning("consumption paused: the buffers are full")
+        self._consumer.pause(self._consumer.assignment())
 
-    def ends(self, places: Iterable[Place]) -> dict[Place, int]:
+    def resume(self) -> None:
+        """Reads all partitions again."""
+        self._consumer.resume(self._consumer.assignment())
+
+    def high_watermarks(self, topic_partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         """What librdkafka has learned of the ends while fetching; nothing for a partition it has not fetched from."""
         found = {}
-        for place in places:
-            known = self._consumer.get_watermark_offsets(_at(place, 0), cached=True)
+        for topic_partition in topic_partitions:
+            known = self._consumer.get_watermark_offsets(_at(topic_partition, 0), cached=True)
             if known is not None and known[1] >= 0:
-                found[place] = known[1]
+                found[topic_partition] = known[1]
         return found
 
     def topic_id(self, stream: str) -> str | None:
@@ -151,50 +163,53 @@ class KafkaSource:
     def _read(self, timeout: float) -> list[Records]:
         messages = self._consumer.consume(_BATCH, timeout)
         errors = list(map(Message.error, messages))
-        ends: dict[Place, int] = {}
+        ends: dict[TopicPartition, int] = {}
         # By type: a KafkaError cannot be compared with None.
         if KafkaError in set(map(type, errors)):
             for message, error in zip(messages, errors, strict=True):
                 if error is not None and error.code() == KafkaError._PARTITION_EOF:
-                    ends[_place(message.topic(), message.partition())] = cast(int, message.offset())
+                    ends[_topic_partition(message.topic(), message.partition())] = cast(int, message.offset())
                 elif error is not None:
                     self._fault(message, error)
             messages = [message for message, error in zip(messages, errors, strict=True) if error is None]
-        grouped: dict[Place, list[Message]] = {}
+        grouped: dict[TopicPartition, list[Message]] = {}
         for topic, of_topic in groupby(messages, Message.topic):
             for partition, run in groupby(of_topic, Message.partition):
-                grouped.setdefault(_place(topic, partition), []).extend(run)
-        return [self._records(place, grouped.get(place, []), ends.get(place, 0)) for place in grouped | ends]
+                grouped.setdefault(_topic_partition(topic, partition), []).extend(run)
+        return [
+            self._records(topic_partition, grouped.get(topic_partition, []), ends.get(topic_partition, 0))
+            for topic_partition in grouped | ends
+        ]
 
-    def _records(self, place: Place, messages: list[Message], end: int) -> Records:
+    def _records(self, topic_partition: TopicPartition, messages: list[Message], end: int) -> Records:
         # Seven calls a record: through map they cost less than in comprehensions.
         offsets = cast(list[int], list(map(Message.offset, messages)))
         rows = record_columns(
-            self._topic_ids[place.stream],
-            place.partition,
+            self._topic_ids[topic_partition.stream],
+            topic_partition.partition,
             offsets,
             list(map(_MILLISECONDS, map(Message.timestamp, messages))),
             list(map(Message.key, messages)),
             list(map(Message.value, messages)),
             list(map(Message.headers, messages)),
         )
-        return Records(place, rows, max(end, offsets[-1] + 1 if offsets else 0))
+        return Records(topic_partition, rows, max(end, offsets[-1] + 1 if offsets else 0))
 
-    def _check_start(self, place: Place, head: int) -> None:
+    def _check_start(self, topic_partition: TopicPartition, next_offset: int) -> None:
         try:
-            start, _ = self._consumer.get_watermark_offsets(_at(place, head), timeout=_TIMEOUT)
+            start, _ = self._consumer.get_watermark_offsets(_at(topic_partition, next_offset), timeout=_TIMEOUT)
         except KafkaException as error:
             raise TransientError(f"Kafka: {error}", "the sink starts anew") from error
-        if start > head:
-            raise _loss(place, head, start)
+        if start > next_offset:
+            raise _loss(topic_partition, next_offset, start)
 
     def _fault(self, message: Message, error: KafkaError) -> None:
         if error.code() in _GONE:
             raise TransientError(f"Kafka: {error.str()}", "the sink starts anew; `make up` creates the topics")
         if error.code() in _OUT_OF_RANGE:
-            place = Place(message.topic() or "", message.partition() or 0)
+            topic_partition = TopicPartition(message.topic() or "", message.partition() or 0)
             raise TransientError(
-                f"{place.stream}/{place.partition}: Kafka does not have offset {message.offset()}",
+                f"{topic_partition.stream}/{topic_partition.partition}: Kafka does not have offset {message.offset()}",
                 "the sink starts anew, and reads what the topic is now",
             )
         if error.fatal():
@@ -202,18 +217,18 @@ class KafkaSource:
         log.warning("Kafka: %s", error.str())
 
 
-def _place(topic: str | None, partition: int | None) -> Place:
-    return Place(str(topic), partition or 0)
+def _topic_partition(topic: str | None, partition: int | None) -> TopicPartition:
+    return TopicPartition(str(topic), partition or 0)
 
 
-def _at(place: Place, offset: int) -> Any:
-    return TopicPartition(place.stream, place.partition, offset)
+def _at(topic_partition: TopicPartition, offset: int) -> Any:
+    return confluent_kafka.TopicPartition(topic_partition.stream, topic_partition.partition, offset)
 
 
-def _loss(place: Place, head: int, start: int) -> TerminalError:
+def _loss(topic_partition: TopicPartition, next_offset: int, start: int) -> TerminalError:
     return TerminalError(
-        f"{place.stream}/{place.partition}: offsets {head} to {start - 1} are lost: Kafka deleted them before they "
-        "were in the lake",
-        "raise topic.retention_bytes in the contract, and record the gap before the sink goes on: `sluice lake gap "
-        f"{place.stream} {place.partition} --to {start} --reason …`",
+        f"{topic_partition.stream}/{topic_partition.partition}: offsets {next_offset} to {start - 1} are lost: Kafka "
+        "deleted them before they were in the lake",
+        "raise topic.retention_bytes in the contract, then record the gap so that the sink can resume: `make lake "
+        f'A="gap {topic_partition.stream} {topic_partition.partition} --to {start} --reason …"`',
     )

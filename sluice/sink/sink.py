@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, order=True)
-class Place:
+class TopicPartition:
     """A partition of a stream's topic."""
 
     stream: str
@@ -32,9 +32,9 @@ class Records:
     Offsets below it that are not among the rows hold no record: a transaction's marks, or records of an aborted one.
     """
 
-    place: Place
+    topic_partition: TopicPartition
     rows: pa.Table
-    following: int
+    next_offset: int
 
 
 class Source(Protocol):
@@ -43,16 +43,19 @@ class Source(Protocol):
     def poll(self, timeout: float) -> Sequence[Records]:
         """Waits at most ``timeout`` seconds for records."""
 
-    def seek(self, place: Place, offset: int) -> None:
+    def seek(self, topic_partition: TopicPartition, offset: int) -> None:
         """Goes on reading a partition at that offset."""
 
-    def mark(self, heads: dict[Place, int]) -> None:
+    def commit_offsets(self, next_offsets: dict[TopicPartition, int]) -> None:
         """Tells Kafka how far the lake is, for lag displays alone."""
 
-    def hold(self, held: bool) -> None:
-        """Stops or goes on reading, while staying in the group."""
+    def pause(self) -> None:
+        """Stops reading, while staying in the group."""
 
-    def ends(self, places: Iterable[Place]) -> dict[Place, int]:
+    def resume(self) -> None:
+        """Reads again."""
+
+    def high_watermarks(self, topic_partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         """Kafka's next offsets, as far as they are known without asking."""
 
     def topic_id(self, stream: str) -> str | None:
@@ -62,7 +65,7 @@ class Source(Protocol):
 class Table(Protocol):
     """A stream's table in the lake."""
 
-    def head(self, topic_id: str, partition: int) -> int:
+    def next_offset(self, topic_id: str, partition: int) -> int:
         """The partition's next offset."""
 
     def append(self, chunks: Sequence[Chunk]) -> Appended:
@@ -70,7 +73,7 @@ class Table(Protocol):
 
 
 @dataclass(frozen=True)
-class Limits:
+class FlushPolicy:
     """When a stream's buffers are committed."""
 
     age: float = 10.0
@@ -94,33 +97,33 @@ class Sink:
         source: Source,
         tables: dict[str, Table],
         clock: Callable[[], float],
-        limits: Limits = Limits(),
+        flush_policy: FlushPolicy = FlushPolicy(),
         metrics: Metrics | None = None,
     ) -> None:
         self.metrics = metrics or Metrics()
         self._source = source
         self._tables = tables
         self._clock = clock
-        self._limits = limits
-        self._buffers: dict[Place, PartitionBuffer] = {}
+        self._flush_policy = flush_policy
+        self._buffers: dict[TopicPartition, PartitionBuffer] = {}
         self._failures: dict[str, int] = {}
         self._retry_at: dict[str, float] = {}
-        self._held = False
-        self._caught_up: dict[Place, float] = {}
-        self._progress: dict[Place, float] = {}
+        self._paused = False
+        self._caught_up: dict[TopicPartition, float] = {}
+        self._progress: dict[TopicPartition, float] = {}
         self._observed = clock()
 
-    def assigned(self, topic_ids: dict[Place, str]) -> dict[Place, int]:
-        """Takes over partitions; returns the offsets to read them from, which are the lake's heads."""
-        for place, topic_id in topic_ids.items():
-            head = self._tables[place.stream].head(topic_id, place.partition)
-            self._buffers[place] = PartitionBuffer(topic_id, place.partition, head)
-        return {place: self._buffers[place].first for place in topic_ids}
+    def assigned(self, topic_ids: dict[TopicPartition, str]) -> dict[TopicPartition, int]:
+        """Takes over partitions; returns the offsets to read them from, which are the lake's next_offsets."""
+        for topic_partition, topic_id in topic_ids.items():
+            next_offset = self._tables[topic_partition.stream].next_offset(topic_id, topic_partition.partition)
+            self._buffers[topic_partition] = PartitionBuffer(topic_id, topic_partition.partition, next_offset)
+        return {topic_partition: self._buffers[topic_partition].start_offset for topic_partition in topic_ids}
 
-    def revoked(self, places: Iterable[Place]) -> None:
+    def revoked(self, topic_partitions: Iterable[TopicPartition]) -> None:
         """Commits and gives up partitions. What cannot be committed now is read again by whoever has them next."""
-        leaving = set(places)
-        for stream in sorted({place.stream for place in leaving}):
+        leaving = set(topic_partitions)
+        for stream in sorted({topic_partition.stream for topic_partition in leaving}):
             if self._chunks(stream):
                 try:
                     self._commit(stream)
@@ -128,37 +131,38 @@ class Sink:
                     log.warning("not committed before giving up partitions: %s", error)
         self.lost(leaving)
 
-    def lost(self, places: Iterable[Place]) -> None:
+    def lost(self, topic_partitions: Iterable[TopicPartition]) -> None:
         """Drops partitions that another member may have already."""
-        for place in places:
-            self._buffers.pop(place, None)
-            self._caught_up.pop(place, None)
-            self._progress.pop(place, None)
+        for topic_partition in topic_partitions:
+            self._buffers.pop(topic_partition, None)
+            self._caught_up.pop(topic_partition, None)
+            self._progress.pop(topic_partition, None)
             for gauge in (self.metrics.lag, self.metrics.behind):
                 with contextlib.suppress(KeyError):
-                    gauge.remove(place.stream, str(place.partition))
+                    gauge.remove(topic_partition.stream, str(topic_partition.partition))
 
     def step(self, timeout: float = 0.5) -> None:
         """Reads what has come, and commits the streams that are due."""
         for records in self._source.poll(timeout):
-            buffer = self._buffers.get(records.place)
-            if buffer is not None and records.following > buffer.next:
-                buffer.add(records.rows, records.following, self._clock())
+            buffer = self._buffers.get(records.topic_partition)
+            if buffer is not None and records.next_offset > buffer.next_offset:
+                buffer.add(records.rows, records.next_offset, self._clock())
         now = self._clock()
         for stream in self._due(now):
             self._try(stream)
-        self._hold(sum(buffer.size for buffer in self._buffers.values()) > self._limits.budget_bytes)
+        self._set_paused(sum(buffer.size for buffer in self._buffers.values()) > self._flush_policy.budget_bytes)
         if now - self._observed >= 1.0:
             self._observe(now)
 
     def health(self) -> str | None:
         """None while the lake keeps up or comes nearer; otherwise where it stands still. For other threads, too."""
         now = self._clock()
-        if now - self._observed > self._limits.stall:
+        if now - self._observed > self._flush_policy.stall:
             return f"the loop stands still for {now - self._observed:.0f} s"
-        for place, since in list(self._progress.items()):
-            if now - since > self._limits.stall:
-                return f"{place.stream}/{place.partition}: no progress for {now - since:.0f} s, with events to commit"
+        for topic_partition, since in list(self._progress.items()):
+            if now - since > self._flush_policy.stall:
+                where = f"{topic_partition.stream}/{topic_partition.partition}"
+                return f"{where}: no progress for {now - since:.0f} s, with events to commit"
         return None
 
     def flush(self) -> None:
@@ -167,7 +171,7 @@ class Sink:
         Raises:
             TransientError: the store does not answer.
         """
-        for stream in sorted({place.stream for place in self._buffers}):
+        for stream in sorted({topic_partition.stream for topic_partition in self._buffers}):
             if self._chunks(stream):
                 self._commit(stream)
 
@@ -175,16 +179,20 @@ class Sink:
         """Streams to commit now, the largest first."""
         sizes: dict[str, int] = {}
         oldest: dict[str, float] = {}
-        for place, buffer in self._buffers.items():
+        for topic_partition, buffer in self._buffers.items():
             if buffer.since is not None:
-                sizes[place.stream] = sizes.get(place.stream, 0) + buffer.size
-                oldest[place.stream] = min(oldest.get(place.stream, buffer.since), buffer.since)
-        over_budget = sum(sizes.values()) > self._limits.budget_bytes
+                sizes[topic_partition.stream] = sizes.get(topic_partition.stream, 0) + buffer.size
+                oldest[topic_partition.stream] = min(oldest.get(topic_partition.stream, buffer.since), buffer.since)
+        over_budget = sum(sizes.values()) > self._flush_policy.budget_bytes
         return [
             stream
             for stream in sorted(sizes, key=lambda name: -sizes[name])
             if now >= self._retry_at.get(stream, 0.0)
-            and (over_budget or sizes[stream] >= self._limits.batch_bytes or now - oldest[stream] >= self._limits.age)
+            and (
+                over_budget
+                or sizes[stream] >= self._flush_policy.batch_bytes
+                or now - oldest[stream] >= self._flush_policy.age
+            )
         ]
 
     def _try(self, stream: str) -> None:
@@ -193,7 +201,7 @@ class Sink:
         except TransientError as error:
             failures = self._failures[stream] = self._failures.get(stream, 0) + 1
             self.metrics.retries.labels(stream).inc()
-            wait = min(self._limits.retry * 2 ** (failures - 1), 15.0)
+            wait = min(self._flush_policy.retry * 2 ** (failures - 1), 15.0)
             self._retry_at[stream] = self._clock() + wait
             log.warning("commit of %s failed, tried again in %.1f s: %s", stream, wait, error)
 
@@ -212,15 +220,17 @@ class Sink:
         seconds = self._clock() - started
         self._failures.pop(stream, None)
         self._retry_at.pop(stream, None)
-        for place, chunk in chunks.items():
-            head = chunk.next
+        for topic_partition, chunk in chunks.items():
+            next_offset = chunk.next_offset
             if chunk in result.fenced:
-                head = table.head(chunk.topic_id, chunk.partition)
-                log.warning("%s/%d was taken over: goes on at %d", stream, place.partition, head)
-                self._source.seek(place, head)
-            self._buffers[place].restart(head)
-            self._progress[place] = self._clock()
-        self._source.mark({place: self._buffers[place].first for place in chunks})
+                next_offset = table.next_offset(chunk.topic_id, chunk.partition)
+                log.warning("%s/%d was taken over: goes on at %d", stream, topic_partition.partition, next_offset)
+                self._source.seek(topic_partition, next_offset)
+            self._buffers[topic_partition].restart(next_offset)
+            self._progress[topic_partition] = self._clock()
+        self._source.commit_offsets(
+            {topic_partition: self._buffers[topic_partition].start_offset for topic_partition in chunks}
+        )
         log.info(
             "commit stream=%s version=%d partitions=%d rows=%d bytes=%d fenced=%d seconds=%.3f",
             stream,
@@ -239,27 +249,32 @@ class Sink:
     def _observe(self, now: float) -> None:
         """Shows how far behind the lake is, and what is held."""
         self._observed = now
-        ends = self._source.ends(self._buffers)
-        for stream in {place.stream for place in self._buffers}:
-            buffers = [buffer for place, buffer in self._buffers.items() if place.stream == stream]
+        ends = self._source.high_watermarks(self._buffers)
+        for stream in {topic_partition.stream for topic_partition in self._buffers}:
+            buffers = [buffer for topic_partition, buffer in self._buffers.items() if topic_partition.stream == stream]
             oldest = min((buffer.since for buffer in buffers if buffer.since is not None), default=now)
             self.metrics.age.labels(stream).set(now - oldest)
             self.metrics.buffered.labels(stream).set(sum(buffer.size for buffer in buffers))
-        for place, buffer in self._buffers.items():
-            lag = max(ends.get(place, buffer.next) - buffer.first, 0)
-            if lag == 0 or place not in self._caught_up:
-                self._caught_up[place] = self._progress[place] = now
-            self.metrics.lag.labels(place.stream, str(place.partition)).set(lag)
-            self.metrics.behind.labels(place.stream, str(place.partition)).set(now - self._caught_up[place])
+        for topic_partition, buffer in self._buffers.items():
+            lag = max(ends.get(topic_partition, buffer.next_offset) - buffer.start_offset, 0)
+            if lag == 0 or topic_partition not in self._caught_up:
+                self._caught_up[topic_partition] = self._progress[topic_partition] = now
+            self.metrics.lag.labels(topic_partition.stream, str(topic_partition.partition)).set(lag)
+            self.metrics.behind.labels(topic_partition.stream, str(topic_partition.partition)).set(
+                now - self._caught_up[topic_partition]
+            )
 
-    def _chunks(self, stream: str) -> dict[Place, Chunk]:
+    def _chunks(self, stream: str) -> dict[TopicPartition, Chunk]:
         found = {}
-        for place, buffer in self._buffers.items():
-            if place.stream == stream and (chunk := buffer.chunk()) is not None:
-                found[place] = chunk
+        for topic_partition, buffer in self._buffers.items():
+            if topic_partition.stream == stream and (chunk := buffer.chunk()) is not None:
+                found[topic_partition] = chunk
         return found
 
-    def _hold(self, held: bool) -> None:
-        if held != self._held:
-            self._held = held
-            self._source.hold(held)
+    def _set_paused(self, paused: bool) -> None:
+        if paused != self._paused:
+            self._paused = paused
+            if paused:
+                self._source.pause()
+            else:
+                self._source.resume()

@@ -56,12 +56,12 @@ class Dbt:
         """dbt's record of its last invocation."""
         return self.home / "target" / RESULTS
 
-    def run(self, *arguments: str, hold: Sequence[int] = ()) -> None:
+    def run(self, *arguments: str, inherit_fds: Sequence[int] = ()) -> None:
         """Runs one dbt command and waits for its end.
 
         Args:
             arguments: the command and its options, without the folders.
-            hold: file descriptors that dbt inherits: locks that last until it has really ended.
+            inherit_fds: file descriptors that dbt inherits: locks that last until it has really ended.
 
         Raises:
             TransientError: dbt lost the warehouse, or was stopped.
@@ -80,7 +80,7 @@ class Dbt:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
-                pass_fds=hold,
+                pass_fds=inherit_fds,
             )
         except OSError as error:
             raise TerminalError(f"dbt does not start: {error}", "`make up` installs it into .venv-dbt") from error

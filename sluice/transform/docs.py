@@ -8,7 +8,7 @@ from pathlib import Path
 from sluice.contracts import Contract
 from sluice.settings import Settings
 from sluice.transform.dbt import Dbt
-from sluice.transform.run import workplace
+from sluice.transform.run import exclusive_dbt_dir
 from sluice.transform.sources import write_sources
 
 _WRITTEN_BY_DBT = {"target", "logs", "generated"}
@@ -34,13 +34,13 @@ def document(settings: Settings, contracts: dict[str, Contract], *, dbt: Dbt) ->
         TerminalError: dbt found something wrong.
     """
     note = dbt.home / "docs.sha256"
-    with workplace(dbt.home) as held:
+    with exclusive_dbt_dir(dbt.home) as held:
         write_sources(contracts, dbt.generated)
         digest = _digest(dbt)
         if settings.dbt_docs.exists() and note.exists() and note.read_text() == digest:
             return False
         # Compiled SQL would be that of a run with nothing touched, which is no model's.
-        dbt.run("docs", "generate", "--static", "--no-compile", hold=[held])
+        dbt.run("docs", "generate", "--static", "--no-compile", inherit_fds=[held])
         draft = settings.dbt_docs.with_suffix(".draft")
         shutil.copy(dbt.home / "target" / "static_index.html", draft)
         draft.replace(settings.dbt_docs)

@@ -15,7 +15,7 @@ from sluice.transform import unfinished
 from sluice.transform.dbt import Dbt
 from sluice.transform.seeds import note_seeds, seeds_differ
 from sluice.transform.sources import write_sources
-from sluice.transform.touched import lock, plan, planned
+from sluice.transform.stale import lock, plan, planned
 from sluice.warehouse import connect
 
 PATIENCE = timedelta(minutes=30)
@@ -75,11 +75,11 @@ def transform(
     """
     began = time.monotonic()
     folder = dbt.home / "unfinished"
-    with workplace(dbt.home) as held, connect(settings, "transformer") as connection:
+    with exclusive_dbt_dir(dbt.home) as held, connect(settings, "transformer") as connection:
         connection.autocommit = True
         if lock(connection, PATIENCE):
             say("waited for another transform to end")
-        touched = planned(connection) if resume and unfinished.kept(folder, run) else None
+        touched = planned(connection) if resume and unfinished.load(folder, run) else None
         resumed = touched is not None
         if touched is None:
             unfinished.forget(folder)
@@ -90,10 +90,10 @@ def transform(
         write_sources(contracts, dbt.generated)
         if seeds:
             say("the reference tables first")
-            dbt.run("build", "--selector", "setup", hold=[held])
+            dbt.run("build", "--selector", "setup", inherit_fds=[held])
         try:
             command = ("retry", "--state", str(folder)) if resumed else ("build", "--selector", "transform")
-            dbt.run(*command, hold=[held])
+            dbt.run(*command, inherit_fds=[held])
         except SluiceError:
             if dbt.can_be_retried():
                 unfinished.keep(folder, run, dbt.results)
@@ -116,19 +116,19 @@ def audit(settings: Settings, contracts: dict[str, Contract], *, dbt: Dbt) -> in
         TransientError: the warehouse went away, or a transform takes too long.
         TerminalError: a test failed.
     """
-    with workplace(dbt.home) as held, connect(settings, "transformer") as connection:
+    with exclusive_dbt_dir(dbt.home) as held, connect(settings, "transformer") as connection:
         connection.autocommit = True
         lock(connection, PATIENCE)
         if seeds_differ(connection, dbt):
             return 0
         write_sources(contracts, dbt.generated)
         # In full: tests without it look at what the last run was of.
-        dbt.run("build", "--selector", "audit", "--full-refresh", hold=[held])
+        dbt.run("build", "--selector", "audit", "--full-refresh", inherit_fds=[held])
         return dbt.built()
 
 
 @contextmanager
-def workplace(folder: Path) -> Iterator[int]:
+def exclusive_dbt_dir(folder: Path) -> Iterator[int]:
     """Holds dbt's folder for one dbt at a time, and yields the lock's file descriptor.
 
     The lock in the warehouse goes with this process; this one is inherited by dbt, and so lasts until a dbt that

@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 
 from sluice.transform.dbt import Dbt
-from sluice.transform.touched import Connection, faults
+from sluice.transform.stale import Connection, faults
 
 SCHEMA = "staging"
 

@@ -27,7 +27,7 @@ def keep(folder: Path, run: str, results: Path) -> None:
     draft.rename(folder)
 
 
-def kept(folder: Path, run: str) -> bool:
+def load(folder: Path, run: str) -> bool:
     """Whether there is a whole record of this run."""
     try:
         json.loads((folder / RESULTS).read_text())

@@ -186,20 +186,7 @@ _OPS: tuple[LiteralString, ...] = (
 )
 
 _LIVE: tuple[LiteralString, ...] = (
-    # What Kafka has said of each flight, by the event that counts (sluice/live), and how much of it was read.
-    """create table if not exists live.flights (
-        flight_id text primary key,
-        origin text not null,
-        -- UTC hour of the departure, or of the scheduled one of a cancelled flight.
-        hour timestamptz not null,
-        departed boolean not null,
-        delay_minutes integer,
-        topic_id text not null,
-        partition integer not null,
-        "offset" bigint not null,
-        check (departed = (delay_minutes is not null))
-    )""",
-    "create index if not exists flights_by_hour on live.flights (hour, origin)",
+    # How far the live view has read, and its heartbeat. Its own tables are made by the view.
     """create table if not exists live.partitions (
         stream text not null,
         topic_id text not null,
@@ -209,15 +196,6 @@ _LIVE: tuple[LiteralString, ...] = (
     )""",
     "create table if not exists live.heartbeat (one boolean primary key default true check (one), seen_at timestamptz)",
     "insert into live.heartbeat (seen_at) values (null) on conflict do nothing",
-    # The windows: an airport's hour of event time.
-    """create or replace view live.airport_hours as
-        select origin, hour,
-            count(*) filter (where departed) as departures,
-            coalesce(sum(delay_minutes), 0) as delay_minutes,
-            cast(sum(delay_minutes) as double precision) / nullif(count(delay_minutes), 0) as avg_delay_minutes,
-            count(*) filter (where not departed) as cancellations
-        from live.flights
-        group by origin, hour""",
 )
 
 _GRANTS: tuple[LiteralString, ...] = (
@@ -233,7 +211,7 @@ _GRANTS: tuple[LiteralString, ...] = (
     "grant select on all tables in schema marts to sluice_reader",
     "alter default privileges for role sluice_transformer in schema marts grant select on tables to sluice_reader",
     "grant usage on schema live to sluice_live, sluice_reader",
-    "grant select, insert, update on live.flights, live.partitions to sluice_live",
+    "grant select, insert, update on live.partitions to sluice_live",
     "grant select, update on live.heartbeat to sluice_live",
     "grant select on all tables in schema live to sluice_reader",
 )

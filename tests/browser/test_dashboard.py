@@ -15,7 +15,7 @@ from psycopg.errors import InsufficientPrivilege
 
 from dashboard.pages import PAGES
 from sluice.errors import SluiceError
-from sluice.topics import kafka_ranges
+from sluice.kafka.topics import kafka_ranges
 from sluice.warehouse import connect
 from tests.e2e.conftest import Running
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from sluice.runtime.environment import PORTS, ensure_environment
-from sluice.runtime.ports import free_ports
+from infra.config.ports import free_ports
+from infra.config.settings_file import PORTS, ensure_environment
 from sluice.settings import ROOT, Settings
 from tests.e2e.conftest import Running
 

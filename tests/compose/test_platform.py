@@ -16,10 +16,10 @@ import pytest
 from minio import Minio
 from minio.error import S3Error
 
+from infra.servers.services import SERVICES
 from sluice.contracts import load_contracts
-from sluice.runtime.services import SERVICES
+from sluice.kafka.topics import kafka_ranges
 from sluice.settings import ROOT
-from sluice.topics import kafka_ranges
 from tests.compose.conftest import Containers, docker
 
 # The same tests as without containers; pytest finds them here by their names.

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from sluice.kafka.topics import admin
 from sluice.settings import ROOT, Settings
-from sluice.topics import admin
 from tests.compose.conftest import Containers, docker, launched
 from tests.compose.test_platform import in_kafka, kill
 from tests.e2e import test_platform as native

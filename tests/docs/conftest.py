@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from sluice.runtime.environment import PORTS, ensure_environment
-from sluice.runtime.ports import free_ports
+from infra.config.ports import free_ports
+from infra.config.settings_file import PORTS, ensure_environment
 from sluice.settings import ROOT
 from tests.docs.blocks import Block
 

@@ -14,9 +14,9 @@ import pandas as pd
 import psycopg
 import pytest
 
-from sluice.runtime.environment import PORTS, ensure_environment
-from sluice.runtime.platform import Platform
-from sluice.runtime.ports import free_ports
+from infra.config.ports import free_ports
+from infra.config.settings_file import PORTS, ensure_environment
+from infra.supervision.platform import Platform
 from sluice.settings import ROOT, Settings
 from sluice.warehouse import connect
 
@@ -27,7 +27,7 @@ class Running:
 
     settings: Settings
     file: Path
-    program: tuple[str, ...] = (sys.executable, "-m", "sluice")
+    program: tuple[str, ...] = (sys.executable, "-m", "cli")
 
     @property
     def environment(self) -> dict[str, str]:

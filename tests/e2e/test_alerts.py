@@ -1,6 +1,6 @@
 """Alerts on a whole platform: raised while something stands still, and cleared when it goes on."""
 
-from sluice.cli.batch import airflow_of, run_dags
+from cli.batch import airflow_client, run_dags
 from tests.e2e.conftest import Running
 from tests.waiting import wait
 
@@ -35,7 +35,7 @@ def test_a_load_that_does_not_end_is_an_alert_until_one_does(platform: Running) 
 
 
 def _watch(platform: Running) -> None:
-    with airflow_of(platform.settings) as airflow:
+    with airflow_client(platform.settings) as airflow:
         run_dags(airflow, ["watch"], print)
 
 

@@ -42,7 +42,7 @@ def backfill(platform: Running, first: str, last: str, *options: str, check: boo
 
 def start(platform: Running, *arguments: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [sys.executable, "-m", "sluice", *arguments],
+        [sys.executable, "-m", "cli", *arguments],
         env=platform.environment,
         cwd=ROOT,
         text=True,

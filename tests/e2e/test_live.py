@@ -3,8 +3,8 @@
 import os
 import signal
 
-from sluice.runtime import probes
-from sluice.topics import kafka_ranges
+from infra.servers import probes
+from sluice.kafka.topics import kafka_ranges
 from sluice.warehouse import connect
 from tests.e2e import truth
 from tests.e2e.conftest import Running

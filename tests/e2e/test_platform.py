@@ -16,17 +16,17 @@ import psutil
 import psycopg
 import pytest
 
+from infra.processes import processes
+from infra.servers.airflow import CLEANER, folder
+from infra.servers.airflow_cleaner import KEPT, clean
+from infra.servers.service import environment
+from infra.servers.services import SERVICES
 from sluice.addresses import addresses
 from sluice.contracts import load_contracts
+from sluice.kafka.topics import kafka_ranges
 from sluice.orchestration.follow import start
 from sluice.orchestration.rest import Airflow, NotThereError
-from sluice.runtime import processes
-from sluice.runtime.airflow import CLEANER, folder
-from sluice.runtime.airflow_cleaner import KEPT, clean
-from sluice.runtime.service import environment
-from sluice.runtime.services import SERVICES
 from sluice.settings import ROOT
-from sluice.topics import kafka_ranges
 from tests.e2e import truth
 from tests.e2e.conftest import Running
 from tests.waiting import wait
@@ -238,7 +238,7 @@ def test_a_taken_port_is_named_with_its_owner(platform: Running, tmp_path: objec
     text = platform.file.read_text()
     other.write_text(re.sub(r"SLUICE_HOME=.*", f"SLUICE_HOME={platform.settings.home.with_name('other')}", text))
     done = subprocess.run(
-        [sys.executable, "-m", "sluice", "up"],
+        [sys.executable, "-m", "cli", "up"],
         env={**os.environ, "SLUICE_ENV_FILE": str(other)},
         cwd=ROOT,
         text=True,
@@ -256,7 +256,7 @@ def test_a_taken_port_is_named_with_its_owner(platform: Running, tmp_path: objec
 def test_killing_each_server_during_a_replay_loses_and_doubles_nothing(platform: Running) -> None:
     # Some ninety seconds of events, so that each server dies while they flow.
     replay = subprocess.Popen(
-        [sys.executable, "-m", "sluice", "replay", "--from=2013-02-04", "--to=2013-02-05", "--speed=2000"],
+        [sys.executable, "-m", "cli", "replay", "--from=2013-02-04", "--to=2013-02-05", "--speed=2000"],
         env=platform.environment,
         cwd=ROOT,
     )

@@ -14,6 +14,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import confluent_kafka
+
 from sluice.lake.table import LakeTable
 from sluice.sink import __main__ as program
 from sluice.sink import consumer
@@ -49,12 +51,15 @@ def short_session(create: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
-def synchronous(mark: Callable[..., None]) -> Callable[..., None]:
-    """Marks progress, and returns only when the broker has it."""
+def synchronous(commit_offsets: Callable[..., None]) -> Callable[..., None]:
+    """Commits consumer offsets, and returns only when the broker has them."""
 
-    def wrapped(source: KafkaSource, heads: dict[Any, int]) -> None:
-        mark(source, heads)
-        offsets = [consumer.TopicPartition(place.stream, place.partition, head) for place, head in heads.items()]
+    def wrapped(source: KafkaSource, next_offsets: dict[Any, int]) -> None:
+        commit_offsets(source, next_offsets)
+        offsets = [
+            confluent_kafka.TopicPartition(partition.stream, partition.partition, offset)
+            for partition, offset in next_offsets.items()
+        ]
         source._consumer.commit(offsets=offsets, asynchronous=False)
 
     return wrapped
@@ -68,7 +73,7 @@ def main() -> int:
         if name == "delta-commit":
             LakeTable._write = killing(LakeTable._write, int(times))
         elif name == "consumer-commit":
-            KafkaSource.mark = killing(synchronous(KafkaSource.mark), int(times))
+            KafkaSource.commit_offsets = killing(synchronous(KafkaSource.commit_offsets), int(times))
         else:
             raise SystemExit(f"no such point: {name}; there are {', '.join(POINTS)}")
     return program.main()

@@ -14,11 +14,11 @@ import pyarrow.compute as pc
 import pytest
 from psycopg import sql
 
-from sluice import topics
+from sluice.backfill.rebuild_warehouse import rebuild
 from sluice.contracts import load_contracts
+from sluice.kafka import topics
 from sluice.lake.reader import LakeReader
 from sluice.load import load
-from sluice.rebuild import rebuild
 from sluice.reconcile import reconcile
 from sluice.settings import ROOT, Settings
 from sluice.transform import transform
@@ -62,7 +62,7 @@ def test_all_at_once(streams: list[Stream], say: Callable[[str], None]) -> None:
     settings, environment = streams[0].settings, streams[0].environment
     contracts = {stream.name: stream.contract for stream in streams}
     sink = streams[0].start_sink()
-    wait("the sink's tables", lambda: all(stream.heads() for stream in streams))
+    wait("the sink's tables", lambda: all(stream.next_offsets() for stream in streams))
     replay = [sys.executable, "-m", "producers", "replay", f"--from={FIRST}", f"--to={LAST}", f"--speed={SPEED}"]
     work = {name: _start(environment, *arguments) for name, arguments in WORK.items()}
     looks = 0
@@ -154,7 +154,7 @@ def _once_each(stream: Stream) -> int:
     heads: dict[tuple[object, object], int] = {}
     for topic_id, partition, _, following, _ in ledger:
         heads[topic_id, partition] = max(heads.get((topic_id, partition), 0), int(str(following)))
-    assert {key: head for key, head in heads.items() if head} == lake.heads({}, stream.contract)
+    assert {key: head for key, head in heads.items() if head} == lake.next_offsets({}, stream.contract)
     return len(held)
 
 

@@ -12,9 +12,9 @@ import pytest
 from kafka import TopicPartition
 from kafka.structs import OffsetAndMetadata
 
-from sluice import topics
-from sluice.runtime.platform import Platform
-from sluice.runtime.services import KAFKA
+from infra.servers.services import KAFKA
+from infra.supervision.platform import Platform
+from sluice.kafka import topics
 from tests.faults.watched import Watched
 
 THOROUGH = pytest.mark.thorough
@@ -31,11 +31,11 @@ def test_a_sink_that_was_suspended_past_its_session_does_no_harm_when_it_wakes(w
         watched.wait_for("it has more", lambda: _behind(watched))
         os.kill(first.pid, signal.SIGSTOP)
         try:
-            heads = watched.stream.heads()
+            heads = watched.stream.next_offsets()
             second = watched.start()
             watched.wait_for(
                 "the second has taken over every partition",
-                lambda: all(head > heads[place] for place, head in watched.stream.heads().items()),
+                lambda: all(head > heads[place] for place, head in watched.stream.next_offsets().items()),
             )
         finally:
             os.kill(first.pid, signal.SIGCONT)
@@ -94,8 +94,8 @@ def test_a_broker_that_is_killed_and_restarted(watched: Watched, environment_fil
                 and KAFKA.healthy(watched.stream.settings) is None
             ),
         )
-        heads = watched.stream.heads()
-        watched.wait_for("the lake goes on", lambda: watched.stream.heads() != heads)
+        heads = watched.stream.next_offsets()
+        watched.wait_for("the lake goes on", lambda: watched.stream.next_offsets() != heads)
     watched.stream.wait_for_lake()
     watched.stop_keeping()
     assert "Traceback" not in watched.logged()
@@ -129,7 +129,7 @@ def test_a_topic_that_is_deleted_and_created_again_while_the_sink_runs(watched: 
     watched.keep_running()
     watched.send(100)
     watched.stream.wait_for_lake()
-    old = watched.stream.heads()
+    old = watched.stream.next_offsets()
     with topics.admin(watched.stream.settings) as admin:
         admin.delete_topics([watched.stream.name])
         watched.wait_for("the topic is gone", lambda: watched.stream.name not in admin.list_topics())
@@ -146,7 +146,7 @@ def test_records_that_kafka_deleted_before_they_were_in_the_lake_halt_the_sink(w
     watched.send(100)
     watched.land()
     watched.send(100)
-    before = watched.stream.heads()
+    before = watched.stream.next_offsets()
     place = TopicPartition(watched.stream.name, 1)
     with topics.admin(watched.stream.settings) as admin:
         admin.delete_records({place: 150})
@@ -158,7 +158,7 @@ def test_records_that_kafka_deleted_before_they_were_in_the_lake_halt_the_sink(w
         assert len(said) == 1
         assert f"{watched.stream.name}/1: offsets 100 to 149 are lost" in said[0]
     assert "Traceback" not in watched.logged()
-    assert watched.stream.heads() == before
+    assert watched.stream.next_offsets() == before
     watched.say("50 offsets deleted past the head: two starts end with 1 and one line each, the lake is as it was")
 
 
@@ -188,7 +188,7 @@ def test_records_that_kafka_deletes_while_the_sink_sleeps_halt_it(watched: Watch
 
 def _behind(watched: Watched) -> bool:
     """Whether Kafka has more than the lake."""
-    heads = watched.stream.heads()
+    heads = watched.stream.next_offsets()
     return any(
         held.end > heads[held.topic_id, held.partition] + 100
         for held in topics.kafka_ranges(watched.stream.settings, [watched.stream.name])

@@ -13,11 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from infra.servers import postgres
+from infra.supervision.platform import Platform
 from sluice.errors import TerminalError, TransientError
 from sluice.lake import bucket
 from sluice.load import load, reload
-from sluice.runtime import postgres
-from sluice.runtime.platform import Platform
 from sluice.settings import ROOT, Settings
 from sluice.warehouse import connect
 from tests.faults.landed import Landed

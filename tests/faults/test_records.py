@@ -7,7 +7,7 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType
 
-from sluice import topics
+from sluice.kafka import topics
 from sluice.lake.reader import LakeReader
 from sluice.load import load
 from sluice.reconcile import reconcile

@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from confluent_kafka import KafkaError, Message, Producer
 
+from sluice.kafka.topics import kafka_ranges
 from sluice.lake.reader import LakeReader
 from sluice.settings import ROOT
-from sluice.topics import kafka_ranges
 from tests.faults.proxy import Proxy
 from tests.servers import Stream
 from tests.waiting import wait

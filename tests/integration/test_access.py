@@ -7,11 +7,11 @@ import pytest
 from minio.error import S3Error
 from pydantic import SecretStr
 
-from sluice import topics
+from infra.config.ports import free_ports
 from sluice.errors import TerminalError, TransientError
+from sluice.kafka import topics
 from sluice.lake import bucket
 from sluice.lake.reader import LakeReader
-from sluice.runtime.ports import free_ports
 from sluice.settings import Settings
 from sluice.warehouse import connect
 from sluice.warehouse.connect import Role

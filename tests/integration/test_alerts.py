@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from sluice.alerts import Change, settle, tell
-from sluice.alerts.watch import much_quarantine, stalled_sinks
+from sluice.alerts import Change, notify, sync_alerts
+from sluice.alerts.checks import high_quarantine_rate, stalled_sinks
 from sluice.load import load
 from sluice.settings import Settings
 from sluice.warehouse import connect
@@ -36,15 +36,15 @@ def _book(settings: Settings) -> list[tuple[object, ...]]:
 
 
 def test_an_alert_is_raised_once_and_cleared_once(servers: Settings) -> None:
-    assert settle(servers, "fire", {"a": "smoke", "b": "smoke"}) == [
+    assert sync_alerts(servers, "fire", {"a": "smoke", "b": "smoke"}) == [
         Change("fire", "a", "smoke"),
         Change("fire", "b", "smoke"),
     ]
-    assert settle(servers, "fire", {"a": "flames", "b": "smoke"}) == []
-    assert settle(servers, "flood", {}) == []
-    assert settle(servers, "fire", {}, among=["b"]) == [Change("fire", "b", "smoke", cleared=True)]
-    assert settle(servers, "fire", {}, among=["b"]) == []
-    assert settle(servers, "fire", {"b": "again"}) == [
+    assert sync_alerts(servers, "fire", {"a": "flames", "b": "smoke"}) == []
+    assert sync_alerts(servers, "flood", {}) == []
+    assert sync_alerts(servers, "fire", {}, among=["b"]) == [Change("fire", "b", "smoke", cleared=True)]
+    assert sync_alerts(servers, "fire", {}, among=["b"]) == []
+    assert sync_alerts(servers, "fire", {"b": "again"}) == [
         Change("fire", "b", "again"),
         Change("fire", "a", "flames", cleared=True),
     ]
@@ -58,7 +58,7 @@ def test_an_alert_is_raised_once_and_cleared_once(servers: Settings) -> None:
 def test_each_change_is_a_line_and_a_message(caplog: pytest.LogCaptureFixture) -> None:
     changes = [Change("fire", "a", "smoke"), Change("fire", "b", "smoke", cleared=True)]
     with _webhook(200) as (address, told), caplog.at_level(logging.INFO, logger="sluice"):
-        tell(changes, address)
+        notify(changes, address)
     assert [record.message for record in caplog.records if record.name.startswith("sluice")] == [
         "alert: fire: a: smoke",
         "cleared: fire: b: smoke",
@@ -71,9 +71,9 @@ def test_each_change_is_a_line_and_a_message(caplog: pytest.LogCaptureFixture) -
 
 def test_a_webhook_that_fails_is_logged_without_its_address(caplog: pytest.LogCaptureFixture) -> None:
     with _webhook(500) as (address, told):
-        tell([Change("fire", "a", "smoke")], f"{address}/secret")
+        notify([Change("fire", "a", "smoke")], f"{address}/secret")
     assert len(told) == 1
-    tell([Change("fire", "a", "smoke")], f"{address}/secret")
+    notify([Change("fire", "a", "smoke")], f"{address}/secret")
     assert [record.message for record in caplog.records if "webhook" in record.message] == [
         "the webhook was not told (HTTPStatusError: HTTP 500)",
         "the webhook was not told (ConnectError)",
@@ -87,7 +87,7 @@ def test_much_quarantine_is_an_alert_and_little_is_not(servers: Settings, make_s
         stream.send([*(_event(number) for number in range(100 - wrong)), *[b"{}"] * wrong])
         stream.land()
         load(servers, stream.contract)
-    found = much_quarantine(servers)
+    found = high_quarantine_rate(servers)
     assert good.contract.stream not in found
     assert found[bad.contract.stream].startswith("10 of the 100 records that the last hour's loads brought (10%)")
 

@@ -12,11 +12,11 @@ import pandas as pd
 import pytest
 from kafka import KafkaProducer
 
-from producers.disturbances import CORRUPT, INVALID, LATE, Disturbances, disturb
 from producers.events import Event
-from producers.timeline import Timeline
-from sluice import topics
+from producers.fault_injection import CORRUPT, INVALID, LATE, Faults, inject_faults
+from producers.flights.timeline import Timeline
 from sluice.contracts import load_contracts
+from sluice.kafka import topics
 from sluice.load import load
 from sluice.reconcile import reconcile
 from sluice.settings import ROOT, Settings
@@ -28,7 +28,7 @@ from tests.servers import Stream
 
 FIRST = date(2013, 1, 1)
 DAY_MS = 86_400_000
-TROUBLE = Disturbances(late=0.05, late_hours=48, duplicates=0.03, corrupt=0.005, invalid=0.005, seed=13)
+TROUBLE = Faults(late=0.05, late_hours=48, duplicates=0.03, corrupt=0.005, invalid=0.005, seed=13)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,9 @@ def test_a_disturbed_stream_that_is_built_as_it_comes_in_ends_in_the_truth(
         # The topics keep what other tests have sent.
         bring_in()
         bad = query("select count(*) from raw.quarantine").iloc[0, 0]
-        for events in _as_they_come(disturb(Timeline(contracts, FIRST, last).batches(), TROUBLE, contracts), step):
+        for events in _as_they_come(
+            inject_faults(Timeline(contracts, FIRST, last).batches(), TROUBLE, contracts), step
+        ):
             sent.update(event.disturbance for event in events)
             late += sum(event.disturbance == LATE and event.stream.startswith("flights.") for event in events)
             _send(settings, events)

@@ -17,17 +17,17 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 from kafka import TopicPartition
 
-from sluice import topics
 from sluice.contracts import load_contracts
 from sluice.errors import TerminalError
+from sluice.kafka import topics
 from sluice.lake import bucket
 from sluice.lake.layout import storage_options, table_uri
 from sluice.lake.probe import PROBE, require_create_once
-from sluice.lake.status import status
 from sluice.lake.verify import verify
 from sluice.load import load
 from sluice.reconcile import reconcile
 from sluice.settings import ROOT, Settings
+from sluice.sink.status import status
 from tests.servers import Stream
 from tests.waiting import wait
 
@@ -36,7 +36,7 @@ KILLS = 3
 
 def sluice(stream: Stream, *arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [sys.executable, "-m", "sluice", "lake", *arguments],
+        [sys.executable, "-m", "cli", "lake", *arguments],
         env=stream.environment,
         cwd=ROOT,
         capture_output=True,
@@ -52,7 +52,7 @@ def lose(stream: Stream, partition: int, before: int) -> None:
         admin.delete_records({TopicPartition(stream.name, partition): before})
 
 
-def heads(settings: Settings, streams: Iterable[str]) -> int:
+def next_offsets(settings: Settings, streams: Iterable[str]) -> int:
     """How many offsets of all partitions the lake has passed."""
     return sum(part.head for each in status(settings, list(streams)) for part in each.partitions)
 
@@ -177,7 +177,7 @@ def test_a_week_through_a_sink_that_is_killed_has_no_gap_no_overlap_and_no_wrong
     try:
         landed = 0
         while len(sinks) <= KILLS:
-            more = partial(lambda before: (now := heads(servers, contracts)) > before and now, landed)
+            more = partial(lambda before: (now := next_offsets(servers, contracts)) > before and now, landed)
             landed = wait("more in the lake", more, alive=sinks[-1])
             time.sleep(random.uniform(0, 1))
             sinks[-1].send_signal(signal.SIGKILL)

@@ -13,19 +13,19 @@ import psycopg
 import pytest
 from kafka import KafkaProducer
 
-from producers.disturbances import Disturbances, disturb
-from producers.timeline import Timeline
-from sluice import topics
+from flights.live_view.flight_state import STREAMS
+from infra.servers import probes
+from producers.fault_injection import Faults, inject_faults
+from producers.flights.timeline import Timeline
 from sluice.contracts import load_contracts
-from sluice.live.outcome import STREAMS
-from sluice.runtime import probes
+from sluice.kafka import topics
 from sluice.settings import ROOT, Settings
 from sluice.warehouse import connect, schema
 from tests.e2e import truth
 from tests.waiting import wait
 
 FIRST, LAST = date(2013, 1, 1), date(2013, 1, 4)
-TROUBLE = Disturbances(late=0.1, late_hours=48, duplicates=0.1, corrupt=0.02, invalid=0.02, seed=17)
+TROUBLE = Faults(late=0.1, late_hours=48, duplicates=0.1, corrupt=0.02, invalid=0.02, seed=17)
 
 
 class Live:
@@ -42,7 +42,7 @@ class Live:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        self.process = subprocess.Popen([sys.executable, "-m", "sluice.live"], env=self._environment, cwd=ROOT)
+        self.process = subprocess.Popen([sys.executable, "-m", "flights.live_view"], env=self._environment, cwd=ROOT)
 
     def kill(self) -> None:
         if self.process is not None:
@@ -97,7 +97,7 @@ def test_killed_three_times_in_a_disturbed_stream_it_shows_the_truth(live: Live)
     contracts = load_contracts(live.settings.contracts)
     events = [
         event
-        for batch in disturb(Timeline(contracts, FIRST, LAST).batches(), TROUBLE, contracts)
+        for batch in inject_faults(Timeline(contracts, FIRST, LAST).batches(), TROUBLE, contracts)
         for event in batch
         if event.stream in STREAMS
     ]

@@ -10,7 +10,7 @@ import pytest
 
 from sluice.contracts import Column
 from sluice.load import LoadReport, load, reload, touch
-from sluice.load.rewrite import Rewrite
+from sluice.load.reload import Reload
 from sluice.reconcile import reconcile
 from sluice.warehouse import connect, schema
 from tests.servers import Stream
@@ -141,7 +141,7 @@ def test_the_ledger_refuses_overlap_and_gap(
 def test_the_load_says_what_it_waits_for(make_stream: Callable[..., Stream]) -> None:
     stream = make_stream(partitions=1)
     stream.send([_event(1)])
-    found = reconcile(stream.settings, {stream.name: stream.contract}, patience=0) if stream.heads() else None
+    found = reconcile(stream.settings, {stream.name: stream.contract}, patience=0) if stream.next_offsets() else None
     assert found is None
     stream.land()
     found = reconcile(stream.settings, {stream.name: stream.contract}, patience=0)
@@ -269,14 +269,14 @@ def test_loads_do_not_wait_for_reloads_and_both_stay_exact(
     stream.land()
 
     looks: list[LoadReport] = []
-    look = Rewrite.look
+    look = Reload.look
 
-    def look_after_a_load(rewrite: Rewrite) -> object:
+    def look_after_a_load(rewrite: Reload) -> object:
         # The reload has taken the date's rows out and brought them again, and has not committed.
         looks.append(load(stream.settings, stream.contract))
         return look(rewrite)
 
-    monkeypatch.setattr(Rewrite, "look", look_after_a_load)
+    monkeypatch.setattr(Reload, "look", look_after_a_load)
     assert not reload(stream.settings, stream.contract, FIRST).changed
     monkeypatch.undo()
 

@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 
 from bench.transform.warehouse import Filler
-from producers.timeline import Timeline
+from producers.flights.timeline import Timeline
 from sluice.errors import SluiceError, TerminalError, TransientError
 from sluice.settings import ROOT, Settings
 from sluice.transform import TransformReport, document, transform

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from sluice import topics
 from sluice.contracts import load_contracts
+from sluice.kafka import topics
 from sluice.warehouse import connect, schema
 from tests.servers import Stream
 

@@ -59,7 +59,7 @@ def run(stream: Stream, **selected: object) -> tuple[int, int]:
 
 
 def sluice(stream: Stream, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "sluice", "quarantine", *arguments]
+    command = [sys.executable, "-m", "cli", "quarantine", *arguments]
     return subprocess.run(
         command, env=stream.environment, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
     )
@@ -157,7 +157,7 @@ def test_a_replay_that_is_killed_leaves_everything_as_it_was(stream: Stream) -> 
         # It gets as far as marking the date, which comes last.
         blocker.execute("lock table ops.touched_dates in share row exclusive mode")
         process = subprocess.Popen(
-            [sys.executable, "-m", "sluice", "quarantine", "replay"], env=stream.environment, cwd=ROOT
+            [sys.executable, "-m", "cli", "quarantine", "replay"], env=stream.environment, cwd=ROOT
         )
         waiting = "select count(*) from pg_locks where not granted and relation = 'ops.touched_dates'::regclass"
         wait("its mark of the date", lambda: watcher.execute(waiting).fetchone() != (0,), alive=process)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pyarrow.compute as pc
 
-from sluice import topics
+from sluice.kafka import topics
 from sluice.lake.reader import LakeReader
 from tests.servers import Stream
 from tests.waiting import wait

@@ -10,8 +10,8 @@ import psutil
 import pytest
 from redis import AuthenticationError, Redis
 
+from infra.processes import processes
 from sluice.orchestration.rest import Airflow
-from sluice.runtime import processes
 from sluice.settings import ROOT, Settings
 from tests.e2e import test_platform as native
 from tests.e2e import truth
@@ -75,7 +75,7 @@ def test_redis_takes_no_default_password(settings: Settings, password: str | Non
 def test_a_worker_dies_during_a_backfill_and_nothing_is_lost(platform: Running, settings: Settings) -> None:
     before = [platform.checksum(table) for table in TABLES]
     backfill = subprocess.Popen(
-        [sys.executable, "-m", "sluice", "backfill", "--from", DATES[0], "--to", DATES[1]],
+        [sys.executable, "-m", "cli", "backfill", "--from", DATES[0], "--to", DATES[1]],
         env=platform.environment,
         cwd=ROOT,
     )

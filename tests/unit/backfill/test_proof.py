@@ -70,11 +70,11 @@ def test_dates_of_the_marts_beside_those_asked_for_are_told_if_they_changed() ->
         after.marts["fct_flights"][day] = Checksum(1, content)
     lines = prove(before, after, {}, DAYS).text().splitlines()
     assert [line.split(";")[0] for line in lines] == [
-        f"2013-01-13  changed    marts 1 rows {1:016x} -> 1 rows {2:016x}, beside these dates",
+        f"2013-01-13  changed    marts 1 rows {1:016x} -> 1 rows {2:016x}, outside the request",
         f"{'':<23}fct_flights other values: raw is as before: a model changed, or another date of the same flights",
         f"2013-01-14  as before  raw 4 rows {40:016x}",
         f"2013-01-15  as before  raw 5 rows {50:016x}",
-        "0 of 2 dates changed, and 1 beside them: raw +0 rows, quarantine +0, marts +0 rows",
+        "0 of 2 dates changed, and 1 outside the request: raw +0 rows, quarantine +0, marts +0 rows",
     ]
 
 

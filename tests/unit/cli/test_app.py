@@ -11,7 +11,7 @@ from sluice.settings import ROOT
 
 def sluice(tmp_path: Path, *arguments: str, **settings: str) -> "subprocess.CompletedProcess[str]":
     environment = {"PATH": "/usr/bin:/bin", "SLUICE_ENV_FILE": "/dev/null", "SLUICE_HOME": str(tmp_path), **settings}
-    command = [sys.executable, "-m", "sluice", *arguments]
+    command = [sys.executable, "-m", "cli", *arguments]
     return subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
@@ -19,7 +19,7 @@ def sluice(tmp_path: Path, *arguments: str, **settings: str) -> "subprocess.Comp
     ("arguments", "settings", "says"),
     [
         (["logs"], {}, "there is no log"),
-        (["logs", "kafak"], {}, "there is no service kafak: choose from kafka"),
+        (["logs", "kafak"], {}, "there is no service kafak. Hint: choose from kafka"),
         (["up", "--months", "13"], {}, "MONTHS=13"),
         (["status"], {"SLUICE_KAFKA_PORT": "many"}, "SLUICE_KAFKA_PORT"),
     ],
@@ -70,4 +70,4 @@ def test_a_query_reaches_the_command_as_it_was_written(tmp_path: Path, query: st
         program.chmod(0o755)
     command = ["make", "-s", "-f", str(ROOT / "Makefile"), "RUNTIME=native", "sql", f"Q={query}"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines() == ["-m", "sluice", "sql", "--", query]
+    assert done.stdout.splitlines() == ["-m", "cli", "sql", "--", query]

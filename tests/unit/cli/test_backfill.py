@@ -7,14 +7,15 @@ from typing import Any
 
 import pytest
 
+from cli import backfill
 from sluice.backfill import Snapshot
-from sluice.cli import backfill, batch
 from sluice.errors import TerminalError, TransientError
+from sluice.orchestration import batch
 from sluice.orchestration.rest import Json
 from sluice.reconcile import Reconciliation
 from sluice.settings import ROOT, Settings
 from sluice.warehouse.checksum import Checksum
-from tests.unit.cli.conftest import Server
+from tests.unit.conftest import Server
 
 DAYS = ("2013-01-01", "2013-01-02")
 
@@ -182,8 +183,8 @@ def test_a_disagreement_is_no_proof(server: Rebuilding, settings: Settings, monk
         (("2013-01-02", "2013-01-01", None, "all"), "FROM=2013-01-02 is after TO=2013-01-01"),
         (("2012-01-02", "2013-01-01", None, "all"), "outside the source's event dates"),
         (("2013-01-01", "x", None, "all"), "TO=x is no date"),
-        (("2013-01-01", "2013-01-01", ["gates.changed"], "all"), "no stream gates.changed"),
-        (("2013-01-01", "2013-01-01", None, "most"), "WHAT=most is unknown: choose from raw, marts, all"),
+        (("2013-01-01", "2013-01-01", ["gates.changed"], "all"), "unknown stream 'gates.changed'"),
+        (("2013-01-01", "2013-01-01", None, "most"), "WHAT=most is unknown. Hint: choose from raw, marts, all"),
     ],
 )
 def test_wrong_input_is_refused_before_anything_is_asked(

@@ -11,7 +11,7 @@ from sluice.settings import ROOT
 
 KILLED = "import os, pathlib, signal, sys; p = pathlib.Path(sys.argv[1]); n = len(p.read_text()) if p.exists() else 0;"
 KILLED += "p.write_text('x' * (n + 1)); n < int(sys.argv[2]) and os.kill(os.getpid(), signal.SIGKILL); sys.exit(7)"
-RUN = "import sys; from sluice.cli.replay import run; sys.exit(run(sys.argv[1:]))"
+RUN = "import sys; from cli.replay import run; sys.exit(run(sys.argv[1:]))"
 
 
 def replay(*command: str) -> "subprocess.Popen[str]":

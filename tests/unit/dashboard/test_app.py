@@ -7,7 +7,7 @@ from starlette.testclient import TestClient
 
 from dashboard.app import create_app
 from dashboard.pages import PAGES
-from sluice.runtime.ports import free_ports
+from infra.config.ports import free_ports
 from sluice.settings import ROOT, Settings
 
 

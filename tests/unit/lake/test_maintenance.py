@@ -15,7 +15,7 @@ from deltalake import DeltaTable
 
 from sluice.lake import maintenance, reader
 from sluice.lake.chunk import Chunk, record_columns
-from sluice.lake.maintenance import scattered
+from sluice.lake.maintenance import dates_to_compact
 from sluice.lake.reader import LakeReader
 from sluice.lake.table import LakeTable
 from sluice.lake.verify import verify
@@ -117,7 +117,7 @@ def test_after_the_log_was_cleaned_heads_and_rows_are_what_they_were(
     assert "00000000000000000000.json" not in logs(tmp_path)
     after = LakeReader(None, "s")
     contract = SimpleNamespace(topic=SimpleNamespace(partitions=2))
-    assert after.heads(["id"], contract) == {("id", 0): 57, ("id", 1): 50}
+    assert after.next_offsets(["id"], contract) == {("id", 0): 57, ("id", 1): 50}
     assert after.transaction("id/0/empty") == 6
     order = [("partition", "ascending"), ("offset", "ascending")]
     found = after.table.to_pyarrow_table(columns=["partition", "offset", "value"])
@@ -127,8 +127,8 @@ def test_after_the_log_was_cleaned_heads_and_rows_are_what_they_were(
     # A sink goes on from there, and only from there.
     sink = LakeTable(str(tmp_path), {})
     done = sink.append([chunk(0, 57, 60), chunk(1, 30, 40)])
-    assert [[each.first for each in chunks] for chunks in (done.committed, done.fenced)] == [[57], [30]]
-    assert sink.head("id", 0) == 60
+    assert [[each.start_offset for each in chunks] for chunks in (done.committed, done.fenced)] == [[57], [30]]
+    assert sink.next_offset("id", 0) == 60
     assert maintain().log_removed > 0
     assert verify(str(tmp_path), {}).faults == []
 
@@ -183,9 +183,9 @@ def test_killed_at_any_step_the_next_run_finishes(
 def test_which_dates_are_closed() -> None:
     days = [date(2013, 1, 1)] * 2 + [date(2013, 1, 2)] * 2 + [date(2013, 1, 4)] * 2 + [date(2013, 1, 3)]
     files = pa.table({"date": days, "bytes": [1] * 7})
-    assert scattered(files, timedelta(days=1), {}) == [date(2013, 1, 1), date(2013, 1, 2)]
-    assert scattered(files, timedelta(days=3), {}) == []
+    assert dates_to_compact(files, timedelta(days=1), {}) == [date(2013, 1, 1), date(2013, 1, 2)]
+    assert dates_to_compact(files, timedelta(days=3), {}) == []
     # What the warehouse knows goes first.
     known = {date(2013, 1, 1): False, date(2013, 1, 4): True}
-    assert scattered(files, timedelta(days=1), known) == [date(2013, 1, 2), date(2013, 1, 4)]
-    assert scattered(files.slice(0, 0), timedelta(0), {}) == []
+    assert dates_to_compact(files, timedelta(days=1), known) == [date(2013, 1, 2), date(2013, 1, 4)]
+    assert dates_to_compact(files.slice(0, 0), timedelta(0), {}) == []

@@ -1,15 +1,15 @@
 """Which files a group of offsets needs, by the commits that brought them."""
 
-from sluice.lake.ranges import Range, Recorded
+from sluice.lake.ranges import CommittedRange, Range
 from sluice.lake.reader import Recent
 
 TOPIC = "t"
 RECENT = Recent(
     [
-        Recorded(5, TOPIC, 0, 100, 150, 50, ""),
-        Recorded(5, TOPIC, 1, 0, 10, 10, ""),
-        Recorded(6, TOPIC, 0, 150, 200, 50, ""),
-        Recorded(8, TOPIC, 1, 10, 20, 10, ""),
+        CommittedRange(5, TOPIC, 0, 100, 150, 50, ""),
+        CommittedRange(5, TOPIC, 1, 0, 10, 10, ""),
+        CommittedRange(6, TOPIC, 0, 150, 200, 50, ""),
+        CommittedRange(8, TOPIC, 1, 10, 20, 10, ""),
     ],
     # Version 7 joined files of earlier ones, and names no offsets.
     {5: frozenset({"a", "b"}), 6: frozenset({"c"}), 7: frozenset({"joined"}), 8: frozenset({"d"})},

@@ -7,7 +7,8 @@ import pytest
 from sluice.errors import SluiceError, TerminalError, TransientError
 from sluice.lake import table
 from sluice.lake.chunk import Chunk, record_columns
-from sluice.lake.table import LakeTable, store_fault
+from sluice.lake.errors import store_fault
+from sluice.lake.table import LakeTable
 
 
 @pytest.mark.parametrize(
@@ -53,4 +54,4 @@ def test_a_snapshot_ends_with_a_checkpoint_since_commits_go_through_its_log(
         if snapshot is not snapshots[-1]:
             snapshots.append(snapshot)
     assert len(snapshots) == 3
-    assert lake.head("topic", 0) == 7
+    assert lake.next_offset("topic", 0) == 7

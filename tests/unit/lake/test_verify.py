@@ -229,7 +229,7 @@ def test_offsets_without_a_record_are_as_recorded(lake: LakeTable) -> None:
     found = check(lake)
     assert found.faults == []
     assert found.empty == 17
-    assert lake.empty(TOPIC, 0) == 17
+    assert lake.empty_offsets(TOPIC, 0) == 17
 
 
 def test_what_was_cleaned_from_the_log_is_counted_and_said(lake: LakeTable) -> None:

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sluice.check import read_event
 from sluice.contracts import load_contracts
+from sluice.contracts.validation import validate_event
 from sluice.load.columns import read_columns
 from sluice.settings import ROOT
 
@@ -155,6 +155,6 @@ _value = st.one_of(
 @given(st.lists(_value, max_size=12))
 def test_the_columnar_check_agrees_with_the_check_of_each_event(values: list[bytes | None]) -> None:
     columns = _read(values)
-    judged = [read_event(CONTRACT, value, TIMESTAMP) for value in values]
+    judged = [validate_event(CONTRACT, value, TIMESTAMP) for value in values]
     assert columns.fits.to_pylist() == [event is not None for event, _ in judged]
     assert columns.reasons == [reason for event, reason in judged if event is None]

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 
 from sluice.lake.chunk import value_hash
-from sluice.lake.ranges import Range, Recorded
+from sluice.lake.ranges import CommittedRange, Range
 from sluice.load import integrity
 from sluice.load.integrity import altered
 
@@ -26,7 +26,7 @@ def _rows(first: int, following: int) -> pa.Table:
 
 
 COMMITS = [
-    Recorded(
+    CommittedRange(
         version,
         *place,
         first,
@@ -59,7 +59,7 @@ def test_one_other_value_is_found(value: bytes | None) -> None:
     changed = rows.set_column(3, "value", pa.chunked_array([pa.array(values, pa.binary())]))
     found = altered(changed, [Range(*each, 0, 40) for each in PLACES], COMMITS)
     assert found is not None
-    assert (found.version, found.place) == (2, (rows["topic_id"][place].as_py(), rows["partition"][place].as_py()))
+    assert (found.version, found.key) == (2, (rows["topic_id"][place].as_py(), rows["partition"][place].as_py()))
 
 
 def test_values_that_changed_places_are_found() -> None:

@@ -6,7 +6,7 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sluice.lake.ranges import Range, Recorded
+from sluice.lake.ranges import CommittedRange, Range
 from sluice.load.plan import by_commits, by_shares, halves, joined, new_ranges
 
 
@@ -17,11 +17,11 @@ def test_new_ranges_lead_from_the_ledgers_heads_to_the_lakes() -> None:
 
 def _covers(groups: list[list[Range]], ranges: list[Range]) -> None:
     for each in ranges:
-        cuts = [part for group in groups for part in group if part.place == each.place]
-        assert cuts[0].first == each.first
-        assert cuts[-1].next == each.next
-        assert all(before.next == after.first for before, after in pairwise(cuts))
-        assert all(part.first < part.next for part in cuts)
+        cuts = [part for group in groups for part in group if part.key == each.key]
+        assert cuts[0].start_offset == each.start_offset
+        assert cuts[-1].next_offset == each.next_offset
+        assert all(before.next_offset == after.start_offset for before, after in pairwise(cuts))
+        assert all(part.start_offset < part.next_offset for part in cuts)
     assert all(groups)
 
 
@@ -46,29 +46,29 @@ def test_groups_end_where_commits_do(written: list[tuple[int, int, int]], data: 
     for version, (partition, length, rows) in enumerate(written):
         first = heads[partition]
         heads[partition] += length
-        commits.append(Recorded(version, "t", partition, first, heads[partition], min(rows, length), ""))
+        commits.append(CommittedRange(version, "t", partition, first, heads[partition], min(rows, length), ""))
     ranges = [
         Range("t", partition, data.draw(st.integers(0, head - 1)), head) for partition, head in heads.items() if head
     ]
     groups = by_commits(ranges, commits, 60)
     _covers(groups, ranges)
-    commit_ends = {(each.place, each.next) for each in commits}
-    assert all((each.place, each.next) in commit_ends for group in groups for each in group)
+    commit_ends = {(each.key, each.next_offset) for each in commits}
+    assert all((each.key, each.next_offset) in commit_ends for group in groups for each in group)
     for group in groups:
         rows = [
             commit.rows
             for commit in commits
             for each in group
-            if commit.place == each.place and each.first < commit.next <= each.next
+            if commit.key == each.key and each.start_offset < commit.next_offset <= each.next_offset
         ]
         assert len(rows) == 1 or sum(rows) <= 60
 
 
 def test_a_wide_gap_is_no_group_of_its_own() -> None:
     commits = [
-        Recorded(0, "t", 0, 0, 5, 5, ""),
-        Recorded(1, "t", 0, 5, 10**12, 0, ""),
-        Recorded(2, "t", 0, 10**12, 10**12 + 5, 5, ""),
+        CommittedRange(0, "t", 0, 0, 5, 5, ""),
+        CommittedRange(1, "t", 0, 5, 10**12, 0, ""),
+        CommittedRange(2, "t", 0, 10**12, 10**12 + 5, 5, ""),
     ]
     assert by_commits([Range("t", 0, 0, 10**12 + 5)], commits, 100) == [[Range("t", 0, 0, 10**12 + 5)]]
 
@@ -86,7 +86,11 @@ def _rows(*places: tuple[int, int]) -> pa.Table:
 @settings(deadline=None)
 @given(_ranges, st.data())
 def test_halves_cover_what_they_halve(ranges: list[Range], data: st.DataObject) -> None:
-    seen = [(each.partition, data.draw(st.integers(each.first, each.next - 1))) for each in ranges for _ in range(3)]
+    seen = [
+        (each.partition, data.draw(st.integers(each.start_offset, each.next_offset - 1)))
+        for each in ranges
+        for _ in range(3)
+    ]
     _covers(halves(ranges, _rows(*seen)), ranges)
 
 

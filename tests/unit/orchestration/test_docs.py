@@ -3,7 +3,7 @@
 import pytest
 
 from sluice.contracts import Column, load_contracts
-from sluice.orchestration.docs import columns, written
+from sluice.orchestration.docs import columns, render
 from sluice.settings import ROOT, Settings
 
 CONTRACT = load_contracts(ROOT / "contracts")["weather.observed"]
@@ -39,15 +39,15 @@ def test_a_description_cannot_break_the_table_or_the_text() -> None:
     column = Column(name="a", type="string", description="One | two,\nand {three}.")
     table = row(column)
     assert table.endswith("| One \\| two, and {three}. |")
-    assert written("{columns}", Settings(), columns=table) == table
+    assert render("{columns}", Settings(), columns=table) == table
 
 
 def test_links_lead_to_where_a_browser_finds_the_pages() -> None:
     text = "{airflow} {dashboard} {lake} {dbt}"
     here = Settings(airflow_port=1, dashboard_port=2, minio_console_port=3, lake_bucket="b")
-    assert written(text, here) == (
+    assert render(text, here) == (
         "http://127.0.0.1:1 http://127.0.0.1:2 http://127.0.0.1:3/browser/b http://127.0.0.1:2/dbt"
     )
     published = {"airflow_url": "http://a", "dashboard_url": "http://d", "minio_console_url": "http://m"}
     contained = Settings(airflow_host="airflow-api-server", minio_host="minio", **published)
-    assert written(text, contained) == "http://a http://d http://m/browser/lake http://d/dbt"
+    assert render(text, contained) == "http://a http://d http://m/browser/lake http://d/dbt"

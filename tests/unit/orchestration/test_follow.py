@@ -76,7 +76,7 @@ def test_all_runs_are_followed_to_their_end_and_failures_named() -> None:
     lines: list[str] = []
     with pytest.raises(TerminalError) as caught:
         follow(server, [Run("a", "1"), Run("b", "1")], lines.append)  # type: ignore[arg-type]
-    assert str(caught.value) == "a.task failed: raw.x is gone: run 1"
+    assert str(caught.value) == "a.task failed in run 1: raw.x is gone"
     assert "b.task: success, 1.5 s: 26,483 rows" in lines
     assert "  10:00:00 took 3 rows" in lines
 

@@ -13,13 +13,13 @@ from sluice.contracts import Contract
 from sluice.errors import TerminalError
 from sluice.load import LoadReport
 from sluice.orchestration import operators
-from sluice.orchestration.assets import REBUILT
+from sluice.orchestration.assets import REPROCESSED
 from sluice.orchestration.operators import (
     LoadOperator,
+    MonitorOperator,
     ReconcileOperator,
     ReloadOperator,
     TransformOperator,
-    WatchOperator,
 )
 from sluice.settings import ROOT, Settings
 from sluice.transform import TransformReport
@@ -38,13 +38,13 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     ROLES.clear()
     SETTLED.clear()
     monkeypatch.setattr(operators, "settings_as", settings_as)
-    monkeypatch.setattr(operators, "settle_and_tell", lambda *alerts, **among: SETTLED.append((*alerts, among)))
+    monkeypatch.setattr(operators, "sync_and_notify", lambda *alerts, **among: SETTLED.append((*alerts, among)))
     yield
 
 
 def loads(monkeypatch: pytest.MonkeyPatch, report: LoadReport, pending: bool) -> None:
     monkeypatch.setattr("sluice.load.load", lambda settings, contract: report)
-    monkeypatch.setattr("sluice.transform.touched.is_pending", lambda settings, role, stream: pending)
+    monkeypatch.setattr("sluice.transform.stale.is_pending", lambda settings, role, stream: pending)
 
 
 def test_fields_that_name_data_are_templated() -> None:
@@ -100,13 +100,13 @@ def test_a_load_of_nothing_leaves_what_a_backfill_has_touched_to_the_backfill(mo
 
 
 def test_an_unknown_stream_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(TerminalError, match=r"no stream gates\.changed.*flights\.departed"):
+    with pytest.raises(TerminalError, match=r"unknown stream 'gates\.changed'.*flights\.departed"):
         LoadOperator(task_id="load", stream="gates.changed").execute({})
 
 
 def told() -> Any:
     """A context that takes events."""
-    return {"outlet_events": {REBUILT: Outlet()}}
+    return {"outlet_events": {REPROCESSED: Outlet()}}
 
 
 class Outlet:
@@ -134,9 +134,9 @@ def reloading(
 
     monkeypatch.setattr("sluice.load.reload", reload)
     monkeypatch.setattr("sluice.load.touch", touch)
-    monkeypatch.setattr("sluice.transform.touched.is_pending", lambda settings, role, stream: stream in pending)
+    monkeypatch.setattr("sluice.transform.stale.is_pending", lambda settings, role, stream: stream in pending)
     outlet = Outlet()
-    context = {"ti": runs_waiting(waiting), "outlet_events": {REBUILT: outlet}}
+    context = {"ti": runs_waiting(waiting), "outlet_events": {REPROCESSED: outlet}}
     task = ReloadOperator(task_id="reload", event_date="2013-01-02", streams=STREAMS, what=what)
     figures = task.execute(context)  # type: ignore[arg-type]
     return asked, figures, outlet.added
@@ -255,12 +255,12 @@ def test_reconcile_fails_where_the_counts_disagree(monkeypatch: pytest.MonkeyPat
 
 def test_a_watch_settles_the_alerts_of_what_it_looks_at(monkeypatch: pytest.MonkeyPatch) -> None:
     stalled = {"flights.departed": "3 offsets wait"}
-    monkeypatch.setattr("sluice.alerts.watch.stalled_sinks", lambda settings, contracts: stalled)
-    monkeypatch.setattr("sluice.alerts.watch.much_quarantine", lambda settings: {})
-    assert WatchOperator(task_id="watch").execute({})["summary"] == "stalled sink: flights.departed"
+    monkeypatch.setattr("sluice.alerts.checks.stalled_sinks", lambda settings, contracts: stalled)
+    monkeypatch.setattr("sluice.alerts.checks.high_quarantine_rate", lambda settings: {})
+    assert MonitorOperator(task_id="watch").execute({})["summary"] == "stalled sink: flights.departed"
     assert [("stalled sink", stalled, {}), ("quarantine", {}, {})] == SETTLED
     stalled.clear()
-    assert WatchOperator(task_id="watch").execute({})["summary"] == "all is well"
+    assert MonitorOperator(task_id="watch").execute({})["summary"] == "all is well"
 
 
 def test_a_date_of_the_interval_is_the_event_date() -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from producers.delivery import Delivery
 from producers.events import Event
+from producers.flights.timeline import Timeline
 from producers.stop import Stop
-from producers.timeline import Timeline
 from sluice.contracts import Contract, load_contracts
 from sluice.errors import TransientError
 from sluice.settings import ROOT

@@ -10,9 +10,9 @@ import pytest
 
 from producers import live as module
 from producers.events import Event
+from producers.flights.timeline import Timeline
 from producers.live import live
 from producers.position import Positions
-from producers.timeline import Timeline
 from sluice.contracts import Contract
 from sluice.errors import TransientError
 

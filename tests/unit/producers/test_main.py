@@ -21,7 +21,7 @@ RANGE = ["replay", "--from", "2013-01-01", "--to", "2013-01-02"]
         ([*RANGE, "--late", "0.1:x"], "late: 'x' is no number"),
         ([*RANGE, "--late", "2"], "late: 2 is no share"),
         ([*RANGE, "--copies", "half"], "copies: 'half' is no whole number"),
-        ([*RANGE, "--streams", "trains"], "unknown stream 'trains': known are flights.arrived"),
+        ([*RANGE, "--streams", "trains"], "unknown stream 'trains'. Hint: known are flights.arrived"),
         ([*RANGE, "--unknown"], "--unknown"),
     ],
 )

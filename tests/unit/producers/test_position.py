@@ -16,7 +16,7 @@ def test_nothing_noted_yet(tmp_path: Path) -> None:
 def test_the_latest_replay_counts_and_both_notes_live_side_by_side(tmp_path: Path) -> None:
     positions = Positions(tmp_path / "home")
     positions.replayed(date(2013, 2, 28))
-    positions.going_on(date(2013, 3, 1), 5)
+    positions.save_live_position(date(2013, 3, 1), 5)
     positions.replayed(date(2013, 1, 31))
     again = Positions(tmp_path / "home")
     assert again.replayed_through == date(2013, 2, 28)

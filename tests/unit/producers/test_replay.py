@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from producers import replay as module
-from producers.disturbances import Disturbances
 from producers.events import Event
+from producers.fault_injection import Faults
 from producers.position import Positions
 from producers.replay import Pace, Replay, play, replay, report
 from producers.stop import Stop
@@ -90,7 +90,7 @@ def test_a_replay_confirms_every_event_and_notes_its_end(
     recorder: Any, contracts: dict[str, Contract], tmp_path: Path
 ) -> None:
     said: list[str] = []
-    wanted = Replay(DAY, DAY, disturbances=Disturbances(corrupt=0.1, seed=1))
+    wanted = Replay(DAY, DAY, disturbances=Faults(corrupt=0.1, seed=1))
     assert replay(wanted, "-", contracts, Positions(tmp_path), said.append) == 0
     assert Positions(tmp_path).replayed_through == DAY
     assert recorder.closed

@@ -3,7 +3,7 @@ from datetime import date
 import pyarrow.compute as pc
 import pytest
 
-from producers import source
+from producers.flights import source
 from sluice.errors import TerminalError
 
 

@@ -4,10 +4,10 @@ from datetime import UTC, date, datetime, timedelta
 import pyarrow as pa
 import pytest
 
-from producers import source
-from producers.streams import KINDS, STREAMS
-from producers.timeline import Timeline
-from producers.values import json_values
+from producers.flights import source
+from producers.flights.streams import KINDS, STREAMS
+from producers.flights.timeline import Timeline
+from producers.flights.values import json_values
 from sluice.contracts import Contract
 
 

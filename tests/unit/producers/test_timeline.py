@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from producers.events import Event
-from producers.timeline import Timeline
+from producers.flights.timeline import Timeline
 from sluice.contracts import Contract
 from sluice.errors import TerminalError
 

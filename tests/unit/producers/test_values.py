@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pytest
 
-from producers.values import json_values
+from producers.flights.values import json_values
 
 
 def test_every_type_and_null() -> None:

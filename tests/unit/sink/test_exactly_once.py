@@ -25,12 +25,12 @@ from hypothesis.stateful import (
 from sluice.errors import TransientError
 from sluice.lake.chunk import Chunk, record_columns
 from sluice.lake.table import Appended, LakeTable
-from sluice.sink.sink import Limits, Place, Records, Sink
+from sluice.sink.sink import FlushPolicy, Records, Sink, TopicPartition
 
 STREAM = "flights.departed"
 TOPIC_ID = "6f1c2a52-0000-4000-8000-000000000000"
 PARTITIONS = 2
-PLACES = [Place(STREAM, partition) for partition in range(PARTITIONS)]
+PLACES = [TopicPartition(STREAM, partition) for partition in range(PARTITIONS)]
 
 
 class Log:
@@ -41,7 +41,7 @@ class Log:
         self.marked = dict.fromkeys(PLACES, 0)
         """The consumer group's offsets."""
 
-    def read(self, place: Place, start: int, count: int) -> Records | None:
+    def read(self, place: TopicPartition, start: int, count: int) -> Records | None:
         stop = min(start + count, self.ends[place])
         if stop <= start:
             return None
@@ -58,29 +58,32 @@ class Reader:
 
     def __init__(self, log: Log) -> None:
         self.log = log
-        self.positions: dict[Place, int] = {}
-        self.wanted: dict[Place, int] = {}
+        self.positions: dict[TopicPartition, int] = {}
+        self.wanted: dict[TopicPartition, int] = {}
 
     def poll(self, timeout: float) -> Sequence[Records]:
         found = []
         for place, count in self.wanted.items():
             records = self.log.read(place, self.positions[place], count)
             if records is not None:
-                self.positions[place] = records.following
+                self.positions[place] = records.next_offset
                 found.append(records)
         self.wanted = {}
         return found
 
-    def seek(self, place: Place, offset: int) -> None:
+    def seek(self, place: TopicPartition, offset: int) -> None:
         self.positions[place] = offset
 
-    def mark(self, heads: dict[Place, int]) -> None:
+    def commit_offsets(self, heads: dict[TopicPartition, int]) -> None:
         self.log.marked |= heads
 
-    def hold(self, held: bool) -> None:
+    def pause(self) -> None:
         pass
 
-    def ends(self, places: Iterable[Place]) -> dict[Place, int]:
+    def resume(self) -> None:
+        pass
+
+    def high_watermarks(self, places: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         return {place: self.log.ends[place] for place in places}
 
     def topic_id(self, stream: str) -> str | None:
@@ -115,14 +118,14 @@ class Member:
         self.reader = Reader(self.log)
         self.table = self.make_table()
         self.table.create()
-        limits = Limits(age=1e9, batch_bytes=1 << 40, budget_bytes=1 << 40)
+        limits = FlushPolicy(age=1e9, batch_bytes=1 << 40, budget_bytes=1 << 40)
         self.sink = self.sink_class(self.reader, {STREAM: self.table}, lambda: self.now, limits)
         self.reader.positions = self.sink.assigned(dict.fromkeys(PLACES, TOPIC_ID))
 
     def make_table(self) -> FaultyTable:
         return FaultyTable(self.uri, {})
 
-    def read(self, wanted: dict[Place, int]) -> None:
+    def read(self, wanted: dict[TopicPartition, int]) -> None:
         self.reader.wanted = wanted
         self.sink.step()
 
@@ -194,12 +197,12 @@ class SinksMachine(RuleBasedStateMachine):
         self.folder.cleanup()
 
 
-def committed(uri: str) -> dict[Place, list[bytes]]:
+def committed(uri: str) -> dict[TopicPartition, list[bytes]]:
     """The values in the lake per partition, in the order of their offsets."""
     rows: pa.Table = DeltaTable(uri).to_pyarrow_table(columns=["partition", "offset", "value"])
-    found: dict[Place, list[bytes]] = {}
+    found: dict[TopicPartition, list[bytes]] = {}
     for row in rows.sort_by([("partition", "ascending"), ("offset", "ascending")]).to_pylist():
-        found.setdefault(Place(STREAM, row["partition"]), []).append(row["value"])
+        found.setdefault(TopicPartition(STREAM, row["partition"]), []).append(row["value"])
     return found
 
 
@@ -241,14 +244,14 @@ class TrustingSink(Sink):
 
     log: Log
 
-    def assigned(self, topic_ids: dict[Place, str]) -> dict[Place, int]:
+    def assigned(self, topic_ids: dict[TopicPartition, str]) -> dict[TopicPartition, int]:
         super().assigned(topic_ids)
         for place in topic_ids:
             self._buffers[place].restart(self.log.marked[place])
         return {place: self.log.marked[place] for place in topic_ids}
 
     def _commit(self, stream: str) -> None:
-        self._source.mark({place: chunk.next for place, chunk in self._chunks(stream).items()})
+        self._source.commit_offsets({place: chunk.next_offset for place, chunk in self._chunks(stream).items()})
         super()._commit(stream)
 
 

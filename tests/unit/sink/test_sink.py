@@ -4,15 +4,15 @@ from collections.abc import Iterable, Sequence
 
 import pytest
 
+from infra.servers import probes
 from sluice.errors import TerminalError, TransientError
 from sluice.lake.chunk import Chunk, record_columns
 from sluice.lake.table import Appended
-from sluice.runtime import probes
 from sluice.settings import LOOPBACK
 from sluice.sink.metrics import serve
-from sluice.sink.sink import Limits, Place, Records, Sink
+from sluice.sink.sink import FlushPolicy, Records, Sink, TopicPartition
 
-SMALL, LARGE = Place("small.stream", 0), Place("large.stream", 0)
+SMALL, LARGE = TopicPartition("small.stream", 0), TopicPartition("large.stream", 0)
 
 
 class Source:
@@ -20,11 +20,11 @@ class Source:
 
     def __init__(self) -> None:
         self.coming: list[Records] = []
-        self.held: list[bool] = []
-        self.known: dict[Place, int] = {}
+        self.paused: list[bool] = []
+        self.known: dict[TopicPartition, int] = {}
         self.topic: str | None = "id"
 
-    def put(self, place: Place, first: int, count: int, size: int = 10) -> None:
+    def put(self, place: TopicPartition, first: int, count: int, size: int = 10) -> None:
         nothing = [None] * count
         values = [b"x" * size] * count
         rows = record_columns("id", place.partition, range(first, first + count), [0] * count, nothing, values, nothing)
@@ -35,16 +35,19 @@ class Source:
         coming, self.coming = self.coming, []
         return coming
 
-    def seek(self, place: Place, offset: int) -> None:
+    def seek(self, place: TopicPartition, offset: int) -> None:
         raise AssertionError("nobody took anything over")
 
-    def mark(self, heads: dict[Place, int]) -> None:
+    def commit_offsets(self, heads: dict[TopicPartition, int]) -> None:
         pass
 
-    def hold(self, held: bool) -> None:
-        self.held.append(held)
+    def pause(self) -> None:
+        self.paused.append(True)
 
-    def ends(self, places: Iterable[Place]) -> dict[Place, int]:
+    def resume(self) -> None:
+        self.paused.append(False)
+
+    def high_watermarks(self, places: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         return self.known
 
     def topic_id(self, stream: str) -> str | None:
@@ -60,7 +63,7 @@ class Table:
         self.broken = False
         self.attempts = 0
 
-    def head(self, topic_id: str, partition: int) -> int:
+    def next_offset(self, topic_id: str, partition: int) -> int:
         return 0
 
     def append(self, chunks: Sequence[Chunk]) -> Appended:
@@ -74,7 +77,7 @@ class Table:
 class Loop:
     """A sink over fakes, with a clock that the test moves."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: FlushPolicy) -> None:
         self.now = 100.0
         self.order: list[str] = []
         self.source = Source()
@@ -89,7 +92,7 @@ class Loop:
 
 @pytest.fixture
 def loop() -> Loop:
-    return Loop(Limits(age=10, batch_bytes=10_000, budget_bytes=50_000, stall=60))
+    return Loop(FlushPolicy(age=10, batch_bytes=10_000, budget_bytes=50_000, stall=60))
 
 
 def test_the_last_record_of_an_idle_stream_is_committed_within_the_age_limit(loop: Loop) -> None:
@@ -132,10 +135,10 @@ def test_reading_is_held_beyond_the_budget_and_goes_on_after_the_commit(loop: Lo
     loop.tables["large.stream"].broken = True
     loop.source.put(LARGE, 0, 600, 100)
     loop.step()
-    assert loop.source.held == [True]
+    assert loop.source.paused == [True]
     loop.tables["large.stream"].broken = False
     loop.step(1)
-    assert loop.source.held == [True, False]
+    assert loop.source.paused == [True, False]
 
 
 def test_health_and_lag_tell_standing_still_from_coming_nearer(loop: Loop) -> None:

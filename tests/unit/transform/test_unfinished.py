@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sluice.transform.unfinished import RESULTS, forget, keep, kept
+from sluice.transform.unfinished import RESULTS, forget, keep, load
 
 
 @pytest.fixture
@@ -17,33 +17,33 @@ def results(tmp_path: Path) -> Path:
 
 def test_a_record_is_for_retries_of_the_same_run_alone(tmp_path: Path, results: Path) -> None:
     keep(tmp_path / "kept", "run 1", results)
-    assert kept(tmp_path / "kept", "run 1")
-    assert not kept(tmp_path / "kept", "run 2")
+    assert load(tmp_path / "kept", "run 1")
+    assert not load(tmp_path / "kept", "run 2")
     assert (tmp_path / "kept" / RESULTS).read_text() == results.read_text()
 
 
 def test_a_newer_record_takes_the_place_of_an_older_one(tmp_path: Path, results: Path) -> None:
     keep(tmp_path / "kept", "run 1", results)
     keep(tmp_path / "kept", "run 2", results)
-    assert kept(tmp_path / "kept", "run 2")
-    assert not kept(tmp_path / "kept", "run 1")
+    assert load(tmp_path / "kept", "run 2")
+    assert not load(tmp_path / "kept", "run 1")
 
 
 def test_a_record_that_was_cut_off_is_none(tmp_path: Path, results: Path) -> None:
     results.write_text('{"results": [{"uniq')
     keep(tmp_path / "kept", "run 1", results)
-    assert not kept(tmp_path / "kept", "run 1")
+    assert not load(tmp_path / "kept", "run 1")
 
 
 @pytest.mark.parametrize("file", [RESULTS, "run"])
 def test_half_a_record_is_none(tmp_path: Path, results: Path, file: str) -> None:
     keep(tmp_path / "kept", "run 1", results)
     (tmp_path / "kept" / file).unlink()
-    assert not kept(tmp_path / "kept", "run 1")
+    assert not load(tmp_path / "kept", "run 1")
 
 
 def test_what_is_forgotten_is_gone_and_forgetting_it_again_is_no_error(tmp_path: Path, results: Path) -> None:
     keep(tmp_path / "kept", "run 1", results)
     forget(tmp_path / "kept")
     forget(tmp_path / "kept")
-    assert not kept(tmp_path / "kept", "run 1")
+    assert not load(tmp_path / "kept", "run 1")

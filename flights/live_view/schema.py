@@ -1,0 +1,45 @@
+"""The live view's tables in the warehouse. Creating them again changes nothing."""
+
+from typing import LiteralString
+
+from sluice.settings import Settings
+from sluice.warehouse import connect
+
+_STATEMENTS: tuple[LiteralString, ...] = (
+    # The state of each flight, from the event that counts.
+    """create table if not exists live.flights (
+        flight_id text primary key,
+        origin text not null,
+        -- UTC hour of the departure, or of the scheduled one of a cancelled flight.
+        hour timestamptz not null,
+        departed boolean not null,
+        delay_minutes integer,
+        topic_id text not null,
+        partition integer not null,
+        "offset" bigint not null,
+        check (departed = (delay_minutes is not null))
+    )""",
+    "create index if not exists flights_by_hour on live.flights (hour, origin)",
+    # The windows: airport-hours of event time.
+    """create or replace view live.airport_hours as
+        select origin, hour,
+            count(*) filter (where departed) as departures,
+            coalesce(sum(delay_minutes), 0) as delay_minutes,
+            cast(sum(delay_minutes) as double precision) / nullif(count(delay_minutes), 0) as avg_delay_minutes,
+            count(*) filter (where not departed) as cancellations
+        from live.flights
+        group by origin, hour""",
+    "grant select, insert, update on live.flights to sluice_live",
+    "grant select on live.flights, live.airport_hours to sluice_reader",
+)
+
+
+def provision(settings: Settings) -> None:
+    """Creates the tables and grants access to them, after ``sluice.warehouse.schema.provision``.
+
+    Raises:
+        TransientError: the server does not answer.
+    """
+    with connect(settings, "postgres") as warehouse:
+        for statement in _STATEMENTS:
+            warehouse.execute(statement)

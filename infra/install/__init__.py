@@ -1,0 +1,1 @@
+"""What the platform needs of a machine, and what it installs."""

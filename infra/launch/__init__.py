@@ -1,0 +1,1 @@
+"""The launch: from an empty machine to marts that show the data."""

@@ -1,0 +1,1 @@
+"""The servers: how each is configured, started, probed and stopped."""

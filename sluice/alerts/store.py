@@ -1,0 +1,82 @@
+"""Which alerts are open (``ops.alerts``): one of a kind for each subject."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+import psycopg
+
+from sluice.errors import TerminalError, TransientError
+from sluice.settings import Settings
+from sluice.warehouse import connect
+
+STALLED_SINK = "stalled sink"
+QUARANTINE = "quarantine"
+RECONCILE = "reconcile"
+OVERDUE_LOAD = "overdue load"
+
+_RAISE = """
+insert into ops.alerts (kind, subject, message)
+select %(kind)s, subject, message from unnest(%(subjects)s::text[], %(messages)s::text[]) as found (subject, message)
+on conflict (kind, subject) where cleared_at is null do nothing
+returning subject, message"""
+_UPDATE = """
+update ops.alerts a set message = found.message
+from unnest(%(subjects)s::text[], %(messages)s::text[]) as found (subject, message)
+where a.kind = %(kind)s and a.subject = found.subject and a.cleared_at is null and a.message <> found.message"""
+_CLEAR = """
+update ops.alerts set cleared_at = now()
+where kind = %(kind)s and cleared_at is null and subject <> all(%(subjects)s::text[])
+    and (%(among)s::text[] is null or subject = any(%(among)s::text[]))
+returning subject, message"""
+
+
+@dataclass(frozen=True)
+class Change:
+    """An alert that was raised, or cleared, just now."""
+
+    kind: str
+    subject: str
+    message: str
+    cleared: bool = False
+
+    def text(self) -> str:
+        """In one line."""
+        return f"{'cleared' if self.cleared else 'alert'}: {self.kind}: {self.subject}: {self.message}"
+
+
+def sync_alerts(
+    settings: Settings, kind: str, found: Mapping[str, str], among: Collection[str] | None = None
+) -> list[Change]:
+    """Makes the open alerts of a kind those that were found; doing it twice changes nothing.
+
+    Args:
+        settings: with the loader's password.
+        kind: which ones.
+        found: per subject that is not well, what is wrong with it.
+        among: the subjects that were looked at, if not all.
+
+    Returns:
+        What was raised and cleared.
+
+    Raises:
+        TransientError, TerminalError: Postgres does not answer, or refuses.
+    """
+    values = {
+        "kind": kind,
+        "subjects": list(found),
+        "messages": list(found.values()),
+        "among": None if among is None else list(among),
+    }
+    try:
+        with connect(settings, "loader") as warehouse:
+            raised = warehouse.execute(_RAISE, values).fetchall()
+            warehouse.execute(_UPDATE, values)
+            cleared = warehouse.execute(_CLEAR, values).fetchall()
+    except psycopg.OperationalError as error:
+        raise TransientError(f"alerts: Postgres: {error}", "see `make logs S=postgres`") from error
+    except psycopg.Error as error:
+        raise TerminalError(f"alerts: Postgres: {error}", "`make up` makes what is missing in the warehouse") from error
+    return [
+        *(Change(kind, str(subject), str(message)) for subject, message in raised),
+        *(Change(kind, str(subject), str(message), cleared=True) for subject, message in cleared),
+    ]

@@ -1,0 +1,1 @@
+"""Kafka: topics, their offsets, and the settings that all consumer groups share."""

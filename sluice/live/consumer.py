@@ -1,0 +1,104 @@
+"""A live view's Kafka consumer: a group of its own, which reads from the offsets that Postgres holds."""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from types import TracebackType
+
+import confluent_kafka
+from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, KafkaException, Message, TopicPartition
+
+from sluice.errors import TransientError
+from sluice.kafka import topics
+from sluice.kafka.consumer_config import consumer_config
+from sluice.live.store import PartitionKey
+from sluice.live.view import Record
+from sluice.settings import Settings
+
+log = logging.getLogger(__name__)
+
+GROUP = "sluice-live"
+"""The consumer group."""
+_BATCH = 2_000
+
+
+class Consumer:
+    """Reads records of some streams, in the order of offsets within a partition and without gaps."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        streams: Iterable[str],
+        load_offsets: Callable[[Iterable[str]], Mapping[PartitionKey, int]],
+    ) -> None:
+        """Joins the group.
+
+        Args:
+            settings: of the platform.
+            streams: the topics to read.
+            load_offsets: returns the next offset of each partition of the given topic ids; 0 where it has none.
+        """
+        self._settings = settings
+        self._streams = list(streams)
+        self._load_offsets = load_offsets
+        self.topic_ids: dict[str, str] = {}
+        """By stream, as of the last assignment."""
+        self._consumer = confluent_kafka.Consumer(
+            consumer_config(settings, GROUP)
+            | {
+                # Postgres says where to read. Records that Kafka has deleted cannot be shown, and reading one again
+                # changes nothing.
+                "auto.offset.reset": "earliest",
+                "queued.max.messages.kbytes": 2 << 10,
+            },
+            logger=log,
+        )
+        self._consumer.subscribe(self._streams, on_assign=self._assigned)
+
+    def poll(self, timeout: float) -> list[Record]:
+        """Returns the records that arrive within ``timeout`` seconds.
+
+        Raises:
+            TransientError: Kafka reports an error; a restart settles it.
+        """
+        found = []
+        for message in self._consumer.consume(_BATCH, timeout):
+            if (error := message.error()) is not None:
+                raise TransientError(f"Kafka: {error.str()}", "the live view restarts by itself")
+            found.append(self._record(message))
+        return found
+
+    def commit_offsets(self, next_offsets: Mapping[PartitionKey, int]) -> None:
+        """Commits consumer offsets, which only lag displays read: a failure is logged and costs nothing."""
+        streams = {topic_id: stream for stream, topic_id in self.topic_ids.items()}
+        offsets = [
+            TopicPartition(streams[topic_id], partition, offset)
+            for (topic_id, partition), offset in next_offsets.items()
+        ]
+        try:
+            self._consumer.commit(offsets=offsets, asynchronous=True)
+        except KafkaException as error:
+            log.warning("consumer offsets not committed: %s", error)
+
+    def __enter__(self) -> "Consumer":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._consumer.close()
+
+    def _assigned(self, consumer: confluent_kafka.Consumer, partitions: list[TopicPartition]) -> None:
+        if not partitions:
+            return
+        # Asked each time: a topic that was deleted and created again has a new id.
+        self.topic_ids = topics.topic_ids(self._settings, self._streams)
+        next_offsets = self._load_offsets(self.topic_ids.values())
+        for partition in partitions:
+            partition.offset = next_offsets.get((self.topic_ids[partition.topic], partition.partition), 0)
+        consumer.incremental_assign(partitions)
+        log.info("assigned %s", ", ".join(f"{part.topic}/{part.partition}@{part.offset}" for part in partitions))
+
+    def _record(self, message: Message) -> Record:
+        topic, partition, offset = message.topic(), message.partition(), message.offset()
+        assert topic is not None and partition is not None and offset is not None
+        kind, milliseconds = message.timestamp()
+        timestamp = None if kind == TIMESTAMP_NOT_AVAILABLE else milliseconds
+        return Record(topic, self.topic_ids[topic], partition, offset, timestamp, message.value())

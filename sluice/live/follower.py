@@ -1,0 +1,70 @@
+"""The loop of a live view: follows its streams from Kafka into Postgres."""
+
+import logging
+import threading
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from sluice.contracts import get_contract, load_contracts
+from sluice.errors import TransientError
+from sluice.live.consumer import Consumer
+from sluice.live.store import PartitionKey, Store
+from sluice.live.view import Record, View
+from sluice.settings import Settings
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT_SECONDS = 5.0
+_MAX_BACKOFF_SECONDS = 15.0
+
+
+def run(view: View, settings: Settings, stopping: threading.Event) -> None:
+    """Keeps a live view up to date until ``stopping`` is set.
+
+    Every fault is recovered from in the same way as the view starts: it resumes at the offsets that Postgres holds.
+    """
+    failures = 0
+    while not stopping.is_set():
+        started = time.monotonic()
+        try:
+            _follow(view, settings, stopping)
+        except TransientError as error:
+            failures = 0 if time.monotonic() - started > _MAX_BACKOFF_SECONDS else failures + 1
+            wait = min(0.5 * 2**failures, _MAX_BACKOFF_SECONDS)
+            log.warning("restarting in %.1f s: %s", wait, error)
+            stopping.wait(wait)
+
+
+def _follow(view: View, settings: Settings, stopping: threading.Event) -> None:
+    """Applies records as they arrive; returns when ``stopping`` is set or a contract has changed.
+
+    Raises:
+        TransientError: a server does not answer.
+    """
+    version = _contracts_version(settings.contracts)
+    known = load_contracts(settings.contracts)
+    contracts = {stream: get_contract(known, stream) for stream in view.streams}
+    last_heartbeat = -HEARTBEAT_SECONDS
+    with Store(settings) as store, Consumer(settings, view.streams, store.next_offsets) as consumer:
+        while not stopping.is_set():
+            records = consumer.poll(0.5)
+            if records:
+                offsets = _next_offsets(records)
+                store.apply(view, contracts, records, offsets)
+                consumer.commit_offsets(offsets)
+            if time.monotonic() - last_heartbeat >= HEARTBEAT_SECONDS:
+                last_heartbeat = time.monotonic()
+                store.beat()
+                if _contracts_version(settings.contracts) != version:
+                    log.info("a contract has changed: records are validated against the new one from here on")
+                    return
+
+
+def _next_offsets(records: Iterable[Record]) -> dict[PartitionKey, int]:
+    """The offset after the last record of each partition; a partition's records come in the order of offsets."""
+    return {(record.topic_id, record.partition): record.offset + 1 for record in records}
+
+
+def _contracts_version(folder: Path) -> list[tuple[Path, int]]:
+    return sorted((path, path.stat().st_mtime_ns) for path in folder.glob("*.yaml"))

@@ -1,0 +1,6 @@
+"""Reconciliation: Kafka's offsets, the lake's commits, the warehouse's rows and the quarantine, compared."""
+
+from sluice.reconcile.comparison import reconcile, reconcile_loaded
+from sluice.reconcile.report import DateRow, Reconciliation
+
+__all__ = ["DateRow", "Reconciliation", "reconcile", "reconcile_loaded"]

@@ -1,0 +1,59 @@
+import stat
+from pathlib import Path
+
+from cryptography.fernet import Fernet
+
+from infra.config.settings_file import PORTS, SECRETS, ensure_environment
+from sluice.settings import Settings
+
+
+def read(file: Path) -> Settings:
+    return Settings(_env_file=file)  # type: ignore[call-arg]
+
+
+def test_a_new_file_has_every_secret_for_its_owner_alone(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    assert ensure_environment(file)
+    settings = read(file)
+    values = [settings.secret(name) for name in SECRETS]
+    assert len(set(values)) == len(SECRETS)
+    assert all(len(value) >= 32 for value in values)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert [path.name for path in tmp_path.iterdir()] == [".env"]
+    Fernet(settings.secret("airflow_fernet_key").encode())
+
+
+def test_two_files_have_nothing_in_common(tmp_path: Path) -> None:
+    ensure_environment(tmp_path / "a")
+    ensure_environment(tmp_path / "b")
+    a, b = read(tmp_path / "a"), read(tmp_path / "b")
+    assert not {a.secret(name) for name in SECRETS} & {b.secret(name) for name in SECRETS}
+
+
+def test_a_complete_file_stays_as_it_is(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    ensure_environment(file)
+    before = file.read_bytes()
+    assert not ensure_environment(file)
+    assert file.read_bytes() == before
+
+
+def test_what_a_file_lacks_is_added_and_what_it_says_is_kept(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text("SLUICE_KAFKA_PORT=19092\nexport SLUICE_LOADER_PASSWORD=mine")
+    file.chmod(0o644)
+    assert ensure_environment(file)
+    settings = read(file)
+    assert file.read_text().startswith("SLUICE_KAFKA_PORT=19092\nexport SLUICE_LOADER_PASSWORD=mine\n")
+    assert settings.kafka_port == 19092
+    assert settings.secret("loader_password") == "mine"
+    assert all(settings.secret(name) for name in SECRETS)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_values_given_are_written_in_place_of_defaults(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    ensure_environment(file, {"home": tmp_path / "home", **{name: 20000 + n for n, name in enumerate(PORTS)}})
+    settings = read(file)
+    assert settings.home == tmp_path / "home"
+    assert [getattr(settings, name) for name in PORTS] == list(range(20000, 20000 + len(PORTS)))

@@ -1,0 +1,51 @@
+"""A reconciliation's text: a line where there is something to say, and one for all dates of which there is nothing."""
+
+from dataclasses import replace
+from datetime import UTC, date, datetime
+
+from sluice.reconcile.report import DateRow, Reconciliation
+from sluice.warehouse.dates import DateStatus
+
+NOW = datetime(2013, 2, 1, tzinfo=UTC)
+
+
+def row(day: int, agrees: bool = True, quarantined: int = 0, **known: object) -> DateRow:
+    status = DateStatus(date(2013, 1, day), 1000, quarantined, 0, 0, 0, 1, NOW, NOW, False, True)
+    return DateRow("a.b", status.event_date, 1000, 1000, quarantined, agrees, replace(status, **known))
+
+
+def lines(*rows: DateRow) -> list[str]:
+    return Reconciliation(list(rows), {"a.b": (1, 1, 1)}).text().splitlines()[: len(rows) + 1]
+
+
+def test_dates_of_which_there_is_nothing_to_say_share_a_line() -> None:
+    shown = lines(row(1), row(2), row(3), row(5), row(6, late=2), row(7, closed=False, pending=True))
+    assert shown == [
+        "stream  date                       lake    raw  quarantine  duplicates  late  after close",
+        "a.b     2013-01-01 to 2013-01-03  3,000  3,000           0           0     0            0  agrees",
+        "a.b     2013-01-05                1,000  1,000           0           0     0            0  agrees",
+        "a.b     2013-01-06                1,000  1,000           0           0     2            0  agrees",
+        "a.b     2013-01-07                1,000  1,000           0           0     0            0  "
+        "agrees, open, not in the marts yet",
+        "",
+        "stream  kafka  lake  warehouse",
+    ]
+
+
+def test_whatever_is_odd_has_its_own_line() -> None:
+    odd = [
+        row(1, agrees=False),
+        row(2, quarantined=1),
+        row(3, late=1),
+        row(4, after_close=1),
+        row(5, duplicates=1),
+        row(6, pending=True),
+        row(7, closed=False),
+    ]
+    shown = lines(*odd)
+    assert [line.split()[1] for line in shown[1:]] == [f"2013-01-0{day}" for day in range(1, 8)]
+    assert shown[1].endswith("DISAGREES")
+
+
+def test_a_date_that_nothing_is_known_of_has_no_figures_of_its_own() -> None:
+    assert lines(replace(row(1), status=None))[1].split() == ["a.b", "2013-01-01", "1,000", "1,000", "0", "agrees"]
