@@ -1,4 +1,4 @@
-"""Runs one contestant as a process and takes its figures from the kernel."""
+"""Runs a contestant as a process and reads its resource usage from the kernel."""
 
 import os
 import subprocess
@@ -20,14 +20,15 @@ Spec = TypeVar("Spec")
 
 @dataclass(frozen=True)
 class Contestant(Generic[Spec]):
-    """One row of a benchmark's table.
+    """A program to measure: one row of a benchmark's table.
 
     Args:
         name: its key in the results.
-        label: what the table calls it.
-        share: of the events, above 0 to 1, that it is given: the slow ones would take many minutes for all.
-        command: what to run, of what is measured.
-        marker: the words in its output at which its start-up is over; None if it has none.
+        label: its name in the table.
+        share: the share of the events that it processes, above 0 and up to 1; slow contestants would take many minutes
+            for all events.
+        command: returns the command line to run.
+        marker: the text in its output that marks the end of its start-up; None if there is none.
     """
 
     name: str
@@ -39,20 +40,20 @@ class Contestant(Generic[Spec]):
 
 @dataclass
 class Usage:
-    """What a run took. Seconds and CPU-seconds (user and system, with children); bytes for memory."""
+    """The resources that a run used: seconds, CPU-seconds (user and system, children included) and bytes of memory."""
 
     seconds: float
-    """From the process's start until all is done."""
+    """From the start of the process until all is done."""
     cpu: float
     peak: int
-    """VmHWM."""
+    """Peak resident memory (VmHWM)."""
     start_seconds: float
-    """Of these, until it had its partitions or its first records."""
+    """The part of ``seconds`` until the process had its partitions or its first records."""
     start_cpu: float
     machine_cpu: float
-    """What the whole machine used from start to done."""
+    """CPU-seconds of the whole machine from start to done."""
     load: float
-    """Load average of the last minute when it began."""
+    """One-minute load average at the start."""
 
 
 def measure(
@@ -61,26 +62,26 @@ def measure(
     output: Path,
     marker: str | None,
     done: Callable[[], bool] | None,
-    limit: float = 900,
+    timeout: float = 900,
 ) -> Usage:
-    """Runs a command to its end, or until ``done`` says so and it has been asked to end.
+    """Runs a command until it exits, or until ``done`` returns True and the command has been terminated.
 
     Args:
-        command: what to run, in the project's folder.
-        environment: variables on top of this process's own.
-        output: where its output goes.
-        marker: the words in its output at which its start-up is over; None if it has none.
-        done: asked every fifth of a second; None for a command that ends by itself.
-        limit: seconds after which it is killed.
+        command: the command line, run in the project's folder.
+        environment: variables added to those of this process.
+        output: the file for the command's output.
+        marker: the text in the output that marks the end of the start-up; None if there is none.
+        done: called every 0.2 seconds; None for a command that exits by itself.
+        timeout: seconds after which the process is killed.
 
     Raises:
-        RuntimeError: it failed, or was not done in time.
+        RuntimeError: the command failed or timed out.
     """
     load = os.getloadavg()[0]
-    machine = _machine()
+    machine_start = _machine_cpu()
     started = time.monotonic()
     start_seconds = start_cpu = 0.0
-    peak, now, asked = 0, started, started
+    peak, now, checked = 0, started, started
     with output.open("w") as file:
         process = subprocess.Popen(
             [str(part) for part in command],
@@ -98,27 +99,27 @@ def measure(
             peak = max(peak, peak_rss(process.pid))
             if marker and not start_seconds and marker in output.read_text(errors="replace"):
                 start_seconds, start_cpu = now - started, _cpu(process.pid)
-            if done and finished is None and now - asked >= 0.2:
-                asked = now
+            if done and finished is None and now - checked >= 0.2:
+                checked = now
                 if done():
                     finished = time.monotonic()
-                    machine_end = _machine()
+                    machine_end = _machine_cpu()
                     process.terminate()
-            if now - started > limit:
+            if now - started > timeout:
                 process.kill()
             time.sleep(_POLL)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0 or (done and finished is None):
         tail = output.read_text(errors="replace")[-2_000:]
-        raise RuntimeError(f"{command} ended with {process.returncode}:\n{tail}")
+        raise RuntimeError(f"{command} exited with {process.returncode}:\n{tail}")
     if finished is None:
-        finished, machine_end = now, _machine()
+        finished, machine_end = now, _machine_cpu()
     cpu = used.ru_utime + used.ru_stime
-    return Usage(finished - started, cpu, peak, start_seconds, start_cpu, machine_end - machine, load)
+    return Usage(finished - started, cpu, peak, start_seconds, start_cpu, machine_end - machine_start, load)
 
 
 def peak_rss(pid: int) -> int:
-    """VmHWM of a process in bytes; 0 once it has ended."""
+    """Returns the peak resident memory (VmHWM) of a process in bytes; 0 if it has exited."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
@@ -134,6 +135,6 @@ def _cpu(pid: int) -> float:
     return sum(int(field) for field in fields[11:15]) / _TICK
 
 
-def _machine() -> float:
+def _machine_cpu() -> float:
     times = psutil.cpu_times()
     return float(times.user + times.nice + times.system + times.irq + times.softirq)

@@ -1,4 +1,4 @@
-"""What the benchmarks' pages have in common: the machine, figures of a run, and the table of medians."""
+"""The common parts of the benchmarks' reports: the machine, the figures of a run, and the table of medians."""
 
 import os
 import platform
@@ -16,9 +16,9 @@ Run = dict[str, Any]
 
 
 def machine() -> dict[str, str]:
-    """What it ran on."""
-    named = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    model = named[0].partition(":")[2].strip() if named else platform.machine()
+    """Returns the description of the machine: processor, memory, system and versions."""
+    models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    model = models[0].partition(":")[2].strip() if models else platform.machine()
     packages = ", ".join(f"{name} {version(name)}" for name in ("confluent-kafka", "pyarrow", "deltalake"))
     return {
         "processor": f"{model}, {os.cpu_count()} cores",
@@ -28,41 +28,42 @@ def machine() -> dict[str, str]:
     }
 
 
-def rate(run: Run) -> float:
-    """Events per second after start-up."""
+def steady_rate(run: Run) -> float:
+    """Returns the events per second after start-up."""
     return float(run["events"] / (run["seconds"] - run["start_seconds"]))
 
 
-def cost(run: Run) -> float:
-    """CPU-seconds per million events, start-up included."""
+def overall_cpu(run: Run) -> float:
+    """Returns the CPU-seconds per million events, start-up included."""
     return float(run["cpu"] / run["events"] * 1e6)
 
 
-def steady(run: Run) -> float:
-    """CPU-seconds per million events after start-up."""
+def steady_cpu(run: Run) -> float:
+    """Returns the CPU-seconds per million events after start-up."""
     return float((run["cpu"] - run["start_cpu"]) / run["events"] * 1e6)
 
 
 def median(runs: list[Run], figure: Callable[[Run], float]) -> float:
-    """The median over the rounds."""
+    """Returns the median of a figure over the rounds."""
     return statistics.median(figure(run) for run in runs)
 
 
-def whole(run: Run) -> float:
-    """Events per second from the process's start."""
+def overall_rate(run: Run) -> float:
+    """Returns the events per second, start-up included."""
     return float(run["events"] / run["seconds"])
 
 
-def peak(run: Run) -> float:
-    """Peak memory in MiB."""
+def peak_mib(run: Run) -> float:
+    """Returns the peak memory in MiB."""
     return float(run["peak"] / 2**20)
 
 
 def medians(result: dict[str, Any], figures: Sequence[tuple[Callable[[Run], float], str]]) -> list[str]:
-    """A line per contestant: its label, its events, and the medians of figures, each with its format."""
+    """Returns a table row per contestant: label, events, and the median of each figure in its format."""
     lines = []
-    for each in result["contestants"]:
-        runs = [run for run in result["runs"] if run["contestant"] == each["name"]]
-        shown = [format(median(runs, figure), form) for figure, form in figures]
-        lines.append(f"| {each['label']} | {' | '.join([format(runs[0]['events'], ','), *shown])} |")
+    for contestant in result["contestants"]:
+        runs = [run for run in result["runs"] if run["contestant"] == contestant["name"]]
+        cells = [contestant["label"], format(runs[0]["events"], ",")]
+        cells += [format(median(runs, figure), form) for figure, form in figures]
+        lines.append(f"| {' | '.join(cells)} |")
     return lines

@@ -1,4 +1,4 @@
-"""Servers of a benchmark's own, in a temporary folder, and the environment of what it is compared with."""
+"""Temporary servers for a benchmark, and the installation of the programs that it compares with."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 import yaml
 
 from infra.config.ports import free_ports
-from infra.config.settings_file import PORTS, ensure_environment
+from infra.config.settings_file import PORTS, ensure_settings_file
 from infra.install.installs import COPY_GOAL
 from infra.processes import processes
 from infra.servers import kafka, toolchains
@@ -29,12 +29,12 @@ KAFKA_TOOLS = TOOLS / f"kafka-tools-{kafka.VERSION}"
 
 @contextmanager
 def servers(names: list[str], partitions: int, folder: Path | None = None) -> Iterator[tuple[Settings, Path]]:
-    """Settings of running, empty servers, and their file.
+    """Starts empty servers; yields their settings and the settings file.
 
     Args:
-        names: which ones, as the platform knows them. MinIO gets the bucket, Kafka the topic, Postgres the tables.
-        partitions: of the topic.
-        folder: where their data is; the system's folder for temporary files if none is given.
+        names: the platform's names of the services. MinIO gets a bucket, Kafka a topic, Postgres the tables.
+        partitions: the number of partitions of the topic.
+        folder: the parent folder of their data; by default the system's folder for temporary files.
     """
     with TemporaryDirectory(prefix="sluice-bench-", dir=folder) as temporary:
         home = Path(temporary)
@@ -45,7 +45,7 @@ def servers(names: list[str], partitions: int, folder: Path | None = None) -> It
         (contracts / f"{STREAM}.yaml").write_text(yaml.safe_dump(contract, sort_keys=False))
         file = home / "settings.env"
         ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
-        ensure_environment(file, {"home": home / "home", "contracts": contracts, **ports})
+        ensure_settings_file(file, {"home": home / "home", "contracts": contracts, **ports})
         settings = Settings(_env_file=file)  # type: ignore[call-arg]
         platform = Platform(settings, file)
         try:
@@ -61,8 +61,8 @@ def servers(names: list[str], partitions: int, folder: Path | None = None) -> It
             platform.stop()
 
 
-def install() -> None:
-    """Makes the environment of what is compared and fetches Kafka's measuring tool, where they are not there."""
+def install_contestants() -> None:
+    """Creates .venv-bench for the contestants and downloads Kafka's performance tool, unless they exist."""
     uv = ROOT / "infra" / "uv"
     if not PYTHON.exists():
         subprocess.run([uv, "venv", "--python", ROOT / ".venv" / "bin" / "python", PYTHON.parent.parent], check=True)
@@ -78,16 +78,16 @@ def install() -> None:
 
 
 def server_cpu(settings: Settings) -> float:
-    """CPU-seconds that the servers have used so far, with those of their children that have ended."""
+    """Returns the CPU-seconds that the servers have used so far, their exited children included."""
     return sum(sum(process.cpu_times()[:4]) for process, _ in processes.owned(settings.home))
 
 
-def empty_offsets(settings: Settings, prefix: str) -> dict[str, int]:
-    """Deletes all objects below a prefix; returns how many there were, data and Delta's log apart, and their bytes."""
+def delete_objects(settings: Settings, prefix: str) -> dict[str, int]:
+    """Deletes all objects below a prefix; returns the numbers of data and log objects, and their total bytes."""
     client = bucket.client(settings, "root")
     counts = {"objects": 0, "log_objects": 0, "bytes": 0}
-    for found in list(client.list_objects(bucket_name=settings.lake_bucket, prefix=f"{prefix}/", recursive=True)):
-        counts["log_objects" if "/_delta_log/" in found.object_name else "objects"] += 1
-        counts["bytes"] += found.size
-        client.remove_object(bucket_name=settings.lake_bucket, object_name=found.object_name)
+    for stored in list(client.list_objects(bucket_name=settings.lake_bucket, prefix=f"{prefix}/", recursive=True)):
+        counts["log_objects" if "/_delta_log/" in stored.object_name else "objects"] += 1
+        counts["bytes"] += stored.size
+        client.remove_object(bucket_name=settings.lake_bucket, object_name=stored.object_name)
     return counts

@@ -1,4 +1,4 @@
-"""`python -m sluice`: the command line."""
+"""`python -m cli`: the command line."""
 
 from cli.app import main
 

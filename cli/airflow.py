@@ -1,4 +1,4 @@
-"""Airflow's own command line, in the environment that the platform's Airflow has."""
+"""Airflow's own command line, run in the environment of the platform's Airflow."""
 
 import os
 
@@ -12,15 +12,15 @@ from sluice.settings import ROOT, load_settings
 def register(app: typer.Typer) -> None:
     """Adds the command to the CLI."""
 
-    # The options are Airflow's own; so is its --help.
+    # All options, including --help, go to Airflow.
     @app.command(
         add_help_option=False,
         context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-        help="Airflow's own command line, as `airflow dags list`.",
+        help="Run Airflow's own command line, for example `airflow dags list`.",
     )
     def airflow(context: typer.Context) -> None:
         argv = command(*context.args)
-        # Commands that draw nothing warn too.
+        # Airflow warns that graphviz is missing even for commands that draw nothing.
         quiet = {"PYTHONWARNINGS": "ignore:Could not import graphviz:UserWarning"}
         os.chdir(ROOT)
-        os.execve(argv[0], argv, environment(SCHEDULER, load_settings()) | quiet)  # noqa: S606 - a list of words, no shell
+        os.execve(argv[0], argv, environment(SCHEDULER, load_settings()) | quiet)  # noqa: S606 - arguments as a list, no shell

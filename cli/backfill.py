@@ -1,4 +1,4 @@
-"""The command backfill: shows its plan, has Airflow do it, and proves what came of it."""
+"""The command backfill: shows its plan, runs it in Airflow, and verifies the result."""
 
 import time
 from collections.abc import Sequence
@@ -9,9 +9,9 @@ import typer
 
 from sluice.contracts import Contract, load_contracts
 from sluice.errors import TerminalError, TransientError
-from sluice.orchestration.batch import TRANSFORM, Show, airflow_client, choose_contracts, run_dags
-from sluice.orchestration.follow import POLL, follow_backfill, wait_for_dags
-from sluice.orchestration.history import ALL, REPROCESS, event_range, what_to_make
+from sluice.orchestration.batch import TRANSFORM, airflow_client, run_dags, select_contracts
+from sluice.orchestration.follow import POLL, Show, follow_backfill, wait_for_dags
+from sluice.orchestration.history import ALL, REPROCESS, event_range, reprocess_scope
 from sluice.orchestration.rest import Airflow, Json
 from sluice.settings import Settings, load_settings
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from sluice.backfill import Request
     from sluice.backfill.request import Unfinished
 
-AT_ONCE = 3
-"""Dates that a backfill makes again at once. Airflow runs four tasks at once: one is left to loads and transforms."""
+MAX_ACTIVE_RUNS = 3
+"""Dates that a backfill reprocesses at once: one of Airflow's four task slots is left for loads and transforms."""
 CLOSING_SECONDS = 60
-"""How long Airflow may take to see that a backfill has ended; it looks every half minute."""
+"""How long Airflow may take to close a backfill after its last run; it checks every 30 seconds."""
 
 
 def run_backfill(
@@ -34,54 +34,56 @@ def run_backfill(
     dry_run: bool = False,
     show: Show = print,
 ) -> None:
-    """Makes a range of event dates (UTC, both ends included) again, and proves it.
+    """Reprocesses a range of event dates (UTC, both ends included) from the lake and verifies the result.
 
-    A command that was stopped, and is given again, goes on with what is left; the figures that its proof compares are
-    those of before it began for the first time.
+    An interrupted command that is run again resumes with the remaining dates; the verification compares with the
+    snapshot from before the first start.
 
     Args:
         settings: of the running platform.
         first, last: the dates, as 2013-01-31.
-        streams: which ones; all of them by default.
+        streams: the streams to reprocess; all by default.
         what: ``raw``, ``marts`` or ``all``.
-        dry_run: show the plan, and change nothing.
-        show: takes progress and proof, line by line.
+        dry_run: show the plan only.
+        show: receives progress and the result of the verification, line by line.
 
     Raises:
-        TerminalError: the range, a stream or ``what`` is wrong, some dates failed, or the proof does not hold.
-        TransientError: Airflow is not there, or is at another backfill.
+        TerminalError: the range, a stream or ``what`` is invalid, some dates failed, or the verification failed.
+        TransientError: Airflow is down, or another backfill is active.
     """
-    # Imported here, as they bring Arrow and Delta: every other command starts without them.
-    from sluice.backfill import Request, take
+    # Imported here because they import Arrow and Delta: other commands start without them.
+    from sluice.backfill import Request, take_snapshot
     from sluice.backfill.plan import plan
-    from sluice.backfill.request import Unfinished, forget, keep, kept, path
+    from sluice.backfill.request import Unfinished, delete_unfinished, load_unfinished, save_unfinished, unfinished_path
 
-    start, end = event_range(first, last)
-    contracts = choose_contracts(load_contracts(settings.contracts), streams)
-    request = Request(start, end, tuple(contract.stream for contract in contracts), what_to_make(what))
+    start, end = event_range(settings, first, last)
+    contracts = select_contracts(load_contracts(settings.contracts), streams)
+    request = Request(start, end, tuple(contract.stream for contract in contracts), reprocess_scope(what))
     with airflow_client(settings) as airflow:
-        before = kept(settings, request)
-        going = None if dry_run else _going_on(airflow, before)
-        figures = before.before if before else take(settings, contracts, start, end)
-        show(plan(request, figures, AT_ONCE))
-        left = _left(airflow, request, before.began) if before else request.days
-        if before:
-            done = len(request.days) - len(left)
-            show(f"{done} of these dates are done already, since {before.began}: the command goes on with the rest")
-            show(f"(to begin anew, remove {path(settings)})")
+        unfinished = load_unfinished(settings, request)
+        active = None if dry_run else _active_backfill(airflow, unfinished)
+        snapshot = unfinished.before if unfinished else take_snapshot(settings, contracts, start, end)
+        show(plan(request, snapshot, MAX_ACTIVE_RUNS))
+        remaining = _remaining(airflow, request, unfinished.began) if unfinished else request.days
+        if unfinished:
+            done = len(request.days) - len(remaining)
+            show(f"resuming: {done} of these dates are already done, since {unfinished.began}")
+            show(f"(to start from scratch, remove {unfinished_path(settings)})")
         if dry_run:
             return
-        if left and not going:
+        if remaining and not active:
             wait_for_dags(airflow, [REPROCESS, TRANSFORM])
-            airflow.refuse_paused(TRANSFORM)
-            again = "failed" if before else "completed"
-            going = airflow.backfill(REPROCESS, left[0], left[-1], request.conf, AT_ONCE, again)
-            before = Unfinished(request, figures, going["id"], before.began if before else going["created_at"])
-            keep(settings, before)
-        assert before is not None
-        fault = _follow(airflow, before, going, show)
-        _prove(settings, contracts, airflow, before, fault, show)
-    forget(settings)
+            airflow.ensure_not_paused(TRANSFORM)
+            reprocess = "failed" if unfinished else "completed"
+            active = airflow.backfill(REPROCESS, remaining[0], remaining[-1], request.conf, MAX_ACTIVE_RUNS, reprocess)
+            unfinished = Unfinished(
+                request, snapshot, active["id"], unfinished.began if unfinished else active["created_at"]
+            )
+            save_unfinished(settings, unfinished)
+        assert unfinished is not None
+        failure = _follow(airflow, unfinished, active, show)
+        _verify(settings, contracts, airflow, unfinished, failure, show)
+    delete_unfinished(settings)
 
 
 def register(app: typer.Typer) -> None:
@@ -89,44 +91,44 @@ def register(app: typer.Typer) -> None:
 
     @app.command()
     def backfill(
-        first: Annotated[str, typer.Option("--from", help="First event date (UTC), as 2013-01-01.")],
-        last: Annotated[str, typer.Option("--to", help="Last event date (UTC), included.")],
+        first: Annotated[str, typer.Option("--from", help="First event date (UTC), for example 2013-01-01.")],
+        last: Annotated[str, typer.Option("--to", help="Last event date (UTC), inclusive.")],
         stream: Annotated[str | None, typer.Option(help="Only these streams, separated by commas.")] = None,
         what: Annotated[str, typer.Option(help="raw: from the lake; marts: from the raw tables; all: both.")] = ALL,
-        dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan, and change nothing.")] = False,
+        dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan only.")] = False,
     ) -> None:
-        """Makes a range of dates again from the lake, with their marts, and proves what came of it."""
+        """Reprocess a range of dates from the lake, with their marts, and verify the result."""
         streams = [name.strip() for name in stream.split(",")] if stream else None
         run_backfill(load_settings(), first, last, streams, what, dry_run)
 
 
-def _going_on(airflow: Airflow, unfinished: "Unfinished | None") -> Json | None:
-    """The backfill that Airflow is at for this same command, if it is at one; let go on, if it was paused.
+def _active_backfill(airflow: Airflow, unfinished: "Unfinished | None") -> Json | None:
+    """Returns this command's active backfill, unpaused, or None.
 
-    Airflow takes no other for half a minute after the last run of one; that is waited for. (To cancel it instead would
-    leave it paused for ever, and with it any date that somebody clears.)
+    Airflow accepts no other backfill for half a minute after the last run of one: this waits for it to be closed.
+    (Cancelling it would leave it paused forever, and with it any date that an operator clears.)
 
     Raises:
-        TransientError: it is at another one.
+        TransientError: another backfill is active.
     """
-    until = time.monotonic() + CLOSING_SECONDS
-    while found := airflow.open_backfill(REPROCESS):
-        first, last = (date.fromisoformat(found[end][:10]) for end in ("from_date", "to_date"))
-        waiting = airflow.count_backfill_runs(REPROCESS, first, last, ("queued", "running"))
-        if waiting and unfinished and found["id"] == unfinished.backfill:
-            airflow.pause_backfill(found["id"], paused=False)
-            return found
-        if waiting or time.monotonic() > until:
+    deadline = time.monotonic() + CLOSING_SECONDS
+    while backfill := airflow.open_backfill(REPROCESS):
+        first, last = (date.fromisoformat(backfill[end][:10]) for end in ("from_date", "to_date"))
+        unended = airflow.count_backfill_runs(REPROCESS, first, last, ("queued", "running"))
+        if unended and unfinished and backfill["id"] == unfinished.backfill:
+            airflow.pause_backfill(backfill["id"], paused=False)
+            return backfill
+        if unended or time.monotonic() > deadline:
             raise TransientError(
-                f"Airflow is at backfill {found['id']} of {REPROCESS}, {first} to {last}, which was started elsewhere",
-                "let it end, or cancel it on the DAG's page",
+                f"backfill {backfill['id']} of {REPROCESS}, {first} to {last}, is active and was started elsewhere",
+                "wait until it ends, or cancel it on the DAG's page",
             )
         time.sleep(POLL.total_seconds())
     return None
 
 
-def _left(airflow: Airflow, request: "Request", began: str) -> list[date]:
-    """The dates without a successful run since the command began."""
+def _remaining(airflow: Airflow, request: "Request", began: str) -> list[date]:
+    """Returns the dates without a successful run since the command first started."""
     since = datetime.fromisoformat(began)
     done = {
         run["logical_date"][:10]
@@ -136,58 +138,59 @@ def _left(airflow: Airflow, request: "Request", began: str) -> list[date]:
     return [day for day in request.days if day.isoformat() not in done]
 
 
-def _follow(airflow: Airflow, unfinished: "Unfinished", going: Json | None, show: Show) -> TerminalError | None:
-    """Follows the backfill, and the transform after it; returns why some dates were not made, if so.
+def _follow(airflow: Airflow, unfinished: "Unfinished", active: Json | None, show: Show) -> TerminalError | None:
+    """Follows the backfill and the transform after it; returns the error of dates that failed, or None.
 
-    Stopping it (Ctrl-C) pauses the backfill: runs that have begun end, the others wait for the same command.
+    Ctrl-C pauses the backfill: active runs end, and the same command resumes with the others.
     """
     request = unfinished.request
-    fault = None
-    if going:
-        first, last = (date.fromisoformat(going[end][:10]) for end in ("from_date", "to_date"))
-        show(f"{REPROCESS}: backfill {going['id']} of {first} to {last}; Ctrl-C pauses it, the same command goes on")
+    failure = None
+    if active:
+        first, last = (date.fromisoformat(active[end][:10]) for end in ("from_date", "to_date"))
+        show(f"{REPROCESS}: backfill {active['id']}, {first} to {last}; Ctrl-C pauses, the same command resumes it")
         try:
             follow_backfill(airflow, REPROCESS, first, last, show)
         except TerminalError as error:
-            fault = error
+            failure = error
         except KeyboardInterrupt:
-            airflow.pause_backfill(going["id"])
-            left = len(_left(airflow, request, unfinished.began))
-            show(f"{REPROCESS}: paused; {left} of {len(request.days)} dates are left to the same command")
+            airflow.pause_backfill(active["id"])
+            count = len(_remaining(airflow, request, unfinished.began))
+            show(f"{REPROCESS}: paused; {count} of {len(request.days)} dates remain, the same command resumes it")
             raise
-    # Dates that were made are to be seen in the marts, whether or not others failed.
+    # Publish the dates that succeeded, whether or not others failed.
     run_dags(airflow, [TRANSFORM], show)
-    return fault
+    return failure
 
 
-def _prove(
+def _verify(
     settings: Settings,
     contracts: Sequence[Contract],
     airflow: Airflow,
     unfinished: "Unfinished",
-    fault: TerminalError | None,
+    failure: TerminalError | None,
     show: Show,
 ) -> None:
-    from sluice.backfill import prove, take
-    from sluice.backfill.snapshot import arrived
+    from sluice.backfill import prove, take_snapshot
+    from sluice.backfill.snapshot import count_arrivals
     from sluice.reconcile import reconcile_loaded
 
     request, before = unfinished.request, unfinished.before
-    after = take(settings, contracts, request.first, request.last)
-    came = arrived(settings, contracts, before, request.first, request.last)
-    faults = [f"{day}: not made again" for day in _left(airflow, request, unfinished.began)]
-    # What made a date fail, as a damaged file of the lake, would end the comparison too.
-    compared = None if fault else reconcile_loaded(settings, {contract.stream: contract for contract in contracts})
-    if compared:
-        faults += compared.faults
-    proof = prove(before, after, came, request.days, faults)
+    after = take_snapshot(settings, contracts, request.first, request.last)
+    new_arrivals = count_arrivals(settings, contracts, before, request.first, request.last)
+    faults = [f"{day}: not reprocessed" for day in _remaining(airflow, request, unfinished.began)]
+    # The cause of a failed date, such as a damaged file in the lake, would make the comparison fail too.
+    by_stream = {contract.stream: contract for contract in contracts}
+    reconciliation = None if failure else reconcile_loaded(settings, by_stream)
+    if reconciliation:
+        faults += reconciliation.faults
+    proof = prove(before, after, new_arrivals, request.days, faults)
     show(proof.text())
-    if compared and compared.agrees:
-        show(f"reconcile: lake and warehouse agree in every offset that is loaded of {', '.join(request.streams)}")
-    if fault:
-        raise fault
+    if reconciliation and reconciliation.agrees:
+        show(f"reconcile: lake and warehouse agree on every loaded offset of {', '.join(request.streams)}")
+    if failure:
+        raise failure
     if not proof.holds:
         raise TerminalError(
-            f"the proof of the backfill does not hold: {len(faults)} faults, the first: {faults[0]}",
-            "see above; the same command tries what failed again",
+            f"backfill verification failed: {len(faults)} faults, the first: {faults[0]}",
+            "see above; run the same command to retry the failed dates",
         )

@@ -1,4 +1,4 @@
-"""The commands load and transform: have Airflow do the work, and follow it."""
+"""The commands load and transform: trigger a run in Airflow, and follow it."""
 
 import time
 from typing import Annotated
@@ -6,13 +6,13 @@ from typing import Annotated
 import typer
 
 from sluice.contracts import load_contracts
-from sluice.orchestration.batch import choose_contracts, run_loads, run_transform
+from sluice.orchestration.batch import run_loads, run_transform, select_contracts
 from sluice.settings import load_settings
 
 LAKE_SECONDS = 120
-"""How long `load` waits for the sink, which commits after ten seconds at most."""
+"""How long `load` waits for the sink, which commits within ten seconds."""
 
-Streams = Annotated[list[str] | None, typer.Option(help="Only this stream; repeat it for more.")]
+Streams = Annotated[list[str] | None, typer.Option(help="Only this stream; repeat for more.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -20,14 +20,14 @@ def register(app: typer.Typer) -> None:
 
     @app.command()
     def load(stream: Streams = None) -> None:
-        """Load everything that Kafka holds now into the warehouse, as soon as it is in the lake."""
-        # Imported here: it brings Arrow and Delta.
+        """Load everything that Kafka has now into the warehouse, once it is in the lake."""
+        # Imported here because it imports Arrow and Delta.
         from sluice.sink.arrival import wait_for_lake
 
         settings = load_settings()
-        chosen = [contract.stream for contract in choose_contracts(load_contracts(settings.contracts), stream)]
-        wait_for_lake(settings, chosen, LAKE_SECONDS, lambda: time.sleep(0.5))
-        run_loads(settings, chosen)
+        selected = [contract.stream for contract in select_contracts(load_contracts(settings.contracts), stream)]
+        wait_for_lake(settings, selected, LAKE_SECONDS, lambda: time.sleep(0.5))
+        run_loads(settings, selected)
 
     @app.command()
     def transform() -> None:

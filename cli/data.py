@@ -1,6 +1,6 @@
-"""The commands that look at the data: reconcile, sql, peek.
+"""The commands that query the data: reconcile, sql, peek.
 
-Arrow, Delta and the servers' clients are imported where they are used: every other command starts without them.
+Arrow, Delta and the servers' clients are imported where they are used, so that other commands start without them.
 """
 
 import base64
@@ -22,7 +22,7 @@ _PEEK_COLUMNS = ["topic_id", "partition", "offset", "timestamp", "event_date", "
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the commands."""
+    """Adds the commands to the CLI."""
     app.command()(reconcile)
     app.command()(sql)
     app.command()(peek)
@@ -31,15 +31,15 @@ def register(app: typer.Typer) -> None:
 def reconcile(
     patience: Annotated[float, typer.Option(help="Seconds to wait for events in flight.")] = 300.0,
 ) -> None:
-    """Proves that Kafka, lake and warehouse agree, per stream and date."""
+    """Verify that Kafka, lake and warehouse agree, per stream and date."""
     from sluice.reconcile import reconcile as compare
 
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("sluice").setLevel(logging.INFO)
     settings = load_settings()
-    found = compare(settings, load_contracts(settings.contracts), patience)
-    print(found.text())
-    if not found.agrees:
+    reconciliation = compare(settings, load_contracts(settings.contracts), patience)
+    print(reconciliation.text())
+    if not reconciliation.agrees:
         raise typer.Exit(1)
 
 
@@ -47,15 +47,15 @@ def sql(
     query: Annotated[str, typer.Argument(help="One SQL statement.")],
     role: Annotated[str, typer.Option("--as", help=f"Role: {', '.join(_ROLES)}.")] = "reader",
 ) -> None:
-    """Asks the warehouse, and prints CSV with a header."""
+    """Query the warehouse and print CSV with a header."""
     import psycopg
 
     from sluice.warehouse.connect import Role, connect
 
     if role not in _ROLES:
-        raise TerminalError(f"unknown role {role!r}", f"choose one of {', '.join(_ROLES)}")
+        raise TerminalError(f"unknown role {role!r}", f"choose from {', '.join(_ROLES)}")
     if not query.strip():
-        raise TerminalError("no query", 'say one, as in make sql Q="select * from marts.dim_carrier"')
+        raise TerminalError("the query is empty", 'write one, as in make sql Q="select * from marts.dim_carrier"')
     writer = csv.writer(sys.stdout, lineterminator="\n")
     try:
         with connect(load_settings(), cast(Role, role)) as connection, connection.cursor() as cursor:
@@ -66,15 +66,17 @@ def sql(
             writer.writerow(column.name for column in cursor.description)
             writer.writerows(cursor)
     except psycopg.Error as error:
-        raise TerminalError(f"the query failed as {role}: {error}") from error
+        raise TerminalError(
+            f"the query failed as {role}: {error}", "fix the query, or choose a role with --as"
+        ) from error
 
 
 def peek(
-    stream: Annotated[str, typer.Argument(help="The stream, as flights.departed.")],
-    day: Annotated[str, typer.Option("--date", help="Only this event date, as 2013-01-31.")] = "",
-    count: Annotated[int, typer.Option("-n", min=1, help="How many rows, the newest last.")] = 5,
+    stream: Annotated[str, typer.Argument(help="The stream, for example flights.departed.")],
+    day: Annotated[str, typer.Option("--date", help="Only this event date, for example 2013-01-31.")] = "",
+    count: Annotated[int, typer.Option("-n", min=1, help="Number of rows, the newest last.")] = 5,
 ) -> None:
-    """Shows rows of the lake as JSON, one per line."""
+    """Show rows of the lake as JSON, one per line."""
     import pyarrow.compute as pc
 
     from sluice.lake.reader import LakeReader
@@ -82,31 +84,33 @@ def peek(
     settings = load_settings()
     get_contract(load_contracts(settings.contracts), stream)
     reader = LakeReader(settings, stream)
-    chosen = event_date(day) if day else None
-    rows = reader.rows(pc.scalar(True), ["offset"], chosen)
+    selected_date = event_date(day) if day else None
+    rows = reader.rows(pc.scalar(True), ["offset"], selected_date)
     if not rows.num_rows:
-        raise TerminalError(f"the lake has no rows of {stream}{f' on {day}' if day else ''}", "see `make replay`")
-    # The last offsets of every partition hold the newest rows; the rest need not be read whole.
+        raise TerminalError(
+            f"the lake has no rows of {stream}{f' on {day}' if day else ''}", "send events with `make replay`"
+        )
+    # The last offsets of every partition are the newest rows: only these are read in full.
     floor = pc.max(rows["offset"]).as_py() - count
-    newest = reader.rows(pc.field("offset") > floor, _PEEK_COLUMNS, chosen)
+    newest = reader.rows(pc.field("offset") > floor, _PEEK_COLUMNS, selected_date)
     for row in newest.sort_by([("timestamp", "ascending"), ("offset", "ascending")]).to_pylist()[-count:]:
-        print(json.dumps({name: _readable(value) for name, value in row.items()}, ensure_ascii=False))
+        print(json.dumps({name: _decode_json(value) for name, value in row.items()}, ensure_ascii=False))
 
 
 def event_date(text: str) -> date:
-    """A date that a person wrote.
+    """Parses a date, for instance ``2013-01-31``.
 
     Raises:
-        TerminalError: it is none.
+        TerminalError: ``text`` is not a date.
     """
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise TerminalError(f"{text!r} is no date", "write it as 2013-01-31") from None
+        raise TerminalError(f"{text!r} is not a date", "write it as 2013-01-31") from None
 
 
 def as_text(value: Any) -> Any:
-    """What JSON can hold of a column's value: bytes as text, and as base64 where they are none; times in ISO's form."""
+    """Returns a column's value for JSON: bytes as text, or as base64 if they are not UTF-8; times in ISO 8601."""
     if not isinstance(value, bytes):
         return value if value is None or isinstance(value, int | str) else value.isoformat()
     try:
@@ -115,8 +119,8 @@ def as_text(value: Any) -> Any:
         return {"base64": base64.b64encode(value).decode()}
 
 
-def _readable(value: Any) -> Any:
-    """As ``as_text``, and JSON as itself."""
+def _decode_json(value: Any) -> Any:
+    """Returns the value as ``as_text`` does, but parses bytes that hold JSON."""
     text = as_text(value)
     if not isinstance(value, bytes) or not isinstance(text, str):
         return text

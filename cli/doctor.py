@@ -1,13 +1,13 @@
-"""The command that looks at the machine: what is there, what is missing, and how to mend it."""
+"""The command that checks the machine's prerequisites."""
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from infra.install.prerequisites import diagnose
+from infra.install.prerequisites import check_prerequisites
 from sluice.settings import env_file, load_settings
 
-_COLOURS = {"ok": "green", "note": "yellow", "fault": "red"}
+_COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
 
 
 def register(app: typer.Typer) -> None:
@@ -15,14 +15,14 @@ def register(app: typer.Typer) -> None:
 
     @app.command()
     def doctor() -> None:
-        """Says what this machine has and lacks; exit code 1 only for what `make up` cannot do without."""
-        findings = diagnose(load_settings(), env_file())
+        """Check prerequisites, with a hint for each failed check; exit with 1 only if `make up` cannot work."""
+        findings = check_prerequisites(load_settings(), env_file())
         table = Table(box=None, pad_edge=False)
-        for name in ("what", "verdict", "found", "hint"):
+        for name in ("check", "status", "found", "hint"):
             table.add_column(name, overflow="fold")
         for finding in findings:
-            verdict = f"[{_COLOURS[finding.verdict]}]{finding.verdict}[/]"
-            table.add_row(finding.what, verdict, finding.found, finding.hint)
+            status = f"[{_COLOURS[finding.status]}]{finding.status}[/]"
+            table.add_row(finding.name, status, finding.found, finding.hint)
         Console().print(table)
-        if any(finding.verdict == "fault" for finding in findings):
+        if any(finding.status == "error" for finding in findings):
             raise typer.Exit(1)

@@ -1,6 +1,6 @@
-"""The commands that look into the lake, prove it, and record what is lost: lake status, verify, gap.
+"""The commands that inspect and verify the lake and record lost offsets: lake status, verify, gap.
 
-Arrow, Delta and the servers' clients are imported where they are used: every other command starts without them.
+Arrow, Delta and the servers' clients are imported where they are used, so that other commands start without them.
 """
 
 import sys
@@ -15,48 +15,48 @@ from sluice.settings import Settings, load_settings
 if TYPE_CHECKING:
     from sluice.sink.status import StreamStatus
 
-Streams = Annotated[list[str] | None, typer.Option("--stream", help="Only this stream; repeat it for more.")]
+Streams = Annotated[list[str] | None, typer.Option("--stream", help="Only this stream; repeat for more.")]
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the group of commands."""
-    lake = typer.Typer(help="Shows and proves what is in the lake.", no_args_is_help=True)
+    """Adds the group of commands to the CLI."""
+    lake = typer.Typer(help="Inspect and verify the lake.", no_args_is_help=True)
     for command in (status, verify, gap):
         lake.command()(command)
     app.add_typer(lake, name="lake")
 
 
 def status(streams: Streams = None) -> None:
-    """Shows how far the lake is behind Kafka, and each table's version, files and orphans."""
-    from sluice.sink.status import status as look
+    """Show each stream's lag behind Kafka, and its table's version, files and orphans."""
+    from sluice.sink.status import status as stream_status
 
     settings = load_settings()
-    _show(look(settings, _choose(settings, streams)))
+    _print(stream_status(settings, _select(settings, streams)))
 
 
 def verify(streams: Streams = None) -> None:
-    """Proves from the commits' own records that the lake has every offset once, with the values that came."""
+    """Verify against the commit metadata that the lake has every offset once, with its original value."""
     from sluice.lake.layout import storage_options, table_uri
-    from sluice.lake.verify import verify as prove
+    from sluice.lake.verify import verify as verify_table
 
     settings = load_settings()
     faults = 0
-    for stream in _choose(settings, streams):
-        found = prove(table_uri(settings, stream), storage_options(settings, "reader"))
-        print(found.text(stream), flush=True)
-        faults += len(found.faults)
-    print(f"{faults} faults" if faults else "no fault")
+    for stream in _select(settings, streams):
+        verification = verify_table(table_uri(settings, stream), storage_options(settings, "reader"))
+        print(verification.text(stream), flush=True)
+        faults += len(verification.faults)
+    print(f"{faults} faults" if faults else "no faults")
     if faults:
         raise typer.Exit(1)
 
 
 def gap(
-    stream: Annotated[str, typer.Argument(help="The stream, as flights.departed.")],
+    stream: Annotated[str, typer.Argument(help="The stream, for example flights.departed.")],
     partition: Annotated[int, typer.Argument(help="The topic's partition.")],
-    end: Annotated[int, typer.Option("--to", help="The first offset that Kafka still has; all below it are lost.")],
-    reason: Annotated[str, typer.Option(help="Why they are lost, for whoever asks later.")],
+    end: Annotated[int, typer.Option("--to", help="First offset that Kafka still has; all offsets below it are lost.")],
+    reason: Annotated[str, typer.Option(help="Reason for the loss, recorded in the lake.")],
 ) -> None:
-    """Records offsets that Kafka deleted before they were in the lake, so that the sink goes on after them."""
+    """Record offsets that Kafka deleted before they reached the lake, so that the sink resumes after them."""
     from sluice.sink.gap import record_gap
 
     settings = load_settings()
@@ -64,41 +64,41 @@ def gap(
     print(record_gap(settings, stream, partition, end, reason, os_user()).text())
 
 
-def _choose(settings: Settings, streams: list[str] | None) -> list[str]:
+def _select(settings: Settings, streams: list[str] | None) -> list[str]:
     contracts = load_contracts(settings.contracts)
     return [get_contract(contracts, stream).stream for stream in streams or contracts]
 
 
-def _show(found: "list[StreamStatus]") -> None:
+def _print(statuses: "list[StreamStatus]") -> None:
     from rich.console import Console
     from rich.table import Table
 
     console = Console(width=None if sys.stdout.isatty() else 160)
-    places = Table(box=None, pad_edge=False)
-    places.add_column("stream", no_wrap=True)
-    for name in ("partition", "head", "no record", "Kafka from", "Kafka to", "lag"):
-        places.add_column(name, justify="right", no_wrap=True)
+    partitions = Table(box=None, pad_edge=False)
+    partitions.add_column("stream", no_wrap=True)
+    for name in ("partition", "next offset", "no record", "Kafka from", "Kafka to", "lag"):
+        partitions.add_column(name, justify="right", no_wrap=True)
     tables = Table(box=None, pad_edge=False)
     tables.add_column("stream", no_wrap=True)
-    for name in ("version", "files", "MiB", "rows", "replaced files", "orphans", "orphans' MiB"):
+    for name in ("version", "files", "MiB", "rows", "replaced files", "orphans", "orphan MiB"):
         tables.add_column(name, justify="right", no_wrap=True)
-    for each in found:
-        for part in each.partitions:
-            figures = (part.partition, part.head, part.empty, part.start, part.end, part.lag)
-            places.add_row(each.stream, *(f"{figure:,}" for figure in figures))
-        if each.version is None:
-            tables.add_row(each.stream, "no table yet")
+    for stream in statuses:
+        for partition in stream.partitions:
+            offsets = (partition.next_offset, partition.empty, partition.start, partition.end, partition.lag)
+            partitions.add_row(stream.stream, str(partition.partition), *(f"{offset:,}" for offset in offsets))
+        if stream.version is None:
+            tables.add_row(stream.stream, "no table yet")
             continue
         tables.add_row(
-            each.stream,
-            f"{each.version:,}",
-            f"{each.files:,}",
-            f"{each.size / 2**20:,.1f}",
-            f"{each.rows:,}",
-            f"{each.replaced:,}",
-            f"{each.orphans:,}",
-            f"{each.orphan_size / 2**20:,.1f}",
+            stream.stream,
+            f"{stream.version:,}",
+            f"{stream.files:,}",
+            f"{stream.size / 2**20:,.1f}",
+            f"{stream.rows:,}",
+            f"{stream.replaced:,}",
+            f"{stream.orphans:,}",
+            f"{stream.orphan_size / 2**20:,.1f}",
         )
-    console.print(places)
+    console.print(partitions)
     console.print()
     console.print(tables)

@@ -1,13 +1,13 @@
-"""Whose command it is, for what is recorded of it."""
+"""The OS user, recorded as the actor in the audit log."""
 
 import getpass
 import os
 
 
 def os_user() -> str:
-    """The name of the operating system's user."""
+    """Returns the name of the OS user, recorded as the actor in the audit log."""
     try:
         return getpass.getuser()
     except (OSError, KeyError):
-        # A container's user need not have a name.
+        # A container's user may have no name.
         return f"user {os.getuid()}"

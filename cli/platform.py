@@ -1,4 +1,4 @@
-"""The commands that start, stop, empty and show the platform."""
+"""The commands that start, stop, delete and inspect the platform: up, down, clean, status, logs."""
 
 import shutil
 import sys
@@ -23,81 +23,81 @@ def register(app: typer.Typer) -> None:
     @app.command()
     def up(
         months: Annotated[int, typer.Option(help="Months of 2013 that the first launch replays, 0 to 12.")] = 1,
-        live: Annotated[bool, typer.Option(help="Go on producing afterwards, 600 times as fast as reality.")] = True,
+        live: Annotated[bool, typer.Option(help="Keep producing afterwards, at 600 times real speed.")] = True,
     ) -> None:
-        """Installs and starts everything, and returns when the marts show what was replayed."""
-        # Imported here: it brings Arrow, Delta and the clients of all servers, which the others do without.
+        """Install and start everything; return when the marts show the replayed data."""
+        # Imported here because it imports Arrow, Delta and the clients of all servers.
         from infra.launch.launch import up as launch
 
         launch(months, live)
 
     @app.command()
     def down() -> None:
-        """Stops everything; data stays."""
+        """Stop everything; keep the data."""
         start = time.monotonic()
         Platform(load_settings()).stop()
-        print(f"everything is stopped ({time.monotonic() - start:.0f} s); the data stays, `make up` goes on with it")
+        print(f"stopped ({time.monotonic() - start:.0f} s); the data is kept, `make up` resumes with it")
 
     @app.command()
-    def clean(force: Annotated[bool, typer.Option(help="Do not ask.")] = False) -> None:
-        """Stops everything and deletes its data: topics, lake, warehouse, runs and logs."""
+    def clean(force: Annotated[bool, typer.Option(help="Skip the confirmation.")] = False) -> None:
+        """Stop everything and delete its data: topics, lake, warehouse, runs and logs."""
         settings = load_settings()
         if not (settings.home / "supervisor.conf").exists():
-            print(f"there is nothing to delete in {settings.home}")
+            print(f"nothing to delete in {settings.home}")
             return
         if not force:
             if not sys.stdin.isatty():
-                raise SluiceError(f"nobody is there to ask whether {settings.home} may go", "`make clean FORCE=1`")
+                raise SluiceError(f"confirmation required: this deletes {settings.home}", "run `make clean FORCE=1`")
             typer.confirm(f"Delete all data of the platform in {settings.home}?", abort=True)
         Platform(settings).stop()
         shutil.rmtree(settings.home)
-        print(f"{settings.home} is deleted; settings and installed software stay")
+        print(f"deleted {settings.home}; settings and installed software are kept")
 
     @app.command()
     def status() -> None:
-        """Shows every service with its state, process, port, memory and age; exit code 0 only if all are healthy."""
+        """Show the state, process, port, memory and uptime of every service; exit with 1 unless all are healthy."""
         settings = load_settings()
-        found = Platform(settings).status()
-        _show(found, processes.memory(process.pid for process, _ in processes.owned(settings.home)))
-        if not all(service.healthy for service in found):
+        statuses = Platform(settings).status()
+        _print(statuses, processes.memory(process.pid for process, _ in processes.owned(settings.home)))
+        if not all(service.healthy for service in statuses):
             raise typer.Exit(1)
 
     @app.command()
     def logs(
-        service: Annotated[str, typer.Argument(help="Follow this one; without it, the last lines of all.")] = "",
-        lines: Annotated[int, typer.Option(help="How many lines of each.")] = 20,
+        service: Annotated[str, typer.Argument(help="Service to follow; without it, the last lines of all logs.")] = "",
+        lines: Annotated[int, typer.Option(help="Number of lines per log.")] = 20,
     ) -> None:
-        """Shows what services say."""
+        """Show the last lines of the services' logs."""
         settings = load_settings()
         folder, names = settings.home / "logs", list(services(settings))
         if service and service not in names:
-            raise SluiceError(f"there is no service {service}", f"choose from {', '.join(names)}")
-        found = [path for name in names if (path := folder / f"{name}.log").exists() and service in ("", name)]
-        if not found:
-            raise SluiceError(f"there is no log in {folder} yet", "`make up` starts the services")
-        follow(found, lines, forever=bool(service) and sys.stdout.isatty())
+            raise SluiceError(f"unknown service {service!r}", f"choose from {', '.join(names)}")
+        paths = [path for name in names if (path := folder / f"{name}.log").exists() and service in ("", name)]
+        if not paths:
+            raise SluiceError(f"no log in {folder} yet", "start the services with `make up`")
+        follow(paths, lines, forever=bool(service) and sys.stdout.isatty())
 
 
-def _show(found: list[Status], total: int) -> None:
+def _print(statuses: list[Status], total: int) -> None:
     table = Table(box=None, pad_edge=False)
     for name in ("service", "state"):
         table.add_column(name, no_wrap=True)
-    for name in ("pid", "port", "memory", "up for"):
+    for name in ("pid", "port", "memory", "uptime"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("detail")
-    for each in found:
-        colour = "green" if each.healthy else "red"
+    for service in statuses:
+        colour = "green" if service.healthy else "red"
         table.add_row(
-            each.name,
-            f"[{colour}]{each.state}[/]",
-            str(each.pid or ""),
-            str(each.port or ""),
-            _size(each.memory),
-            _age(each.uptime) if each.pid else "",
-            each.detail,
+            service.name,
+            f"[{colour}]{service.state}[/]",
+            str(service.pid or ""),
+            str(service.port or ""),
+            _size(service.memory),
+            _age(service.uptime) if service.pid else "",
+            service.detail,
         )
     table.add_row("all", "", "", "", _size(total), "", "", style="bold")
-    # Wide enough for whole lines where nobody looks: a program may read them.
+    # Without a terminal a program may read the output: wide enough that no line wraps.
     Console(width=None if sys.stdout.isatty() else 160).print(table)
 
 

@@ -1,6 +1,6 @@
 """The commands of the quarantine: list, show, replay, discard.
 
-Arrow and the servers' clients are imported where they are used: every other command starts without them.
+Arrow and the servers' clients are imported where they are used, so that other commands start without them.
 """
 
 import json
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from sluice.quarantine.records import Selection
 
 Stream = Annotated[str | None, typer.Option(help="Only this stream.")]
-Date = Annotated[str | None, typer.Option(help="Only this event date, as 2013-01-31.")]
-Reason = Annotated[str, typer.Option(help="Only where the reason, as `list` names it or in full, begins like this.")]
-All = Annotated[bool, typer.Option("--all", help="Discarded ones too.")]
-By = Annotated[str | None, typer.Option(help="Who asks for it; your user's name by default.")]
+Date = Annotated[str | None, typer.Option(help="Only this event date, for example 2013-01-31.")]
+Reason = Annotated[str, typer.Option(help="Only reasons with this prefix, as `list` shows them or in full.")]
+All = Annotated[bool, typer.Option("--all", help="Include discarded records.")]
+By = Annotated[str | None, typer.Option(help="Actor recorded in the audit log; the OS user by default.")]
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the group of commands."""
-    quarantine = typer.Typer(help="Shows, replays and discards what did not fit its contract.", no_args_is_help=True)
+    """Adds the group of commands to the CLI."""
+    quarantine = typer.Typer(help="Show, replay and discard invalid records.", no_args_is_help=True)
     quarantine.command("list")(list_)
     for command in (show, replay, discard):
         quarantine.command()(command)
@@ -33,16 +33,16 @@ def register(app: typer.Typer) -> None:
 
 
 def list_(stream: Stream = None, date: Date = None, reason: Reason = "", everything: All = False) -> None:
-    """Counts what is in quarantine, by stream, date and kind of reason."""
-    from sluice.quarantine.records import groups
+    """Count the records in quarantine by stream, date and kind of reason."""
+    from sluice.quarantine.records import groups as count_groups
 
     settings = load_settings()
-    found = groups(settings, _selection(settings, stream, date, reason, everything))
-    width = max((len(each.stream) for each in found), default=0)
-    for each in found:
-        discarded = f"  ({each.discarded:,} discarded)" if each.discarded else ""
-        print(f"{each.stream:<{width}}  {each.event_date}  {each.records:>7,}  {each.kind}{discarded}")
-    count = sum(each.records for each in found)
+    groups = count_groups(settings, _selection(settings, stream, date, reason, everything))
+    width = max((len(group.stream) for group in groups), default=0)
+    for group in groups:
+        discarded = f"  ({group.discarded:,} discarded)" if group.discarded else ""
+        print(f"{group.stream:<{width}}  {group.event_date}  {group.records:>7,}  {group.kind}{discarded}")
+    count = sum(group.records for group in groups)
     print(f"{count:,} {'record' if count == 1 else 'records'} in quarantine")
 
 
@@ -51,46 +51,46 @@ def show(
     date: Date = None,
     reason: Reason = "",
     everything: All = False,
-    count: Annotated[int, typer.Option("-n", min=1, help="How many at most.")] = 20,
+    count: Annotated[int, typer.Option("-n", min=1, help="Maximum number of records.")] = 20,
 ) -> None:
-    """Shows records as JSON, one per line: where they came from, why they are here, and their bytes."""
-    from sluice.quarantine.records import show as look
+    """Show records as JSON, one per line: their source, the reason, and their bytes."""
+    from sluice.quarantine.records import show as read_records
 
     settings = load_settings()
-    for record in look(settings, _selection(settings, stream, date, reason, everything), count):
+    for record in read_records(settings, _selection(settings, stream, date, reason, everything), count):
         if not record["discarded"]:
             record = {name: record[name] for name in record if name not in ("discarded", "note", "done_by", "done_at")}
         print(json.dumps({name: as_text(value) for name, value in record.items()}, ensure_ascii=False))
 
 
 def replay(stream: Stream = None, date: Date = None, reason: Reason = "", by: By = None) -> None:
-    """Checks records against the contracts as they are now, and brings those that fit to the raw tables."""
-    from sluice.quarantine.replay import replay as check
+    """Validate records against the current contracts, and move the valid ones to the raw tables."""
+    from sluice.quarantine.replay import replay as replay_date
 
     settings = load_settings()
     moved = left = 0
-    for each in check(
+    for result in replay_date(
         settings, load_contracts(settings.contracts), _selection(settings, stream, date, reason), by or os_user()
     ):
-        if each.moved:
-            print(f"{each.stream} {each.event_date}: {each.moved:,} replayed, {each.left:,} left", flush=True)
-        moved += each.moved
-        left += each.left
-    print(f"{moved:,} replayed, {left:,} do not fit their contract")
+        if result.moved:
+            print(f"{result.stream} {result.event_date}: {result.moved:,} replayed, {result.left:,} left", flush=True)
+        moved += result.moved
+        left += result.left
+    print(f"{moved:,} replayed, {left:,} still invalid")
 
 
 def discard(
-    note: Annotated[str, typer.Option(help="Why nothing is to be done about them.")],
+    note: Annotated[str, typer.Option(help="Reason for discarding them, recorded in the audit log.")],
     stream: Stream = None,
     date: Date = None,
     reason: Reason = "",
     by: By = None,
 ) -> None:
-    """Says that nothing is to be done about records: they stay where they are, and are listed only with --all."""
-    from sluice.quarantine.records import discard as put_aside
+    """Mark records as discarded: they stay in quarantine, and are listed only with --all."""
+    from sluice.quarantine.records import discard as discard_records
 
     settings = load_settings()
-    count = put_aside(settings, _selection(settings, stream, date, reason), note, by or os_user())
+    count = discard_records(settings, _selection(settings, stream, date, reason), note, by or os_user())
     print(f"{count:,} discarded")
 
 

@@ -1,4 +1,4 @@
-"""The command that makes the warehouse again from the lake."""
+"""The command that rebuilds the warehouse from the lake."""
 
 import sys
 from typing import Annotated
@@ -14,9 +14,9 @@ def register(app: typer.Typer) -> None:
     """Adds the command to the CLI."""
 
     @app.command("rebuild-warehouse")
-    def rebuild_warehouse(force: Annotated[bool, typer.Option(help="Do not ask.")] = False) -> None:
-        """Empties raw tables, quarantine, ledger and marts, makes them again from the lake, and compares the marts."""
-        # Imported here: it brings Arrow and Delta.
+    def rebuild_warehouse(force: Annotated[bool, typer.Option(help="Skip the confirmation.")] = False) -> None:
+        """Empty raw tables, quarantine, ledger and marts, rebuild them from the lake, and compare the marts."""
+        # Imported here because it imports Arrow and Delta.
         from sluice.backfill.rebuild_warehouse import rebuild
         from sluice.transform.dbt import Dbt
 
@@ -24,10 +24,10 @@ def register(app: typer.Typer) -> None:
         if not force:
             if not sys.stdin.isatty():
                 raise TerminalError(
-                    "nobody is there to ask whether the warehouse may be emptied", "`make rebuild-warehouse FORCE=1`"
+                    "confirmation required: this empties the warehouse", "run `make rebuild-warehouse FORCE=1`"
                 )
-            typer.confirm("Empty the warehouse, and make it again from the lake?", abort=True)
-        found = rebuild(settings, load_contracts(settings.contracts), dbt=Dbt(settings, print), say=print)
-        print(found.text())
-        if not found.same:
-            raise TerminalError("the marts are not what they were", "see `make reconcile` and `make lake A=verify`")
+            typer.confirm("Empty the warehouse and rebuild it from the lake?", abort=True)
+        result = rebuild(settings, load_contracts(settings.contracts), dbt=Dbt(settings, print), log_line=print)
+        print(result.text())
+        if not result.same:
+            raise TerminalError("the rebuilt marts differ", "see `make reconcile` and `make lake A=verify`")

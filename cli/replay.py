@@ -1,4 +1,4 @@
-"""The command that sends a range of dates: a child process that is started again if something kills it."""
+"""The command that replays a range of dates, in a child process that is restarted if it is killed."""
 
 import signal
 import subprocess
@@ -9,30 +9,30 @@ import typer
 
 from sluice.settings import ROOT
 
-TRIES = 4
+ATTEMPTS = 4
 """The first one and three more."""
 
 
 def register(app: typer.Typer) -> None:
     """Adds the command to the CLI."""
 
-    # The options are the producer's own; so is its --help.
+    # All options, including --help, go to the producer.
     @app.command(
         add_help_option=False,
         context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-        help="Sends a range of dates: --from and --to, and disturbances; `--help` lists them.",
+        help="Replay a range of dates, --from and --to, with optional fault injection; `--help` lists the options.",
     )
     def replay(context: typer.Context) -> None:
         raise typer.Exit(run([sys.executable, "-m", "producers", "replay", *context.args]))
 
 
 def run(command: list[str]) -> int:
-    """Runs a command to its end, again if it is killed; signals to stop are handed on to it.
+    """Runs a command to completion, and restarts it if it is killed. Forwards SIGINT and SIGTERM to it.
 
-    Doing it again doubles nothing: the same rows give the same event ids.
+    A restart duplicates nothing in the marts: the same rows get the same event ids.
 
     Returns:
-        Its exit code; 128 and the signal's number when it was killed once too often, as a shell says it.
+        The command's exit code; 128 plus the signal's number, as in a shell, if its last attempt was killed.
     """
     forwarded = False
     child: subprocess.Popen[bytes] | None = None
@@ -46,13 +46,13 @@ def run(command: list[str]) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, forward)
     status = 0
-    for attempt in range(1, TRIES + 1):
-        # In a process group of its own: a Ctrl-C reaches it once, through us.
+    for attempt in range(1, ATTEMPTS + 1):
+        # In a process group of its own, so that it gets Ctrl-C once, from here.
         child = subprocess.Popen(command, cwd=ROOT, process_group=0)
         status = child.wait()
         if status >= 0 or forwarded:
             break
         name = signal.Signals(-status).name
-        again = "starting it again; what it sent twice counts once" if attempt < TRIES else "giving up"
-        print(f"the producer was killed by {name}: {again}", file=sys.stderr)
+        action = "restarting; events sent twice count once" if attempt < ATTEMPTS else "giving up"
+        print(f"the producer was killed by {name}: {action}", file=sys.stderr)
     return status if status >= 0 else 128 - status

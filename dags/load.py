@@ -1,5 +1,5 @@
-"""Airflow's DAGs load_<stream>, one per contract: from the lake to the raw tables."""
-# Airflow passes over files that do not hold both words, airflow and dag: the line above is needed.
+"""The Airflow DAGs load_<stream>, one per contract: from the lake to the raw tables."""
+# Airflow ignores files that do not contain both words, airflow and dag: keep them in the line above.
 
 from sluice.contracts import load_contracts
 from sluice.orchestration.loads import load_dag

@@ -1,4 +1,4 @@
-"""The DAG maintain: keeps the lake's tables in a good shape."""
+"""The DAG maintain: compacts and vacuums the lake's tables."""
 
 from datetime import timedelta
 
@@ -11,24 +11,24 @@ from sluice.orchestration.retries import DEFAULT_ARGS
 from sluice.settings import load_settings
 
 DOC = """
-### Small files and forgotten files
+### Compaction and vacuum
 
-Once a day, per stream: small files of closed dates (`ops.date_status`) become one, the log gets a checkpoint and loses
-what is older than 30 days, and files that no commit has named for a week are removed. Rows stay what they are, and
-loads may run meanwhile: they read by offset and do not care how files are cut.
+Once a day, for each stream: compacts the small files of closed dates (`ops.date_status`) into one file, writes a
+checkpoint, removes log entries older than 30 days, and removes files that no commit has referenced for a week. Rows do
+not change. Loads may run at the same time: they read by offset, so the file layout does not matter to them.
 
-- **When**: every night, `{schedule}` (cron, UTC), a task after the other; by hand at any time.
-- **When it fails**: {on_failure}, or leave it to the next night: files stay small, and nothing is lost.
-  `make lake A=verify` proves that every offset is there once.
-- **See** [which dates are closed]({dashboard}/pipeline), [the files]({lake}) and [what reads them in the end]({dbt}).
+- **When**: every night, `{schedule}` (cron, UTC), one task after another; on demand at any time.
+- **When it fails**: {on_failure}, or wait for the next night: files stay small, and no data is lost.
+  `make lake A=verify` confirms that every offset is in the lake exactly once.
+- **See** [closed dates]({dashboard}/pipeline), [files in the lake]({lake}) and [downstream models]({dbt}).
 """
-TASK = "Compacts and vacuums [the table of `{stream}`]({lake}/{stream}). Its log says how many files became how many."
+TASK = "Compacts and vacuums [the table of `{stream}`]({lake}/{stream}). Its log counts the files before and after."
 SCHEDULE = "41 3 * * *"
 SETTINGS = load_settings()
 
 with DAG(
     dag_id="maintain",
-    description="compacts the lake's closed dates and removes files that no commit names",
+    description="compacts the lake's closed dates and removes files that no commit references",
     doc_md=render(DOC, SETTINGS, schedule=SCHEDULE),
     schedule=SCHEDULE,
     catchup=False,

@@ -1,4 +1,4 @@
-"""The DAG watch: looks whether anything should be looked at."""
+"""The DAG monitor: raises and clears alerts."""
 
 from datetime import timedelta
 
@@ -10,24 +10,25 @@ from sluice.orchestration.retries import DEFAULT_ARGS
 from sluice.settings import load_settings
 
 DOC = """
-### What somebody should look at
+### Alerts
 
-- a sink that stands still: Kafka holds records while [the lake]({lake}) does not go on
-- a stream of which more than a twentieth of the last hour's rows is in [quarantine]({dashboard}/quarantine)
+- **Stalled sink**: Kafka has new records, but the sink commits nothing to [the lake]({lake}).
+- **High quarantine rate**: more than 5 % of a stream's rows of the last hour are in
+  [quarantine]({dashboard}/quarantine).
 
-`reconcile` raises an alert where Kafka, lake and warehouse disagree, and Airflow itself where a load is overdue.
-Each is raised once, in `ops.alerts`, and cleared when it is well again.
+`reconcile` raises an alert if Kafka, lake and warehouse disagree; Airflow raises one if a load is overdue. Each alert
+is raised once, in `ops.alerts`, and cleared when the condition no longer holds.
 
 - **When**: every five minutes, `{schedule}` (cron, UTC).
-- **Where they are told**: the task's log, [the dashboard]({dashboard}/pipeline), and a webhook if there is one:
-  `make airflow A="connections add alert_webhook --conn-type generic --conn-host …"` with its address.
-- **When it fails**: {on_failure}. [The models]({dbt}) say what the counts are of.
+- **Notifications**: the task's log, [the dashboard]({dashboard}/pipeline), and an optional webhook. Add its URL with
+  `make airflow A="connections add alert_webhook --conn-type generic --conn-host …"`.
+- **When it fails**: {on_failure}. [The documentation of the models]({dbt}) describes the rows that are counted.
 """
 SCHEDULE = "*/5 * * * *"
 
 with DAG(
-    dag_id="watch",
-    description="raises alerts, and clears them when it is well again",
+    dag_id="monitor",
+    description="raises and clears alerts for stalled sinks and high quarantine rates",
     doc_md=render(DOC, load_settings(), schedule=SCHEDULE),
     schedule=SCHEDULE,
     catchup=False,
@@ -35,6 +36,6 @@ with DAG(
     dagrun_timeout=timedelta(minutes=10),
     is_paused_upon_creation=False,
     default_args=DEFAULT_ARGS | {"owner": "platform", "execution_timeout": timedelta(minutes=4)},
-    tags=["watch", "alerts"],
+    tags=["monitor", "alerts"],
 ):
-    MonitorOperator(task_id="watch", doc_md="Looks at the sink and at quarantine, and settles their alerts.")
+    MonitorOperator(task_id="monitor", doc_md="Checks the sink and the quarantine, and updates their alerts.")

@@ -1,4 +1,4 @@
-"""The DAG reconcile: proves that Kafka, lake and warehouse agree, and that the marts keep up."""
+"""The DAG reconcile: verifies that Kafka, lake and warehouse agree, and that the marts are up to date."""
 
 from datetime import timedelta
 
@@ -11,42 +11,42 @@ from sluice.orchestration.retries import DEFAULT_ARGS
 from sluice.settings import load_settings
 
 DOC = """
-### Nothing lost, nothing doubled
+### Data integrity checks
 
-- `reconcile` compares Kafka's offsets, the lake's commits, warehouse rows and quarantine, per stream; it waits
-  for events that are on their way
-- `marts_keep_up` asks, as the reader role, whether a touched date has waited longer than `stale_minutes` to be built
+- `reconcile` compares Kafka's offsets, the lake's commits, warehouse rows and quarantine, per stream; it waits for
+  events in flight
+- `marts_keep_up` checks, as the reader role, that no date has been stale for longer than `stale_minutes`
 - `audit` runs the dbt tests that read whole tables
 
-- **When**: every hour, `{schedule}` (cron, UTC); the first task also from a terminal: `make reconcile`.
-- **When it fails**: {on_failure}. Where Kafka, lake and warehouse disagree, `make lake A=verify` says whether the
-  lake is whole; if it is, `make rebuild-warehouse` makes the rest from it again. Marts that wait: `make transform`.
-- **See** [the counts of each step]({dashboard}/pipeline), [the lake]({lake}) and [what the tests are of]({dbt}).
+- **When**: every hour, `{schedule}` (cron, UTC). `make reconcile` runs the first check from a terminal.
+- **When it fails**: {on_failure}. If Kafka, lake and warehouse disagree, verify the lake with `make lake A=verify`; if
+  it is intact, `make rebuild-warehouse` rebuilds the warehouse from it. If marts are stale, run `make transform`.
+- **See** [counts per step]({dashboard}/pipeline), [the lake]({lake}) and [the tests' models]({dbt}).
 """
 SCHEDULE = "17 * * * *"
 
 with DAG(
     dag_id="reconcile",
-    description="proves that Kafka, lake and warehouse agree, and that the marts keep up",
+    description="verifies that Kafka, lake and warehouse agree, and that the marts are up to date",
     doc_md=render(DOC, load_settings(), schedule=SCHEDULE),
-    # No start_date, here and in the others: with a past one Airflow runs the hour last missed at the first launch.
+    # No start_date, here and in other DAGs: with a past one, Airflow would run the last missed hour at first launch.
     schedule=SCHEDULE,
     catchup=False,
     max_active_runs=1,
     dagrun_timeout=timedelta(minutes=45),
     is_paused_upon_creation=False,
     default_args=DEFAULT_ARGS | {"owner": "platform"},
-    params={"stale_minutes": Param(30, type="integer", minimum=1, description="How long a touched date may wait.")},
+    params={"stale_minutes": Param(30, type="integer", minimum=1, description="How long a date may be stale.")},
     tags=["reconcile", "quality"],
 ):
     ReconcileOperator(
         task_id="reconcile",
-        doc_md="Kafka = lake = warehouse + quarantine, offset by offset. Its log holds the table, agreed or not.",
+        doc_md="Verifies that Kafka = lake = warehouse + quarantine, offset by offset. Its log shows the comparison.",
     )
-    AuditOperator(task_id="audit", doc_md="The dbt tests that a transform leaves out, because they read whole tables.")
+    AuditOperator(task_id="audit", doc_md="Runs the dbt tests that a transform omits because they read whole tables.")
     SQLCheckOperator(
         task_id="marts_keep_up",
         conn_id="warehouse_reader",
         sql="sql/marts_keep_up.sql",
-        doc_md="No touched date has waited for its marts longer than `stale_minutes`.",
+        doc_md="Checks that no date has been stale for longer than `stale_minutes`.",
     )

@@ -1,4 +1,4 @@
-"""The DAG transform: rebuilds the marts from the dates that loads have touched."""
+"""The DAG transform: rebuilds the marts of stale dates."""
 
 from datetime import timedelta
 
@@ -12,29 +12,27 @@ from sluice.orchestration.retries import DEFAULT_ARGS
 from sluice.settings import load_settings
 
 DOC = """
-### raw.* → staging.* and marts.*
+### Raw tables → marts
 
-Runs when any raw table has new dates. One dbt invocation rebuilds exactly the dates that were touched since the last
-one, however many loads asked for it: loads that end during a run are taken by one next run, not by one each.
+Runs when a raw table has stale dates. One dbt invocation rebuilds exactly the dates that have become stale since the
+last one, regardless of how many loads triggered it: all loads that end during a run share the next run.
 
-- readers see all of it at once, when everything is built and tested; a failed run leaves the marts as they were
-- with nothing touched it ends at once, without starting dbt
-- a retried or cleared task goes on where dbt stopped (`dbt retry`)
-- two at once wait for each other
-- where a model or a contract has changed, dbt writes [the models' documentation]({dbt}) anew
+- all changes are published at once, after everything is built and tested; a failed run leaves the marts unchanged
+- with no stale date, the run ends at once without starting dbt
+- a retried or cleared task resumes where dbt stopped (`dbt retry`)
+- a lock ensures that two transforms never run at the same time
+- if a model or a contract has changed, dbt regenerates [the documentation of the models]({dbt})
 
-**When**: after loads, or `make transform`. **When it fails**: {on_failure}: with a model mended, it goes on from there.
-**See** [which dates wait]({dashboard}/pipeline), [the figures]({dashboard}/flights), [the lineage]({dbt}) and
-[the lake where all of it began]({lake}).
+**When**: after loads, or `make transform`. **When it fails**: {on_failure}; it resumes at the failed model.
+**See** [pending dates]({dashboard}/pipeline), [the results]({dashboard}/flights), [lineage]({dbt}) and
+[the source, the lake]({lake}).
 """
-TASK = (
-    "One dbt invocation over all touched dates. Its log is dbt's, model by model; its XCom says which dates it built."
-)
+TASK = "One dbt invocation over all stale dates. Its log is dbt's, model by model; its XCom lists the rebuilt dates."
 SETTINGS = load_settings()
 
 with DAG(
     dag_id="transform",
-    description="rebuilds the marts from the dates that loads have touched",
+    description="rebuilds the marts of stale dates",
     doc_md=render(DOC, SETTINGS),
     schedule=AssetAny(*(raw_table(contract) for contract in load_contracts(SETTINGS.contracts).values())),
     catchup=False,

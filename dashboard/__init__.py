@@ -1,1 +1,1 @@
-"""The dashboard: four pages about the platform, made on the server from what its reader role may see."""
+"""The dashboard: server-rendered pages about the platform, read with the warehouse's read-only reader role."""

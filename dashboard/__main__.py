@@ -11,7 +11,11 @@ from sluice.settings import load_settings
 
 
 def main() -> int:
-    """The process's exit code: 0 after a stop that was asked for, 1 after a fault, said in one line."""
+    """Serves the dashboard.
+
+    Returns:
+        The exit code: 0 after a requested stop, 1 after an error, which is printed in one line.
+    """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("kafka").setLevel(logging.ERROR)
     try:
@@ -27,7 +31,7 @@ def main() -> int:
         log_level="warning",
         access_log=False,
         server_header=False,
-        # Browsers keep connections open, and it would wait for them.
+        # Browsers keep connections open. Without a limit, a stop would wait for them to close.
         timeout_graceful_shutdown=2,
     )
     return 0

@@ -1,4 +1,4 @@
-"""The application: addresses, templates, and what is shown when a server is away."""
+"""The web application: routes, templates, and the page shown while a server is down."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -13,10 +13,11 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.templating import Jinja2Templates
 
-from dashboard import texts
-from dashboard.database import NotBuiltError, reading
-from dashboard.pages import PAGES, Question
-from dashboard.poller import Watch
+from dashboard import formatting
+from dashboard.database import NotBuiltError, reader_connection
+from dashboard.page_request import PageRequest
+from dashboard.pages import PAGES
+from dashboard.poller import Poller
 from sluice.contracts import load_contracts
 from sluice.errors import SluiceError
 from sluice.live.heartbeat import staleness
@@ -30,35 +31,46 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 DBT_HEADERS = HEADERS | {
-    # dbt's page is one file with its scripts, styles, fonts and data in it. It can fetch nothing and send nothing.
+    # dbt's documentation is one file that embeds its scripts, styles, fonts and data. It can fetch and send nothing.
     "Content-Security-Policy": "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline';"
     " img-src data:; font-src data:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
 }
+FILTERS = (
+    formatting.count,
+    formatting.percent,
+    formatting.decimal,
+    formatting.delay,
+    formatting.timestamp,
+    formatting.duration,
+    formatting.ago,
+    formatting.excerpt,
+)
+"""The templates' filters, by function name."""
 
 
 def create_app(settings: Settings) -> Starlette:
-    """The dashboard of a platform. It begins to watch its servers when it is started."""
-    watch = Watch(settings, list(load_contracts(settings.contracts)))
+    """Returns the dashboard of a platform. Polling of the servers begins when the application starts."""
+    poller = Poller(settings, list(load_contracts(settings.contracts)))
     templates = _templates(settings)
 
     def endpoint(name: str) -> Callable[[Request], Response]:
         title, build = PAGES[name]
 
         def show(request: Request) -> Response:
-            seen = watch.seen
-            servers: dict[str, str | None] = {"Postgres": None, "Live view": None, **seen.servers}
-            context: dict[str, Any] = {"page": name, "title": title, "seen": seen, "servers": servers}
+            snapshot = poller.snapshot
+            servers: dict[str, str | None] = {"Postgres": None, "Live view": None, **snapshot.servers}
+            context: dict[str, Any] = {"page": name, "title": title, "snapshot": snapshot, "servers": servers}
             template = f"{name}.html"
             try:
-                with reading(settings) as connection:
+                with reader_connection(settings) as connection:
                     servers["Live view"] = staleness(connection)
-                    context |= build(Question(connection, request.query_params, seen, settings))
+                    context |= build(PageRequest(connection, request.query_params, snapshot, settings))
             except NotBuiltError as error:
-                template, context["fault"] = "away.html", str(error)
+                template, context["error"] = "unavailable.html", str(error)
             except SluiceError as error:
-                template, context["fault"] = "away.html", str(error)
-                servers |= {"Postgres": str(error), "Live view": "it cannot be asked without Postgres"}
-            # 200 also then: this server has answered, and says which one has not.
+                template, context["error"] = "unavailable.html", str(error)
+                servers |= {"Postgres": str(error), "Live view": "unknown: its heartbeat cannot be read from Postgres"}
+            # Always 200: the dashboard itself is up, and the page names the server that is down.
             return templates.TemplateResponse(request, template, context, headers=HEADERS)
 
         return show
@@ -66,7 +78,8 @@ def create_app(settings: Settings) -> Starlette:
     def dbt(request: Request) -> Response:
         if settings.dbt_docs.exists():
             return FileResponse(settings.dbt_docs, headers=DBT_HEADERS)
-        context = {"page": "dbt", "title": "Models", "seen": watch.seen, "servers": watch.seen.servers}
+        snapshot = poller.snapshot
+        context = {"page": "dbt", "title": "Models", "snapshot": snapshot, "servers": snapshot.servers}
         return templates.TemplateResponse(request, "dbt.html", context, headers=HEADERS)
 
     def health(_: Request) -> Response:
@@ -74,12 +87,12 @@ def create_app(settings: Settings) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        watch.start()
+        poller.start()
         yield
-        watch.stop()
+        poller.stop()
 
-    first = next(iter(PAGES))
-    routes = [Route("/", endpoint(first)), *(Route(f"/{name}", endpoint(name), name=name) for name in PAGES)]
+    first_page = next(iter(PAGES))
+    routes = [Route("/", endpoint(first_page)), *(Route(f"/{name}", endpoint(name), name=name) for name in PAGES)]
     static = Mount("/static", StaticFiles(directory=FOLDER / "static"), name="static")
     return Starlette(routes=[*routes, Route("/dbt", dbt), Route("/health", health), static], lifespan=lifespan)
 
@@ -88,13 +101,12 @@ def _templates(settings: Settings) -> Jinja2Templates:
     templates = Jinja2Templates(FOLDER / "templates")
     environment = templates.env
     environment.trim_blocks = environment.lstrip_blocks = True
-    for filter_ in (texts.count, texts.share, texts.minutes, texts.moment, texts.duration, texts.ago, texts.excerpt):
-        environment.filters[filter_.__name__] = filter_
-    elsewhere = settings.pages
+    environment.filters |= {function.__name__: function for function in FILTERS}
+    urls = settings.pages
     environment.globals |= {
         "pages": {name: title for name, (title, _) in PAGES.items()},
-        "airflow": elsewhere.airflow,
-        "lake": elsewhere.lake,
-        "run_address": lambda run: f"{elsewhere.airflow}/dags/{quote(run.dag_id)}/runs/{quote(run.run_id, safe='')}",
+        "airflow": urls.airflow,
+        "lake": urls.lake,
+        "run_url": lambda run: f"{urls.airflow}/dags/{quote(run.dag_id)}/runs/{quote(run.run_id, safe='')}",
     }
     return templates

@@ -1,27 +1,35 @@
-"""Connections as the warehouse's reader, which can change nothing."""
+"""Connections as the warehouse's reader, which cannot change anything, and rows as dataclasses."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any, LiteralString, TypeVar
 
 import psycopg
+from psycopg.rows import class_row
 
-from dashboard.queries import Connection
 from sluice.errors import SluiceError
 from sluice.settings import Settings
 from sluice.warehouse.connect import connect, refusal
 
+Connection = psycopg.Connection[Any]
+Row = TypeVar("Row")
+
 
 class NotBuiltError(SluiceError):
-    """A table that a page reads is not there yet."""
+    """A table that a page reads does not exist yet, or is still empty."""
 
 
 @contextmanager
-def reading(settings: Settings, database: str | None = None) -> Iterator[Connection]:
-    """A connection whose queries all see the same moment.
+def reader_connection(settings: Settings, database: str | None = None) -> Iterator[Connection]:
+    """Yields a read-only connection whose queries all see the same snapshot.
+
+    Args:
+        settings: of the platform, with the reader's password.
+        database: another database of the same server; the warehouse if it is None.
 
     Raises:
-        TransientError: Postgres does not answer, or stopped answering.
-        NotBuiltError: a table is not there yet.
+        TransientError: Postgres is down, or the connection was lost.
+        NotBuiltError: a table does not exist yet.
     """
     with connect(settings, "reader", database) as connection:
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
@@ -31,7 +39,17 @@ def reading(settings: Settings, database: str | None = None) -> Iterator[Connect
             yield connection
         except (psycopg.errors.UndefinedTable, psycopg.errors.InsufficientPrivilege) as error:
             raise NotBuiltError(
-                f"a table is not there yet ({error.diag.message_primary})", "the first transform makes it"
+                f"a table is not available yet: {error.diag.message_primary}",
+                "wait for the first transform, or run `make transform`",
             ) from error
         except psycopg.OperationalError as error:
             raise refusal(settings, "reader", error) from error
+
+
+def fetch(
+    connection: Connection, row_type: type[Row], query: LiteralString, parameters: Mapping[str, object] | None = None
+) -> list[Row]:
+    """Returns the query's rows as instances of a dataclass whose fields are named as the query's columns."""
+    with connection.cursor(row_factory=class_row(row_type)) as cursor:
+        rows: list[Row] = cursor.execute(query, parameters).fetchall()
+        return rows

@@ -1,4 +1,4 @@
-"""Who answers, and how far Kafka and the lake are: asked every few seconds by a thread: no page waits for it."""
+"""Server health and Kafka progress, polled every few seconds by a thread, so that no page waits for a server."""
 
 import logging
 import threading
@@ -16,104 +16,113 @@ from sluice.settings import Settings
 
 log = logging.getLogger(__name__)
 
-SECONDS = 5.0
-PROBE_SECONDS = 8.0
+POLL_SECONDS = 5.0
+PROBE_TIMEOUT_SECONDS = 8.0
 RATE_SECONDS = 60.0
-"""Over how long the rate of events is taken."""
-SINK, LIVE = "sluice-sink", "sluice-live"
-"""The consumer groups whose offsets say how far the lake and the live view are."""
+"""The window over which the event rate is averaged."""
+SINK_GROUP, LIVE_GROUP = "sluice-sink", "sluice-live"
+"""The consumer groups whose committed offsets show the progress of the lake and of the live view."""
 
-PAGES: dict[str, Callable[[Settings], str]] = {
+HEALTH_URLS: dict[str, Callable[[Settings], str]] = {
     "MinIO": lambda settings: f"http://{settings.minio}/minio/health/cluster",
     "Sink": lambda settings: f"http://{settings.sink_host}:{settings.sink_port}/health",
     "Airflow": lambda settings: f"{settings.airflow}/api/v2/version",
 }
-"""Per server, a page that returns 200 while it is up. Kafka is asked for offsets, and pages themselves ask Postgres."""
+"""Per server, a URL that returns 200 while it is up. Kafka is probed for offsets, Postgres by the pages themselves."""
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What was seen last."""
+class Snapshot:
+    """The result of one poll."""
 
     servers: dict[str, str | None] = field(default_factory=dict)
-    """None where it serves, otherwise what is missing."""
+    """By server: None while it is up, otherwise why it counts as down."""
     kafka: dict[str, int] | None = None
-    """Records per stream; None while Kafka does not answer."""
+    """Records in Kafka by stream; None while Kafka is down."""
     lake: dict[str, int] | None = None
+    """Of these, the records that the sink has written to the lake."""
     live: dict[str, int] | None = None
-    """Of them, how many the lake has, and the live view."""
+    """Of these, the records that the live view has read."""
     per_second: float | None = None
-    """Records that came into Kafka per second, in the last minute or since the first look."""
+    """Records per second that arrived in Kafka, over the last minute or since the first poll."""
 
 
 class Rate:
-    """How fast a count grows, over the last ``RATE_SECONDS`` or since it was first told."""
+    """The growth rate of a count, over the last ``RATE_SECONDS`` or since the first update."""
 
     def __init__(self) -> None:
-        self._told: deque[tuple[float, int]] = deque()
+        self._samples: deque[tuple[float, int]] = deque()
 
-    def tell(self, count: int, now: float) -> float | None:
-        """Takes the count at a moment, in seconds; returns its growth per second, None at first."""
-        if self._told and count < self._told[-1][1]:
-            # It is counted from the beginning again.
-            self._told.clear()
-        self._told.append((now, count))
-        while len(self._told) > 2 and now - self._told[1][0] >= RATE_SECONDS:
-            self._told.popleft()
-        begin, before = self._told[0]
-        return (count - before) / (now - begin) if now > begin else None
+    def update(self, count: int, now: float) -> float | None:
+        """Adds a sample.
+
+        Args:
+            count: the count at this time.
+            now: a monotonic time, in seconds.
+
+        Returns:
+            The growth per second; None after the first sample.
+        """
+        if self._samples and count < self._samples[-1][1]:
+            # The count was reset.
+            self._samples.clear()
+        self._samples.append((now, count))
+        while len(self._samples) > 2 and now - self._samples[1][0] >= RATE_SECONDS:
+            self._samples.popleft()
+        start, start_count = self._samples[0]
+        return (count - start_count) / (now - start) if now > start else None
 
 
-class Watch:
-    """Looks again and again until it is stopped."""
+class Poller:
+    """Polls the servers periodically until it is stopped; ``snapshot`` is the latest result."""
 
     def __init__(self, settings: Settings, streams: list[str]) -> None:
         self._settings = settings
         self._streams = streams
         self._rate = Rate()
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
-        self.seen = Seen()
+        self._thread = threading.Thread(target=self._run, name="poller", daemon=True)
+        self.snapshot = Snapshot()
 
     def start(self) -> None:
-        """Begins."""
+        """Starts the polling thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends it after the look that is under way."""
+        """Stops polling once the current poll has finished; does not wait for it."""
         self._stopped.set()
 
-    def look(self) -> Seen:
-        """Asks everybody now."""
-        with ThreadPoolExecutor(len(PAGES)) as pool:
-            asked = {name: pool.submit(_down, page(self._settings)) for name, page in PAGES.items()}
-            servers = {name: future.result() for name, future in asked.items()}
+    def poll(self) -> Snapshot:
+        """Polls all servers now and returns the result."""
+        with ThreadPoolExecutor(len(HEALTH_URLS)) as pool:
+            probes = {name: pool.submit(_failure, url(self._settings)) for name, url in HEALTH_URLS.items()}
+            servers = {name: probe.result() for name, probe in probes.items()}
         try:
-            ends = dict.fromkeys(self._streams, 0)
+            records = dict.fromkeys(self._streams, 0)
             for partition in topics.kafka_ranges(self._settings, self._streams):
-                ends[partition.stream] += partition.end
-            groups = topics.group_offsets(self._settings, [SINK, LIVE], self._streams)
+                records[partition.stream] += partition.end
+            committed = topics.group_offsets(self._settings, [SINK_GROUP, LIVE_GROUP], self._streams)
         except SluiceError as error:
-            return Seen({"Kafka": str(error), **servers})
-        rate = self._rate.tell(sum(ends.values()), time.monotonic())
-        return Seen({"Kafka": None, **servers}, ends, groups[SINK], groups[LIVE], rate)
+            return Snapshot({"Kafka": str(error), **servers})
+        rate = self._rate.update(sum(records.values()), time.monotonic())
+        return Snapshot({"Kafka": None, **servers}, records, committed[SINK_GROUP], committed[LIVE_GROUP], rate)
 
     def _run(self) -> None:
         while not self._stopped.is_set():
             try:
-                self.seen = self.look()
+                self.snapshot = self.poll()
             except Exception:
-                # The next look may go well; pages show nothing meanwhile.
-                log.exception("looking at the servers failed")
-                self.seen = Seen()
-            self._stopped.wait(SECONDS)
+                # The next poll may succeed. Until then, pages show no server status and no Kafka counts.
+                log.exception("polling the servers failed")
+                self.snapshot = Snapshot()
+            self._stopped.wait(POLL_SECONDS)
 
 
-def _down(page: str) -> str | None:
-    """Returns why a server counts as down; None while it answers its page with 200."""
+def _failure(url: str) -> str | None:
+    """Returns why a server counts as down; None if its health URL returns 200."""
     try:
-        # Local addresses only: a proxy that the environment names has no business here.
-        status = httpx.get(page, timeout=PROBE_SECONDS, trust_env=False).status_code
+        # Only local addresses: ignore a proxy set in the environment.
+        status = httpx.get(url, timeout=PROBE_TIMEOUT_SECONDS, trust_env=False).status_code
     except httpx.HTTPError as error:
-        return f"no answer from {page} ({error})"
-    return None if status == httpx.codes.OK else f"{page} returns status {status}"
+        return f"no response from {url}: {error}"
+    return None if status == httpx.codes.OK else f"{url} returns status {status}"

@@ -1,6 +1,6 @@
-"""Takes the README's pictures, in a Chromium, of the platform that runs: ``make screenshots``.
+"""``make screenshots``: takes the README's screenshots of the running platform, in Chromium.
 
-It first makes two weeks again by a backfill, which changes nothing: for Airflow's grid, and for the terminal.
+It first reprocesses two weeks with a backfill. The data stays the same, but Airflow's grid and the terminal fill up.
 """
 
 import shutil
@@ -13,13 +13,12 @@ from playwright.sync_api import Error as BrowserError
 from rich.console import Console
 from rich.text import Text
 
-from sluice.addresses import addresses
 from sluice.orchestration.rest import USER
 from sluice.settings import ROOT, Settings, load_settings
 
 PICTURES = ROOT / "docs" / "pictures"
 BACKFILL = ("backfill", "FROM=2013-01-01", "TO=2013-01-14")
-# A month in the Flights page, and for the others what they begin with.
+# The Flights page shows a month, the others their defaults.
 PAGES = {
     "now": "/",
     "flights": "/flights?from=2013-01-01&to=2013-01-31",
@@ -30,27 +29,31 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 
 
 def main() -> int:
-    """Writes the pictures; exit code 1, and a line that says why, if there is no platform or no Chromium."""
+    """Writes the screenshots.
+
+    Returns:
+        The exit code: 1 if the platform is down or Chromium is not installed, after one line with the reason.
+    """
     if CHROMIUM is None:
-        print("there is no Chromium: `apt-get install chromium` brings one", file=sys.stderr)
+        print("Chromium is not installed. Hint: run `apt-get install chromium`.", file=sys.stderr)
         return 1
     settings = load_settings()
-    said = subprocess.run(
+    backfill = subprocess.run(
         ["make", "--no-print-directory", *BACKFILL], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False
     )
-    if said.returncode:
+    if backfill.returncode:
         return 1
     PICTURES.mkdir(exist_ok=True)
     try:
         with sync_playwright() as playwright:
-            # Whoever runs this may be root, for whom Chromium has no sandbox; it sees the platform's own pages alone.
+            # This may run as root, for which Chromium has no sandbox. It only opens the platform's own pages.
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
             _dashboard(browser, settings)
             _grid(browser, settings)
-            _terminal(browser, said.stdout)
+            _terminal(browser, backfill.stdout)
             browser.close()
     except BrowserError as error:
-        print(f"{error.message.splitlines()[0]}; is the platform up? `make status` says it", file=sys.stderr)
+        print(f"{error.message.splitlines()[0]}. Hint: start the platform with `make up`.", file=sys.stderr)
         return 1
     return 0
 
@@ -58,19 +61,19 @@ def main() -> int:
 def _dashboard(browser: Browser, settings: Settings) -> None:
     for name, path in PAGES.items():
         page = _page(browser)
-        page.goto(addresses(settings).dashboard + path)
+        page.goto(settings.pages.dashboard + path)
         _take(page, name)
 
 
 def _grid(browser: Browser, settings: Settings) -> None:
     page = _page(browser)
-    airflow = addresses(settings).airflow
+    airflow = settings.pages.airflow
     page.goto(f"{airflow}/auth/login/")
     page.get_by_label("Username").fill(USER)
     page.get_by_label("Password").fill(settings.secret("airflow_admin_password"))
     page.get_by_role("button", name="Sign In").click()
-    page.goto(f"{airflow}/dags/rebuild")
-    # The grid beside the overview: wide enough for the two weeks.
+    page.goto(f"{airflow}/dags/reprocess")
+    # Drag the separator until the grid is wide enough for the two weeks.
     handle = page.get_by_role("separator").first
     handle.hover()
     page.mouse.down()
@@ -81,7 +84,7 @@ def _grid(browser: Browser, settings: Settings) -> None:
 
 
 def _terminal(browser: Browser, printed: str) -> None:
-    """The command and what it printed, as a terminal of 120 columns shows it."""
+    """Takes a screenshot of the command and its output, as a terminal of 120 columns shows them."""
     console = Console(record=True, width=120, file=StringIO())
     console.print(Text(f"$ make {' '.join(BACKFILL)}\n{printed.rstrip()}"))
     page = _page(browser)

@@ -1,1 +1,1 @@
-"""Code about the first data set, flights out of New York, that is neither a producer nor a dbt model nor a page."""
+"""Code for the first data set, flights out of New York, other than its producer, dbt models and dashboard pages."""

@@ -1,27 +1,27 @@
-"""`python -m infra NAME`: becomes a service, or does a container's step. Not for people."""
+"""`python -m infra NAME`: execs a service, or runs a container's step. Not meant to be called by hand."""
 
 import inspect
 import sys
 
 from infra.launch.container_steps import STEPS
 from infra.processes.commands import LoggedError, last_lines
-from infra.servers.service import become
-from infra.servers.services import find, services
+from infra.servers.service import exec_service
+from infra.servers.services import find_service, services
 from sluice.errors import SluiceError
 from sluice.settings import load_settings
 
 
 def main(arguments: list[str]) -> None:
-    """Becomes the service named or does the step, or says in one line why not."""
+    """Execs the named service or runs the named step; exits with a one-line error if neither is possible."""
     name, words = (arguments or [""])[0], arguments[1:]
     try:
         settings = load_settings()
-        if not words and (service := find(name, settings)):
-            become(service, settings)
+        if not words and (service := find_service(name, settings)):
+            exec_service(service, settings)
         step = STEPS.get(name)
         if step is None or len(words) != len(inspect.signature(step).parameters):
             raise SluiceError(
-                f"there is no service {' '.join(arguments)}", f"choose from {', '.join(services(settings))}"
+                f"unknown service {' '.join(arguments)!r}", f"choose from {', '.join(services(settings))}"
             )
         step(*words)
     except SluiceError as error:

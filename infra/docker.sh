@@ -1,22 +1,27 @@
 # shellcheck shell=bash
-# The commands of the platform in containers. Needs nothing but bash, Docker's engine and Compose v2: whatever must know more
-# runs in the platform's image.
+# The platform's commands in containers. Needs only bash, Docker's engine and Compose v2; everything that needs more runs in the
+# platform's image.
 
 env_file="${SLUICE_ENV_FILE:-.env}"
 export SLUICE_ENV_FILE="$env_file"
-needs_engine=25 needs_compose=2.24 needs_gib=4
+min_engine=25 min_compose=2.24 min_gib=4
+
+# Prints an error as one line from a message and, optionally, a hint.
+error_line() {
+    echo "$1${2:+. Hint: $2.}"
+}
 
 fail() {
-    echo "sluice: $1" >&2
+    echo "sluice: $(error_line "$@")" >&2
     exit 1
 }
 
-# Chooses the files: with a profile, what differs by it comes on top.
+# Selects the Compose files; a profile adds a file that overrides the base.
 use_profile() {
     export COMPOSE_PATH_SEPARATOR=: COMPOSE_FILE="docker-compose.yaml${1:+:infra/compose/$1.yaml}"
 }
 
-# Its progress is for who looks on; a log would get a line for each step of each container.
+# Progress is only for terminals; a log would get a line for each step of each container.
 compose() {
     local progress=auto
     [ -t 2 ] || progress=quiet
@@ -37,64 +42,65 @@ need_settings() {
     local fault
     fault="$(engine_fault)"
     [ -z "$fault" ] || fail "$fault"
-    [ -f "$env_file" ] || fail "there is no $env_file, so nothing was launched yet: \`make up\`"
+    [ -f "$env_file" ] || fail "there is no $env_file: nothing has been launched yet" "run \`make up\`"
 }
 
 run_cli() {
     local options=(--rm --no-deps --quiet-pull)
-    # A terminal at both ends is the command's; else its output must stay as it is.
+    # The command gets a terminal only if both ends have one; otherwise its output must stay unchanged.
     if ! [ -t 0 ] || ! [ -t 1 ]; then options+=(--no-TTY --interactive=false); fi
     compose run "${options[@]}" cli "$@"
 }
 
-# --- what can be wrong with the machine: each prints a line with its mend, or nothing
+# --- checks of the machine: each prints its errors, one per line, or nothing
 
 engine_fault() {
-    local said compose
+    local engine compose
     if ! command -v docker >/dev/null; then
-        echo "Docker is not installed: see https://docs.docker.com/engine/install"
-    elif ! said="$(docker version --format '{{.Server.Version}}' 2>&1)"; then
-        case "$said" in
+        error_line "Docker is not installed" "see https://docs.docker.com/engine/install"
+    elif ! engine="$(docker version --format '{{.Server.Version}}' 2>&1)"; then
+        case "$engine" in
             *"permission denied"*)
-                echo "no permission on Docker's socket: \`sudo usermod -aG docker $(id -un)\`, then log in again" ;;
-            *) echo "Docker's engine does not answer: start it, as with \`sudo systemctl start docker\`" ;;
+                error_line "no permission on Docker's socket" "run \`sudo usermod -aG docker $(id -un)\` and log in again" ;;
+            *) error_line "Docker's engine is down" "start it, for example with \`sudo systemctl start docker\`" ;;
         esac
-    elif older "$said" "$needs_engine"; then
-        echo "Docker's engine $said is too old: update it to $needs_engine or later"
+    elif is_older "$engine" "$min_engine"; then
+        error_line "Docker's engine $engine is too old" "update it to $min_engine or later"
     elif ! compose="$(docker compose version --short 2>/dev/null)"; then
-        echo "Docker has no Compose v2: install the package docker-compose-plugin"
-    elif older "$compose" "$needs_compose"; then
-        echo "Docker Compose $compose is too old: update it to $needs_compose or later"
+        error_line "Docker has no Compose v2" "install the package docker-compose-plugin"
+    elif is_older "$compose" "$min_compose"; then
+        error_line "Docker Compose $compose is too old" "update it to $min_compose or later"
     fi
 }
 
-older() {
-    local found="${1#v}" wanted="$2.0"
-    local major="${found%%.*}" rest="${found#*.}"
-    local minor="${rest%%[!0-9]*}" wanted_rest="${wanted#*.}"
-    [ "$major" -lt "${wanted%%.*}" ] || { [ "$major" -eq "${wanted%%.*}" ] && [ "${minor:-0}" -lt "${wanted_rest%%.*}" ]; }
+# Whether a version is older than a minimum.
+is_older() {
+    local version="${1#v}" minimum="$2.0"
+    local major="${version%%.*}" rest="${version#*.}"
+    local minor="${rest%%[!0-9]*}" min_major="${minimum%%.*}" min_rest="${minimum#*.}"
+    [ "$major" -lt "$min_major" ] || { [ "$major" -eq "$min_major" ] && [ "${minor:-0}" -lt "${min_rest%%.*}" ]; }
 }
 
 memory_fault() {
     local bytes
     bytes="$(docker info --format '{{.MemTotal}}')"
-    [ "$bytes" -ge $((needs_gib * 1000 ** 3)) ] ||
-        echo "Docker has $((bytes / 1000 ** 2)) MB of memory, the platform needs $needs_gib GiB: give it more"
+    [ "$bytes" -ge $((min_gib * 1000 ** 3)) ] ||
+        error_line "Docker has $((bytes / 1000 ** 2)) MB of memory, and the platform needs $min_gib GiB" "give Docker more memory"
 }
 
-# Every published port, with the setting that changes it: "SLUICE_KAFKA_PORT 9092".
+# Prints every published port after the setting that changes it: "SLUICE_KAFKA_PORT 9092".
 ports() {
-    local name default given
+    local name default value
     local files
     IFS=: read -r -a files <<<"$COMPOSE_FILE"
     cat "${files[@]}" | tr ',' '\n' | sed -n 's/.*"127\.0\.0\.1:\${\(SLUICE_[A-Z0-9_]*\):-\([0-9]*\)}.*/\1 \2/p' |
         while read -r name default; do
-            given="$(setting "$name")"
-            echo "$name ${given:-$default}"
+            value="$(setting "$name")"
+            echo "$name ${value:-$default}"
         done
 }
 
-# A setting's value: the environment's, else the settings file's, else nothing.
+# Prints a setting's value: from the environment, else from the settings file, else nothing.
 setting() {
     if [ -n "${!1:-}" ]; then
         echo "${!1}"
@@ -108,18 +114,18 @@ port_faults() {
     ours=" $([ ! -f "$env_file" ] || compose ps --format '{{range .Publishers}}{{.PublishedPort}} {{end}}' | tr '\n' ' ') "
     ports | while read -r name port; do
         if [[ $ours != *" $port "* ]] && (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
-            echo "port $port ($name) is taken by $(owner "$port"): end that, or choose another port in $env_file"
+            error_line "port $port ($name) is taken by $(port_owner "$port")" "end that process or choose another port in $env_file"
         fi
     done
 }
 
-owner() {
-    local found
-    found="$(docker ps --filter "publish=$1" --format 'the container {{.Names}}' | head -n 1)"
-    if [ -z "$found" ] && command -v ss >/dev/null; then
-        found="$(ss -Hltnp "sport = :$1" | sed -n 's/.*users:(("\([^"]*\)",pid=\([0-9]*\).*/process \2 (\1)/p' | head -n 1)"
+port_owner() {
+    local owner
+    owner="$(docker ps --filter "publish=$1" --format 'the container {{.Names}}' | head -n 1)"
+    if [ -z "$owner" ] && command -v ss >/dev/null; then
+        owner="$(ss -Hltnp "sport = :$1" | sed -n 's/.*users:(("\([^"]*\)",pid=\([0-9]*\).*/process \2 (\1)/p' | head -n 1)"
     fi
-    echo "${found:-a process of another user}"
+    echo "${owner:-a process of another user}"
 }
 
 # --- the commands
@@ -129,14 +135,14 @@ docker_doctor() {
     fault="$(engine_fault)"
     [ -z "$fault" ] || { report Docker "$fault"; return 1; }
     report Docker "" "engine $(docker version --format '{{.Server.Version}}'), Compose $(docker compose version --short)"
-    report memory "$(memory_fault)" "at least $needs_gib GiB" || faults=1
+    report memory "$(memory_fault)" "at least $min_gib GiB" || faults=1
     report ports "$(port_faults)" "$(ports | while read -r _ port; do printf '%s ' "$port"; done)" || faults=1
     return "$faults"
 }
 
 report() {
     if [ -n "$2" ]; then
-        while read -r line; do printf '%-8s fault  %s\n' "$1" "$line"; done <<<"$2"
+        while read -r line; do printf '%-8s error  %s\n' "$1" "$line"; done <<<"$2"
         return 1
     fi
     printf '%-8s ok     %s\n' "$1" "$3"
@@ -149,11 +155,12 @@ docker_up() {
             --months) months="$2"; shift 2 ;;
             --live) live=yes; shift ;;
             --no-live) live=; shift ;;
-            *) fail "up takes --months, --live and --no-live, not $1" ;;
+            *) fail "unknown option of up: $1" "use --months, --live or --no-live" ;;
         esac
     done
     [[ $months =~ ^([0-9]|1[0-2])$ ]] ||
-        fail "MONTHS=$months is not possible: the data has the 12 months of 2013; 0 replays nothing"
+        fail "MONTHS=$months is out of range: the data covers the 12 months of 2013" \
+            "set MONTHS to a number from 0 (no replay) to 12"
     fault="$(engine_fault)"
     [ -n "$fault" ] || fault="$(memory_fault)"
     [ -z "$fault" ] || fail "$fault"
@@ -164,10 +171,10 @@ docker_up() {
 
     export MONTHS="$months" SLUICE_CONTRACTS_DIGEST
     SLUICE_CONTRACTS_DIGEST="$(cat contracts/*.yaml | cksum | tr ' ' -)"
-    # The last step waits, through its needs, for all the services that others need, each until it is healthy.
+    # The last step depends, directly or indirectly, on all other services but the producer being healthy.
     if ! compose up --detach --remove-orphans marts || [ "$(docker wait "$(compose ps --all --quiet marts)")" != 0 ]; then
-        show_faults
-        fail "the platform is not up; the lines above say why, and \`make logs S=<service>\` more"
+        show_unhealthy
+        fail "the platform did not start: unhealthy services are listed above" "run \`make logs S=<service>\` for more"
     fi
     if [ -n "$live" ]; then
         compose up --detach --no-deps producer
@@ -179,34 +186,38 @@ docker_up() {
     echo "the platform is up ($((SECONDS - start)) s)"
 }
 
-# From the cache where nothing has changed, which takes a second or two.
+# Unchanged layers come from the cache; without changes this takes a second or two.
 build_images() {
     local logs="${SLUICE_HOME:-.sluice}/logs" failed=
     mkdir -p "$logs"
     docker image inspect sluice-platform sluice-minio >/dev/null 2>&1 ||
-        echo "images: building MinIO from its source, and Airflow's and dbt's environments; some minutes, once"
+        echo "images: building MinIO from source and the environments of Airflow and dbt; takes a few minutes, once"
     docker build --tag sluice-minio infra/images/minio >"$logs/build-minio.log" 2>&1 &
     docker build --tag sluice-platform --file infra/images/platform/Dockerfile . >"$logs/build-platform.log" 2>&1 ||
         failed=platform
     wait $! || failed="minio"
-    [ -z "$failed" ] || { tail -n 25 "$logs/build-$failed.log" >&2; fail "the image sluice-$failed cannot be built"; }
+    [ -z "$failed" ] || {
+        tail -n 25 "$logs/build-$failed.log" >&2
+        fail "cannot build the image sluice-$failed: the end of its log is above" "see $logs/build-$failed.log"
+    }
 }
 
-# Writes the settings file, for its owner alone, or adds what it lacks; the image knows what there must be.
+# Creates the settings file, readable by its owner alone, or adds missing settings; the image knows which there are.
 complete_settings() {
-    local more
-    more="$( ([ ! -f "$env_file" ] || cat "$env_file") | docker run --rm --interactive --network none sluice-platform settings)"
-    [ -n "$more" ] || return 0
-    # Whole or not at all: an interrupted launch must not leave a file without some of its secrets.
-    (umask 077 && { [ ! -f "$env_file" ] || cat "$env_file"; echo "$more"; } >"$env_file.$$")
+    local missing
+    missing="$( ([ ! -f "$env_file" ] || cat "$env_file") | docker run --rm --interactive --network none sluice-platform settings)"
+    [ -n "$missing" ] || return 0
+    # All or nothing: an interrupted launch must not leave a file that lacks some of its secrets.
+    (umask 077 && { [ ! -f "$env_file" ] || cat "$env_file"; echo "$missing"; } >"$env_file.$$")
     mv "$env_file.$$" "$env_file"
-    echo "settings: $env_file has the ports and secrets"
+    echo "settings: ports and secrets written to $env_file"
 }
 
-show_faults() {
+# Prints every container that is not healthy, with the end of its log.
+show_unhealthy() {
     local name
     compose ps --all --format '{{.Service}} {{.State}} {{.ExitCode}} {{.Health}}' | while read -r name state code health; do
-        # One that dies at each start is starting whenever it is looked at.
+        # The health of a container that crashes on each start is "starting".
         if [ "${health:-healthy}" != healthy ] || { [ "$state" != running ] && [ "$code" != 0 ]; }; then
             echo "$name: $state, exit code $code${health:+, $health}"
             compose logs --no-log-prefix --tail 15 "$name" </dev/null | sed 's/^/    /'
@@ -216,18 +227,18 @@ show_faults() {
 
 docker_down() {
     compose down --remove-orphans
-    echo "everything is stopped; the data stays, \`make up\` goes on with it"
+    echo "stopped; the data is kept, \`make up\` resumes with it"
 }
 
 docker_clean() {
     local answer
     if [ "${1:-}" != --force ]; then
-        [ -t 0 ] || fail "nobody is there to ask whether the data may go: \`make clean FORCE=1\`"
+        [ -t 0 ] || fail "confirmation required: this deletes all data of the platform" "run \`make clean FORCE=1\`"
         read -r -p "Delete all data of the platform, in Docker's volumes? [y/N] " answer
-        [[ $answer == [yY]* ]] || fail "nothing is deleted"
+        [[ $answer == [yY]* ]] || fail "cancelled: nothing was deleted"
     fi
     compose down --volumes --remove-orphans
-    echo "the data is deleted; settings and images stay"
+    echo "deleted all data of the platform; settings and images are kept"
 }
 
 docker_logs() {
@@ -235,12 +246,12 @@ docker_logs() {
     compose logs --tail 20 "$@"
 }
 
-# A line per container: the same columns as without containers; exit code 0 only if every one is healthy.
+# One line per container, with the same columns as without containers; exit code 0 only if all are healthy.
 docker_status() {
     local format='{{.Name}}|{{.Service}}|{{.State}}|{{.Health}}|{{.ExitCode}}|{{.Status}}|{{range .Publishers}}{{if .PublishedPort}}{{.PublishedPort}} {{end}}{{end}}'
     local containers ids
     containers="$(compose ps --all --format "$format")"
-    [ -n "$containers" ] || { echo "nothing runs: \`make up\` starts it"; return 1; }
+    [ -n "$containers" ] || { error_line "no container is running" "run \`make up\`"; return 1; }
     ids="$(compose ps --quiet)"
     {
         # shellcheck disable=SC2086 # words without spaces

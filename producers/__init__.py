@@ -1,1 +1,1 @@
-"""The source of the streams: the flights and weather of 2013, replayed into Kafka as the events they were."""
+"""Kafka producers: a generic part that paces, delivers and injects faults, and one package per data set."""

@@ -1,4 +1,4 @@
-"""The ways in which an event can break its contract, derived from the contract."""
+"""The ways in which an event can violate its contract, derived from the contract."""
 
 import json
 from dataclasses import dataclass
@@ -16,46 +16,46 @@ _WRONG_TYPES: dict[str, tuple[object, ...]] = {
     "date": ("someday", 20130101),
     "timestamp": ("yesterday", 20130101),
 }
-"""Per column type, values that are JSON but not of the type; the large integers overflow theirs."""
+"""JSON values that are not of the column type, by column type; the large integers overflow the type."""
 
 
 @dataclass(frozen=True)
 class Violation:
-    """One way to break a contract: ``column`` gets the value ``wrong``; without a column the whole event does."""
+    """One way to violate a contract: ``value`` replaces the value of ``column``, or the whole event without one."""
 
-    way: str
-    wrong: object
+    kind: str
+    value: object
     column: str = ""
 
-    def apply(self, value: bytes) -> bytes:
-        """The event ``value`` (a JSON object) with this violation; still JSON."""
+    def apply(self, event: bytes) -> bytes:
+        """Returns ``event`` (a JSON object) with this violation; the result is still JSON."""
         if not self.column:
-            return json.dumps(self.wrong).encode()
-        event = json.loads(value)
-        if self.wrong is _MISSING:
-            event.pop(self.column, None)
+            return json.dumps(self.value).encode()
+        fields = json.loads(event)
+        if self.value is _MISSING:
+            fields.pop(self.column, None)
         else:
-            event[self.column] = self.wrong
-        return json.dumps(event, separators=(",", ":")).encode()
+            fields[self.column] = self.value
+        return json.dumps(fields, separators=(",", ":")).encode()
 
 
 def contract_violations(contract: Contract) -> list[Violation]:
-    """Every way to break ``contract`` that this module knows, each alone enough to make an event wrong."""
-    found = [Violation("not an object", ["an", "array"]), Violation("not an object", "a text")]
+    """Returns every known way to violate ``contract``; each one alone makes an event invalid."""
+    violations = [Violation("not an object", ["an", "array"]), Violation("not an object", "a text")]
     for column in contract.columns:
-        found += _of_column(column)
-    return found
+        violations += _column_violations(column)
+    return violations
 
 
-def _of_column(column: Column) -> list[Violation]:
-    found = [Violation("wrong type", wrong, column.name) for wrong in _WRONG_TYPES[column.type]]
+def _column_violations(column: Column) -> list[Violation]:
+    violations = [Violation("wrong type", value, column.name) for value in _WRONG_TYPES[column.type]]
     if not column.nullable:
-        found += [Violation("missing", _MISSING, column.name), Violation("null", None, column.name)]
+        violations += [Violation("missing", _MISSING, column.name), Violation("null", None, column.name)]
     if column.minimum is not None:
-        found.append(Violation("below minimum", _number(column, column.minimum - 1), column.name))
+        violations.append(Violation("below minimum", _number(column, column.minimum - 1), column.name))
     if column.maximum is not None:
-        found.append(Violation("above maximum", _number(column, column.maximum + 1), column.name))
-    return found
+        violations.append(Violation("above maximum", _number(column, column.maximum + 1), column.name))
+    return violations
 
 
 def _number(column: Column, value: float) -> float:

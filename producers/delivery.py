@@ -1,4 +1,4 @@
-"""Kafka's edge: sends events and knows of every single one whether the broker has confirmed it."""
+"""Delivery of events to Kafka; every single event is tracked until the broker confirms it."""
 
 import logging
 import socket
@@ -17,20 +17,21 @@ from producers.events import Event
 from producers.stop import Stop
 from sluice.errors import TerminalError, TransientError
 
-PENDING = 20_000
-"""Events on their way at most: kafka-python does not bound its buffer, so a broker that is down would fill memory."""
-PATIENCE = 300.0
-"""Seconds until an event that Kafka does not take counts as not delivered."""
-ATTEMPTS = 3
-"""How often an event is given to kafka-python, which itself tries until PATIENCE is over. It gives events up earlier
-where it changes its producer epoch under them; sent again they have the same event_id."""
-PARTING = 30.0
-"""Seconds that what is on its way may take after a signal to stop."""
+MAX_PENDING = 20_000
+"""Maximum number of events in flight. kafka-python does not bound its buffer, so without this limit an outage of the
+broker would fill memory."""
+DELIVERY_TIMEOUT = 300.0
+"""Seconds until an event that Kafka has not accepted counts as not delivered."""
+MAX_ATTEMPTS = 3
+"""How often an event is passed to kafka-python, which itself retries until DELIVERY_TIMEOUT. It fails an event earlier
+when its producer epoch changes; resending is safe, because the event_id stays the same."""
+SHUTDOWN_TIMEOUT = 30.0
+"""Seconds to wait for events in flight after a signal to stop."""
 
 _CONNECT_SECONDS = 3.0
 _BOOTSTRAP_SECONDS = 5.0
 _CLOSE_SECONDS = 5.0
-_KEYS = 20_000
+_KEY_CACHE_SIZE = 20_000
 
 
 class _Pending(NamedTuple):
@@ -40,7 +41,7 @@ class _Pending(NamedTuple):
 
 
 class Producer(Protocol):
-    """What is used of ``KafkaProducer``."""
+    """The part of ``KafkaProducer`` that a delivery uses."""
 
     _sender: Any
 
@@ -52,17 +53,17 @@ class Producer(Protocol):
 
 
 def connect(address: str, streams: tuple[str, ...]) -> "Delivery":
-    """Connects to Kafka, and sees that every stream has its topic.
+    """Connects to Kafka and checks that every stream has a topic.
 
     Args:
         address: Kafka's ``host:port``.
-        streams: the topics that will be sent to.
+        streams: the streams to be sent; each is the name of a topic.
 
     Raises:
-        TransientError: Kafka does not answer there.
+        TransientError: Kafka is down.
         TerminalError: a topic is missing.
     """
-    # Its own words on each lost connection and retry say less than what is reported here.
+    # kafka-python logs every lost connection and retry; the errors raised here are more useful.
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
     try:
         with socket.create_connection(_host_port(address), timeout=_CONNECT_SECONDS):
@@ -76,7 +77,7 @@ def connect(address: str, streams: tuple[str, ...]) -> "Delivery":
             compression_type="lz4",
             batch_size=512 * 1024,
             linger_ms=100,
-            delivery_timeout_ms=PATIENCE * 1_000,
+            delivery_timeout_ms=DELIVERY_TIMEOUT * 1_000,
             request_timeout_ms=30_000,
             reconnect_backoff_max_ms=1_000,
             bootstrap_timeout_ms=_BOOTSTRAP_SECONDS * 1_000,
@@ -85,57 +86,57 @@ def connect(address: str, streams: tuple[str, ...]) -> "Delivery":
         )
     except (OSError, KafkaError) as error:
         raise TransientError(
-            f"Kafka at {address} does not answer ({error or type(error).__name__})", "start it with `make up`"
+            f"Kafka at {address} is down: {str(error) or type(error).__name__}", "start it with `make up`"
         ) from None
     return Delivery(producer, partitions, address)
 
 
 class Delivery:
-    """Sends events through a producer. ``send`` and ``collect`` belong to one thread."""
+    """Sends events through a producer. ``send`` and ``poll`` must be called from one thread."""
 
     def __init__(self, producer: Producer, partitions: dict[str, int], address: str) -> None:
-        """Takes over the producer.
+        """Takes ownership of the producer.
 
         Args:
-            producer: idempotent, and waiting for all replicas.
-            partitions: how many each stream's topic has.
+            producer: idempotent, with ``acks="all"``.
+            partitions: the number of partitions of each stream's topic.
             address: Kafka's ``host:port``, for messages.
         """
         self.confirmed: Counter[tuple[str, str]] = Counter()
-        """Confirmed records by stream and kind of disturbance (empty for none)."""
-        self.refused: list[Exception] = []
-        """Why, for each event that could not be delivered."""
+        """Number of confirmed records by stream and injected fault (empty for none)."""
+        self.failures: list[Exception] = []
+        """The error of each event that could not be delivered."""
         self._producer = producer
         self._partitions = partitions
         self._address = address
         self._pending: deque[_Pending] = deque()
-        self._hash = lru_cache(maxsize=_KEYS)(murmur2)
+        self._hash = lru_cache(maxsize=_KEY_CACHE_SIZE)(murmur2)
 
     @property
     def total(self) -> int:
-        """How many records are confirmed."""
+        """Number of confirmed records."""
         return self.confirmed.total()
 
     @property
     def unconfirmed(self) -> int:
-        """How many records are sent and not confirmed, whether on their way or refused."""
-        return len(self._pending) + len(self.refused)
+        """Number of records that were sent but not confirmed, whether in flight or failed."""
+        return len(self._pending) + len(self.failures)
 
     @property
     def full(self) -> bool:
         """Whether the sender must wait for confirmations before it sends more."""
-        return len(self._pending) >= PENDING
+        return len(self._pending) >= MAX_PENDING
 
     @property
-    def oldest(self) -> int | None:
-        """The earliest timestamp, in milliseconds, of the events that are not confirmed."""
+    def oldest_pending(self) -> int | None:
+        """The earliest timestamp, in milliseconds, of the events in flight; None if there are none."""
         return min((pending.event.timestamp for pending in self._pending), default=None)
 
     def send(self, event: Event) -> None:
-        """Hands an event over; ``collect`` learns what became of it.
+        """Sends an event without waiting; ``poll`` processes the confirmation.
 
         Raises:
-            TransientError: kafka-python cannot take it now, as when its topic has vanished.
+            TransientError: kafka-python does not accept it now, for example because the topic was deleted.
         """
         self._send(event, 1)
 
@@ -146,48 +147,48 @@ class Delivery:
             future = self._producer.send(stream, value, key, partition=partition, timestamp_ms=timestamp)
         except (KafkaError, ValueError) as error:
             raise TransientError(
-                f"Kafka at {self._address} no longer takes events for {stream} ({error})", "see `make status`"
+                f"Kafka at {self._address} no longer accepts events for {stream}: {error}", "check `make status`"
             ) from None
         self._pending.append(_Pending(future, event, attempts))
 
-    def collect(self) -> None:
-        """Takes in what the broker has answered so far, in the order of sending; does not wait."""
+    def poll(self) -> None:
+        """Processes the confirmations and errors received so far, in the order of sending, without waiting."""
         pending = self._pending
         while pending and pending[0].future.is_done:
             future, event, attempts = pending.popleft()
             if future.exception is None:
-                self.confirmed[event.stream, event.disturbance] += 1
-            elif attempts < ATTEMPTS and not isinstance(future.exception, KafkaTimeoutError):
+                self.confirmed[event.stream, event.fault] += 1
+            elif attempts < MAX_ATTEMPTS and not isinstance(future.exception, KafkaTimeoutError):
                 self._send(event, attempts + 1)
             else:
-                self.refused.append(future.exception)
+                self.failures.append(future.exception)
 
-    def finish(self, stop: Stop, tick: Callable[[], None]) -> None:
-        """Waits until nothing is on its way; after a signal to stop only a while, after a second one not at all.
+    def flush(self, stop: Stop, tick: Callable[[], None]) -> None:
+        """Waits for the events in flight: SHUTDOWN_TIMEOUT at most after a signal, not at all after a second one.
 
         Args:
             stop: the signals.
-            tick: called as long as it waits, some times a second.
+            tick: called several times a second while waiting.
         """
-        self.collect()
-        while self._pending and not stop.insisted and stop.age < PARTING:
+        self.poll()
+        while self._pending and not stop.forced and stop.age < SHUTDOWN_TIMEOUT:
             tick()
             time.sleep(0.02)
-            self.collect()
+            self.poll()
 
-    def failure(self) -> TransientError:
-        """The error for what could not be delivered: how many, and why."""
-        reasons = Counter(type(error).__name__ for error in self.refused)
-        why = ", ".join(f"{count:,} times {name}" for name, count in reasons.most_common()) or "no answer"
+    def delivery_error(self) -> TransientError:
+        """Returns the error for the unconfirmed events: their number and the causes."""
+        counts = Counter(type(error).__name__ for error in self.failures)
+        causes = ", ".join(f"{count:,} {name}" for name, count in counts.most_common()) or "no confirmation"
         return TransientError(
-            f"{self.unconfirmed:,} events were not delivered to Kafka at {self._address} ({why})",
-            "see `make status`, then send the range again: event ids stay the same",
+            f"{self.unconfirmed:,} events were not delivered to Kafka at {self._address}: {causes}",
+            "check `make status`, then send the range again: event ids stay the same",
         )
 
     def close(self) -> None:
-        """Ends the connection; what is still on its way is given up."""
+        """Closes the connection and abandons the events in flight."""
         if self._pending:
-            # kafka-python's close() waits for them, and with a time-out raises before it has ended its thread.
+            # KafkaProducer.close() waits for them, and on a timeout raises before its thread has ended.
             self._producer._sender.force_close()
         self._producer.close(timeout=_CLOSE_SECONDS)
 
@@ -202,11 +203,13 @@ def _partitions(address: str, streams: tuple[str, ...]) -> dict[str, int]:
         bootstrap_servers=address, bootstrap_timeout_ms=_BOOTSTRAP_SECONDS * 1_000, request_timeout_ms=10_000
     )
     try:
-        there = set(admin.list_topics())
-        missing = [stream for stream in streams if stream not in there]
+        topics = set(admin.list_topics())
+        missing = [stream for stream in streams if stream not in topics]
         if missing:
-            raise TerminalError(f"Kafka at {address} has no topic {', '.join(missing)}", "`make up` creates the topics")
-        described = admin.describe_topics(list(streams))
+            raise TerminalError(
+                f"Kafka at {address} has no topic {', '.join(missing)}", "run `make up`, which creates the topics"
+            )
+        descriptions = admin.describe_topics(list(streams))
     finally:
         admin.close()
-    return {topic["name"]: len(topic["partitions"]) for topic in described}
+    return {topic["name"]: len(topic["partitions"]) for topic in descriptions}

@@ -1,4 +1,4 @@
-"""What is sent: one record of one stream."""
+"""The event that a producer sends: one record of one stream."""
 
 from typing import NamedTuple
 
@@ -10,8 +10,8 @@ class Event(NamedTuple):
     key: bytes
     value: bytes
     timestamp: int
-    """The event's own time, and the record's timestamp."""
+    """The time at which the event happened; also the record's timestamp."""
     due: int
-    """The event time at which it is sent: its own, or later."""
-    disturbance: str = ""
-    """The kind of disturbance that made or moved it; empty for an event as it should be."""
+    """The event time at which it is sent: ``timestamp``, or later."""
+    fault: str = ""
+    """The fault injected into the event; empty if there is none."""

@@ -1,8 +1,8 @@
-"""Seeded trouble: late events, duplicates, corrupt bytes, and JSON that breaks its contract.
+"""Seeded fault injection: late events, duplicates, corrupt bytes, and JSON that violates its contract.
 
-A late event is the good one, sent later. The other kinds add records; the good event is always sent as well. The same
-seed over the same events disturbs the same ones in the same way, and each kind draws for itself: to switch one on or
-off changes nothing for the others.
+A late event is the original, sent later. The other faults add records, and the original is sent as well. The same seed
+over the same events injects the same faults. Each fault has random numbers of its own: enabling or disabling one does
+not change the others.
 """
 
 import math
@@ -22,22 +22,22 @@ LATE = "late"
 DUPLICATE = "duplicate"
 CORRUPT = "corrupt"
 INVALID = "invalid"
-KINDS = (LATE, DUPLICATE, CORRUPT, INVALID)
+FAULTS = (LATE, DUPLICATE, CORRUPT, INVALID)
 
 _HOUR = 3_600_000
 _RESENT_WITHIN_HOURS = 6.0
-"""A duplicate comes at once or, half of them, within so many hours of event time."""
+"""Half of the duplicates are sent at once, the others within this many hours of event time."""
 
 _due = attrgetter("due")
 
 
 @dataclass(frozen=True)
 class Faults:
-    """How much of each kind: shares of the events, from 0 to 1."""
+    """The faults to inject, each as a share of the events, from 0 to 1."""
 
     late: float = 0.0
     late_hours: float = 24.0
-    """How much later, in hours of event time, a late event may come at most."""
+    """The maximum delay of a late event, in hours of event time."""
     duplicates: float = 0.0
     corrupt: float = 0.0
     invalid: float = 0.0
@@ -47,89 +47,100 @@ class Faults:
         for name in ("late", "duplicates", "corrupt", "invalid"):
             share = getattr(self, name)
             if not 0 <= share <= 1:
-                raise TerminalError(f"{name}: {share:g} is no share", "give a number from 0 to 1")
+                raise TerminalError(f"{name}: {share:g} is not a share", "give a number from 0 to 1")
         if not (math.isfinite(self.late_hours) and self.late_hours > 0):
-            raise TerminalError(f"late: {self.late_hours:g} hours", "give a number of hours above 0, as 0.05:24")
+            raise TerminalError(
+                f"late: {self.late_hours:g} hours is not a delay", "give a number of hours above 0, as in 0.05:24"
+            )
         if self.seed < 0:
-            raise TerminalError(f"seed: {self.seed} is negative", "give a whole number from 0")
+            raise TerminalError(f"seed: {self.seed} is negative", "give an integer of at least 0")
 
     @property
-    def shares(self) -> dict[str, float]:
-        """The share per kind."""
-        return dict(zip(KINDS, (self.late, self.duplicates, self.corrupt, self.invalid), strict=True))
+    def share_by_fault(self) -> dict[str, float]:
+        """The share of the events that gets each fault."""
+        return dict(zip(FAULTS, (self.late, self.duplicates, self.corrupt, self.invalid), strict=True))
 
     @property
     def added(self) -> float:
-        """How many records are added per event, on average."""
+        """The average number of records added per event."""
         return self.duplicates + self.corrupt + self.invalid
 
 
 def inject_faults(
-    batches: Iterable[list[Event]], wanted: Faults, contracts: dict[str, Contract]
+    batches: Iterable[list[Event]], faults: Faults, contracts: dict[str, Contract]
 ) -> Iterator[list[Event]]:
-    """Adds the wanted disturbances to batches of events that are ordered by ``due``; so are the batches it gives.
+    """Yields the batches with faults injected.
 
-    An event that comes later than its batch is held until the batch that has reached its time.
+    Args:
+        batches: events ordered by ``due``; the yielded batches are ordered in the same way. An event that is due after
+            the end of its batch is buffered until the batch that reaches its time.
+        faults: the faults to inject.
+        contracts: the contracts by stream.
     """
-    if not any(wanted.shares.values()):
+    if not any(faults.share_by_fault.values()):
         yield from batches
         return
-    makers = _Makers(wanted, contracts)
-    held: list[Event] = []
+    injector = _Injector(faults, contracts)
+    buffered: list[Event] = []
     for batch in batches:
-        pool = held + makers.disturbed(batch)
+        pool = buffered + injector.inject(batch)
         pool.sort(key=_due)
         cut = bisect_right(pool, batch[-1].due, key=_due)
-        held = pool[cut:]
+        buffered = pool[cut:]
         yield pool[:cut]
-    if held:
-        yield held
+    if buffered:
+        yield buffered
 
 
-class _Makers:
-    def __init__(self, wanted: Faults, contracts: dict[str, Contract]) -> None:
-        self._wanted = wanted
+class _Injector:
+    def __init__(self, faults: Faults, contracts: dict[str, Contract]) -> None:
+        self._faults = faults
         self._violations: dict[str, list[Violation]] = {
-            s: contract_violations(contract) for s, contract in contracts.items()
+            stream: contract_violations(contract) for stream, contract in contracts.items()
         }
-        # One generator decides which events, another how: each gives one number per event, so that neither
-        # the size of the batches nor another kind's share moves a draw.
-        pairs = np.random.default_rng(wanted.seed).spawn(2 * len(KINDS))
-        self._draws = {kind: (pairs[2 * place], pairs[2 * place + 1]) for place, kind in enumerate(KINDS)}
+        # Per fault, one generator selects the events and another varies the fault. Each draws one number per event,
+        # so neither the batch size nor the share of another fault shifts the sequence.
+        generators = np.random.default_rng(faults.seed).spawn(2 * len(FAULTS))
+        self._generators = {
+            fault: (generators[2 * index], generators[2 * index + 1]) for index, fault in enumerate(FAULTS)
+        }
 
-    def disturbed(self, batch: list[Event]) -> list[Event]:
+    def inject(self, batch: list[Event]) -> list[Event]:
+        """Returns the events of ``batch`` with faults, in no particular order."""
         events = list(batch)
-        chosen = {kind: self._draw(kind, share, len(batch)) for kind, share in self._wanted.shares.items()}
-        for place, how in chosen[LATE]:
-            event = batch[place]
-            delay = math.ceil(how * self._wanted.late_hours * _HOUR)
-            events[place] = event._replace(due=event.due + delay, disturbance=LATE)
-        events += [_duplicate(batch[place], how) for place, how in chosen[DUPLICATE]]
-        events += [_corrupt(batch[place], how) for place, how in chosen[CORRUPT]]
-        events += [self._invalid(batch[place], how) for place, how in chosen[INVALID]]
+        selected = {
+            fault: self._select(fault, share, len(batch)) for fault, share in self._faults.share_by_fault.items()
+        }
+        for index, variation in selected[LATE]:
+            event = batch[index]
+            delay = math.ceil(variation * self._faults.late_hours * _HOUR)
+            events[index] = event._replace(due=event.due + delay, fault=LATE)
+        events += [_duplicate(batch[index], variation) for index, variation in selected[DUPLICATE]]
+        events += [_corrupt(batch[index], variation) for index, variation in selected[CORRUPT]]
+        events += [self._invalid(batch[index], variation) for index, variation in selected[INVALID]]
         return events
 
-    def _draw(self, kind: str, share: float, size: int) -> list[tuple[int, float]]:
-        """The places of the chosen events, each with a number from 0 to 1 that settles how."""
-        which, how = (generator.random(size) for generator in self._draws[kind])
-        places = np.flatnonzero(which < share)
-        return list(zip(places.tolist(), how[places].tolist(), strict=True))
+    def _select(self, fault: str, share: float, size: int) -> list[tuple[int, float]]:
+        """Returns the indices of the selected events, each with a number from 0 to 1 that varies the fault."""
+        selection, variation = (generator.random(size) for generator in self._generators[fault])
+        indices = np.flatnonzero(selection < share)
+        return list(zip(indices.tolist(), variation[indices].tolist(), strict=True))
 
-    def _invalid(self, event: Event, how: float) -> Event:
-        ways = self._violations[event.stream]
-        violation = ways[int(how * len(ways))]
-        return event._replace(value=violation.apply(event.value), disturbance=INVALID)
-
-
-def _duplicate(event: Event, how: float) -> Event:
-    later = max(0.0, 2 * how - 1) * _RESENT_WITHIN_HOURS * _HOUR
-    return event._replace(due=event.due + round(later), disturbance=DUPLICATE)
+    def _invalid(self, event: Event, variation: float) -> Event:
+        violations = self._violations[event.stream]
+        violation = violations[int(variation * len(violations))]
+        return event._replace(value=violation.apply(event.value), fault=INVALID)
 
 
-def _corrupt(event: Event, how: float) -> Event:
-    """Keyed and stamped like the event it imitates, but no JSON: cut off, not UTF-8, not JSON at all, or empty."""
+def _duplicate(event: Event, variation: float) -> Event:
+    delay = max(0.0, 2 * variation - 1) * _RESENT_WITHIN_HOURS * _HOUR
+    return event._replace(due=event.due + round(delay), fault=DUPLICATE)
+
+
+def _corrupt(event: Event, variation: float) -> Event:
+    """Returns an event with the same key and timestamp, but invalid JSON: truncated, not UTF-8, XML-like, or empty."""
     value = event.value
-    way, rest = divmod(how * 4, 1)
-    cut = 1 + int(rest * (len(value) - 2))
-    wrong = (value[:cut], value[:cut] + b"\xff\xfe" + value[cut:], b"<event>" + value[1:cut], b"")[int(way)]
-    return event._replace(value=wrong, disturbance=CORRUPT)
+    corruption, fraction = divmod(variation * 4, 1)
+    cut = 1 + int(fraction * (len(value) - 2))
+    corrupted = (value[:cut], value[:cut] + b"\xff\xfe" + value[cut:], b"<event>" + value[1:cut], b"")[int(corruption)]
+    return event._replace(value=corrupted, fault=CORRUPT)

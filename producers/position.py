@@ -1,4 +1,4 @@
-"""What has been sent so far, kept across restarts: how far replays came, and where the going-on producer stands."""
+"""The producer's positions, kept across restarts: the last date replayed, and where the live producer is."""
 
 import fcntl
 import json
@@ -13,42 +13,42 @@ from sluice.errors import TerminalError
 
 
 class Positions:
-    """The file that holds the positions. Several processes may use it at once."""
+    """The file that stores the positions. Several processes may use it at the same time."""
 
     def __init__(self, home: Path) -> None:
         self._path = home / "producer.json"
         self._lock = home / "producer.lock"
 
-    def replayed(self, through: date) -> None:
-        """Notes that a replay was confirmed to the end of ``through``; only the latest date is kept."""
-        with self._changed() as state:
-            state["replayed_through"] = max(state.get("replayed_through", ""), through.isoformat())
+    def save_replayed_through(self, last: date) -> None:
+        """Records that a replay through ``last`` was confirmed; an earlier date than the recorded one is ignored."""
+        with self._locked_state() as state:
+            state["replayed_through"] = max(state.get("replayed_through", ""), last.isoformat())
 
     @property
     def replayed_through(self) -> date | None:
-        """The latest date to which a replay was confirmed."""
-        found = self._read().get("replayed_through")
-        return date.fromisoformat(found) if found else None
+        """The latest date through which a replay was confirmed; None before the first replay."""
+        text = self._read().get("replayed_through")
+        return date.fromisoformat(text) if text else None
 
     def save_live_position(self, first: date, since: int) -> None:
-        """Notes the going-on producer's place.
+        """Records the position of the live producer.
 
         Args:
             first: the date with which it began.
-            since: all its events before this event time (milliseconds since 1970) are confirmed.
+            since: the event time (milliseconds since 1970) before which all its events are confirmed.
         """
-        with self._changed() as state:
+        with self._locked_state() as state:
             state["live"] = {"first": first.isoformat(), "since": since}
 
     @property
-    def live(self) -> tuple[date, int] | None:
-        """What ``save_live_position`` noted last."""
-        found = self._read().get("live")
-        return (date.fromisoformat(found["first"]), int(found["since"])) if found else None
+    def live_position(self) -> tuple[date, int] | None:
+        """The arguments of the last ``save_live_position``; None before the first."""
+        position = self._read().get("live")
+        return (date.fromisoformat(position["first"]), int(position["since"])) if position else None
 
     @contextmanager
-    def _changed(self) -> Iterator[dict[str, Any]]:
-        """The state, to be changed; written whole or not at all."""
+    def _locked_state(self) -> Iterator[dict[str, Any]]:
+        """Yields the state to be modified under a lock, then replaces the file atomically."""
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with self._lock.open("w") as lock:
@@ -63,7 +63,8 @@ class Positions:
                 draft.replace(self._path)
         except OSError as error:
             raise TerminalError(
-                f"{self._path} cannot be written: {error.strerror}", "see to the folder and its disk"
+                f"{self._path} cannot be written: {error.strerror}",
+                "check the folder's permissions and free disk space",
             ) from None
 
     def _read(self) -> dict[str, Any]:
@@ -72,5 +73,7 @@ class Positions:
         except FileNotFoundError:
             return {}
         except (OSError, ValueError) as error:
-            raise TerminalError(f"{self._path} cannot be read: {error}", "delete it: sending starts anew") from None
+            raise TerminalError(
+                f"{self._path} cannot be read: {error}", "delete it; the live producer then starts from the first date"
+            ) from None
         return state

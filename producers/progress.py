@@ -1,4 +1,4 @@
-"""How a replay is getting on: a bar on a terminal, plain lines elsewhere."""
+"""Progress of a replay: a progress bar on a terminal, plain lines elsewhere."""
 
 import sys
 import time
@@ -12,14 +12,14 @@ _BAR_SECONDS = 0.1
 
 
 class Progress(Protocol):
-    """Something that shows how many records are confirmed, and how far event time has come."""
+    """A display of the number of confirmed records and of the event time reached."""
 
     def show(self, confirmed: int, at: int | None = None) -> None:
-        """Shows the count and, if given, the event time (milliseconds since 1970); cheap if called too often."""
+        """Shows the count and, if given, the event time (milliseconds since 1970). Cheap to call often."""
 
 
-class Lines:
-    """A plain line every few seconds."""
+class LineProgress:
+    """Prints a plain line every few seconds."""
 
     def __init__(self, total: int, out: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         self._total = total
@@ -30,22 +30,22 @@ class Lines:
         self._at = ""
 
     def show(self, confirmed: int, at: int | None = None) -> None:
-        """Writes a line if the last one is some seconds old; its rate is that of the time between the two."""
+        """Prints a line unless the previous one is too recent; the rate is the average since the previous line."""
         if at is not None:
-            self._at = _moment(at)
-        passed = self._clock() - self._last
-        if passed < _LINE_SECONDS:
+            self._at = _event_time(at)
+        elapsed = self._clock() - self._last
+        if elapsed < _LINE_SECONDS:
             return
-        rate = (confirmed - self._confirmed) / passed
+        rate = (confirmed - self._confirmed) / elapsed
         text = f"{self._at}  {confirmed:,} of about {self._total:,} confirmed, {rate:,.0f}/s"
         if rate:
             text += f", {max(0, self._total - confirmed) / rate:,.0f} s left"
         print(text, file=self._out, flush=True)
-        self._last += passed
+        self._last += elapsed
         self._confirmed = confirmed
 
 
-class _Bar:
+class _BarProgress:
     def __init__(self, update: Callable[[int, str], None]) -> None:
         self._update = update
         self._last = 0.0
@@ -54,7 +54,7 @@ class _Bar:
     def show(self, confirmed: int, at: int | None = None) -> None:
         now = time.monotonic()
         if at is not None:
-            self._at = _moment(at)
+            self._at = _event_time(at)
         if now - self._last >= _BAR_SECONDS:
             self._last = now
             self._update(confirmed, self._at)
@@ -62,13 +62,14 @@ class _Bar:
 
 @contextmanager
 def open_progress(total: int, out: TextIO = sys.stderr) -> Iterator[Progress]:
-    """Shows progress towards about ``total`` records on ``out``, in the way that suits it."""
+    """Yields a display on ``out`` of the progress towards about ``total`` records."""
     if not out.isatty():
-        yield Lines(total, out)
+        yield LineProgress(total, out)
         return
-    from rich.console import Console  # only here: it takes longer to import than a file's reader would like
+    # Imported here, because the import is slow and only a terminal needs it.
+    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Rich
+    from rich.progress import Progress as RichProgress
 
     columns: list[ProgressColumn] = [
         TextColumn("{task.description}"),
@@ -77,14 +78,14 @@ def open_progress(total: int, out: TextIO = sys.stderr) -> Iterator[Progress]:
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
     ]
-    with Rich(*columns, console=Console(file=out)) as rich:
-        task = rich.add_task("", total=total, rate="")
+    with RichProgress(*columns, console=Console(file=out)) as bar:
+        task = bar.add_task("", total=total, rate="")
 
         def update(confirmed: int, at: str) -> None:
-            rich.update(task, completed=confirmed, description=at, rate=f"{rich.tasks[0].speed or 0:,.0f}/s")
+            bar.update(task, completed=confirmed, description=at, rate=f"{bar.tasks[0].speed or 0:,.0f}/s")
 
-        yield _Bar(update)
+        yield _BarProgress(update)
 
 
-def _moment(at: int) -> str:
+def _event_time(at: int) -> str:
     return datetime.fromtimestamp(at / 1_000, UTC).strftime("%Y-%m-%dT%H:%MZ")

@@ -1,1 +1,1 @@
-"""Sluice: real events stream into a lake; beside the stream, batches go to a warehouse, and are proved right."""
+"""Sluice: a data platform that streams events into a lake, loads them into a warehouse, and verifies both."""

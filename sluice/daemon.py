@@ -1,4 +1,4 @@
-"""A program that runs until it is told to stop, and says a fault in one line."""
+"""Runs a long-lived program until SIGTERM or Ctrl-C, and prints an error as one line."""
 
 import logging
 import signal
@@ -11,10 +11,10 @@ from sluice.settings import Settings, load_settings
 
 
 def run_until_stopped(name: str, run: Callable[[Settings, threading.Event], None]) -> int:
-    """Runs with the settings until SIGTERM or Ctrl-C, which set the event.
+    """Calls ``run`` with the settings and an event that SIGTERM or Ctrl-C sets.
 
     Returns:
-        The process's exit code: 0 after a stop that was asked for, 1 after a fault.
+        The exit code of the process: 0 after a requested stop, 1 after an error.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("kafka").setLevel(logging.WARNING)

@@ -1,12 +1,12 @@
-"""Errors that a person or a scheduler can act on.
+"""Errors that an operator or a scheduler can act on.
 
-Each is one line: "what failed: cause. Hint: what to do." Its class says whether a retry can help; Airflow's retry
-policy and the sink's loop read nothing else.
+Each error is one line: "what failed: cause. Hint: what to do." Its class states whether a retry can help; Airflow's
+retry policy and the sink's loop rely on the class alone.
 """
 
 
 class SluiceError(Exception):
-    """A fault with a known cause. ``message`` says what failed and why, ``hint`` what to do about it."""
+    """An error with a known cause. ``message`` states what failed and why, ``hint`` what to do about it."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         self.message = message
@@ -19,8 +19,8 @@ class SluiceError(Exception):
 
 
 class TransientError(SluiceError):
-    """May go away by itself: a server that is starting, a lost connection, a conflict. A retry can help."""
+    """A retry can help: a server is starting, a connection was lost, another writer was first."""
 
 
 class TerminalError(SluiceError):
-    """A retry cannot help until somebody changes something: a wrong contract, a wrong password, a corrupt file."""
+    """A retry cannot help until the cause is fixed: an invalid contract, a wrong password, a corrupt file."""

@@ -1,11 +1,12 @@
-"""The settings of the platform: read once, where a program starts, and passed down as values.
+"""The platform's settings: read once when a program starts, then passed down as values.
 
-They come from the environment (``SLUICE_…``) and, where it exists, from the file that ``SLUICE_ENV_FILE`` names
-(``.env`` at the project's root unless it says otherwise). The environment wins.
+Settings come from the environment (``SLUICE_…``) and from the file that ``SLUICE_ENV_FILE`` names, if it exists
+(default: ``.env`` in the project's root). The environment takes precedence.
 """
 
 import os
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Literal
 
@@ -15,55 +16,61 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from sluice.errors import TerminalError
 
 ROOT = Path(__file__).resolve().parent.parent
-"""The project's folder: contracts, dags and dbt are found below it."""
+"""The project's root folder, which has contracts, dags and dbt."""
 
 LOOPBACK = "127.0.0.1"
 
 
 @dataclass(frozen=True)
 class Pages:
-    """Addresses for a browser, without a trailing slash."""
+    """URLs for a browser, without a trailing slash."""
 
     airflow: str
     dashboard: str
     dbt: str
-    """The models' documentation, which the dashboard serves."""
+    """The documentation of the dbt models, served by the dashboard."""
     lake: str
-    """The lake's bucket in MinIO's console; each stream has a folder below it."""
+    """The lake's bucket in MinIO's console, with one folder per stream."""
 
 
 class Settings(BaseSettings):
-    """Every fact that differs from one running platform to another.
+    """Everything that can differ between two running platforms.
 
-    Secrets are optional here because each service is given only its own; ``secret`` turns a missing one into an error.
+    Secrets are optional because each service gets only its own; ``secret`` raises an error for a missing one.
     """
 
     model_config = SettingsConfigDict(env_prefix="SLUICE_", extra="ignore")
 
     home: Path = ROOT / ".sluice"
-    """Where servers keep their data and logs. Ignored by git; ``make clean`` removes it."""
+    """The folder of the servers' data and logs. Ignored by git; ``make clean`` removes it."""
     contracts: Path = ROOT / "contracts"
     dbt: Path = ROOT / "dbt"
-    """dbt's project: the models."""
+    """The dbt project."""
+    first_event_date: date = date(2013, 1, 1)
+    last_event_date: date = date(2014, 1, 1)
+    """UTC dates that ``make backfill`` accepts; facts of the data set, not of the platform. The last evening of 2013 in
+    New York is 2014 in UTC: its last flight landed at 08:30 on 1 January. The last date must be in the past: otherwise
+    Airflow would run the DAG ``reprocess`` every day.
+    """
 
     kafka_host: str = LOOPBACK
     kafka_port: int = 9092
     kafka_controller_port: int = 9093
     kafka_2_port: int = 9192
     kafka_3_port: int = 9292
-    """The published ports of the second and third broker, where there are three (``PROFILE=scale``)."""
+    """The published ports of the second and third broker, if there are three (``PROFILE=scale``)."""
 
     minio_host: str = LOOPBACK
     minio_port: int = 9000
     minio_console_port: int = 9001
     minio_console_url: str = ""
-    """The address of MinIO's console for a browser, where that is not at ``minio_host``."""
+    """The URL of MinIO's console for a browser, if it differs from ``minio_host`` and the console's port."""
     lake_bucket: str = "lake"
     sink_host: str = LOOPBACK
     sink_port: int = 9095
-    """The sink's metrics and health; 0 for any free port."""
+    """The port of the sink's metrics and health check; 0 for any free port."""
     sink_age_seconds: float = 10.0
-    """How long a record waits at most before the sink commits it to the lake."""
+    """The longest time a record waits before the sink commits it to the lake."""
 
     postgres_host: str = LOOPBACK
     postgres_port: int = 5432
@@ -72,18 +79,18 @@ class Settings(BaseSettings):
     airflow_host: str = LOOPBACK
     airflow_port: int = 8080
     airflow_executor: Literal["LocalExecutor", "CeleryExecutor"] = "LocalExecutor"
-    """Who runs Airflow's tasks: its scheduler, or workers that take them from Redis, on any number of machines."""
+    """What runs Airflow's tasks: the scheduler, or workers on any number of machines that take them from Redis."""
     airflow_workers: PositiveInt = 2
-    """How many workers, with CeleryExecutor."""
+    """The number of workers, with CeleryExecutor."""
     redis_host: str = LOOPBACK
     redis_port: int = 6379
     airflow_url: str = ""
-    """The address of Airflow's UI for a browser, where that is not ``airflow``: before a published port or a proxy."""
+    """The URL of Airflow's UI for a browser, if it differs from ``airflow``: behind a published port or a proxy."""
 
     dashboard_host: str = LOOPBACK
     dashboard_port: int = 8090
     dashboard_url: str = ""
-    """The dashboard's address for a browser, where that is not ``dashboard_host`` and its port."""
+    """The dashboard's URL for a browser, if it differs from ``dashboard_host`` and its port."""
 
     minio_root_password: SecretStr | None = None
     lake_writer_password: SecretStr | None = None
@@ -113,17 +120,17 @@ class Settings(BaseSettings):
 
     @property
     def dbt_docs(self) -> Path:
-        """The page that documents the models: dbt makes it after a transform, the dashboard serves it."""
+        """The page that documents the dbt models: generated after a transform, served by the dashboard."""
         return self.home / "dbt" / "docs.html"
 
     @property
     def airflow(self) -> str:
-        """The address of Airflow's UI and REST API, without a trailing slash."""
+        """The URL of Airflow's UI and REST API, without a trailing slash."""
         return f"http://{self.airflow_host}:{self.airflow_port}"
 
     @property
     def pages(self) -> "Pages":
-        """The platform's pages, at their addresses for a browser. Servers may reach each other elsewhere."""
+        """The URLs of the platform's pages for a browser. Servers may reach each other at other addresses."""
         console = self.minio_console_url or f"http://{self.minio_host}:{self.minio_console_port}"
         dashboard = self.dashboard_url or f"http://{self.dashboard_host}:{self.dashboard_port}"
         return Pages(
@@ -134,22 +141,22 @@ class Settings(BaseSettings):
         )
 
     def secret(self, name: str) -> str:
-        """The value of a secret field.
+        """Returns the value of a secret field.
 
         Raises:
-            TerminalError: this process was not given that secret.
+            TerminalError: this process did not get that secret.
         """
         value: SecretStr | None = getattr(self, name)
         if value is None or not value.get_secret_value():
             raise TerminalError(
                 f"the setting SLUICE_{name.upper()} is missing",
-                "`make up` generates it in .env; a service is given only its own secrets",
+                "run `make up`, which generates it in .env; each service gets only its own secrets",
             )
         return value.get_secret_value()
 
 
 def env_file() -> Path:
-    """The file that holds this platform's settings and secrets; it need not exist yet."""
+    """Returns the path of the platform's settings file, which may not exist yet."""
     return Path(os.environ.get("SLUICE_ENV_FILE", ROOT / ".env")).resolve()
 
 
@@ -157,11 +164,11 @@ def load_settings() -> Settings:
     """Reads the settings from the environment and the settings file.
 
     Raises:
-        TerminalError: a value has the wrong form; the message names the variable and what was expected.
+        TerminalError: a value is invalid; the message names the variable and the expected value.
     """
     try:
         return Settings(_env_file=env_file())  # type: ignore[call-arg]
     except ValidationError as error:
-        fault = error.errors()[0]
-        name = "SLUICE_" + "_".join(str(part) for part in fault["loc"]).upper()
-        raise TerminalError(f"{env_file()}: {name}: {fault['msg']}", "correct it there or in the environment") from None
+        details = error.errors()[0]
+        name = "SLUICE_" + "_".join(str(part) for part in details["loc"]).upper()
+        raise TerminalError(f"{env_file()}: {name}: {details['msg']}", "fix it there or in the environment") from None

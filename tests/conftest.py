@@ -1,35 +1,33 @@
-"""Fixtures of every test that needs servers: one set of them a session, started when the first test asks.
+"""What every suite shares: its fixtures, the tier of each test, and the groups that run beside each other.
 
-And a list of what tests injected and counted, which is shown at the end.
+The tier ``essential`` is what `make test` runs: all unit tests, and one test per promise on real servers. ``thorough``
+tests run in targets of their own. Everything else is the rest of `make test-all`.
 """
 
-from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from tests.servers import environment_file, make_stream, servers
+from tests.fixtures.servers import environment_file, make_stream, servers
+from tests.fixtures.summary import pytest_terminal_summary, say
 
-__all__ = ["environment_file", "make_stream", "servers"]
+__all__ = ["environment_file", "make_stream", "pytest_terminal_summary", "say", "servers"]
 
-_SAID = pytest.StashKey[list[str]]()
+TESTS = Path(__file__).parent
+SHARED_SERVERS = {"integration": "servers", "faults": "servers"}
+"""By suite: the group of tests that share one set of servers. Other suites are a group each; unit tests need none."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[_SAID] = []
-    config.addinivalue_line(
-        "markers", "thorough: takes longer than continuous integration has; `make test-faults` runs it"
-    )
+    config.addinivalue_line("markers", "essential: runs in `make test`, as all unit and acceptance tests do")
+    config.addinivalue_line("markers", "thorough: takes longer than `make test-all` has; `make test-faults` runs it")
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    if config.stash[_SAID]:
-        terminalreporter.section("injected and counted")
-        for line in config.stash[_SAID]:
-            terminalreporter.write_line(line)
-
-
-@pytest.fixture
-def say(request: pytest.FixtureRequest) -> Callable[[str], None]:
-    """Keeps a line for the summary at the end of the run."""
-    said = request.config.stash[_SAID]
-    return lambda line: said.append(f"{request.node.name}: {line}")
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        suite = item.path.relative_to(TESTS).parts[0]
+        if suite in ("unit", "acceptance"):
+            item.add_marker(pytest.mark.essential)
+        if suite != "unit":
+            item.add_marker(pytest.mark.xdist_group(SHARED_SERVERS.get(suite, suite)))

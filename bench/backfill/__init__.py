@@ -1,1 +1,1 @@
-"""What a backfill costs by its number of dates, and by how much history there is."""
+"""Benchmark of a backfill by its number of dates and by the amount of history."""

@@ -1,4 +1,4 @@
-"""``python -m bench.backfill.plot results.json results.svg``, in .venv-bench: by dates, and by months loaded."""
+"""``python -m bench.backfill.plot results.json results.svg``, in .venv-bench: plots by dates and by months loaded."""
 
 import json
 import sys
@@ -9,15 +9,15 @@ from matplotlib import pyplot as plt
 
 
 def main() -> None:
-    """Draws a panel for each of the two."""
+    """Draws one panel per plot."""
     mpl.rcParams["svg.hashsalt"] = "sluice"
     result = json.loads(Path(sys.argv[1]).read_text())
     figure, axes = plt.subplots(1, 2, figsize=(10, 3.2), layout="constrained")
-    panels = (("lengths", "dates", "dates, the year loaded"), ("stages", "months", "months loaded, 7 dates"))
+    panels = (("lengths", "dates", "dates (12 months loaded)"), ("stages", "months", "months loaded (7 dates)"))
     for axis, (name, key, title) in zip(axes, panels, strict=True):
         for value, colour in (("cpu", "#b8c4c9"), ("seconds", "#1f6f8b")):
-            places, found = [run[key] for run in result[name]], [run[value] for run in result[name]]
-            axis.plot(places, found, "o-", color=colour, label="CPU-seconds" if value == "cpu" else "seconds")
+            x_values, y_values = [run[key] for run in result[name]], [run[value] for run in result[name]]
+            axis.plot(x_values, y_values, "o-", color=colour, label="CPU-seconds" if value == "cpu" else "seconds")
         axis.set_xlabel(title)
         axis.set_ylim(bottom=0)
         axis.legend(frameon=False, fontsize=8)

@@ -1,22 +1,22 @@
-"""The results as a page."""
+"""The report of the backfill's benchmark."""
 
 from typing import Any
 
 
 def report(result: dict[str, Any], plot: str) -> str:
-    """The page in Markdown."""
+    """Returns the report in Markdown."""
     year = result["year"]
     lines = [
-        "# A backfill's cost",
+        "# Backfill performance",
         "",
-        "The whole of `make backfill` with `WHAT=all`: the figures before, a run per date in Airflow, one transform,"
-        " the figures after, and reconciling. On a platform of its own, nothing produced meanwhile, four streams."
-        f" CPU-seconds are those of the command and of all servers, which take {result['idle']:.2f} cores when idle."
-        " Written by `make bench-backfill`.",
+        "The whole of `make backfill` with `WHAT=all`: the snapshot before, one run per date in Airflow, one transform,"
+        " the snapshot after, and the reconciliation. A platform of its own with four streams and no producer running."
+        " CPU-seconds are those of the command and of all servers, which use"
+        f" {result['idle']:.2f} cores when idle. Written by `make bench-backfill`.",
         "",
-        "With the year loaded, 690,237 events of 366 dates:",
+        "With the whole year loaded (690,237 events on 366 dates):",
         "",
-        "| dates | seconds | seconds a date | CPU-seconds | CPU-seconds a date | other work, cores |",
+        "| dates | seconds | seconds per date | CPU-seconds | CPU-seconds per date | other work, cores |",
         "| ---: | ---: | ---: | ---: | ---: | ---: |",
         *(
             f"| {run['dates']} | {run['seconds']:.0f} | {run['seconds'] / run['dates']:.2f} | {run['cpu']:.0f}"
@@ -24,7 +24,7 @@ def report(result: dict[str, Any], plot: str) -> str:
             for run in result["lengths"]
         ),
         "",
-        f"Of {result['stages'][0]['dates']} dates, by how much was loaded:",
+        f"A backfill of {result['stages'][0]['dates']} dates, by the amount of history loaded:",
         "",
         "| months loaded | seconds | CPU-seconds | other work, cores |",
         "| ---: | ---: | ---: | ---: |",
@@ -33,8 +33,8 @@ def report(result: dict[str, Any], plot: str) -> str:
             for run in result["stages"]
         ),
         "",
-        f"The year from a started platform's empty topics to the marts of {year['flights']:,} flights, one command"
-        f" after the other: {year['seconds']:.0f} s.",
+        f"The whole year, from the empty topics of a running platform to marts of {year['flights']:,} flights, one"
+        f" command after the other: {year['seconds']:.0f} s.",
         "",
         "| command | seconds | CPU-seconds | other work, cores |",
         "| --- | ---: | ---: | ---: |",

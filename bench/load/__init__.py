@@ -1,1 +1,1 @@
-"""The load beside what people use instead, on one machine, in one run."""
+"""Benchmark of the load against alternatives, on one machine and in one run."""

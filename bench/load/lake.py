@@ -1,4 +1,4 @@
-"""The input: the sink's benchmark events in the lake, in commits as the sink makes them, and the same as JSON lines."""
+"""The input: the events of the sink's benchmark, in the lake in commits like the sink's, and as JSON lines."""
 
 import random
 from collections.abc import Iterable, Iterator
@@ -12,65 +12,70 @@ from sluice.settings import Settings
 
 TOPIC_ID = "bench0000000000000000A"
 COMMIT_EVENTS = 120_000
-"""What the sink's 48 MiB hold of these events."""
+"""The number of these events that fit into the sink's buffer of 48 MiB."""
 
 Event = tuple[bytes, bytes, int]
 
 
-def spoilt(records: Iterable[Event], share: float, seed: int = 7) -> Iterator[Event]:
-    """Events of which a share is no JSON or breaks its contract, in turn, at random places."""
-    draw = random.Random(seed)  # noqa: S311
-    bad = 0
+def with_invalid(records: Iterable[Event], share: float, seed: int = 7) -> Iterator[Event]:
+    """Yields the events with a random share of them invalid: invalid JSON and contract violations alternate."""
+    rng = random.Random(seed)  # noqa: S311
+    invalid = 0
     for key, value, timestamp in records:
-        if draw.random() < share:
-            bad += 1
-            value = value[:-1] if bad % 2 else value.replace(b'"flight_number":', b'"flight_number":-')
+        if rng.random() < share:
+            invalid += 1
+            value = value[:-1] if invalid % 2 else value.replace(b'"flight_number":', b'"flight_number":-')
         yield key, value, timestamp
 
 
-def fill(
+def fill_lake(
     settings: Settings,
     stream: str,
     partitions: int,
     records: Iterable[Event],
     commit: int = COMMIT_EVENTS,
-    heads: dict[int, int] | None = None,
+    next_offsets: dict[int, int] | None = None,
 ) -> int:
-    """Commits events to a stream's table, to its partitions in turn, as the sink does; returns the values' bytes.
+    """Commits events to a stream's table as the sink does, alternating between its partitions.
 
     Args:
         settings: with the passwords of the lake's users.
-        stream: whose table; it is made where there is none.
-        partitions: how many.
+        stream: the stream; its table is created if it does not exist.
+        partitions: the number of partitions.
         records: keys, values and timestamps in milliseconds.
-        commit: events of a commit.
-        heads: the next offset of each partition, which is moved on; an empty table's by default.
+        commit: the number of events per commit.
+        next_offsets: the next offset of each partition, updated in place; by default those of an empty table.
+
+    Returns:
+        The total size of the values in bytes.
     """
     table = LakeTable(table_uri(settings, stream), storage_options(settings, "writer"))
     table.create()
-    heads = dict.fromkeys(range(partitions), 0) if heads is None else heads
+    next_offsets = dict.fromkeys(range(partitions), 0) if next_offsets is None else next_offsets
     size = 0
     rows = iter(records)
     while batch := list(islice(rows, commit)):
         chunks = []
         for partition in range(partitions):
-            # Turns of 24, as the sink's benchmark sends them.
-            mine = [event for number, event in enumerate(batch) if number // 24 % partitions == partition]
-            if not mine:
+            # 24 events per partition in turn, as in the sink's benchmark.
+            partition_events = [event for number, event in enumerate(batch) if number // 24 % partitions == partition]
+            if not partition_events:
                 continue
-            first = heads[partition]
-            heads[partition] = first + len(mine)
-            keys, values, times = zip(*mine, strict=True)
-            offsets = range(first, heads[partition])
-            lake_rows = record_columns(TOPIC_ID, partition, offsets, times, keys, values, [None] * len(mine))
-            chunks.append(Chunk(TOPIC_ID, partition, first, heads[partition], lake_rows))
+            start_offset = next_offsets[partition]
+            next_offsets[partition] = start_offset + len(partition_events)
+            keys, values, timestamps = zip(*partition_events, strict=True)
+            offsets = range(start_offset, next_offsets[partition])
+            lake_rows = record_columns(
+                TOPIC_ID, partition, offsets, timestamps, keys, values, [None] * len(partition_events)
+            )
+            chunks.append(Chunk(TOPIC_ID, partition, start_offset, next_offsets[partition], lake_rows))
             size += sum(map(len, values))
         table.append(chunks)
     return size
 
 
 def json_lines(folder: Path, records: Iterable[Event], lines: int = 20_000) -> None:
-    """Writes the values as files of JSON lines."""
+    """Writes the values as files of JSON lines, ``lines`` per file."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = iter(records)
     number = 0

@@ -1,55 +1,64 @@
-"""The results as a page: a table of medians, every run, and the machine."""
+"""The report of the load's benchmark: a table of medians, every run, and the machine."""
 
 from typing import Any
 
-from bench.report import Run, cost, medians, peak, rate, whole
+from bench.report import Run, medians, overall_cpu, overall_rate, peak_mib, steady_rate
 
 
-def server_cost(run: Run) -> float:
-    """CPU-seconds of Postgres and MinIO per million events."""
+def server_cpu(run: Run) -> float:
+    """Returns the CPU-seconds of Postgres and MinIO per million events."""
     return float(run["server_cpu"] / run["events"] * 1e6)
 
 
 def report(result: dict[str, Any], plot: str) -> str:
-    """The page in Markdown."""
+    """Returns the report in Markdown."""
     lines = [
-        "# The load's cost",
+        "# Load performance",
         "",
-        f"{result['events']:,} JSON events of {result['bytes'] / result['events']:.0f} bytes, of "
-        f"{result['partitions']} partitions and {result['dates']} event dates, date after date, into a table of 17 "
-        "columns. MinIO and Postgres "
-        f"on the same machine; each contestant alone in a process, in turn; medians of {result['rounds']} rounds. "
+        f"{result['events']:,} JSON events of {result['bytes'] / result['events']:.0f} bytes, in "
+        f"{result['partitions']} partitions and {result['dates']} event dates, in order of date, into a table of 17 "
+        "columns. MinIO and Postgres run on the same machine; the contestants run one at a time, each in a process of "
+        f"its own; medians of {result['rounds']} rounds. "
         "Written by `make bench-load`.",
         "",
-        "| | events | events/s | events/s, whole process | CPU-s per million | servers' CPU-s per million "
+        "| contestant | events | events/s | events/s, overall | CPU-s per million | server CPU-s per million "
         "| peak RSS, MiB |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
-    lines += medians(result, [(rate, ",.0f"), (whole, ",.0f"), (cost, ".2f"), (server_cost, ".2f"), (peak, ",.0f")])
+    lines += medians(
+        result,
+        [
+            (steady_rate, ",.0f"),
+            (overall_rate, ",.0f"),
+            (overall_cpu, ".2f"),
+            (server_cpu, ".2f"),
+            (peak_mib, ",.0f"),
+        ],
+    )
     lines += [
         "",
-        f"![the table as a plot]({plot})",
+        f"![medians and runs as a plot]({plot})",
         "",
-        "*Whole process* is from its start to its end, with the interpreter, the imports and the connections, as a "
-        "task of Airflow runs it; the column before begins after the imports. This load reads the lake's Delta table, "
-        "checks "
-        "each event against its contract, and writes rows, quarantine, ledger, dates and drift in transactions. The "
-        "limit is psycopg sending the same rows, ready in a file, by binary COPY into the same table: no reading, no "
-        "parsing, no checks. sling and dlt cannot be given this Delta table, whose rows hold each event as bytes: they "
-        "read the events from local files of JSON lines, uncompressed, which is less work, and keep no ledger. dlt "
-        "writes CSV for COPY, which is faster than its default. Rows with fewer events load a part, because all would "
-        "take minutes; rates are of that part, nothing is scaled.",
+        "*Overall* counts from the start of the process to its end, with the interpreter, the imports and the "
+        "connections, as an Airflow task runs it; *events/s* counts from the end of the imports. This load reads the "
+        "lake's Delta table, validates every event against its contract, and writes rows, quarantine, ledger, dates "
+        "and schema drift in transactions. The upper bound is psycopg sending the same rows, prepared in a file, by "
+        "binary COPY into the same table: no reading, no parsing, no validation. sling and dlt cannot read this Delta "
+        "table, whose rows contain each event as bytes: they read the events from local, uncompressed files of JSON "
+        "lines, which is less work, and keep no ledger. dlt is set to write CSV for COPY, which is faster than its "
+        "default. Contestants with fewer events process only a part of the input, because all of it would take "
+        "minutes; their rates are those of this part and are not scaled.",
         "",
         *(f"- {name}: {value}" for name, value in result["machine"].items()),
         "",
-        "## Every run",
+        "## All runs",
         "",
-        "| round | contestant | events/s | events/s, whole process | CPU-s per million | peak RSS, MiB |",
+        "| round | contestant | events/s | events/s, overall | CPU-s per million | peak RSS, MiB |",
         "| ---: | --- | ---: | ---: | ---: | ---: |",
     ]
     lines += [
-        f"| {run['turn']} | {run['contestant']} | {rate(run):,.0f} | {run['events'] / run['seconds']:,.0f} "
-        f"| {cost(run):.2f} | {run['peak'] / 2**20:,.0f} |"
+        f"| {run['turn']} | {run['contestant']} | {steady_rate(run):,.0f} | {overall_rate(run):,.0f} "
+        f"| {overall_cpu(run):.2f} | {peak_mib(run):,.0f} |"
         for run in result["runs"]
     ]
     return "\n".join(lines) + "\n"

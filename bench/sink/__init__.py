@@ -1,1 +1,1 @@
-"""The sink beside what people use instead, on one machine, in one run."""
+"""Benchmark of the sink against alternatives, on one machine and in one run."""

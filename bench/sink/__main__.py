@@ -1,4 +1,4 @@
-"""``python -m bench.sink``: starts servers, fills a topic, runs the contestants in turn and writes the results."""
+"""``python -m bench.sink``: starts servers, fills a topic, runs the contestants one by one and writes the results."""
 
 import argparse
 import json
@@ -7,13 +7,14 @@ import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from bench.measure import Contestant, measure
-from bench.report import machine
-from bench.servers import PYTHON, STREAM, empty, install, server_cpu, servers
+from bench.report import machine, overall_cpu, overall_rate, steady_cpu, steady_rate
+from bench.servers import PYTHON, STREAM, delete_objects, install_contestants, server_cpu, servers
 from bench.sink.contestants.spec import Spec
 from bench.sink.events import events, produce
-from bench.sink.field import FIELD, SLUICE, landed
+from bench.sink.lineup import LINEUP, SLUICE, all_committed
 from bench.sink.report import report
 from sluice.lake.bucket import ROOT_USER
 from sluice.settings import ROOT, Settings
@@ -22,61 +23,72 @@ PARTITIONS = 4
 
 
 def main() -> int:
-    """Runs the benchmark; exit code 0 when every contestant has run."""
-    parser = argparse.ArgumentParser(prog="bench.sink", description=__doc__)
-    parser.add_argument("--events", type=int, default=4_800_000)
-    parser.add_argument("--dates", type=int, default=24)
-    parser.add_argument("--ordered", action="store_true", help="date after date, in place of all dates at once")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", default="", help="names of contestants, comma-separated")
-    parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results" / "sink")
-    chosen = parser.parse_args()
-    wanted = [each for each in FIELD if not chosen.only or each.name in chosen.only.split(",")]
-    if any(each is not SLUICE for each in wanted):
-        install()
+    """Runs the benchmark; returns exit code 0 once every contestant has run."""
+    parser = argparse.ArgumentParser(prog="bench.sink", description="Measure the sink against alternatives.")
+    parser.add_argument("--events", type=int, default=4_800_000, help="number of events")
+    parser.add_argument("--dates", type=int, default=24, help="number of event dates")
+    parser.add_argument(
+        "--ordered", action="store_true", help="send the events in order of date, not all dates at once"
+    )
+    parser.add_argument("--rounds", type=int, default=3, help="runs per contestant")
+    parser.add_argument("--only", default="", help="run only these contestants, comma-separated")
+    parser.add_argument(
+        "--out", type=Path, default=ROOT / "bench" / "results" / "sink", help="path of the results, without a suffix"
+    )
+    options = parser.parse_args()
+    contestants = [
+        contestant for contestant in LINEUP if not options.only or contestant.name in options.only.split(",")
+    ]
+    if any(contestant is not SLUICE for contestant in contestants):
+        install_contestants()
     runs = []
     with servers(["kafka", "minio"], PARTITIONS) as (settings, file):
-        began = time.monotonic()
-        size = produce(settings.kafka, STREAM, PARTITIONS, events(chosen.events, chosen.dates, chosen.ordered))
-        print(f"{chosen.events:,} events, {size / chosen.events:.0f} bytes each, in {time.monotonic() - began:.0f} s")
-        for turn in range(1, chosen.rounds + 1):
-            for each in wanted:
-                run = one(each, settings, file, chosen.events, turn)
+        started = time.monotonic()
+        size = produce(settings.kafka, STREAM, PARTITIONS, events(options.events, options.dates, options.ordered))
+        seconds = time.monotonic() - started
+        print(f"{options.events:,} events, {size / options.events:.0f} bytes each, in {seconds:.0f} s")
+        for turn in range(1, options.rounds + 1):
+            for contestant in contestants:
+                run = run_contestant(contestant, settings, file, options.events, turn)
                 runs.append(run)
                 print(
-                    f"round {turn} {each.name}: {run['events'] / run['seconds']:,.0f} events/s, "
-                    f"{run['cpu'] / run['events'] * 1e6:.2f} CPU-s/M (after start-up "
-                    f"{run['events'] / (run['seconds'] - run['start_seconds']):,.0f}, "
-                    f"{(run['cpu'] - run['start_cpu']) / run['events'] * 1e6:.2f}), {run['peak'] >> 20} MiB, "
-                    f"{run['objects']} objects, load {run['load']:.1f}, others {run['others']:.2f} cores",
+                    f"round {turn} {contestant.name}: {overall_rate(run):,.0f} events/s, "
+                    f"{overall_cpu(run):.2f} CPU-s/M (after start-up {steady_rate(run):,.0f}, {steady_cpu(run):.2f}), "
+                    f"{run['peak'] >> 20} MiB, {run['objects']} objects, load {run['load']:.1f}, "
+                    f"others {run['others']:.2f} cores",
                     flush=True,
                 )
     result = {
-        "events": chosen.events,
+        "events": options.events,
         "bytes": size,
-        "dates": chosen.dates,
-        "ordered": chosen.ordered,
+        "dates": options.dates,
+        "ordered": options.ordered,
         "partitions": PARTITIONS,
-        "rounds": chosen.rounds,
+        "rounds": options.rounds,
         "machine": machine(),
-        "contestants": [{"name": e.name, "label": e.label, "share": e.share} for e in wanted],
+        "contestants": [
+            {"name": contestant.name, "label": contestant.label, "share": contestant.share}
+            for contestant in contestants
+        ],
         "runs": runs,
     }
-    chosen.out.parent.mkdir(parents=True, exist_ok=True)
-    chosen.out.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
-    chosen.out.with_suffix(".md").write_text(report(result, f"{chosen.out.name}.svg"))
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
+    options.out.with_suffix(".md").write_text(report(result, f"{options.out.name}.svg"))
     if PYTHON.exists():
-        plot = [PYTHON, "-m", "bench.plot", chosen.out.with_suffix(".json"), chosen.out.with_suffix(".svg")]
+        plot = [PYTHON, "-m", "bench.plot", options.out.with_suffix(".json"), options.out.with_suffix(".svg")]
         subprocess.run(plot, check=True, cwd=ROOT)
-    print(chosen.out.with_suffix(".md").read_text())
+    print(options.out.with_suffix(".md").read_text())
     return 0
 
 
-def one(contestant: Contestant[Spec], settings: Settings, file: Path, count: int, turn: int) -> dict[str, float]:
-    """One contestant's run, from nothing to its share of the events, with what it left in the bucket."""
+def run_contestant(
+    contestant: Contestant[Spec], settings: Settings, file: Path, count: int, turn: int
+) -> dict[str, Any]:
+    """Runs a contestant over its share of the events; returns its figures, with those of the objects it wrote."""
     name = f"{contestant.name}_{turn}"
-    sink = contestant is SLUICE
-    prefix = STREAM if sink else name
+    is_sink = contestant is SLUICE
+    prefix = STREAM if is_sink else name
     spec = Spec(
         kafka=settings.kafka,
         topic=STREAM,
@@ -88,12 +100,12 @@ def one(contestant: Contestant[Spec], settings: Settings, file: Path, count: int
         user=ROOT_USER,
         password=settings.secret("minio_root_password"),
     )
-    # The age limit, so that the sink, which does not know that the input ends, commits the last records soon.
-    environment = {"SLUICE_ENV_FILE": str(file), "SLUICE_SINK_AGE_SECONDS": "2"} if sink else spec.variables()
+    # The sink does not know where the input ends: this age limit makes it commit the last records soon.
+    environment = {"SLUICE_ENV_FILE": str(file), "SLUICE_SINK_AGE_SECONDS": "2"} if is_sink else spec.variables()
     before = server_cpu(settings)
     output = settings.home / f"{name}.log"
     usage = measure(
-        contestant.command(spec), environment, output, contestant.marker, landed(settings) if sink else None
+        contestant.command(spec), environment, output, contestant.marker, all_committed(settings) if is_sink else None
     )
     others = max(0.0, usage.machine_cpu - usage.cpu - (server_cpu(settings) - before)) / usage.seconds
     return {
@@ -101,7 +113,7 @@ def one(contestant: Contestant[Spec], settings: Settings, file: Path, count: int
         "turn": turn,
         "events": spec.events,
         **asdict(usage),
-        **empty(settings, prefix),
+        **delete_objects(settings, prefix),
         "others": others,
     }
 

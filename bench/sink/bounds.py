@@ -1,7 +1,7 @@
-"""``python -m bench.sink.bounds``: the sink's memory at its worst, and how many objects it writes, into a page.
+"""``python -m bench.sink.bounds``: measures the sink's peak memory and number of objects in its worst cases.
 
-The sink alone, at full speed: with few and many partitions, with the store down for two minutes in the middle, and with
-input in the order of time, with and without late events.
+The sink alone, at full speed: with few and many partitions, with the store down for two minutes, and with input in
+order of time, with and without late events.
 """
 
 import os
@@ -12,16 +12,16 @@ from dataclasses import dataclass
 
 from bench.measure import peak_rss
 from bench.report import machine
-from bench.servers import STREAM, empty, servers
+from bench.servers import STREAM, delete_objects, servers
 from bench.sink.events import events, produce
-from bench.sink.field import landed
+from bench.sink.lineup import all_committed
 from infra.supervision.platform import Platform
 from sluice.settings import ROOT
 
 RESULT = ROOT / "bench" / "results" / "sink-bounds.md"
 DATES = 24
-LIMIT = 600.0
-"""Seconds after which a case is given up."""
+TIMEOUT = 600.0
+"""Seconds after which a case fails."""
 
 
 @dataclass(frozen=True)
@@ -34,26 +34,26 @@ class Case:
     ordered: bool = False
     late: float = 0.0
     down: float = 0.0
-    """Seconds that MinIO is down, from five seconds after the sink's start."""
+    """Seconds that MinIO is down, starting five seconds after the sink."""
 
 
 CASES = [
-    Case("4 partitions, every commit of 24 dates", 4, 4_800_000),
-    Case("64 partitions, every commit of 24 dates", 64, 4_800_000),
+    Case("4 partitions, 24 dates in every commit", 4, 4_800_000),
+    Case("64 partitions, 24 dates in every commit", 64, 4_800_000),
     Case("4 partitions, the store down for 120 s", 4, 4_800_000, down=120),
-    Case("4 partitions, in the order of time", 4, 3_000_000, ordered=True),
-    Case("4 partitions, in the order of time, 5 % late by one to three days", 4, 3_000_000, ordered=True, late=0.05),
+    Case("4 partitions, in order of time", 4, 3_000_000, ordered=True),
+    Case("4 partitions, in order of time, 5 % late by one to three days", 4, 3_000_000, ordered=True, late=0.05),
 ]
 
 
 def main() -> None:
-    """Runs every case on servers of its own and writes the page."""
+    """Runs every case with new servers and writes the report."""
     lines = [
-        "# The sink's bounds",
+        "# Sink bounds",
         "",
-        "One sink at full speed, events of 274 bytes, LZ4; one run each. Written by `make bench-sink`.",
+        "One sink at full speed, events of 274 bytes, LZ4; one run per case. Written by `make bench-sink`.",
         "",
-        "| | events | peak RSS, MiB | seconds | data objects | data objects per million events |",
+        "| case | events | peak RSS, MiB | seconds | data objects | data objects per million events |",
         "| --- | ---: | ---: | ---: | ---: | ---: |",
     ]
     for case in CASES:
@@ -68,10 +68,10 @@ def main() -> None:
 
 
 def run(case: Case) -> tuple[float, float, int]:
-    """Peak memory in MiB, seconds until all is in the lake, and data objects.
+    """Returns the peak memory in MiB, the seconds until all events are in the lake, and the number of data objects.
 
     Raises:
-        RuntimeError: the sink ended, or was not done in time.
+        RuntimeError: the sink exited or timed out.
     """
     with servers(["kafka", "minio"], case.partitions) as (settings, file):
         produce(settings.kafka, STREAM, case.partitions, events(case.events, DATES, case.ordered, case.late))
@@ -88,21 +88,21 @@ def run(case: Case) -> tuple[float, float, int]:
         try:
             if case.down:
                 time.sleep(5.0)
-                _interrupt(Platform(settings, file), case.down)
-            done = landed(settings)
+                _stop_store(Platform(settings, file), case.down)
+            done = all_committed(settings)
             while not done():
-                if sink.poll() is not None or time.monotonic() - started > LIMIT:
-                    raise RuntimeError(f"{case.label}: not done:\n{log.read_text()[-2_000:]}")
+                if sink.poll() is not None or time.monotonic() - started > TIMEOUT:
+                    raise RuntimeError(f"{case.label}: the sink exited or timed out:\n{log.read_text()[-2_000:]}")
                 time.sleep(0.2)
             seconds = time.monotonic() - started
             peak = peak_rss(sink.pid) / 2**20
         finally:
             sink.terminate()
             sink.wait(60)
-        return peak, seconds, empty(settings, STREAM)["objects"]
+        return peak, seconds, delete_objects(settings, STREAM)["objects"]
 
 
-def _interrupt(platform: Platform, seconds: float) -> None:
+def _stop_store(platform: Platform, seconds: float) -> None:
     platform.supervisor.stop("minio")
     time.sleep(seconds)
     platform.start(["minio"])

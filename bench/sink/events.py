@@ -1,4 +1,4 @@
-"""The input: departures as the contract ``flights.departed`` has them, drawn with a seed, over many event dates."""
+"""The input: random departures that are valid by the contract ``flights.departed``, over many event dates."""
 
 import random
 from collections.abc import Iterator
@@ -9,58 +9,56 @@ from confluent_kafka import Producer
 FIRST_MS = int(datetime(2013, 1, 1, tzinfo=UTC).timestamp() * 1000)
 DAY_MS = 86_400_000
 POOL = 4_096
-"""So many different flights there are; numbers, times and delays differ in each event."""
+"""Number of distinct flights; ids, times and delays differ in every event."""
 
 
 def events(
     count: int, dates: int, ordered: bool, late: float = 0.0, seed: int = 4
 ) -> Iterator[tuple[bytes, bytes, int]]:
-    """Keys, values and timestamps in milliseconds.
+    """Yields keys, values and timestamps in milliseconds.
 
     Args:
-        count: how many.
-        dates: over how many event dates.
-        ordered: whether they come date after date, as in a replay; else each event is of another date than the one
-            before, so that whatever is written at once touches all dates.
-        late: the share of events that are of one to three dates earlier than their place.
-        seed: the same seed gives the same events.
+        count: the number of events.
+        dates: the number of event dates.
+        ordered: whether the events are in order of date, as in a replay; otherwise consecutive events have different
+            dates, so that every write contains all dates.
+        late: the share of events that arrive one to three dates late.
+        seed: the seed of the random numbers.
     """
-    draw = random.Random(seed)  # noqa: S311
+    rng = random.Random(seed)  # noqa: S311
     airports = ["EWR", "JFK", "LGA"]
-    codes = ["".join(draw.choices("ABCDEFGHIJKLMNOPQRSTUVWXYZ", k=3)) for _ in range(100)]
+    codes = ["".join(rng.choices("ABCDEFGHIJKLMNOPQRSTUVWXYZ", k=3)) for _ in range(100)]
     flights = [
-        (draw.choice(["UA", "B6", "EV", "DL", "AA", "MQ", "US"]), draw.randint(1, 8_500), draw.randint(10_000, 99_999))
+        (rng.choice(["UA", "B6", "EV", "DL", "AA", "MQ", "US"]), rng.randint(1, 8_500), rng.randint(10_000, 99_999))
         for _ in range(POOL)
     ]
-    routes = [
-        f'"origin":"{draw.choice(airports)}","dest":"{draw.choice(codes)}","distance_miles":' for _ in range(POOL)
-    ]
-    each = -(-count // dates)
-    random_bits = draw.getrandbits
+    routes = [f'"origin":"{rng.choice(airports)}","dest":"{rng.choice(codes)}","distance_miles":' for _ in range(POOL)]
+    events_per_date = -(-count // dates)
+    random_bits = rng.getrandbits
     for number in range(count):
-        day = number // each if ordered else number % dates
-        if late and draw.random() < late:
-            day = max(0, day - draw.randint(1, 3))
+        day = number // events_per_date if ordered else number % dates
+        if late and rng.random() < late:
+            day = max(0, day - rng.randint(1, 3))
         bits = random_bits(48)
         carrier, flight, tail = flights[bits & 4_095]
-        # No delay leads past midnight, which would be no time of that date.
+        # No delay crosses midnight, so the departure has the same date.
         minute, delay = (bits >> 12) % 1_376, (bits >> 24) & 63
-        left = minute + delay
+        departure = minute + delay
         date = f"2013-01-{day + 1:02d}" if day < 31 else f"2013-02-{day - 30:02d}"
         key = f"{carrier}{flight}-{day:02d}T{number * 0x9E3779B1 & 0xFFFFFF:06x}"
         value = (
             f'{{"event_id":"{key}","flight_id":"{key}","carrier":"{carrier}","flight_number":{flight},'
             f'"tail_number":"N{tail}",{routes[(bits >> 30) & 4_095]}{200 + (bits >> 18 & 2_047)},'
             f'"scheduled_at":"{date}T{minute // 60:02d}:{minute % 60:02d}:00Z",'
-            f'"departed_at":"{date}T{left // 60:02d}:{left % 60:02d}:00Z","departure_delay_minutes":{delay}}}'
+            f'"departed_at":"{date}T{departure // 60:02d}:{departure % 60:02d}:00Z","departure_delay_minutes":{delay}}}'
         )
-        yield key.encode(), value.encode(), FIRST_MS + day * DAY_MS + left * 60_000
+        yield key.encode(), value.encode(), FIRST_MS + day * DAY_MS + departure * 60_000
 
 
 def produce(kafka: str, topic: str, partitions: int, records: Iterator[tuple[bytes, bytes, int]]) -> int:
-    """Sends records to the partitions in turn, with LZ4; returns the values' bytes.
+    """Sends records to the partitions in turn, with LZ4; returns the total size of the values in bytes.
 
-    The turns are of 24 records and not of one, so that no partition gets only certain dates.
+    Each turn is 24 records, not one, so that every partition gets all dates.
 
     Raises:
         RuntimeError: a record was not delivered.
@@ -86,7 +84,7 @@ def produce(kafka: str, topic: str, partitions: int, records: Iterator[tuple[byt
         size += len(value)
         if number % 10_000 == 0:
             producer.poll(0)
-    left = producer.flush(120)
-    if left:
-        raise RuntimeError(f"{left} records were not delivered")
+    undelivered = producer.flush(120)
+    if undelivered:
+        raise RuntimeError(f"{undelivered} records were not delivered")
     return size

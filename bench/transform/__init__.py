@@ -1,1 +1,1 @@
-"""What a transform costs, by what was touched and by how much history there is."""
+"""Benchmark of a transform by the number of stale dates and by the amount of history."""

@@ -1,4 +1,4 @@
-"""The results as a page."""
+"""The report of the transform's benchmark."""
 
 import statistics
 from typing import Any
@@ -7,44 +7,52 @@ Run = dict[str, Any]
 
 
 def report(result: dict[str, Any]) -> str:
-    """The page in Markdown: cost by touched dates and history, what late events rebuild, and the machine."""
+    """Returns the report in Markdown: cost by stale dates and history, rebuilds by late events, and the machine."""
     runs: list[Run] = result["runs"]
     months = sorted({run["months"] for run in runs})
-    touched = sorted({run["touched"] for run in runs if run["touched"]})
+    stale = sorted({run["touched"] for run in runs if run["touched"]})
     heading = [
-        _row("dates touched", *(f"{month} month{'s' if month > 1 else ''} loaded" for month in months)),
+        _row("stale dates", *(f"{month} month{'s' if month > 1 else ''} loaded" for month in months)),
         _row("---:", *("---:" for _ in months)),
     ]
     lines = [
-        "# What a transform costs",
+        "# Transform performance",
         "",
-        "Dates of all four streams touched without a new row, so that every model rebuilds them; Postgres and dbt on "
-        f"one machine; medians of {result['rounds']} rounds, one from 90 dates on. Written by `make bench-transform`.",
+        "Dates of all four streams are marked as stale without a new row, so that every model rebuilds them. Postgres "
+        f"and dbt run on one machine; medians of {result['rounds']} rounds, a single round from 90 dates on. "
+        "Written by `make bench-transform`.",
         "",
         "Whole transform, seconds (CPU-seconds of dbt + of Postgres):",
         "",
         *heading,
     ]
-    lines += [_row(str(dates), *(_whole(_of(runs, month, dates)) for month in months)) for dates in touched]
+    lines += [
+        _row(str(dates), *(_transform_seconds(_select(runs, month, dates)) for month in months)) for dates in stale
+    ]
     lines += [
         "",
-        "Of it publishing, seconds:",
+        "Publication alone, seconds:",
         "",
         *heading,
     ]
-    lines += [_row(str(dates), *(_publishing(_of(runs, month, dates)) for month in months)) for dates in touched]
+    lines += [_row(str(dates), *(_publish_seconds(_select(runs, month, dates)) for month in months)) for dates in stale]
     once, daily = result["late"]
     lines += [
         "",
-        f"Late events: {once['days']} days of events, 5 % of which ({once['events']:,}) come up to 24 hours late, when "
-        "all the others were built:",
+        f"Late events: {once['days']} days of events, of which 5 % ({once['events']:,}) arrive up to 24 hours late, "
+        "after the marts were built from all others:",
         "",
         _row(
-            "", "transforms", "dates rebuilt", "fct_flights rows rebuilt", "per late event", "rows changed in the mart"
+            "late events",
+            "transforms",
+            "dates rebuilt",
+            "fct_flights rows rebuilt",
+            "rows per late event",
+            "rows changed in the mart",
         ),
         _row("---", *("---:" for _ in range(5))),
-        _late("all at once", once),
-        _late("day by day", daily),
+        _late_row("all at once", once),
+        _late_row("day by day", daily),
         "",
         f"{result['machine']['processor']}, {result['machine']['memory']}, {result['machine']['system']}; "
         f"{result['machine']['versions']}.",
@@ -53,21 +61,21 @@ def report(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _of(runs: list[Run], months: int, touched: int) -> list[Run]:
-    return [run for run in runs if run["months"] == months and run["touched"] == touched]
+def _select(runs: list[Run], months: int, stale: int) -> list[Run]:
+    return [run for run in runs if run["months"] == months and run["touched"] == stale]
 
 
-def _whole(runs: list[Run]) -> str:
+def _transform_seconds(runs: list[Run]) -> str:
     if not runs:
         return ""
     return f"{_median(runs, 'seconds'):.2f} ({_median(runs, 'dbt_cpu'):.2f} + {_median(runs, 'postgres_cpu'):.2f})"
 
 
-def _publishing(runs: list[Run]) -> str:
+def _publish_seconds(runs: list[Run]) -> str:
     return f"{_median(runs, 'publish_seconds'):.3f}" if runs else ""
 
 
-def _late(name: str, late: dict[str, Any]) -> str:
+def _late_row(name: str, late: dict[str, Any]) -> str:
     runs: list[Run] = late["runs"]
     rebuilt, changed = (sum(run[key] for run in runs) for key in ("staging_rows", "marts_rows"))
     dates = sum(run["dates"] for run in runs)

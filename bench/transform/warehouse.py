@@ -1,4 +1,4 @@
-"""A Postgres of its own, and raw tables filled without Kafka and the lake: a transform sees no difference."""
+"""A temporary Postgres with raw tables filled without Kafka and the lake; a transform sees no difference."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
@@ -11,7 +11,7 @@ import pyarrow as pa
 from psycopg import sql
 
 from infra.config.ports import free_ports
-from infra.config.settings_file import PORTS, ensure_environment
+from infra.config.settings_file import PORTS, ensure_settings_file
 from infra.supervision.platform import Platform
 from producers.events import Event
 from sluice.contracts import Contract, load_contracts
@@ -25,10 +25,10 @@ _TOPIC = "bench"
 
 @contextmanager
 def postgres() -> Iterator[Settings]:
-    """Settings of a running Postgres with an empty warehouse."""
+    """Starts a Postgres with an empty warehouse and yields its settings."""
     with TemporaryDirectory(prefix="sluice-bench-", ignore_cleanup_errors=True) as folder:
         file = Path(folder) / "settings.env"
-        ensure_environment(
+        ensure_settings_file(
             file, {"home": Path(folder) / "home", **dict(zip(PORTS, free_ports(len(PORTS)), strict=True))}
         )
         settings = Settings(_env_file=file)  # type: ignore[call-arg]
@@ -41,33 +41,32 @@ def postgres() -> Iterator[Settings]:
             platform.stop()
 
 
-class Filler:
-    """Writes events into the raw tables and marks their dates as touched, as loads do: each offset once."""
+class RawTables:
+    """Writes events to the raw tables and marks their dates as stale, as loads do; every event gets a new offset."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.contracts: dict[str, Contract] = load_contracts(settings.contracts)
-        self._offsets: Counter[str] = Counter()
+        self._next_offsets: Counter[str] = Counter()
 
-    def fill(self, events: Iterable[Event]) -> dict[str, set[date]]:
-        """Writes events in one transaction; returns the dates per stream that this touched."""
+    def write(self, events: Iterable[Event]) -> None:
+        """Writes events and marks their dates as stale, in one transaction."""
         by_stream: dict[str, list[Event]] = defaultdict(list)
         for event in events:
             by_stream[event.stream].append(event)
-        touched: dict[str, set[date]] = {}
+        stale: list[dict[str, object]] = []
         with connect(self.settings, "loader") as connection:
-            for stream, some in by_stream.items():
-                rows = self._rows(stream, some)
+            for stream, stream_events in by_stream.items():
+                rows = self._rows(stream, stream_events)
                 copy_rows(connection, sql.Identifier("raw", self.contracts[stream].table), rows)
-                touched[stream] = set(rows["_event_date"].unique().to_pylist())
-                self._offsets[stream] += len(some)
-            marks = [{"stream": stream, "event_date": day} for stream, days in touched.items() for day in sorted(days)]
-            if marks:
-                copy_rows(connection, sql.Identifier("ops", "touched_dates"), pa.Table.from_pylist(marks))
-        return touched
+                dates = rows["_event_date"].unique().sort().to_pylist()
+                stale += [{"stream": stream, "event_date": day} for day in dates]
+                self._next_offsets[stream] += len(stream_events)
+            if stale:
+                copy_rows(connection, sql.Identifier("ops", "touched_dates"), pa.Table.from_pylist(stale))
 
-    def touch(self, days: Iterable[date]) -> None:
-        """Marks dates of every stream as touched, without a new row."""
+    def mark_stale(self, days: Iterable[date]) -> None:
+        """Marks dates of every stream as stale, without writing a row."""
         with connect(self.settings, "loader") as connection:
             for stream in self.contracts:
                 for day in days:
@@ -76,21 +75,23 @@ class Filler:
                     )
 
     def _rows(self, stream: str, events: list[Event]) -> pa.Table:
-        """Raw rows of events that fit their contract."""
-        stamps = pa.chunked_array([pa.array([event.timestamp * 1_000 for event in events], pa.timestamp("us", "UTC"))])
+        """Returns the raw rows of the valid events."""
+        timestamps = pa.chunked_array(
+            [pa.array([event.timestamp * 1_000 for event in events], pa.timestamp("us", "UTC"))]
+        )
         values = pa.chunked_array([pa.array([event.value for event in events], pa.binary())])
-        columns = read_columns(self.contracts[stream], values, stamps)
-        first = self._offsets[stream]
-        place = {
-            "_event_date": stamps.cast(pa.date32()),
+        columns = read_columns(self.contracts[stream], values, timestamps)
+        start_offset = self._next_offsets[stream]
+        metadata = {
+            "_event_date": timestamps.cast(pa.date32()),
             "_topic_id": pa.repeat(_TOPIC, len(events)),
             "_partition": pa.repeat(pa.scalar(0, pa.int32()), len(events)),
-            "_offset": pa.array(range(first, first + len(events)), pa.int64()),
-            "_timestamp": stamps,
+            "_offset": pa.array(range(start_offset, start_offset + len(events)), pa.int64()),
+            "_timestamp": timestamps,
             "_loaded_at": pa.repeat(pa.scalar(datetime.now(UTC), pa.timestamp("us", "UTC")), len(events)),
         }
-        kept = pa.table(place).filter(columns.fits)
+        metadata_rows = pa.table(metadata).filter(columns.is_valid)
         rows = columns.rows
-        for name in kept.column_names:
-            rows = rows.append_column(name, kept[name])
+        for name in metadata_rows.column_names:
+            rows = rows.append_column(name, metadata_rows[name])
         return rows

@@ -1,4 +1,4 @@
--- True while no touched date has waited longer than allowed to be built into the marts.
+-- True while no date has been stale for longer than allowed.
 select count(*) = 0 as marts_keep_up
 from ops.touched_dates
 where

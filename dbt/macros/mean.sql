@@ -1,6 +1,6 @@
 {#-
-    The mean of an integer column; null without values. An exact sum divided once is the same to the last bit whatever
-    order the rows come in, which a mean of floating point numbers is not.
+    The mean of an integer column; null if it has no values. The sum is exact and divided once, so the result does not
+    depend on the order of the rows, as a mean of floating-point numbers would.
 -#}
 {%- macro mean(column) -%}
     cast(sum({{ column }}) as double precision) / nullif(count({{ column }}), 0)

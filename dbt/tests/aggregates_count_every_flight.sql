@@ -1,22 +1,22 @@
--- Both aggregates count each flight of fct_flights once, on the dates and in the hours that were touched.
+-- Both aggregates count every flight of fct_flights exactly once, for the dates and hours that a run rebuilds.
 with by_date as (
     select count(*) as flights from {{ ref('fct_flights') }}
-    where {{ on_touched_flight_dates() }}
+    where {{ is_stale_in('agg_carrier_daily') }}
 ),
 
 counted_by_date as (
     select coalesce(sum(flights), 0) as flights from {{ ref('agg_carrier_daily') }}
-    where {{ on_touched_flight_dates() }}
+    where {{ is_stale_in('agg_carrier_daily') }}
 ),
 
 by_hour as (
     select count(*) as flights from {{ ref('fct_flights') }}
-    where {{ in_touched_hours('scheduled_at') }}
+    where {{ is_stale_in('agg_airport_hourly', 'scheduled_at') }}
 ),
 
 counted_by_hour as (
     select coalesce(sum(flights), 0) as flights from {{ ref('agg_airport_hourly') }}
-    where {{ in_touched_hours('hour') }}
+    where {{ is_stale_in('agg_airport_hourly') }}
 )
 
 select

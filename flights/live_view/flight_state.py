@@ -1,4 +1,4 @@
-"""What an event says about its flight, and which of several events counts.
+"""The state of a flight: derived from one event, and resolved between several events.
 
 Of all events of a flight, the one with the lowest ``precedence`` counts. The result depends neither on the order in
 which events arrive nor on how often each one is read, so reading a record again after any crash changes nothing.
@@ -40,7 +40,7 @@ class FlightState(NamedTuple):
 
 
 def flight_state(contract: Contract, record: Record) -> FlightState | None:
-    """Returns what a record says; None for an invalid record, which the batch puts in quarantine."""
+    """Returns the flight's state from a record; None for an invalid record, which the batch load puts in quarantine."""
     event, _ = validate_event(contract, record.value, _as_datetime(record.timestamp))
     if event is None:
         return None
@@ -74,5 +74,5 @@ def _as_datetime(milliseconds: int | None) -> datetime | None:
     try:
         return _EPOCH + timedelta(milliseconds=milliseconds)
     except OverflowError:
-        # Outside any calendar, so no event can have this time.
+        # Outside the calendar, so no event can have this time.
         return None

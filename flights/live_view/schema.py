@@ -1,4 +1,4 @@
-"""The live view's tables in the warehouse. Creating them again changes nothing."""
+"""The live view's tables in the warehouse."""
 
 from typing import LiteralString
 
@@ -35,10 +35,10 @@ _STATEMENTS: tuple[LiteralString, ...] = (
 
 
 def provision(settings: Settings) -> None:
-    """Creates the tables and grants access to them, after ``sluice.warehouse.schema.provision``.
+    """Creates the tables and grants access to them. Idempotent; run after ``sluice.warehouse.schema.provision``.
 
     Raises:
-        TransientError: the server does not answer.
+        TransientError: the server is down.
     """
     with connect(settings, "postgres") as warehouse:
         for statement in _STATEMENTS:

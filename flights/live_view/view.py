@@ -1,4 +1,4 @@
-"""Writes flights' states to ``live.flights``."""
+"""Writes the states of flights to ``live.flights``."""
 
 from collections.abc import Mapping, Sequence
 from typing import LiteralString

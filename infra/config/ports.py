@@ -1,4 +1,4 @@
-"""Says before anything starts which ports are taken, by whom, and which setting changes them."""
+"""Checks ports before anything starts: which are taken, by which process, and which setting changes them."""
 
 import random
 import socket
@@ -12,30 +12,30 @@ from infra.processes.processes import service_of
 from sluice.errors import SluiceError
 from sluice.settings import LOOPBACK, Settings
 
-_SERVER_PORTS = (15_000, 30_000)
-"""Linux gives outgoing connections ports from 32,768 on (ip_local_port_range)."""
+SERVER_PORTS = range(15_000, 30_000)
+"""Below 32,768, where Linux starts to assign ports to outgoing connections (ip_local_port_range)."""
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports of the loopback address that nobody listens on now, all different.
+def free_ports(count: int, candidates: range = SERVER_PORTS) -> list[int]:
+    """Returns distinct loopback ports among the candidates on which nothing listens now.
 
-    They are below those that the system gives to outgoing connections: a client that keeps on trying a server which is
-    down could otherwise be given that very port, and keep the server from coming back.
+    By default all are below the system's range for outgoing connections. Otherwise a client that keeps retrying a
+    server that is down could be assigned that very port, and the server could not bind it when it restarts.
     """
-    found: list[int] = []
-    for port in random.sample(range(*_SERVER_PORTS), _SERVER_PORTS[1] - _SERVER_PORTS[0]):
-        if len(found) == count:
+    free: list[int] = []
+    for port in random.sample(candidates, len(candidates)):
+        if len(free) == count:
             break
         if not _taken(port):
-            found.append(port)
-    return found
+            free.append(port)
+    return free
 
 
 def check_ports(settings: Settings, names: Iterable[str], file: Path) -> None:
-    """Checks that the ports of the settings named are free, or held by this platform's own services.
+    """Checks that the ports of the named settings are free or in use by this platform's own services.
 
     Raises:
-        SluiceError: some are taken or named twice; the message names each with its owner and its setting.
+        SluiceError: a port is taken or assigned twice; the message names every such port, its owner and its setting.
     """
     faults: list[str] = []
     seen: dict[int, str] = {}
@@ -43,19 +43,20 @@ def check_ports(settings: Settings, names: Iterable[str], file: Path) -> None:
     for name in names:
         port: int = getattr(settings, name)
         if port in seen:
-            faults.append(f"port {port} is given to both {variable(seen[port])} and {variable(name)}")
+            faults.append(f"port {port} is assigned to both {variable(seen[port])} and {variable(name)}")
         elif _taken(port):
             owner = _owner(port)
             if owner is None or service_of(owner, settings.home) is None:
-                taken.setdefault(describe(owner), []).append(f"port {port} ({variable(name)})")
+                taken.setdefault(describe_process(owner), []).append(f"port {port} ({variable(name)})")
         seen[port] = name
-    faults += [f"{', '.join(ports)} taken by {owner}" for owner, ports in taken.items()]
+    for description, ports in taken.items():
+        faults.append(f"{', '.join(ports)} {'is' if len(ports) == 1 else 'are'} taken by {description}")
     if faults:
         raise SluiceError("; ".join(faults), f"end that process or choose another port in {file}")
 
 
-def describe(process: psutil.Process | None) -> str:
-    """A process for people: its id and the start of its command line."""
+def describe_process(process: psutil.Process | None) -> str:
+    """Returns a process's id and the start of its command line; None stands for a process of another user."""
     if process is None:
         return "a process of another user"
     try:
@@ -67,7 +68,7 @@ def describe(process: psutil.Process | None) -> str:
 
 def _taken(port: int) -> bool:
     with socket.socket() as probe:
-        # As the servers do: connections of an earlier server that still linger do not count.
+        # As servers do: lingering connections of an earlier server do not count.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((LOOPBACK, port))

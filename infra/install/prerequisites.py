@@ -1,4 +1,4 @@
-"""What the platform needs of a machine, each with a verdict and the mend."""
+"""Checks the prerequisites of the platform on this machine: one finding per prerequisite, with a hint how to fix it."""
 
 import os
 import platform
@@ -19,35 +19,40 @@ from sluice.errors import SluiceError
 from sluice.settings import ROOT, Settings
 
 MEMORY_GIB = 4.0
-"""What the running platform is held to."""
+"""The memory limit of the running platform."""
 DISK_GIB = 8.0
-"""What installed software, Go's cache and a year of events take."""
+"""Disk space for the installed software, Go's cache and a year of events."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One look at the machine. ``note``: worth knowing, `make up` goes on; ``fault``: it cannot."""
+    """The result of one check. With a ``warning`` `make up` still works; with an ``error`` it cannot."""
 
-    what: str
-    verdict: Literal["ok", "note", "fault"]
+    name: str
+    status: Literal["ok", "warning", "error"]
     found: str
     hint: str = ""
 
 
-def diagnose(settings: Settings, file: Path) -> list[Finding]:
-    """Looks at everything; changes nothing."""
-    looks: list[Callable[[], Finding]] = [_system, _python, _memory, lambda: _disk(settings)]
-    looks += [lambda: _ports(settings, file), _maven, _java, _go, _docker]
+def check_prerequisites(settings: Settings, file: Path) -> list[Finding]:
+    """Checks all prerequisites; changes nothing.
+
+    Args:
+        settings: the platform's settings.
+        file: the settings file, named in hints.
+    """
+    checks: list[Callable[[], Finding]] = [_system, _python, _memory, lambda: _disk(settings)]
+    checks += [lambda: _ports(settings, file), _maven, _java, _go, _docker]
     if settings.airflow_executor == "CeleryExecutor":
-        looks.append(_redis)
-    return [look() for look in looks]
+        checks.append(_redis)
+    return [check() for check in checks]
 
 
 def _system() -> Finding:
     found = f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors"
     if platform.system() == "Linux":
         return Finding("system", "ok", found)
-    return Finding("system", "fault", found, "the servers run on Linux; use a Linux machine, or a virtual one")
+    return Finding("system", "error", found, "use a Linux machine or a virtual one: the servers run on Linux only")
 
 
 def _python() -> Finding:
@@ -58,20 +63,20 @@ def _memory() -> Finding:
     memory = psutil.virtual_memory()
     found = f"{memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GiB free"
     if memory.total < MEMORY_GIB * 2**30:
-        return Finding("memory", "fault", found, f"the platform needs {MEMORY_GIB:.0f} GiB")
+        return Finding("memory", "error", found, f"use a machine with at least {MEMORY_GIB:.0f} GiB")
     if memory.available < MEMORY_GIB * 2**30:
-        return Finding("memory", "note", found, f"end other programs: the platform uses up to {MEMORY_GIB:.0f} GiB")
+        return Finding("memory", "warning", found, f"end other programs: the platform uses up to {MEMORY_GIB:.0f} GiB")
     return Finding("memory", "ok", found)
 
 
 def _disk(settings: Settings) -> Finding:
-    place = next(path for path in (settings.home, *settings.home.parents) if path.exists())
-    free = shutil.disk_usage(place).free
-    found = f"{free / 2**30:.0f} GiB free at {place}"
+    folder = next(path for path in (settings.home, *settings.home.parents) if path.exists())
+    free = shutil.disk_usage(folder).free
+    found = f"{free / 2**30:.0f} GiB free in {folder}"
     if free < 1 * 2**30:
-        return Finding("disk", "fault", found, "free some, or set SLUICE_HOME to a folder on another disk")
+        return Finding("disk", "error", found, "free disk space, or set SLUICE_HOME to a folder on another disk")
     if free < DISK_GIB * 2**30 and not minio.BINARY.exists():
-        return Finding("disk", "note", found, f"a first launch with a year of events takes {DISK_GIB:.0f} GiB")
+        return Finding("disk", "warning", found, f"free disk space: a year of events needs {DISK_GIB:.0f} GiB")
     return Finding("disk", "ok", found)
 
 
@@ -80,7 +85,7 @@ def _ports(settings: Settings, file: Path) -> Finding:
     try:
         check_ports(settings, names, file)
     except SluiceError as error:
-        return Finding("ports", "fault", error.message, error.hint)
+        return Finding("ports", "error", error.message, error.hint)
     return Finding("ports", "ok", ", ".join(str(getattr(settings, name)) for name in names))
 
 
@@ -89,32 +94,32 @@ def _maven() -> Finding:
     if found:
         return Finding("Maven", "ok", str(found))
     if kafka.JARS.exists():
-        return Finding("Maven", "ok", "none, but Kafka is installed")
+        return Finding("Maven", "ok", "none; not needed, Kafka is installed")
     if os.geteuid() == 0 and shutil.which("apt-get"):
-        return Finding("Maven", "note", "none", "`make up` installs it with apt-get")
-    return Finding("Maven", "fault", "none", "run `sudo apt-get install -y maven`")
+        return Finding("Maven", "warning", "none", "`make up` installs it with apt-get")
+    return Finding("Maven", "error", "none", "run `sudo apt-get install -y maven`")
 
 
 def _java() -> Finding:
     found = toolchains.find_java()
     if found is None:
-        return Finding("Java", "note", "none of release 17 or later", "`make up` installs one into .tools")
+        return Finding("Java", "warning", "none of version 17 or later", "`make up` installs one into .tools")
     return Finding("Java", "ok", f"{_dotted(toolchains.java_version(found))} ({found})")
 
 
 def _go() -> Finding:
-    found = toolchains.find_go(minio.NEEDS_GO)
+    found = toolchains.find_go(minio.MIN_GO_VERSION)
     if found:
         return Finding("Go", "ok", f"{_dotted(toolchains.go_version(found))} ({found})")
     if minio.BINARY.exists():
-        return Finding("Go", "ok", "none, but MinIO is built")
-    needs = _dotted(minio.NEEDS_GO)
-    return Finding("Go", "note", f"none of release {needs} or later", "`make up` installs one into .tools")
+        return Finding("Go", "ok", "none; not needed, MinIO is built")
+    minimum = _dotted(minio.MIN_GO_VERSION)
+    return Finding("Go", "warning", f"none of version {minimum} or later", "`make up` installs one into .tools")
 
 
 def _redis() -> Finding:
     found = toolchains.find_redis()
-    return Finding("Redis", "ok", str(found)) if found else Finding("Redis", "fault", "none", redis.HINT)
+    return Finding("Redis", "ok", str(found)) if found else Finding("Redis", "error", "none", redis.HINT)
 
 
 def _docker() -> Finding:
@@ -125,11 +130,11 @@ def _docker() -> Finding:
     try:
         result = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False, cwd=ROOT)
     except subprocess.TimeoutExpired:
-        return Finding("Docker", "note", "its daemon does not answer", "the platform runs without it")
+        return Finding("Docker", "warning", "the engine does not respond", "the platform runs without it")
     if result.returncode != 0:
-        return Finding("Docker", "note", "its daemon does not run", "the platform runs without it")
+        return Finding("Docker", "warning", "the engine is down", "the platform runs without it")
     return Finding("Docker", "ok", result.stdout.strip())
 
 
-def _dotted(release: tuple[int, ...] | None) -> str:
-    return ".".join(map(str, release or ()))
+def _dotted(version: tuple[int, ...] | None) -> str:
+    return ".".join(map(str, version or ()))

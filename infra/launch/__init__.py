@@ -1,1 +1,1 @@
-"""The launch: from an empty machine to marts that show the data."""
+"""The launch: from an empty machine to a running platform with marts."""

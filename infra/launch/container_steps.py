@@ -1,7 +1,7 @@
-"""What a container does that is no service: one step of the launch, or a question whose answer needs no server.
+"""The steps that containers run besides the services: parts of the launch, health checks, and settings.
 
-`docker-compose.yaml` orders the steps among the services; each may be repeated without harm. What
-they call is imported where it is called: a health check is asked for all the time, and should cost little.
+`docker-compose.yaml` orders the steps among the services; every step is idempotent. Imports are inside the functions
+that need them: health checks run all the time and must be cheap.
 """
 
 import sys
@@ -11,71 +11,72 @@ from dataclasses import replace
 from pathlib import Path
 
 from infra.config.settings_file import complete
-from infra.processes.steps import run_steps, say
-from infra.servers.services import find
+from infra.processes.steps import print_line, run_steps
+from infra.servers.services import find_service
 from sluice.errors import SluiceError
 from sluice.settings import load_settings
 
 
 def healthy(service: str) -> None:
-    """Raises a SluiceError that says what a service lacks, if it lacks something."""
+    """Raises a SluiceError with the reason if a service is not healthy."""
     settings = load_settings()
-    found = find(service, settings)
-    missing = found.healthy(settings) if found else f"there is no service {service}"
-    if missing is not None:
-        raise SluiceError(missing)
+    found = find_service(service, settings)
+    problem = found.check_health(settings) if found else f"unknown service {service!r}"
+    if problem is not None:
+        raise SluiceError(problem)
 
 
 def init() -> None:
-    """Makes topics, bucket, users, databases and Airflow's metadata."""
-    from infra.launch.provisioning import first_steps
+    """Provisions topics, bucket, users, databases and Airflow's metadata."""
+    from infra.launch.provisioning import provisioning_steps
     from sluice.contracts import load_contracts
 
     settings = load_settings()
-    # Compose starts the sink after this; one that runs is made again when a contract has changed.
-    steps = first_steps(settings, load_contracts(settings.contracts), lambda: None)
-    here = {step.name for step in steps}
-    run_steps([replace(step, needs=tuple(need for need in step.needs if need in here)) for step in steps], say)
+    # New topics need no callback: Compose starts the sink after this step, and recreates a running sink when a
+    # contract has changed.
+    steps = provisioning_steps(settings, load_contracts(settings.contracts), lambda: None)
+    names = {step.name for step in steps}
+    run_steps([replace(step, needs=tuple(need for need in step.needs if need in names)) for step in steps], print_line)
 
 
 def fill(months: str) -> None:
-    """Replays the first launch's months and waits until the lake has them."""
+    """Replays the first launch's months and waits until the sink has written them to the lake."""
     from infra.launch import first_data
     from sluice.contracts import load_contracts
 
     settings = load_settings()
-    if first_data.launched(settings):
+    if first_data.is_launched(settings):
         return
-    going_on = threading.Event()
+    cancelled = threading.Event()
     if _months(months):
-        say(first_data.replay(settings, _months(months), going_on))
-    say(first_data.fill_lake(settings, load_contracts(settings.contracts), going_on))
+        print_line(first_data.replay(settings, _months(months), cancelled))
+    print_line(first_data.wait_for_ingest(settings, load_contracts(settings.contracts), cancelled))
 
 
 def marts(months: str) -> None:
-    """Loads the first launch's months and builds their marts, and notes that the launch is at its end."""
+    """Loads the first launch's months, builds their marts, and records that the launch is complete."""
     from infra.launch import first_data
 
     settings = load_settings()
-    if first_data.launched(settings):
+    if first_data.is_launched(settings):
         return
     if _months(months):
-        say(f"marts {first_data.build_marts(settings)}")
+        print_line(f"marts {first_data.build_marts(settings)}")
     first_data.record_launch(settings, _months(months))
 
 
 def settings() -> None:
-    """Prints the lines that a settings file needs besides those that come in; none when it is complete."""
+    """Reads a settings file from standard input and prints the lines that it lacks; nothing if it is complete."""
     text = sys.stdin.read()
     sys.stdout.write(complete(text or None).removeprefix(text))
 
 
 def addresses(file: str) -> None:
-    """Prints where everything is, for a person who has the passwords in ``file``."""
+    """Prints the address and user of each server; ``file`` is where the passwords are."""
     from infra.launch import launch
 
     for line in launch.addresses(load_settings(), Path(file)):
-        say(line)
+        print_line(line)
 
 
 def _months(text: str) -> int:
@@ -84,7 +85,7 @@ def _months(text: str) -> int:
     try:
         months = int(text)
     except ValueError:
-        raise SluiceError(f"MONTHS={text} is no number", "give one from 0 to 12") from None
+        raise SluiceError(f"MONTHS={text} is not a number", "set MONTHS to a number from 0 to 12") from None
     check_months(months)
     return months
 
@@ -92,4 +93,4 @@ def _months(text: str) -> int:
 STEPS: dict[str, Callable[..., None]] = {
     step.__name__: step for step in (healthy, init, fill, marts, settings, addresses)
 }
-"""By name; each takes its arguments as words."""
+"""The steps by name; arguments are strings."""

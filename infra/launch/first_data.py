@@ -1,4 +1,7 @@
-"""The data of the first launch: some months replayed, carried into the lake, loaded, and shown in the marts."""
+"""The data of the first launch: months of flights, replayed, ingested into the lake, loaded and built into marts.
+
+The year and its months are facts of the flights data set.
+"""
 
 import calendar
 import json
@@ -18,31 +21,32 @@ from sluice.settings import ROOT, Settings
 from sluice.sink.arrival import wait_for_lake
 
 YEAR = 2013
-"""The year that the real input covers."""
-LAKE_SECONDS = 600
-"""How long the sink may take to bring what was replayed into the lake."""
+"""The year that the flights data set covers."""
+INGEST_TIMEOUT_SECONDS = 600
+"""How long the sink may take to write the replayed events to the lake."""
 
 
 def check_months(months: int) -> None:
-    """Raises a SluiceError for a number of months that the data does not have."""
+    """Raises a SluiceError if the flights data set does not have so many months."""
     if not 0 <= months <= 12:
         raise SluiceError(
-            f"MONTHS={months} is not possible", f"the data has the 12 months of {YEAR}; 0 replays nothing"
+            f"MONTHS={months} is out of range: the data covers the 12 months of {YEAR}",
+            "set MONTHS to a number from 0 (no replay) to 12",
         )
 
 
 def last_day(months: int) -> date:
-    """The last date of the first ``months`` months, 1 to 12."""
+    """Returns the last date of the first ``months`` months, 1 to 12."""
     return date(YEAR, months, calendar.monthrange(YEAR, months)[1])
 
 
-def launched(settings: Settings) -> bool:
-    """Whether a first launch was brought to its end."""
+def is_launched(settings: Settings) -> bool:
+    """Returns whether the first launch is complete."""
     return _record(settings).exists()
 
 
 def record_launch(settings: Settings, months: int) -> None:
-    """Notes that the first launch, with so many months, is at its end."""
+    """Records that the first launch, with so many months, is complete."""
     through = str(last_day(months)) if months else None
     draft = _record(settings).with_suffix(".new")
     draft.write_text(json.dumps({"months": months, "through": through}))
@@ -50,10 +54,10 @@ def record_launch(settings: Settings, months: int) -> None:
 
 
 def replay(settings: Settings, months: int, cancelled: threading.Event) -> str:
-    """Sends the first ``months`` months, 1 to 12, and returns the producer's last line.
+    """Sends the first ``months`` months, 1 to 12, to Kafka and returns the producer's last line of output.
 
     Raises:
-        LoggedError: it failed.
+        LoggedError: the producer failed.
     """
     log = settings.home / "logs" / "replay.log"
     command = [sys.executable, "-m", "producers", "replay", f"--from={YEAR}-01-01", f"--to={last_day(months)}"]
@@ -61,28 +65,28 @@ def replay(settings: Settings, months: int, cancelled: threading.Event) -> str:
     return last_lines(log, 1).strip()
 
 
-def fill_lake(settings: Settings, contracts: Mapping[str, Contract], cancelled: threading.Event) -> str:
-    """Waits until everything that Kafka holds now is in the lake; returns how much that is.
+def wait_for_ingest(settings: Settings, contracts: Mapping[str, Contract], cancelled: threading.Event) -> str:
+    """Waits until the sink has written all records now in Kafka to the lake; returns their number, as text.
 
     Raises:
-        LoggedError: the sink has not brought it in time.
+        LoggedError: the sink did not finish in time.
     """
 
     def pause() -> None:
         if cancelled.wait(0.5):
-            raise InterruptedRunError("the sink was still at work", "start it again")
+            raise InterruptedRunError("interrupted while the sink was writing", "run `make up` again")
 
     try:
-        return f"{wait_for_lake(settings, contracts, LAKE_SECONDS, pause):,} records"
+        return f"{wait_for_lake(settings, contracts, INGEST_TIMEOUT_SECONDS, pause):,} records"
     except TransientError as error:
         raise LoggedError(error.message, settings.home / "logs" / "sink.log") from error
 
 
 def build_marts(settings: Settings) -> str:
-    """Has Airflow load what is in the lake and build the marts."""
+    """Runs the loads and the transform in Airflow; returns the result for the launch's progress."""
 
     def quiet(_: str) -> None:
-        """Their own progress is in Airflow's logs; a launch says a line per step."""
+        """Prints nothing: the progress is in Airflow's logs, and a launch prints one line per step."""
 
     run_loads(settings, show=quiet)
     run_transform(settings, show=quiet)

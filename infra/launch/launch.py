@@ -1,4 +1,4 @@
-"""`make up`: from nothing, or from whatever is there already, to a platform that runs and whose marts show the data."""
+"""`make up`: from an empty machine or a partial launch to a running platform whose marts hold the data."""
 
 import os
 import threading
@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from infra.config.ports import check_ports
-from infra.config.settings_file import ensure_environment
+from infra.config.settings_file import ensure_settings_file
 from infra.install.installs import install_steps
 from infra.launch import first_data
-from infra.launch.provisioning import first_steps
-from infra.processes.steps import Report, Step, run_steps, say
+from infra.launch.provisioning import provisioning_steps
+from infra.processes.steps import Report, Step, print_line, run_steps
 from infra.servers.airflow import ADMIN, SCHEDULER
 from infra.servers.minio import ROOT_USER
 from infra.servers.services import PRODUCER, services
@@ -19,22 +19,25 @@ from infra.supervision.platform import Platform
 from sluice.contracts import Contract, load_contracts
 from sluice.settings import LOOPBACK, ROOT, Settings, env_file, load_settings
 
+INGEST = "lake ingest"
+LAUNCH_RECORD = "launch record"
 
-def up(months: int, live: bool, report: Report = say) -> None:
-    """Brings the platform up; harmless when it is up already.
+
+def up(months: int, live: bool, report: Report = print_line) -> None:
+    """Brings the platform up; idempotent.
 
     Args:
         months: how many months of the year the first launch replays, 0 to 12. Later launches replay nothing.
-        live: whether the going-on producer runs afterwards.
-        report: takes a line per step.
+        live: whether the live producer runs afterwards.
+        report: receives one line per step.
 
     Raises:
         SluiceError: a port is taken, or a step failed.
     """
     start = time.monotonic()
     first_data.check_months(months)
-    if ensure_environment(env_file()):
-        report(f"settings: {env_file()} has the ports and secrets")
+    if ensure_settings_file(env_file()):
+        report(f"settings: ports and secrets written to {env_file()}")
     settings = load_settings()
     contracts = load_contracts(settings.contracts)
     platform = Platform(settings, env_file(), report)
@@ -50,35 +53,36 @@ def _steps(platform: Platform, contracts: Mapping[str, Contract], months: int, l
     settings = platform.settings
 
     def restart_sink() -> None:
-        # It reads the list of its topics when it starts, which its own step does now.
+        # The sink reads the list of topics only on start. Its own step starts it again.
         platform.supervisor.stop("sink")
 
-    steps = [platform.supervise(), *install_steps(settings), *first_steps(settings, contracts, restart_sink)]
+    provisioning = provisioning_steps(settings, contracts, restart_sink)
+    steps = [platform.supervisor_step(), *install_steps(settings), *provisioning]
     known = {*platform.services, *(step.name for step in steps)}
-    before: dict[str, tuple[str, ...]] = {}
-    if not first_data.launched(settings):
-        steps += _first_data(settings, contracts, months)
-        # A lake that fills would be loaded in many bites, each with a transform.
-        before = {SCHEDULER.name: ("lake filled",), PRODUCER.name: ("first launch",)}
+    extra_needs: dict[str, tuple[str, ...]] = {}
+    if not first_data.is_launched(settings):
+        steps += _first_data_steps(settings, contracts, months)
+        # During the ingest the scheduler would run many small loads, each followed by a transform.
+        extra_needs = {SCHEDULER.name: (INGEST,), PRODUCER.name: (LAUNCH_RECORD,)}
     for service in platform.services.values():
         if live or service is not PRODUCER:
-            steps.append(platform.step(service, known, before.get(service.name, ())))
-    return [*steps, _off([] if live else [PRODUCER.name], platform)]
+            steps.append(platform.service_step(service, known, extra_needs.get(service.name, ())))
+    return [*steps, _disable_step([] if live else [PRODUCER.name], platform)]
 
 
-def _off(names: list[str], platform: Platform) -> Step:
+def _disable_step(names: list[str], platform: Platform) -> Step:
     def run(_: threading.Event) -> None:
-        platform.leave_off(names)
+        platform.disable(names)
 
-    return Step("what is left off", run, ("supervisor",))
+    return Step("disabled services", run, ("supervisor",))
 
 
-def _first_data(settings: Settings, contracts: Mapping[str, Contract], months: int) -> list[Step]:
+def _first_data_steps(settings: Settings, contracts: Mapping[str, Contract], months: int) -> list[Step]:
     def replay(cancelled: threading.Event) -> str:
         return first_data.replay(settings, months, cancelled)
 
-    def lake(cancelled: threading.Event) -> str:
-        return first_data.fill_lake(settings, contracts, cancelled)
+    def ingest(cancelled: threading.Event) -> str:
+        return first_data.wait_for_ingest(settings, contracts, cancelled)
 
     def marts(_: threading.Event) -> str:
         return first_data.build_marts(settings)
@@ -88,19 +92,19 @@ def _first_data(settings: Settings, contracts: Mapping[str, Contract], months: i
 
     airflow = tuple(name for name in services(settings) if name.startswith("airflow-"))
     if not months:
-        return [Step("lake filled", lake, ("sink",)), Step("first launch", record, airflow)]
+        return [Step(INGEST, ingest, ("sink",)), Step(LAUNCH_RECORD, record, airflow)]
     dates = f"{first_data.YEAR}-01-01 to {first_data.last_day(months)}"
     return [
         Step("replay", replay, ("topics",), announce=dates),
-        Step("lake filled", lake, ("replay", "sink")),
-        Step("marts", marts, ("lake filled", *airflow), announce="loads and transform"),
-        Step("first launch", record, ("marts",)),
+        Step(INGEST, ingest, ("replay", "sink")),
+        Step("marts", marts, (INGEST, *airflow), announce="loads and transform"),
+        Step(LAUNCH_RECORD, record, ("marts",)),
     ]
 
 
 def addresses(settings: Settings, file: Path) -> list[str]:
-    """Where everything is and who may enter, as lines for a person; ``file`` is where the passwords are."""
-    secrets = os.path.relpath(file) if file.is_relative_to(ROOT) else str(file)
+    """Returns a printable table of the servers' addresses and users; ``file`` is where the passwords are."""
+    secrets_file = os.path.relpath(file) if file.is_relative_to(ROOT) else str(file)
     rows = [
         ("Dashboard", f"http://{LOOPBACK}:{settings.dashboard_port}", "", ""),
         ("Airflow", settings.airflow, ADMIN, "SLUICE_AIRFLOW_ADMIN_PASSWORD"),
@@ -118,7 +122,7 @@ def addresses(settings: Settings, file: Path) -> list[str]:
         ),
         ("Kafka", settings.kafka, "", ""),
     ]
-    lines = ["", f"{'':10}{'address':36}{'user':16}password (in {secrets})"]
+    lines = ["", f"{'':10}{'address':36}{'user':16}password (in {secrets_file})"]
     return [
         *lines,
         *(f"{name:10}{address:36}{user:16}{password}".rstrip() for name, address, user, password in rows),

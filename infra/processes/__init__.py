@@ -1,1 +1,1 @@
-"""Processes, commands and steps: what everything else that runs servers is built from."""
+"""Processes, commands and steps: the building blocks of everything that runs servers."""

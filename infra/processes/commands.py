@@ -1,4 +1,4 @@
-"""Runs the commands of installations and first steps: their output goes to a log, their failure becomes one line."""
+"""Runs installation and provisioning commands: output goes to a log file, a failure becomes a one-line error."""
 
 import contextlib
 import os
@@ -12,19 +12,19 @@ from sluice.errors import SluiceError
 
 
 class InterruptedRunError(SluiceError):
-    """Another step has failed or the user has stopped the program, so this command was ended too."""
+    """The command was ended because another step failed or the user interrupted the program."""
 
 
 class LoggedError(SluiceError):
-    """A fault whose details are at the end of a log file."""
+    """An error whose details are at the end of a log file."""
 
-    def __init__(self, what: str, log: Path) -> None:
-        super().__init__(what, f"its log {log} says more")
+    def __init__(self, message: str, log: Path) -> None:
+        super().__init__(message, f"see {log}")
         self.log = log
 
 
 def last_lines(log: Path, count: int = 15) -> str:
-    """The last lines of a log file, each indented; empty when there is no such file."""
+    """Returns the last lines of a log file, indented; empty if the file does not exist."""
     if not log.exists():
         return ""
     with log.open("rb") as file:
@@ -42,12 +42,14 @@ def run_logged(
     stdin: str = "",
     cancelled: threading.Event | None = None,
 ) -> None:
-    """Runs a command to its end, appending its output to ``log``.
+    """Runs a command to completion, appending its output to ``log``.
 
-    The command gets a session of its own, so that it has no terminal to ask on and can be ended with its children.
+    The command runs in a session of its own, so it has no terminal to prompt on and is ended together with its
+    children.
 
     Raises:
-        LoggedError: it failed.
+        SluiceError: the program cannot be started.
+        LoggedError: the command failed.
         InterruptedRunError: ``cancelled`` was set meanwhile; the command and its children were ended.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -63,13 +65,15 @@ def run_logged(
                 start_new_session=True,
             )
         except OSError as error:
-            raise SluiceError(f"cannot run {argv[0]}", error.strerror or str(error)) from None
+            raise SluiceError(
+                f"cannot run {argv[0]}: {error.strerror or error}", "run `make doctor` to check this machine"
+            ) from None
         assert process.stdin is not None
         try:
             process.stdin.write(stdin.encode())
             process.stdin.close()
         except BrokenPipeError:
-            # It ended without reading; its exit code says whether that is a fault.
+            # The command ended without reading; its exit code says whether that is a failure.
             pass
         _wait(process, cancelled)
     if process.returncode != 0:
@@ -81,7 +85,7 @@ def _wait(process: subprocess.Popen[bytes], cancelled: threading.Event | None) -
     try:
         while process.poll() is None:
             if cancelled is not None and cancelled.wait(0.05):
-                raise InterruptedRunError("interrupted", "start it again; what was finished is kept")
+                raise InterruptedRunError("interrupted", "run the command again; completed steps are kept")
             if cancelled is None:
                 process.wait()
     except BaseException:
@@ -90,7 +94,7 @@ def _wait(process: subprocess.Popen[bytes], cancelled: threading.Event | None) -
 
 
 def _end_session(process: subprocess.Popen[bytes]) -> None:
-    # Children may take longer than their parent, or ignore the request: the second signal is for the whole session.
+    # Children may outlive their parent or ignore SIGTERM: SIGKILL goes to the whole session as well.
     for number in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, number)
@@ -99,6 +103,6 @@ def _end_session(process: subprocess.Popen[bytes]) -> None:
 
 
 def follow(logs: Sequence[Path], lines: int, *, forever: bool) -> None:
-    """Prints the last lines of logs, each under its name, and goes on with what comes if ``forever``."""
+    """Prints the last lines of each log under its name; with ``forever``, keeps printing new lines."""
     options = ["-n", str(lines), *(["-F"] if forever else [])]
     subprocess.run(["tail", *options, "-v", "--", *map(str, logs)], check=True)

@@ -1,4 +1,4 @@
-"""Finds, measures and ends the processes of a platform, whoever their parent is now."""
+"""Finds, measures and terminates the processes of a platform, regardless of their parent."""
 
 import os
 from collections.abc import Iterable
@@ -8,13 +8,13 @@ import psutil
 
 HOME = "SLUICE_HOME"
 SERVICE = "SLUICE_SERVICE"
-"""Set together for every process that the platform starts, and by nothing else: how leftovers are known."""
+"""Both are set for every process that the platform starts, and by nothing else: they identify leftover processes."""
 
 
 def service_of(process: psutil.Process, home: Path) -> str | None:
-    """The service that a process belongs to, of the platform in ``home``; None for any other process."""
+    """Returns the name of the process's service in the platform in ``home``; None for any other process."""
     try:
-        # Postgres' backends write their title over their environment; their working folder tells them.
+        # Postgres backends overwrite their environment with their title; their working directory identifies them.
         if process.name().startswith("postgres") and Path(process.cwd()) == home / "postgres":
             return "postgres"
         environment = process.environ()
@@ -24,43 +24,44 @@ def service_of(process: psutil.Process, home: Path) -> str | None:
 
 
 def owned(home: Path) -> list[tuple[psutil.Process, str]]:
-    """Every process of the platform in ``home`` with its service's name, but for this one and its parents."""
-    here = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
-    found = ((process, service_of(process, home)) for process in psutil.process_iter() if process.pid not in here)
-    return [(process, service) for process, service in found if service is not None]
+    """Returns the platform's processes with their services' names, without this process and its parents."""
+    excluded = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
+    candidates = (process for process in psutil.process_iter() if process.pid not in excluded)
+    services = ((process, service_of(process, home)) for process in candidates)
+    return [(process, service) for process, service in services if service is not None]
 
 
-def end(processes: Iterable[psutil.Process], seconds: float) -> None:
-    """Ends processes: with SIGTERM, and those that are left after ``seconds`` with SIGKILL."""
-    left = list(processes)
-    for process in left:
+def terminate(processes: Iterable[psutil.Process], seconds: float) -> None:
+    """Terminates processes with SIGTERM, and those still alive after ``seconds`` with SIGKILL."""
+    alive = list(processes)
+    for process in alive:
         _signal(process, kill=False)
-    _, left = psutil.wait_procs(left, timeout=seconds)
-    for process in left:
+    _, alive = psutil.wait_procs(alive, timeout=seconds)
+    for process in alive:
         _signal(process, kill=True)
-    psutil.wait_procs(left, timeout=10)
+    psutil.wait_procs(alive, timeout=10)
 
 
 def _signal(process: psutil.Process, *, kill: bool) -> None:
     try:
         process.kill() if kill else process.terminate()
     except psutil.NoSuchProcess:
-        # It ended by itself meanwhile, which is what was wanted.
+        # Already gone.
         return
 
 
 def memory(pids: Iterable[int]) -> int:
-    """Bytes of memory that processes hold, pages they share counted once (PSS, or RSS where that may not be read)."""
+    """Returns the memory of processes in bytes, shared pages counted once (PSS; RSS where PSS is not readable)."""
     total = 0
     for pid in pids:
         try:
-            total += _proportional(pid)
+            total += _proportional_set_size(pid)
         except (psutil.NoSuchProcess, psutil.AccessDenied, FileNotFoundError, ProcessLookupError):
             continue
     return total
 
 
-def _proportional(pid: int) -> int:
+def _proportional_set_size(pid: int) -> int:
     try:
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
             if line.startswith("Pss:"):

@@ -1,4 +1,4 @@
-"""Runs steps that need one another, each as soon as what it needs is done, as many at once as there are."""
+"""Runs steps with dependencies: a step starts as soon as the steps it needs are done, all ready steps in parallel."""
 
 import threading
 import time
@@ -9,40 +9,41 @@ from dataclasses import dataclass, field
 from sluice.errors import SluiceError
 
 Report = Callable[[str], None]
-"""Takes a line for the person who waits."""
+"""Receives progress, one line per call."""
 
 
-def say(line: str) -> None:
-    """Prints a line at once, also into a pipe."""
+def print_line(line: str) -> None:
+    """Prints a line and flushes it, so that it also appears at once in a pipe."""
     print(line, flush=True)
 
 
 @dataclass(frozen=True)
 class Step:
-    """One thing to do. ``run`` gets an event that is set when it should give up, and returns what to say when done.
+    """One unit of work.
 
-    A step that ``run`` returns ``None`` for was already done, and is not reported.
+    ``run`` receives an event that is set when it should give up, and returns its result for the progress report, or
+    None if there was nothing to do; such a step is not reported.
     """
 
     name: str
     run: Callable[[threading.Event], str | None]
     needs: tuple[str, ...] = ()
     announce: str = field(default="", kw_only=True)
-    """Said when it starts: for steps of minutes."""
+    """Reported when the step starts; for steps that take minutes."""
 
 
 def run_steps(steps: Sequence[Step], report: Report) -> None:
-    """Runs all steps; on the first failure the others are told to give up, and it is raised.
+    """Runs all steps; on the first failure cancels the others and raises the failed step's error.
 
     Raises:
-        SluiceError: a step's own error, or steps that need a missing one or each other.
+        SluiceError: a step failed, or a step can never start because a step it needs is missing or needs it in turn.
     """
     waiting = {step.name: step for step in steps}
     _check(waiting)
     cancelled = threading.Event()
     done: set[str] = set()
     running: dict[Future[str | None], Step] = {}
-    begun: dict[str, float] = {}
+    started_at: dict[str, float] = {}
     with ThreadPoolExecutor(max_workers=len(steps)) as pool:
         try:
             while waiting or running:
@@ -50,29 +51,29 @@ def run_steps(steps: Sequence[Step], report: Report) -> None:
                     del waiting[step.name]
                     if step.announce:
                         report(f"{step.name}: {step.announce}")
-                    begun[step.name] = time.monotonic()
+                    started_at[step.name] = time.monotonic()
                     running[pool.submit(step.run, cancelled)] = step
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     step = running.pop(future)
-                    said = future.result()
+                    result = future.result()
                     done.add(step.name)
-                    if said is not None:
-                        report(f"{step.name}: {said} ({time.monotonic() - begun[step.name]:.1f} s)")
+                    if result is not None:
+                        report(f"{step.name}: {result} ({time.monotonic() - started_at[step.name]:.1f} s)")
         except BaseException:
             cancelled.set()
             raise
 
 
 def select(steps: Sequence[Step], goals: Sequence[str]) -> list[Step]:
-    """The steps named ``goals`` and all that they need, directly or not."""
+    """Returns the steps named ``goals`` and all steps that these need, directly or indirectly."""
     named = {step.name: step for step in steps}
     chosen: dict[str, Step] = {}
-    left = list(goals)
-    while left:
-        name = left.pop()
+    pending = list(goals)
+    while pending:
+        name = pending.pop()
         if name not in chosen:
             chosen[name] = named[name]
-            left.extend(named[name].needs)
+            pending.extend(named[name].needs)
     return list(chosen.values())
 
 
@@ -84,5 +85,5 @@ def _check(steps: dict[str, Step]) -> None:
     if stuck:
         needs = "; ".join(f"{name} needs {', '.join(steps[name].needs)}" for name in stuck)
         raise SluiceError(
-            f"these steps can never start: {needs}", "every need must name another step, without a circle"
+            f"these steps can never start: {needs}", "add the missing step or break the circular dependency"
         )

@@ -1,1 +1,1 @@
-"""The servers: how each is configured, started, probed and stopped."""
+"""The servers: how each is configured, started, health-checked and stopped."""

@@ -1,6 +1,6 @@
-"""Airflow: API server, scheduler, DAG processor and triggerer, on Postgres, with FAB's users.
+"""Airflow: API server, scheduler, DAG processor and triggerer, with its metadata in Postgres and FAB's users.
 
-The scheduler runs the tasks itself (LocalExecutor), or workers do, which take them from Redis (CeleryExecutor).
+Tasks run in the scheduler (LocalExecutor), or in workers that take them from Redis (CeleryExecutor).
 """
 
 import json
@@ -22,24 +22,24 @@ from sluice.settings import LOOPBACK, ROOT, Settings
 ADMIN = "admin"
 DATABASE = "airflow"
 ROLES = ("loader", "transformer", "reader")
-"""The warehouse's roles that tasks work as, each through a connection of its own."""
+"""The warehouse roles of tasks; each has its own Airflow connection."""
 
 
 def hostname() -> str:
-    """The address under which Airflow's parts find each other; looking a name up could take seconds, or fail."""
+    """Returns the address at which Airflow's components reach each other; a name lookup could take seconds or fail."""
     return LOOPBACK
 
 
 Configuration = dict[str, dict[str, object]]
-"""Values by section and key, where they differ from Airflow's defaults."""
+"""Values that differ from Airflow's defaults, by section and key."""
 
 
 def configuration(settings: Settings) -> Configuration:
-    """What every part of Airflow is told."""
+    """Returns the configuration that all components share."""
     password = settings.secret("airflow_db_password")
     address = f"{settings.postgres_host}:{settings.postgres_port}"
-    # On a host of their own its parts find each other by Airflow's default, the host's name.
-    found_by = {"hostname_callable": f"{__name__}.hostname"} if settings.airflow_host == LOOPBACK else {}
+    # Components on separate hosts reach each other by host name, Airflow's default.
+    hostname_option = {"hostname_callable": f"{__name__}.hostname"} if settings.airflow_host == LOOPBACK else {}
     return {
         "core": {
             "dags_folder": ROOT / "dags",
@@ -49,7 +49,7 @@ def configuration(settings: Settings) -> Configuration:
             "max_active_tasks_per_dag": 4,
             "dags_are_paused_at_creation": False,
             "load_examples": False,
-            **found_by,
+            **hostname_option,
             "execution_api_server_url": f"{settings.airflow}/execution/",
         },
         "database": {"sql_alchemy_conn": f"postgresql+psycopg2://{DATABASE}:{password}@{address}/{DATABASE}"},
@@ -61,21 +61,21 @@ def configuration(settings: Settings) -> Configuration:
             "instance_name": "Sluice",
         },
         "workers": {
-            # A task outlives the API server's restart: about a minute of tries.
+            # A task survives a restart of the API server: it retries for about a minute.
             "execution_api_retries": 8,
             "execution_api_retry_wait_max": 15,
         },
         "scheduler": {
-            # A task that is over is seen, and the next begun, a third of a second later at most, not a whole one: of a
-            # backfill's second for each date, most was this wait.
+            # The scheduler notices a finished task and starts the next within a third of a second, not a whole one: a
+            # backfill took a second per date, most of it this wait.
             "scheduler_idle_sleep_time": 0.3,
-            # A task whose process was killed is tried again after a minute or so, not after five.
+            # A task whose process was killed is retried after about a minute, not after five.
             "task_instance_heartbeat_timeout": 60,
             "task_instance_heartbeat_timeout_detection_interval": 10,
             "orphaned_tasks_check_interval": 30,
         },
         "dag_processor": {
-            # A changed DAG is seen within half a minute, by one process: there are few files.
+            # A changed DAG is picked up within half a minute; one process suffices for so few files.
             "refresh_interval": 15,
             "min_file_process_interval": 20,
             "parsing_processes": 1,
@@ -88,8 +88,11 @@ def configuration(settings: Settings) -> Configuration:
     }
 
 
-def keys(settings: Settings) -> Configuration:
-    """What encrypts the metadata's secrets and signs sessions and tasks' tokens; who knows it may do anything."""
+def secret_keys(settings: Settings) -> Configuration:
+    """Returns the keys that encrypt secrets in the metadata and sign sessions and task tokens.
+
+    They grant full access to Airflow.
+    """
     return {
         "core": {"fernet_key": settings.secret("airflow_fernet_key")},
         "api": {"secret_key": settings.secret("airflow_api_secret_key")},
@@ -97,65 +100,65 @@ def keys(settings: Settings) -> Configuration:
     }
 
 
-def broker(settings: Settings) -> str:
-    """The address of the queue from which workers take tasks. It holds the password: never print it."""
+def broker_url(settings: Settings) -> str:
+    """Returns the URL of the queue from which workers take tasks. It includes the password: never print it."""
     return f"redis://:{settings.secret('redis_password')}@{settings.redis_host}:{settings.redis_port}/0"
 
 
-def queue(settings: Settings) -> Configuration:
-    """What the scheduler and the workers must know of the queue between them."""
+def celery_configuration(settings: Settings) -> Configuration:
+    """Returns the configuration of the queue between scheduler and workers."""
     password = settings.secret("airflow_db_password")
     address = f"{settings.postgres_host}:{settings.postgres_port}"
     return {
         "celery": {
-            "broker_url": broker(settings),
+            "broker_url": broker_url(settings),
             "result_backend": f"db+postgresql://{DATABASE}:{password}@{address}/{DATABASE}",
             "worker_concurrency": 2,
         },
-        # What a killed worker had taken is given to another after so long; a task that still runs is not, since it
-        # says so to the API server.
+        # Seconds until the tasks of a killed worker are redelivered to another. A task that is still running does not
+        # run twice, since it sends heartbeats to the API server.
         "celery_broker_transport_options": {"visibility_timeout": 300},
     }
 
 
-_IMPORTING = threading.Lock()
-"""Celery puts another module in its place while it is imported: a launch asks its workers in several threads."""
+_CELERY_IMPORT_LOCK = threading.Lock()
+"""Celery replaces its own module during import, and a launch checks its workers from several threads."""
 
 
-def worker_healthy(settings: Settings, host: str) -> str | None:
-    """Asks a worker through the queue whether it takes tasks."""
-    with _IMPORTING:
+def check_worker(settings: Settings, host: str) -> str | None:
+    """Pings a worker through the queue; returns None if it responds, otherwise the reason why not."""
+    with _CELERY_IMPORT_LOCK:
         from celery import Celery
     from kombu.exceptions import OperationalError
     from redis import RedisError
 
     name = f"celery@{host}"
-    with Celery(broker=broker(settings)) as app:
+    with Celery(broker=broker_url(settings)) as app:
         try:
-            answers = app.control.ping(destination=[name], timeout=5)
-        # Whose error it is depends on when the connection breaks.
+            replies = app.control.ping(destination=[name], timeout=5)
+        # Which library raises depends on when the connection breaks.
         except (OSError, OperationalError, RedisError) as error:
-            return f"no answer from Redis at {settings.redis_host}:{settings.redis_port} ({error})"
-    return None if answers else f"{name} does not answer"
+            return f"no response from Redis at {settings.redis_host}:{settings.redis_port} ({error})"
+    return None if replies else f"no response from {name}"
 
 
 def folder(settings: Settings) -> Path:
-    """Airflow's home."""
+    """Returns Airflow's home folder."""
     return settings.home / "airflow"
 
 
-def environment(settings: Settings, *more: Callable[[Settings], Configuration]) -> dict[str, str]:
-    """The configuration, and ``more`` of it, as Airflow's environment variables."""
+def environment(settings: Settings, *extra: Callable[[Settings], Configuration]) -> dict[str, str]:
+    """Returns the shared configuration and the ``extra`` ones as Airflow's environment variables."""
     variables = {"AIRFLOW_HOME": str(folder(settings))}
-    for part in (configuration, *more):
-        for section, values in part(settings).items():
+    for configure in (configuration, *extra):
+        for section, values in configure(settings).items():
             for key, value in values.items():
                 variables[f"AIRFLOW__{section.upper()}__{key.upper()}"] = str(value)
     return variables
 
 
 def connections(settings: Settings) -> dict[str, str]:
-    """Airflow's connections to the warehouse, as environment variables, for the part that runs tasks."""
+    """Returns Airflow's connections to the warehouse as environment variables, for the component that runs tasks."""
     return {
         f"AIRFLOW_CONN_WAREHOUSE_{role.upper()}": json.dumps(
             {
@@ -172,25 +175,30 @@ def connections(settings: Settings) -> dict[str, str]:
 
 
 def command(*arguments: str) -> list[str]:
-    """A command line of Airflow's own CLI."""
+    """Returns a command line of Airflow's own CLI."""
     return [sys.executable, "-m", "airflow", *arguments]
 
 
-def part_healthy(settings: Settings, part: str) -> str | None:
-    """Asks the API server for the last heartbeat of a part: ``scheduler``, ``dag_processor`` or ``triggerer``."""
+def check_component(settings: Settings, component: str) -> str | None:
+    """Checks a component's heartbeat at the API server; returns None if it is healthy, otherwise the reason why not.
+
+    Args:
+        settings: where the API server is.
+        component: ``scheduler``, ``dag_processor`` or ``triggerer``.
+    """
     try:
-        answer = probes.http_json(settings.airflow_host, settings.airflow_port, "/api/v2/monitor/health")
+        health = probes.http_json(settings.airflow_host, settings.airflow_port, "/api/v2/monitor/health")
     except TransientError as error:
         return str(error)
-    state = answer[part]["status"]
-    return None if state == "healthy" else f"Airflow says it is {state or 'not there'}"
+    state = health[component]["status"]
+    return None if state == "healthy" else f"Airflow reports {state or 'no heartbeat'}"
 
 
-def set_up(settings: Settings, log: Path, cancelled: threading.Event) -> str | None:
-    """Brings the metadata to this release and makes the user, unless that is done.
+def migrate_metadata(settings: Settings, log: Path, cancelled: threading.Event) -> str | None:
+    """Migrates the metadata to the installed release and creates the admin user, unless both are done.
 
     Returns:
-        What was done, or None when nothing had to be.
+        A summary for the launch's progress; None if there was nothing to do.
 
     Raises:
         LoggedError: one of Airflow's commands failed.
@@ -204,38 +212,38 @@ def set_up(settings: Settings, log: Path, cancelled: threading.Event) -> str | N
     run_logged(command("db", "migrate"), log, environment=variables, folder=ROOT, cancelled=cancelled)
     create = ["users", "create", "--username", ADMIN, "--role", "Admin"]
     create += ["--firstname", "Sluice", "--lastname", "Admin", "--email", "admin@localhost.invalid"]
-    # Asked for twice; without a terminal it is read from here, where no list of processes shows it.
+    # The command prompts twice. Without a terminal it reads standard input, which no process list shows.
     password = f"{settings.secret('airflow_admin_password')}\n" * 2
     run_logged(command(*create), log, environment=variables, folder=ROOT, stdin=password, cancelled=cancelled)
     done.write_text(release)
-    return "metadata and user made"
+    return "migrated, admin user created"
 
 
-TASKS_SECRETS = ("lake_reader_password", "lake_keeper_password")
-"""What tasks are given besides their connections to the warehouse."""
-PREIMPORTED = (sys.executable, "-m", "sluice.orchestration.preimport")
-"""Airflow's CLI for whoever forks a process per task."""
+TASK_SECRETS = ("lake_reader_password", "lake_keeper_password")
+"""The secrets of tasks, besides their connections to the warehouse."""
+PREIMPORTED_CLI = (sys.executable, "-m", "sluice.orchestration.preimport")
+"""Airflow's CLI for components that fork a process per task."""
 
 API_SERVER = Service(
     name="airflow-api-server",
     needs=("postgres", "airflow metadata"),
     ports=("airflow_port",),
     command=lambda _: command("api-server"),
-    environment=lambda settings: environment(settings, keys),
-    healthy=lambda settings: probes.http_ok(settings.airflow_host, settings.airflow_port, "/api/v2/version"),
+    environment=lambda settings: environment(settings, secret_keys),
+    check_health=lambda settings: probes.http_ok(settings.airflow_host, settings.airflow_port, "/api/v2/version"),
     start_seconds=180,
-    # Browsers keep connections open, and it would wait two minutes for them.
+    # Browsers keep connections open; the server would wait two minutes for them to close.
     stop_seconds=5,
 )
 SCHEDULER = Service(
     name="airflow-scheduler",
-    # Its tasks report to the API server, and load from the lake: it comes after both, and goes before.
+    # Its tasks report to the API server and load from the lake: it starts after both and stops before them.
     needs=("airflow-api-server", "sink"),
-    # Airflow's log server can only listen on every interface; the API server reads the same files from the disk.
-    command=lambda _: [*PREIMPORTED, "scheduler", "--skip-serve-logs"],
-    environment=lambda settings: environment(settings, keys) | connections(settings),
-    secrets=TASKS_SECRETS,
-    healthy=lambda settings: part_healthy(settings, "scheduler"),
+    # Airflow's log server would listen on every interface; the API server reads the same files from disk.
+    command=lambda _: [*PREIMPORTED_CLI, "scheduler", "--skip-serve-logs"],
+    environment=lambda settings: environment(settings, secret_keys) | connections(settings),
+    secrets=TASK_SECRETS,
+    check_health=lambda settings: check_component(settings, "scheduler"),
     start_seconds=180,
 )
 DAG_PROCESSOR = replace(
@@ -245,48 +253,48 @@ DAG_PROCESSOR = replace(
     command=lambda _: command("dag-processor"),
     environment=API_SERVER.environment,
     secrets=(),
-    healthy=lambda settings: part_healthy(settings, "dag_processor"),
+    check_health=lambda settings: check_component(settings, "dag_processor"),
 )
 TRIGGERER = replace(
     DAG_PROCESSOR,
     name="airflow-triggerer",
     command=lambda _: command("triggerer", "--skip-serve-logs"),
-    healthy=lambda settings: part_healthy(settings, "triggerer"),
+    check_health=lambda settings: check_component(settings, "triggerer"),
 )
 CLEANER = replace(
     DAG_PROCESSOR,
     name="airflow-cleaner",
     command=lambda _: [sys.executable, "-m", "infra.servers.airflow_cleaner"],
     environment=environment,
-    # It serves nobody.
-    healthy=lambda _: None,
+    # It has no endpoint.
+    check_health=lambda _: None,
 )
-QUEUEING_SCHEDULER = replace(
+CELERY_SCHEDULER = replace(
     SCHEDULER,
     needs=(*SCHEDULER.needs, "redis"),
     command=lambda _: command("scheduler", "--skip-serve-logs"),
-    environment=lambda settings: environment(settings, keys, queue),
+    environment=lambda settings: environment(settings, secret_keys, celery_configuration),
     secrets=(),
 )
-"""The scheduler beside workers. It runs no task, so it knows nothing of the lake and the warehouse."""
+"""The scheduler when workers run the tasks. It has no access to the lake and the warehouse."""
 
 
 def worker(name: str, host: str | None = None) -> Service:
-    """A worker for CeleryExecutor, which runs two tasks at once.
+    """Returns a worker for CeleryExecutor, which runs up to two tasks in parallel.
 
     Args:
-        name: the service's.
-        host: what it is called after ``celery@`` among those who share a queue; by default as its machine, which is
-            where Airflow's official chart looks for it.
+        name: the service's name.
+        host: the worker's name in the queue, after ``celery@``; by default the machine's host name, which Airflow's
+            official chart expects.
     """
     return replace(
-        QUEUEING_SCHEDULER,
+        CELERY_SCHEDULER,
         name=name,
         command=lambda _: [
-            *(*PREIMPORTED, "celery", "worker", "--skip-serve-logs"),
+            *(*PREIMPORTED_CLI, "celery", "worker", "--skip-serve-logs"),
             *(["--celery-hostname", host] if host else []),
         ],
-        environment=lambda settings: environment(settings, queue) | connections(settings),
-        secrets=TASKS_SECRETS,
-        healthy=lambda settings: worker_healthy(settings, host or socket.gethostname()),
+        environment=lambda settings: environment(settings, celery_configuration) | connections(settings),
+        secrets=TASK_SECRETS,
+        check_health=lambda settings: check_worker(settings, host or socket.gethostname()),
     )

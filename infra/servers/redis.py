@@ -1,4 +1,4 @@
-"""Redis: the queue from which Airflow's workers take tasks. Only with CeleryExecutor."""
+"""Redis: the queue from which Airflow's workers take tasks; only with CeleryExecutor."""
 
 import os
 from pathlib import Path
@@ -10,44 +10,44 @@ from sluice.settings import Settings
 
 HINT = "run `sudo apt-get install -y redis-server`"
 OPTIONS = {
-    # A title would be written over the environment, by which leftovers are found.
+    # A process title would overwrite the environment, which identifies leftover processes.
     "set-proc-title": "no",
-    # What is queued outlives it.
+    # Queued tasks survive a restart.
     "appendonly": "yes",
     "maxmemory": "128mb",
 }
 
 
 def prepare(settings: Settings) -> None:
-    """Writes its configuration, for this user alone: it holds the password, which a command line would show."""
+    """Writes the configuration file, readable by this user alone: on a command line the password would be visible."""
     folder = settings.home / "redis"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     options = {"bind": settings.redis_host, "port": str(settings.redis_port), "dir": f'"{folder}"', **OPTIONS}
     options["requirepass"] = settings.secret("redis_password")
-    file = folder / "redis.conf"
-    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as written:
-        written.writelines(f"{name} {value}\n" for name, value in options.items())
+    path = folder / "redis.conf"
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.writelines(f"{name} {value}\n" for name, value in options.items())
 
 
 def command(settings: Settings) -> list[str]:
-    """The server's command line."""
+    """Returns the server's command line."""
     return [str(program()), str(settings.home / "redis" / "redis.conf")]
 
 
 def program() -> Path:
-    """The machine's Redis.
+    """Returns the path of the machine's Redis server.
 
     Raises:
-        SluiceError: it has none.
+        SluiceError: Redis is not installed.
     """
     found = find_redis()
     if found is None:
-        raise SluiceError("Redis is missing, from which Airflow's workers take tasks", HINT)
+        raise SluiceError("Redis, the queue of Airflow's workers, is missing", HINT)
     return found
 
 
-def healthy(settings: Settings) -> str | None:
-    """Asks it, with the password, whether it answers; while it still reads its data it says that it does not."""
+def check_health(settings: Settings) -> str | None:
+    """Pings Redis with the password, which fails while it is loading its data; returns None, or the error."""
     from redis import Redis, RedisError
 
     password = settings.secret("redis_password")
@@ -55,7 +55,7 @@ def healthy(settings: Settings) -> str | None:
         try:
             client.ping()
         except RedisError as error:
-            return f"no answer on {settings.redis_host}:{settings.redis_port} ({error})"
+            return f"no response on {settings.redis_host}:{settings.redis_port} ({error})"
     return None
 
 
@@ -65,5 +65,5 @@ REDIS = Service(
     ports=("redis_port",),
     prepare=prepare,
     command=command,
-    healthy=healthy,
+    check_health=check_health,
 )

@@ -1,4 +1,4 @@
-"""What the platform must know of a server to run it, and how the supervisor's child becomes that server."""
+"""The description of a server that the platform can run, and the function that execs it in the supervisor's child."""
 
 import os
 import sys
@@ -12,52 +12,52 @@ from infra.processes import processes
 from sluice.settings import ROOT, Settings
 
 TOOLS = ROOT / ".tools"
-"""Servers and tool chains that the platform has installed, a folder per version."""
+"""Servers and toolchains installed by the platform, one folder per version."""
 
 
 @dataclass(frozen=True)
 class Service:
-    """One long-running process. Everything that depends on the settings is a function of them."""
+    """One long-running process. Everything that depends on the settings is a function of the settings."""
 
     name: str
     command: Callable[[Settings], list[str]]
-    healthy: Callable[[Settings], str | None]
-    """None when it serves, otherwise what is missing."""
+    check_health: Callable[[Settings], str | None]
+    """Returns None if the service is healthy, otherwise the reason why not."""
     needs: tuple[str, ...] = ()
-    """The steps that must be done before it starts: services by name, installations and first steps."""
+    """The steps that must be done before the service starts, by name: services, installations and provisioning."""
     ports: tuple[str, ...] = ()
-    """The settings of the ports that it listens on; the first is shown."""
+    """The settings of the ports that it listens on; `make status` shows the first."""
     secrets: tuple[str, ...] = ()
-    """The secrets it is given as settings. It sees no others."""
+    """The secrets that the service receives as settings. It has access to no others."""
     environment: Callable[[Settings], dict[str, str]] = lambda _: {}
     prepare: Callable[[Settings], None] = lambda _: None
-    """Run before each start of the process; must be harmless when there is nothing to prepare."""
+    """Runs before each start of the process; must be idempotent."""
     stop_signal: str = "TERM"
     stop_seconds: int = 20
     start_seconds: int = 90
-    """How long it may take until it is healthy."""
+    """How long the service may take to become healthy."""
 
 
 LEAN = {"MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1"}
-"""Many threads allocate: without this glibc keeps an arena for each, and in each what is free. numpy's library for
-linear algebra, which nothing here uses, starts threads of its own, that look for work.
+"""Saves memory and CPU. Many threads allocate: by default glibc keeps an arena for each, with its own free memory.
+numpy's linear algebra library, which nothing here uses, starts threads that poll for work.
 """
 
 
 def environment(service: Service, settings: Settings) -> dict[str, str]:
-    """All that a service's process finds in its environment: its own settings and secrets, and what it expects."""
+    """Returns the complete environment of a service: public settings, its own secrets, and its program's variables."""
     return {
-        # Programs beside the interpreter first (dbt and airflow call one another by name).
+        # Programs in the interpreter's folder come first: dbt and airflow start each other by name.
         "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
         "HOME": str(settings.home),
         "LANG": "C.UTF-8",
         "PYTHONUNBUFFERED": "1",
         **LEAN,
-        # Process titles must not overwrite the environment, by which leftovers are found.
+        # Process titles must not overwrite the environment, which identifies leftover processes.
         "SPT_NOENV": "1",
         **public_variables(settings),
         **secret_variables(settings, service.secrets),
-        # The settings file holds the secrets of all; a service must not find it.
+        # The settings file holds the secrets of all services; no service may read it.
         "SLUICE_ENV_FILE": os.devnull,
         variable("home"): str(settings.home),
         processes.SERVICE: service.name,
@@ -65,17 +65,17 @@ def environment(service: Service, settings: Settings) -> dict[str, str]:
     }
 
 
-def become(service: Service, settings: Settings) -> NoReturn:
-    """Turns this process into the server, after ending what an earlier one left behind.
+def exec_service(service: Service, settings: Settings) -> NoReturn:
+    """Replaces this process with the server, after terminating leftover processes of an earlier one.
 
-    When a server is killed, its children go on (a task of Airflow's, a backend of Postgres') and would work beside
-    those of the next one.
+    When a server is killed, its children survive (an Airflow task, a Postgres backend) and would run alongside those
+    of the new server.
     """
     leftovers = [process for process, name in processes.owned(settings.home) if name == service.name]
     if leftovers:
-        print(f"ending {len(leftovers)} leftover processes of {service.name}", flush=True)
-        processes.end(leftovers, seconds=3)
+        print(f"terminating leftover processes: service={service.name} count={len(leftovers)}", flush=True)
+        processes.terminate(leftovers, seconds=3)
     service.prepare(settings)
     argv = service.command(settings)
     os.chdir(ROOT)
-    os.execve(argv[0], argv, environment(service, settings))  # noqa: S606 - a list of words, no shell
+    os.execve(argv[0], argv, environment(service, settings))  # noqa: S606 - an argument list, no shell

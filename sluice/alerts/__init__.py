@@ -1,4 +1,4 @@
-"""Alerts: what somebody should look at, raised once, cleared when it is well again, and told each time."""
+"""Alerts: raised once, cleared when the problem is gone, and reported both times."""
 
 from sluice.alerts.notify import notify
 from sluice.alerts.store import Change, sync_alerts

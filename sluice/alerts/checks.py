@@ -1,4 +1,4 @@
-"""What a look at the platform finds: a sink that stands still, and quarantine above a share."""
+"""Checks the platform for problems: stalled sinks and high quarantine rates."""
 
 import time
 from collections.abc import Mapping
@@ -11,77 +11,82 @@ from sluice.settings import Settings
 from sluice.warehouse import connect
 
 PATIENCE = 6
-"""How many times the age at which a sink commits a record it may take until the lake has gone on."""
+"""A sink counts as stalled after this many times the age at which it commits a record."""
 MAX_RATIO = 0.05
-"""Of a stream's records of the last hour, how many may be in quarantine."""
+"""Maximum share of a stream's records of the last hour that may be in quarantine."""
 MIN_RECORDS = 100
-"""Records of an hour below which a share says nothing."""
+"""Minimum number of records in the last hour for that share to mean anything."""
 
-Heads = Mapping[PartitionKey, int]
-"""Next offsets."""
+NextOffsets = Mapping[PartitionKey, int]
 
 
-def stalled(before: Heads, ends: Heads, after: Heads) -> dict[PartitionKey, int]:
-    """Partitions of which Kafka held more than the lake, and the lake has not gone on since: how many offsets wait.
+def stalled_partitions(
+    lake_before: NextOffsets, kafka_before: NextOffsets, lake_after: NextOffsets
+) -> dict[PartitionKey, int]:
+    """Returns the lag of each partition that had records to commit and has not advanced in the lake.
 
     Args:
-        before: the lake's, at the first look.
-        ends: Kafka's, then.
-        after: the lake's, later.
+        lake_before: the lake's next offsets at the first look.
+        kafka_before: Kafka's next offsets at the same time.
+        lake_after: the lake's next offsets some time later.
     """
     return {
-        place: end - before.get(place, 0)
-        for place, end in ends.items()
-        if end > before.get(place, 0) >= after.get(place, 0)
+        key: next_offset - lake_before.get(key, 0)
+        for key, next_offset in kafka_before.items()
+        if next_offset > lake_before.get(key, 0) >= lake_after.get(key, 0)
     }
 
 
 def stalled_sinks(settings: Settings, contracts: Mapping[str, Contract]) -> dict[str, str]:
-    """Per stream whose sink stands still, how much waits. It takes a while where something is on its way.
+    """Returns a description of the problem per stream whose sink is stalled. Waits a while if a sink lags behind.
 
     Raises:
-        TransientError, TerminalError: Kafka or the store does not answer, or refuses.
+        TransientError, TerminalError: Kafka or the store is down or refuses.
     """
-    ends: dict[str, dict[PartitionKey, int]] = {stream: {} for stream in contracts}
-    for held in kafka_ranges(settings, list(contracts)):
-        ends[held.stream][held.topic_id, held.partition] = held.end
-    before = {stream: _heads(settings, contract, ends[stream]) for stream, contract in contracts.items()}
-    behind = [
-        stream for stream in contracts if any(end > before[stream].get(at, 0) for at, end in ends[stream].items())
+    kafka: dict[str, dict[PartitionKey, int]] = {stream: {} for stream in contracts}
+    for partition in kafka_ranges(settings, list(contracts)):
+        kafka[partition.stream][partition.topic_id, partition.partition] = partition.end
+    before = {stream: _lake_offsets(settings, contract, kafka[stream]) for stream, contract in contracts.items()}
+    lagging = [
+        stream
+        for stream in contracts
+        if any(next_offset > before[stream].get(key, 0) for key, next_offset in kafka[stream].items())
     ]
-    if not behind:
+    if not lagging:
         return {}
     wait = PATIENCE * settings.sink_age_seconds
     time.sleep(wait)
-    found = {}
-    for stream in behind:
-        waiting = stalled(before[stream], ends[stream], _heads(settings, contracts[stream], ends[stream]))
-        if waiting:
-            found[stream] = (
-                f"{sum(waiting.values()):,} offsets of {len(waiting)} partitions wait in Kafka, and the lake has not"
-                f" gone on for {wait:.0f} s; see `make logs S=sink`"
+    problems = {}
+    for stream in lagging:
+        after = _lake_offsets(settings, contracts[stream], kafka[stream])
+        lag = stalled_partitions(before[stream], kafka[stream], after)
+        if lag:
+            problems[stream] = (
+                f"lag of {sum(lag.values()):,} offsets in {len(lag)} partitions without a commit to the lake for"
+                f" {wait:.0f} s; see `make logs S=sink`"
             )
-    return found
+    return problems
 
 
 def high_quarantine_rate(settings: Settings) -> dict[str, str]:
-    """Per stream of whose records of the last hour more than ``MAX_RATIO`` are in quarantine, how many.
+    """Returns a description per stream of whose records of the last hour more than ``MAX_RATIO`` are in quarantine.
 
     Raises:
-        TransientError, TerminalError: Postgres does not answer, or refuses.
+        TransientError, TerminalError: Postgres is down or refuses.
     """
     with connect(settings, "reader") as warehouse:
         loaded = warehouse.execute(
             "select stream, sum(quarantined)::bigint, sum(rows + quarantined)::bigint from ops.loads"
             " where loaded_at > now() - interval '1 hour' group by 1 order by 1"
         ).fetchall()
+    counts = ((str(stream), int(str(quarantined)), int(str(records))) for stream, quarantined, records in loaded)
     return {
-        str(stream): f"{aside:,} of the {records:,} records that the last hour's loads brought ({aside / records:.0%})"
-        " do not fit their contract; see `make quarantine A=list`"
-        for stream, aside, records in ((each[0], int(str(each[1])), int(str(each[2]))) for each in loaded)
-        if records >= MIN_RECORDS and aside > MAX_RATIO * records
+        stream: f"{quarantined:,} of {records:,} records loaded in the last hour ({quarantined / records:.0%}) are"
+        " invalid; see `make quarantine A=list`"
+        for stream, quarantined, records in counts
+        if records >= MIN_RECORDS and quarantined > MAX_RATIO * records
     }
 
 
-def _heads(settings: Settings, contract: Contract, places: Heads) -> dict[PartitionKey, int]:
-    return LakeReader(settings, contract.stream).next_offsets({topic_id for topic_id, _ in places}, contract)
+def _lake_offsets(settings: Settings, contract: Contract, partitions: NextOffsets) -> dict[PartitionKey, int]:
+    return LakeReader(settings, contract.stream).next_offsets({topic_id for topic_id, _ in partitions}, contract)

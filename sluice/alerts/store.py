@@ -1,4 +1,4 @@
-"""Which alerts are open (``ops.alerts``): one of a kind for each subject."""
+"""Stores alerts (``ops.alerts``): at most one open alert per kind and subject."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ OVERDUE_LOAD = "overdue load"
 
 _RAISE = """
 insert into ops.alerts (kind, subject, message)
-select %(kind)s, subject, message from unnest(%(subjects)s::text[], %(messages)s::text[]) as found (subject, message)
+select %(kind)s, subject, message from unnest(%(subjects)s::text[], %(messages)s::text[]) as problems (subject, message)
 on conflict (kind, subject) where cleared_at is null do nothing
 returning subject, message"""
 _UPDATE = """
-update ops.alerts a set message = found.message
-from unnest(%(subjects)s::text[], %(messages)s::text[]) as found (subject, message)
-where a.kind = %(kind)s and a.subject = found.subject and a.cleared_at is null and a.message <> found.message"""
+update ops.alerts a set message = problems.message
+from unnest(%(subjects)s::text[], %(messages)s::text[]) as problems (subject, message)
+where a.kind = %(kind)s and a.subject = problems.subject and a.cleared_at is null and a.message <> problems.message"""
 _CLEAR = """
 update ops.alerts set cleared_at = now()
 where kind = %(kind)s and cleared_at is null and subject <> all(%(subjects)s::text[])
@@ -32,7 +32,7 @@ returning subject, message"""
 
 @dataclass(frozen=True)
 class Change:
-    """An alert that was raised, or cleared, just now."""
+    """An alert that has just been raised or cleared."""
 
     kind: str
     subject: str
@@ -40,31 +40,31 @@ class Change:
     cleared: bool = False
 
     def text(self) -> str:
-        """In one line."""
+        """Returns the change in one line."""
         return f"{'cleared' if self.cleared else 'alert'}: {self.kind}: {self.subject}: {self.message}"
 
 
 def sync_alerts(
-    settings: Settings, kind: str, found: Mapping[str, str], among: Collection[str] | None = None
+    settings: Settings, kind: str, problems: Mapping[str, str], among: Collection[str] | None = None
 ) -> list[Change]:
-    """Makes the open alerts of a kind those that were found; doing it twice changes nothing.
+    """Makes the open alerts of a kind match the current problems. Idempotent.
 
     Args:
         settings: with the loader's password.
-        kind: which ones.
-        found: per subject that is not well, what is wrong with it.
-        among: the subjects that were looked at, if not all.
+        kind: of the alerts.
+        problems: per subject, a description of its problem.
+        among: the subjects that were checked; None for all.
 
     Returns:
-        What was raised and cleared.
+        The alerts that were raised or cleared.
 
     Raises:
-        TransientError, TerminalError: Postgres does not answer, or refuses.
+        TransientError, TerminalError: Postgres is down or refuses.
     """
     values = {
         "kind": kind,
-        "subjects": list(found),
-        "messages": list(found.values()),
+        "subjects": list(problems),
+        "messages": list(problems.values()),
         "among": None if among is None else list(among),
     }
     try:
@@ -73,9 +73,11 @@ def sync_alerts(
             warehouse.execute(_UPDATE, values)
             cleared = warehouse.execute(_CLEAR, values).fetchall()
     except psycopg.OperationalError as error:
-        raise TransientError(f"alerts: Postgres: {error}", "see `make logs S=postgres`") from error
+        raise TransientError(f"storing alerts failed: Postgres: {error}", "see `make logs S=postgres`") from error
     except psycopg.Error as error:
-        raise TerminalError(f"alerts: Postgres: {error}", "`make up` makes what is missing in the warehouse") from error
+        raise TerminalError(
+            f"storing alerts failed: Postgres: {error}", "run `make up` to create what is missing in the warehouse"
+        ) from error
     return [
         *(Change(kind, str(subject), str(message)) for subject, message in raised),
         *(Change(kind, str(subject), str(message), cleared=True) for subject, message in cleared),

@@ -1,7 +1,7 @@
-"""What a backfill is to make again, the figures before and after it, and what they prove. Airflow does the work."""
+"""Backfills: the request, the snapshots before and after it, and the proof. Airflow does the work."""
 
 from sluice.backfill.proof import Proof, prove
 from sluice.backfill.request import Request
-from sluice.backfill.snapshot import Snapshot, take
+from sluice.backfill.snapshot import Snapshot, take_snapshot
 
-__all__ = ["Proof", "Request", "Snapshot", "prove", "take"]
+__all__ = ["Proof", "Request", "Snapshot", "prove", "take_snapshot"]

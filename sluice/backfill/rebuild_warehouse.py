@@ -1,8 +1,9 @@
-"""The warehouse made again from nothing but the lake: raw tables, quarantine, ledger and marts.
+"""Rebuilds the warehouse from the lake alone: raw tables, quarantine, ledger and marts.
 
-What people decided (``ops.quarantine_log``) stays. Kafka need not be there. Loads, reloads and transforms of others may
-run meanwhile: what was under way is committed before the tables are emptied or finds itself behind afterwards, and what
-comes later only helps. Interrupted anywhere, the next rebuild begins again and proves the same.
+The audit log of the quarantine (``ops.quarantine_log``) is kept. Kafka may be down. Other loads, reloads and transforms
+may run meanwhile: those in progress either commit before the tables are emptied or find the ledger changed afterwards,
+and later ones only help. A rebuild that was interrupted anywhere is restarted by the next one, with the same
+comparison.
 """
 
 import json
@@ -19,6 +20,7 @@ from sluice.contracts import Contract
 from sluice.errors import TerminalError, TransientError
 from sluice.lake.errors import NoTableError
 from sluice.lake.layout import transaction_id
+from sluice.lake.ranges import PartitionKey
 from sluice.lake.reader import LakeReader
 from sluice.load import load
 from sluice.settings import Settings
@@ -32,8 +34,8 @@ from sluice.warehouse.checksum import Checksum, marts
 Connection = psycopg.Connection[tuple[object, ...]]
 Marts = dict[str, dict[date | None, Checksum]]
 
-# The ledger comes first: whoever changes loaded rows has read it, and so is waited for.
-_OF_STREAMS: tuple[LiteralString, ...] = (
+# The ledger is locked first: every transaction that changes loaded rows has read it, so this waits for all of them.
+_EMPTY_STREAMS: tuple[LiteralString, ...] = (
     "lock table ops.loads in access exclusive mode",
     "delete from raw.quarantine where stream = any(%(streams)s)",
     "delete from ops.loads where stream = any(%(streams)s)",
@@ -41,7 +43,7 @@ _OF_STREAMS: tuple[LiteralString, ...] = (
     "delete from ops.touched_dates where stream = any(%(streams)s)",
     "delete from ops.drift where stream = any(%(streams)s)",
 )
-_BUILT = (
+_DBT_RELATIONS = (
     "select nspname, relname, case relkind when 'v' then 'view' when 'm' then 'materialized view' else 'table' end"
     " from pg_class join pg_namespace on pg_namespace.oid = relnamespace"
     " where nspname in ('staging', 'marts') and relkind in ('r', 'p', 'v', 'm') and not relispartition"
@@ -49,21 +51,21 @@ _BUILT = (
 
 
 @dataclass(frozen=True)
-class Before:
-    """The warehouse before its rebuild."""
+class Baseline:
+    """The marts before the rebuild."""
 
     noted_at: str
-    """In ISO's form."""
-    whole: bool
-    """The marts showed all that the lake held."""
-    heads: dict[str, int]
+    """Time of this baseline, in ISO 8601."""
+    complete: bool
+    """Whether the marts showed everything in the lake."""
+    lake_offsets: dict[str, int]
     """The lake's next offset per stream, summed over its partitions."""
     marts: Marts
 
 
 @dataclass(frozen=True)
 class Table:
-    """One table of the marts, before and after."""
+    """One table of the marts after the rebuild, compared with the baseline."""
 
     name: str
     rows: int
@@ -73,84 +75,90 @@ class Table:
 
 @dataclass(frozen=True)
 class Rebuild:
-    """What a rebuild made."""
+    """The result of a rebuild."""
 
     rows: int
     quarantined: int
     noted_at: str
     tables: list[Table]
     comparable: bool
-    """The marts had shown all that the lake held, and nothing has come in since: they are to be the same."""
+    """Whether the marts must be identical: the baseline was complete, and nothing has arrived since."""
 
     @property
     def same(self) -> bool:
-        """Whether the marts are what they were, as far as they can be compared."""
+        """Whether the marts are identical to the baseline, as far as they are comparable."""
         return not self.comparable or not any(table.differing for table in self.tables)
 
     def text(self) -> str:
-        """The figures, and a line per table."""
-        lines = [f"{self.rows:,} rows and {self.quarantined:,} in quarantine are loaded from the lake"]
+        """Returns the totals, and a line per table."""
+        lines = [f"loaded {self.rows:,} rows and {self.quarantined:,} quarantined records from the lake"]
         width = max((len(table.name) for table in self.tables), default=0)
         for table in self.tables:
-            verdict = "the same" if not table.differing else f"{table.differing:,} dates differ"
+            verdict = "identical" if not table.differing else f"{table.differing:,} dates differ"
             lines.append(f"marts.{table.name:<{width}}  {table.rows:>9,} rows  {verdict}")
         if not self.comparable:
             lines.append(
-                f"the lake held events at {self.noted_at} that the marts did not show, or more have come in since: "
-                "a difference need not be a fault"
+                f"differences are not necessarily faults: at {self.noted_at} the marts did not show everything in the"
+                " lake, or more events have arrived since"
             )
         elif self.same:
-            lines.append(f"the marts are what they were at {self.noted_at}")
+            lines.append(f"the marts are identical to those of {self.noted_at}")
         return "\n".join(lines)
 
 
-def rebuild(settings: Settings, contracts: dict[str, Contract], *, dbt: Dbt, say: Callable[[str], None]) -> Rebuild:
-    """Empties the warehouse of all streams, and makes it again from the lake.
+def rebuild(
+    settings: Settings, contracts: dict[str, Contract], *, dbt: Dbt, log_line: Callable[[str], None]
+) -> Rebuild:
+    """Empties the warehouse of all streams and rebuilds it from the lake.
 
     Args:
-        settings: with the passwords of Postgres's roles and of the lake's reader.
-        contracts: all streams; what the warehouse holds of others stays as it is.
+        settings: with the passwords of all Postgres roles and of the lake's reader.
+        contracts: all streams; rows of other streams stay.
         dbt: builds the marts.
-        say: takes progress, line by line.
+        log_line: receives progress, line by line.
 
     Raises:
-        TerminalError: the lake has less than the warehouse, so that something would be lost; nothing is changed. Or a
-            load or transform fails for good.
-        TransientError: a server does not answer, or others were in the way; running it again is right.
+        TerminalError: the lake is behind the warehouse, so that rows would be lost, and nothing was changed; or a load
+            or transform failed for good.
+        TransientError: a server is down, or other processes were in the way; run it again.
     """
-    note = settings.home / "rebuild-warehouse.json"
-    heads = _lake_heads(settings, contracts)
-    if note.exists():
-        before = _read(note)
-        say(f"the marts are compared with those of {before.noted_at}, when a rebuild began that did not end")
+    baseline_file = settings.home / "rebuild-warehouse.json"
+    lake_offsets = _lake_offsets(settings, contracts)
+    if baseline_file.exists():
+        baseline = _read_baseline(baseline_file)
+        log_line(f"restarting an interrupted rebuild: the marts will be compared with those of {baseline.noted_at}")
     else:
-        before = _before(settings, heads)
-        _write(note, before)
+        baseline = _take_baseline(settings, lake_offsets)
+        _write_baseline(baseline_file, baseline)
     _empty(settings, contracts)
-    say("the warehouse is empty")
+    log_line("the warehouse is empty")
     for stream, contract in contracts.items():
-        if heads[stream]:
-            _load(settings, contract, heads[stream])
-        say(f"{stream}: loaded")
-    say(transform(settings, contracts, dbt=dbt, run="rebuild-warehouse", say=say).text())
+        if lake_offsets[stream]:
+            _load(settings, contract, lake_offsets[stream])
+        log_line(f"{stream}: loaded")
+    log_line(transform(settings, contracts, dbt=dbt, run="rebuild-warehouse", log_line=log_line).text())
     rows, quarantined = _counts(settings, contracts)
     after = _marts(settings)
     tables = [
-        Table(name, sum(each.rows for each in after.get(name, {}).values()), _differing(before.marts, after, name))
-        for name in sorted({*before.marts, *after})
+        Table(
+            name,
+            sum(checksum.rows for checksum in after.get(name, {}).values()),
+            _differing(baseline.marts, after, name),
+        )
+        for name in sorted({*baseline.marts, *after})
     ]
-    unchanged = before.heads == _totals(_lake_heads(settings, contracts))
-    note.unlink()
-    return Rebuild(rows, quarantined, before.noted_at, tables, before.whole and unchanged)
+    lake_unchanged = baseline.lake_offsets == _totals(_lake_offsets(settings, contracts))
+    baseline_file.unlink()
+    return Rebuild(rows, quarantined, baseline.noted_at, tables, baseline.complete and lake_unchanged)
 
 
-def _lake_heads(settings: Settings, contracts: Mapping[str, Contract]) -> dict[str, dict[tuple[str, int], int]]:
-    """The lake's next offset per stream and place.
+def _lake_offsets(settings: Settings, contracts: Mapping[str, Contract]) -> dict[str, dict[PartitionKey, int]]:
+    """Returns the lake's next offset per stream and partition.
 
     Raises:
-        TerminalError: one of them is behind the warehouse's ledger.
+        TerminalError: the lake is behind the warehouse's ledger.
     """
-    found: dict[str, dict[tuple[str, int], int]] = {}
+    lake_offsets: dict[str, dict[PartitionKey, int]] = {}
     for stream, contract in contracts.items():
         ledger = _ledger(settings, stream)
         try:
@@ -158,38 +166,41 @@ def _lake_heads(settings: Settings, contracts: Mapping[str, Contract]) -> dict[s
         except NoTableError:
             if ledger:
                 raise
-            found[stream] = {}
+            lake_offsets[stream] = {}
             continue
-        heads = lake.next_offsets({topic_id for topic_id, _ in ledger}, contract)
-        for place, head in ledger.items():
-            held = heads.setdefault(place, lake.transaction(transaction_id(*place)))
-            if held < head:
+        next_offsets = lake.next_offsets({topic_id for topic_id, _ in ledger}, contract)
+        for key, ledger_offset in ledger.items():
+            lake_offset = next_offsets.setdefault(key, lake.transaction(transaction_id(*key)))
+            if lake_offset < ledger_offset:
                 raise TerminalError(
-                    f"{stream}/{place[1]}: the lake has offsets up to {held}, the warehouse up to {head}",
-                    "a rebuild would lose them: see `make lake A=verify`",
+                    f"{stream}/{key[1]}: the lake has offsets up to {lake_offset}, the warehouse up to {ledger_offset}",
+                    "check the lake with `make lake A=verify`; a rebuild would lose the missing offsets",
                 )
-        found[stream] = heads
-    return found
+        lake_offsets[stream] = next_offsets
+    return lake_offsets
 
 
-def _ledger(settings: Settings, stream: str) -> dict[tuple[str, int], int]:
+def _ledger(settings: Settings, stream: str) -> dict[PartitionKey, int]:
+    """Returns the ledger's next offset per partition."""
     query = "select topic_id, partition, max(next_offset) from ops.loads where stream = %s group by 1, 2"
     with connect(settings, "reader") as warehouse:
         return {(str(row[0]), int(str(row[1]))): int(str(row[2])) for row in warehouse.execute(query, (stream,))}
 
 
-def _before(settings: Settings, heads: Mapping[str, Mapping[tuple[str, int], int]]) -> Before:
+def _take_baseline(settings: Settings, lake_offsets: Mapping[str, Mapping[PartitionKey, int]]) -> Baseline:
     with connect(settings, "reader") as warehouse:
         pending = warehouse.execute("select exists (select from ops.touched_dates where built_at is null)").fetchone()
     loaded = all(
-        _ledger(settings, stream).get(place) == head for stream in heads for place, head in heads[stream].items()
+        _ledger(settings, stream).get(key) == next_offset
+        for stream, next_offsets in lake_offsets.items()
+        for key, next_offset in next_offsets.items()
     )
-    whole = loaded and pending == (False,)
-    return Before(datetime.now(UTC).isoformat(timespec="seconds"), whole, _totals(heads), _marts(settings))
+    complete = loaded and pending == (False,)
+    return Baseline(datetime.now(UTC).isoformat(timespec="seconds"), complete, _totals(lake_offsets), _marts(settings))
 
 
-def _totals(heads: Mapping[str, Mapping[tuple[str, int], int]]) -> dict[str, int]:
-    return {stream: sum(places.values()) for stream, places in heads.items()}
+def _totals(lake_offsets: Mapping[str, Mapping[PartitionKey, int]]) -> dict[str, int]:
+    return {stream: sum(next_offsets.values()) for stream, next_offsets in lake_offsets.items()}
 
 
 def _marts(settings: Settings) -> Marts:
@@ -198,33 +209,37 @@ def _marts(settings: Settings) -> Marts:
 
 
 def _empty(settings: Settings, contracts: Mapping[str, Contract]) -> None:
-    """In one transaction: raw rows, quarantine, ledger, what is known of dates, marts and staging."""
+    """Deletes raw rows, quarantine, ledger, date statistics, marts and staging in one transaction."""
     try:
         with connect(settings, "postgres") as warehouse:
-            # No transform builds meanwhile; the lock goes with the connection.
+            # Keeps transforms from building meanwhile; the lock is released with the connection.
             lock(warehouse, PATIENCE)
-            for statement in _OF_STREAMS:
+            for statement in _EMPTY_STREAMS:
                 warehouse.execute(statement, {"streams": list(contracts)})
             for contract in contracts.values():
                 warehouse.execute(sql.SQL("truncate {}").format(sql.Identifier("raw", contract.table)))
-            for schema, name, kind in warehouse.execute(_BUILT).fetchall():
+            for schema, name, kind in warehouse.execute(_DBT_RELATIONS).fetchall():
                 drop = sql.SQL("drop {} if exists {} cascade")
                 warehouse.execute(drop.format(sql.SQL(str(kind)), sql.Identifier(str(schema), str(name))))
     except psycopg.OperationalError as error:
-        raise TransientError(f"emptying the warehouse: {error}", "nothing is changed; run it again") from error
+        raise TransientError(
+            f"emptying the warehouse failed: {error}", "run `make rebuild-warehouse` again; nothing was changed"
+        ) from error
 
 
-def _load(settings: Settings, contract: Contract, heads: Mapping[tuple[str, int], int]) -> None:
-    """Loads until the ledger is at the lake's heads; a load of Airflow's may bring a part of it."""
-    known: dict[tuple[str, int], int] = {}
+def _load(settings: Settings, contract: Contract, lake_offsets: Mapping[PartitionKey, int]) -> None:
+    """Loads until the ledger reaches the lake's offsets; a load by Airflow may do part of the work."""
+    previous: dict[PartitionKey, int] = {}
     while True:
         load(settings, contract)
-        reached = _ledger(settings, contract.stream)
-        if all(reached.get(place, 0) >= head for place, head in heads.items()):
+        ledger = _ledger(settings, contract.stream)
+        if all(ledger.get(key, 0) >= next_offset for key, next_offset in lake_offsets.items()):
             return
-        if reached == known:
-            raise TransientError(f"{contract.stream}: the load does not come to the lake's end", "run it again")
-        known = reached
+        if ledger == previous:
+            raise TransientError(
+                f"{contract.stream}: the load stopped before the end of the lake", "run `make rebuild-warehouse` again"
+            )
+        previous = ledger
 
 
 def _counts(settings: Settings, contracts: Mapping[str, Contract]) -> tuple[int, int]:
@@ -239,21 +254,26 @@ def _differing(before: Marts, after: Marts, table: str) -> int:
     return sum(old.get(day) != new.get(day) for day in {*old, *new})
 
 
-def _write(note: Path, before: Before) -> None:
+def _write_baseline(file: Path, baseline: Baseline) -> None:
     tables = {
-        table: [[day and day.isoformat(), each.rows, each.hash] for day, each in dates.items()]
-        for table, dates in before.marts.items()
+        table: [[day and day.isoformat(), checksum.rows, checksum.hash] for day, checksum in dates.items()]
+        for table, dates in baseline.marts.items()
     }
-    fields = {"noted_at": before.noted_at, "whole": before.whole, "heads": before.heads, "marts": tables}
-    draft = note.with_suffix(".draft")
+    fields = {
+        "noted_at": baseline.noted_at,
+        "whole": baseline.complete,
+        "heads": baseline.lake_offsets,
+        "marts": tables,
+    }
+    draft = file.with_suffix(".draft")
     draft.write_text(json.dumps(fields))
-    draft.replace(note)
+    draft.replace(file)
 
 
-def _read(note: Path) -> Before:
-    fields: dict[str, Any] = json.loads(note.read_text())
+def _read_baseline(file: Path) -> Baseline:
+    fields: dict[str, Any] = json.loads(file.read_text())
     tables = {
         table: {day and date.fromisoformat(day): Checksum(rows, hashes) for day, rows, hashes in dates}
         for table, dates in fields["marts"].items()
     }
-    return Before(fields["noted_at"], fields["whole"], fields["heads"], tables)
+    return Baseline(fields["noted_at"], fields["whole"], fields["heads"], tables)

@@ -1,4 +1,4 @@
-"""What a backfill is asked to do, and what is kept of one until its proof is made."""
+"""A backfill's request, and its state on disk until it is proved."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from sluice.settings import Settings
 
 @dataclass(frozen=True)
 class Request:
-    """Event dates (UTC, both ends included) of some streams; ``what`` of them is made again: raw, marts or all."""
+    """A request to reprocess event dates (UTC, both ends included) of some streams; ``what`` is raw, marts or all."""
 
     first: date
     last: date
@@ -21,59 +21,58 @@ class Request:
 
     @property
     def days(self) -> list[date]:
-        """Its dates, ascending."""
+        """The dates, ascending."""
         return [self.first + timedelta(days=step) for step in range((self.last - self.first).days + 1)]
 
     @property
     def conf(self) -> dict[str, object]:
-        """The parameters of the runs."""
+        """The parameters of the DAG runs."""
         return {"streams": list(self.streams), "what": self.what}
 
 
 @dataclass(frozen=True)
 class Unfinished:
-    """A backfill that began and has no proof yet."""
+    """A backfill that has started and is not proved yet."""
 
     request: Request
     before: Snapshot
     backfill: int
-    """Airflow's number of it, or of the last one that went on with it."""
+    """Id of its backfill in Airflow; of the last one if the command was resumed."""
     began: str
-    """When its first backfill was made, by Airflow's clock, in ISO 8601."""
+    """When its first backfill was created, by Airflow's clock, in ISO 8601."""
 
 
-def keep(settings: Settings, unfinished: Unfinished) -> None:
-    """Writes it down, in place of what was there."""
-    file = path(settings)
+def save_unfinished(settings: Settings, unfinished: Unfinished) -> None:
+    """Saves an unfinished backfill, replacing any earlier one."""
+    file = unfinished_path(settings)
     draft = file.with_name(f"{file.name}.{os.getpid()}")
     fields = asdict(unfinished) | {"before": unfinished.before.fields()}
     draft.write_text(json.dumps(fields, default=str))
     draft.rename(file)
 
 
-def kept(settings: Settings, request: Request) -> Unfinished | None:
-    """What is written down of this same request; None where there is nothing, or another request."""
+def load_unfinished(settings: Settings, request: Request) -> Unfinished | None:
+    """Returns the saved backfill if it is of the same request; None otherwise."""
     try:
-        fields = json.loads(path(settings).read_text())
-        asked = fields["request"]
-        found = Request(
-            date.fromisoformat(asked["first"]),
-            date.fromisoformat(asked["last"]),
-            tuple(asked["streams"]),
-            asked["what"],
+        fields = json.loads(unfinished_path(settings).read_text())
+        saved = Request(
+            date.fromisoformat(fields["request"]["first"]),
+            date.fromisoformat(fields["request"]["last"]),
+            tuple(fields["request"]["streams"]),
+            fields["request"]["what"],
         )
         before = Snapshot.of(fields["before"])
-        return Unfinished(found, before, fields["backfill"], fields["began"]) if found == request else None
+        return Unfinished(saved, before, fields["backfill"], fields["began"]) if saved == request else None
     except (FileNotFoundError, ValueError, KeyError, TypeError):
-        # Never written, or by another release: the figures are then taken anew.
+        # Not written yet, or by another release: the backfill then starts from scratch.
         return None
 
 
-def forget(settings: Settings) -> None:
-    """Removes what is written down: its proof is made."""
-    path(settings).unlink(missing_ok=True)
+def delete_unfinished(settings: Settings) -> None:
+    """Deletes the saved backfill once it is proved."""
+    unfinished_path(settings).unlink(missing_ok=True)
 
 
-def path(settings: Settings) -> Path:
-    """Where it is written down; without the file a command begins anew."""
+def unfinished_path(settings: Settings) -> Path:
+    """Returns the file of the saved backfill; without it, a command starts from scratch."""
     return settings.home / "backfill.json"

@@ -1,6 +1,6 @@
-"""The contracts: one YAML file defines an event stream, and every other step is derived from it.
+"""Contracts: one YAML file defines an event stream, and everything else about the stream is derived from it.
 
-Topic, raw table, DAG, dbt source and documentation all come from here; nothing else lists the streams.
+The topic, raw table, DAG, dbt source and documentation all come from here. Nothing else lists the streams.
 """
 
 from sluice.contracts.loader import get_contract, load_contracts, read_contract

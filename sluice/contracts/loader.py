@@ -1,4 +1,4 @@
-"""Reads contracts from their YAML files. Every error names the file, the line, the key and what was expected."""
+"""Reads contracts from YAML files. Every error names the file, the line, the key and the expected value."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,26 +11,27 @@ from sluice.errors import TerminalError
 
 
 def load_contracts(folder: Path) -> dict[str, Contract]:
-    """Reads every ``*.yaml`` of a folder.
+    """Reads every ``*.yaml`` file in a folder.
 
     Returns:
-        The contracts by stream, sorted by it.
+        The contracts by stream name, in sorted order.
 
     Raises:
-        TerminalError: a file is no contract; the message names the file, the line, the key and what was expected.
+        TerminalError: the folder has no contracts, or a file is not a valid contract; the message names the file, the
+            line, the key and the expected value.
     """
     paths = sorted(folder.glob("*.yaml"))
     if not paths:
-        raise TerminalError(f"{folder}: no contract found", "put one <stream>.yaml per event stream there")
+        raise TerminalError(f"{folder}: no contracts found", "add one <stream>.yaml file per event stream")
     contracts = [read_contract(path) for path in paths]
     return {contract.stream: contract for contract in sorted(contracts, key=lambda contract: contract.stream)}
 
 
 def get_contract(contracts: dict[str, Contract], stream: str) -> Contract:
-    """The contract of a stream that a person named.
+    """Returns the contract of a stream that a user named.
 
     Raises:
-        TerminalError: there is none; the message lists the streams that exist.
+        TerminalError: no such stream; the hint lists the streams that exist.
     """
     if stream not in contracts:
         raise TerminalError(f"unknown stream {stream!r}", f"choose from {', '.join(contracts)}")
@@ -38,7 +39,7 @@ def get_contract(contracts: dict[str, Contract], stream: str) -> Contract:
 
 
 def read_contract(path: Path) -> Contract:
-    """Reads and checks one contract.
+    """Reads and validates one contract.
 
     Raises:
         TerminalError: as in ``load_contracts``.
@@ -48,32 +49,32 @@ def read_contract(path: Path) -> Contract:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         contract = Contract.model_validate(yaml.safe_load(text))
     except (OSError, UnicodeDecodeError) as error:
-        raise TerminalError(f"{path}: cannot be read: {error}", "make it a readable UTF-8 file") from None
+        raise TerminalError(f"{path}: cannot read the contract: {error}", "make it a readable UTF-8 file") from None
     except yaml.YAMLError as error:
-        raise TerminalError(f"{path}: not YAML: {error}", "correct it") from None
+        raise TerminalError(f"{path}: invalid YAML: {error}", "fix the syntax") from None
     except ValidationError as error:
-        raise TerminalError("; ".join(_faults(path, node, error)), "correct the contract") from None
+        raise TerminalError("; ".join(_describe(path, node, error)), "fix the contract") from None
     if path.stem != contract.stream:
         raise TerminalError(
-            f"{path}: line 1: stream: expected {path.stem}, as the file is called, found {contract.stream}",
-            "name both alike",
+            f"{path}: line 1: stream: expected {path.stem} to match the file name, found {contract.stream}",
+            "rename the file or the stream",
         )
     return contract
 
 
-def _faults(path: Path, node: yaml.Node | None, error: ValidationError) -> Iterator[str]:
-    for fault in error.errors():
-        place = fault["loc"]
-        key = ".".join(str(part) for part in place)
-        message = fault["msg"].removeprefix("Value error, ")
-        found = "" if fault["type"] in ("missing", "value_error") else f", found {fault['input']!r}"
-        yield f"{path}: line {_line(node, place)}: {key + ': ' if key else ''}{message}{found}"
+def _describe(path: Path, node: yaml.Node | None, error: ValidationError) -> Iterator[str]:
+    for details in error.errors():
+        location = details["loc"]
+        key = ".".join(str(part) for part in location)
+        message = details["msg"].removeprefix("Value error, ")
+        actual = "" if details["type"] in ("missing", "value_error") else f", found {details['input']!r}"
+        yield f"{path}: line {_line(node, location)}: {key + ': ' if key else ''}{message}{actual}"
 
 
-def _line(node: yaml.Node | None, place: tuple[int | str, ...]) -> int:
-    """The line of the deepest part of ``place`` that the document has, counted from 1."""
+def _line(node: yaml.Node | None, location: tuple[int | str, ...]) -> int:
+    """Returns the line, counted from 1, of the deepest part of ``location`` that exists in the document."""
     line = node.start_mark.line if node else 0
-    for part in place:
+    for part in location:
         if isinstance(node, yaml.MappingNode):
             pair = next(((k, v) for k, v in node.value if k.value == part), None)
             if pair is None:

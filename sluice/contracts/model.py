@@ -1,4 +1,4 @@
-"""What a contract holds: the model that every ``contracts/*.yaml`` is parsed into."""
+"""The contract model: every ``contracts/*.yaml`` file is parsed into it."""
 
 import re
 from collections import Counter
@@ -23,14 +23,14 @@ def _duration(value: Any) -> Any:
         return value
     match = _DURATION.match(value) if isinstance(value, str) else None
     if match is None:
-        raise ValueError("expected a number and a unit, as 30m, 48h or 7d")
+        raise ValueError("expected a number and a unit, such as 30m, 48h or 7d")
     return timedelta(**{_DURATION_UNITS[match[2]]: int(match[1])})
 
 
 def _cron(value: str) -> str:
     fields = value.split()
     if len(fields) != 5 or not all(_CRON_FIELD.match(field) for field in fields):
-        raise ValueError('expected five cron fields, as "*/2 * * * *"')
+        raise ValueError('expected five cron fields, such as "*/2 * * * *"')
     return value
 
 
@@ -46,74 +46,75 @@ class Column(_Strict):
     nullable: bool = True
     unit: str | None = None
     minimum: float | None = None
-    """Smallest value that is right, in the column's unit; only for numbers."""
+    """The smallest valid value, in the column's unit. Numeric columns only."""
     maximum: float | None = None
+    """The largest valid value, in the column's unit. Numeric columns only."""
     description: Annotated[str, Field(min_length=1)]
 
     @model_validator(mode="after")
-    def _limits(self) -> "Column":
+    def _check_bounds(self) -> "Column":
         if self.type not in NUMERIC_TYPES and (self.minimum is not None or self.maximum is not None):
-            raise ValueError(f"minimum and maximum go with {', '.join(NUMERIC_TYPES)}, not with {self.type}")
+            raise ValueError(f"minimum and maximum apply only to {', '.join(NUMERIC_TYPES)}, not to {self.type}")
         if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
             raise ValueError(f"expected minimum <= maximum, found {self.minimum:g} > {self.maximum:g}")
         return self
 
 
 class Topic(_Strict):
-    """The Kafka topic; its name is the stream's."""
+    """The stream's Kafka topic. The topic has the stream's name."""
 
     partitions: Annotated[int, Field(ge=1, le=1024)]
     retention_bytes: Annotated[int, Field(ge=1 << 20)]
-    """Bytes kept per partition. There is no limit by time: events are older than any."""
+    """Bytes retained per partition. There is no time limit: replayed events are older than any sensible limit."""
 
 
 class Load(_Strict):
-    """When the lake's new rows go to the warehouse."""
+    """When new rows in the lake are loaded into the warehouse."""
 
     schedule: Annotated[str, AfterValidator(_cron)]
     overdue: Annotated[timedelta, BeforeValidator(_duration)] = timedelta(minutes=10)
-    """How long after it was due a load may take, before that is an alert."""
+    """How long a load may be overdue before an alert is raised."""
 
 
 class Contract(_Strict):
-    """One event stream."""
+    """An event stream: its topic, columns and load schedule."""
 
     stream: Annotated[str, Field(pattern=_STREAM, max_length=50)]
     description: Annotated[str, Field(min_length=1)]
     owner: Annotated[str, Field(min_length=1)]
     topic: Topic
     key: str
-    """The column whose value is the Kafka key: events of one key keep their order."""
+    """The column used as the Kafka key. Events with the same key stay in order."""
     event_time: str
-    """The timestamp column that is also the Kafka record's timestamp."""
+    """The timestamp column, which is also the Kafka record's timestamp."""
     lateness: Annotated[timedelta, BeforeValidator(_duration)]
-    """How long after a date's end its events are expected to come in."""
+    """How long after the end of a date its events may still arrive."""
     load: Load
     columns: Annotated[tuple[Column, ...], Field(min_length=1), BeforeValidator(lambda v: tuple(v))]
 
     @property
     def table(self) -> str:
-        """The name of the raw table, and of the stream wherever dots cannot stand."""
+        """The raw table's name, which is also the stream's name wherever dots are not allowed."""
         return self.stream.replace(".", "_")
 
     @property
     def dag_id(self) -> str:
-        """The DAG that loads this stream."""
+        """The id of the DAG that loads this stream."""
         return f"load_{self.table}"
 
     def column(self, name: str) -> Column | None:
-        """The column of that name."""
+        """Returns the column with that name, or None."""
         return next((column for column in self.columns if column.name == name), None)
 
     @model_validator(mode="after")
-    def _columns_fit(self) -> "Contract":
-        twice = [name for name, times in Counter(column.name for column in self.columns).items() if times > 1]
-        if twice:
-            raise ValueError(f"columns: {twice[0]} is declared twice")
-        for field, wanted in (("key", "string"), ("event_time", "timestamp")):
+    def _check_columns(self) -> "Contract":
+        duplicates = [name for name, count in Counter(column.name for column in self.columns).items() if count > 1]
+        if duplicates:
+            raise ValueError(f"columns: {duplicates[0]} is declared twice")
+        for field, required_type in (("key", "string"), ("event_time", "timestamp")):
             column = self.column(getattr(self, field))
-            if column is None or column.type != wanted or column.nullable:
-                raise ValueError(f"{field}: expected the name of a {wanted} column with nullable: false")
+            if column is None or column.type != required_type or column.nullable:
+                raise ValueError(f"{field}: expected the name of a {required_type} column with nullable: false")
         event_id = self.column("event_id")
         if event_id is None or event_id.type != "string" or event_id.nullable:
             raise ValueError("columns: expected a string column event_id with nullable: false")

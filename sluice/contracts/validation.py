@@ -1,7 +1,9 @@
-"""One event against its contract, and the reason where it does not fit.
+"""Validates one event against its contract, and gives the reason if the event is invalid.
 
-This is the definition of a good event. ``load/columns.py`` finds suspects for whole batches at once and asks here about
-each of them, so that a reason is written in one place; the live view asks about every event.
+This is the definition of a valid event. ``load/columns.py`` screens whole batches and has the suspects validated here,
+so that reasons are written in one place only. The live view validates every event here.
+
+The reasons are stored in ``raw.quarantine``, and ``ops.quarantine`` derives the kind of violation from their wording.
 """
 
 import json
@@ -18,48 +20,51 @@ INT_RANGES = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
 
 _TIMESTAMP = re.compile(TIMESTAMP_PATTERN)
 _DATE = re.compile(DATE_PATTERN)
-_SHOWN = 60
+_MAX_SHOWN = 60
+"""Characters of a value that a reason quotes."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class ContractViolationError(Exception):
-    """Why a value does not fit."""
+    """The reason why a value is invalid."""
 
 
 def validate_event(
     contract: Contract, value: bytes | None, timestamp: datetime | None
 ) -> tuple[dict[str, Any] | None, str]:
-    """Reads one event's value.
+    """Parses and validates one event.
 
     Args:
-        contract: what it has to be.
+        contract: the stream's contract.
         value: the record's bytes.
-        timestamp: the record's own; it must be the event's time, to the millisecond, since dates are kept by it.
+        timestamp: the record's timestamp. It must equal the event time to the millisecond, because the lake is
+            partitioned by it.
 
     Returns:
-        The event, and ""; or None, and the reason why it does not fit its contract. Fields that the contract does not
-        know are no fault.
+        The event and "" if it is valid, otherwise None and the reason. Fields that the contract does not declare are
+        allowed.
     """
     try:
         event = parse(value)
         for column in contract.columns:
-            _check(column, event)
-        _check_timestamp(contract, event, timestamp)
-    except ContractViolationError as unfit:
-        return None, str(unfit)
+            _validate_column(column, event)
+        _validate_timestamp(contract, event, timestamp)
+    except ContractViolationError as violation:
+        return None, str(violation)
     return event, ""
 
 
 def parse(value: bytes | None) -> dict[str, Any]:
-    """A value's fields.
+    """Returns a value's fields.
 
     Raises:
-        ContractViolationError: it is no JSON object, or holds what JSON does not have (``Infinity``, a field twice).
+        ContractViolationError: the value is not a JSON object, or has something that JSON does not allow (``Infinity``,
+            a duplicate field).
     """
     if value is None:
         raise ContractViolationError("no value")
     try:
-        event = json.loads(value.decode("utf-8"), object_pairs_hook=_object, parse_constant=_constant)
+        event = json.loads(value.decode("utf-8"), object_pairs_hook=_unique_fields, parse_constant=_reject_constant)
     except UnicodeDecodeError as error:
         raise ContractViolationError(f"not JSON: not UTF-8 at byte {error.start}") from None
     except json.JSONDecodeError as error:
@@ -69,11 +74,11 @@ def parse(value: bytes | None) -> dict[str, Any]:
     except RecursionError:
         raise ContractViolationError("not JSON: nested too deep") from None
     if not isinstance(event, dict):
-        raise ContractViolationError(f"expected an object, found {_shown(event)}")
+        raise ContractViolationError(f"expected an object, found {_quote(event)}")
     return event
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique_fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
     if len(fields) != len(pairs):
         names = [name for name, _ in pairs]
@@ -81,11 +86,11 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return fields
 
 
-def _constant(name: str) -> None:
+def _reject_constant(name: str) -> None:
     raise ContractViolationError(f"not JSON: {name}")
 
 
-def _check(column: Column, event: dict[str, Any]) -> None:
+def _validate_column(column: Column, event: dict[str, Any]) -> None:
     value = event.get(column.name)
     if value is None:
         if not column.nullable:
@@ -93,32 +98,32 @@ def _check(column: Column, event: dict[str, Any]) -> None:
                 f"{column.name}: {'null' if column.name in event else 'missing'}, but it is required"
             )
         return
-    wrong = ContractViolationError(f"{column.name}: expected {column.type}, found {_shown(value)}")
+    wrong_type = ContractViolationError(f"{column.name}: expected {column.type}, found {_quote(value)}")
     if column.type == "string":
         if not isinstance(value, str):
-            raise wrong
+            raise wrong_type
         if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
             raise ContractViolationError(f"{column.name}: holds a character that no text column can hold")
     elif column.type == "boolean":
         if not isinstance(value, bool):
-            raise wrong
+            raise wrong_type
     elif column.type in INT_RANGES:
         low, high = INT_RANGES[column.type]
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise wrong
+            raise wrong_type
     elif column.type == "float64":
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise wrong
-    elif not isinstance(value, str) or not _is_time(column.type, value):
-        raise wrong
+            raise wrong_type
+    elif not isinstance(value, str) or not _is_date_or_timestamp(column.type, value):
+        raise wrong_type
     if column.type in NUMERIC_TYPES and isinstance(value, int | float):
         if column.minimum is not None and value < column.minimum:
-            raise ContractViolationError(f"{column.name}: {_shown(value)} is below the minimum {column.minimum:g}")
+            raise ContractViolationError(f"{column.name}: {_quote(value)} is below the minimum {column.minimum:g}")
         if column.maximum is not None and value > column.maximum:
-            raise ContractViolationError(f"{column.name}: {_shown(value)} is above the maximum {column.maximum:g}")
+            raise ContractViolationError(f"{column.name}: {_quote(value)} is above the maximum {column.maximum:g}")
 
 
-def _check_timestamp(contract: Contract, event: dict[str, Any], timestamp: datetime | None) -> None:
+def _validate_timestamp(contract: Contract, event: dict[str, Any], timestamp: datetime | None) -> None:
     text = event[contract.event_time]
     if timestamp is None:
         raise ContractViolationError("the record has no timestamp")
@@ -132,17 +137,18 @@ def _milliseconds(moment: datetime) -> int:
     return (moment - _EPOCH) // timedelta(milliseconds=1)
 
 
-def _is_time(kind: str, text: str) -> bool:
-    pattern, read = (_TIMESTAMP, datetime.fromisoformat) if kind == "timestamp" else (_DATE, date.fromisoformat)
+def _is_date_or_timestamp(column_type: str, text: str) -> bool:
+    is_timestamp = column_type == "timestamp"
+    pattern, parse_iso = (_TIMESTAMP, datetime.fromisoformat) if is_timestamp else (_DATE, date.fromisoformat)
     if not pattern.match(text):
         return False
     try:
-        read(text)
+        parse_iso(text)
     except ValueError:
         return False
     return True
 
 
-def _shown(value: Any) -> str:
+def _quote(value: Any) -> str:
     text = json.dumps(value)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}…"

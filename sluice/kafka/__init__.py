@@ -1,1 +1,1 @@
-"""Kafka: topics, their offsets, and the settings that all consumer groups share."""
+"""Kafka: topics, their offsets, and the settings shared by all consumer groups."""

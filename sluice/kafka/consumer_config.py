@@ -1,4 +1,4 @@
-"""The librdkafka settings that all consumer groups share."""
+"""The librdkafka settings shared by all consumer groups."""
 
 from sluice.settings import Settings
 
@@ -6,7 +6,7 @@ Options = dict[str, str | int | bool]
 
 
 def consumer_config(settings: Settings, group: str) -> Options:
-    """Returns the settings of a consumer that shares its group's partitions and keeps its offsets outside Kafka."""
+    """Returns the settings of a consumer in a group that stores its offsets outside Kafka."""
     return {
         "bootstrap.servers": settings.kafka,
         "client.id": group,
@@ -14,12 +14,12 @@ def consumer_config(settings: Settings, group: str) -> Options:
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
         "partition.assignment.strategy": "cooperative-sticky",
-        # A killed member's partitions go to another member, or to its next start, after this.
+        # How long until the partitions of a killed member go to another member, or to the same one restarted.
         "session.timeout.ms": 10_000,
         "heartbeat.interval.ms": 2_000,
         "isolation.level": "read_committed",
         "fetch.message.max.bytes": 1 << 20,
-        # A full queue is refilled soon, not after a second.
+        # Resume fetching soon after a full queue has drained; the default is a second.
         "fetch.queue.backoff.ms": 10,
         "allow.auto.create.topics": False,
     }

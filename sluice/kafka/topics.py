@@ -1,4 +1,4 @@
-"""Kafka topics: made from the contracts, and what Kafka holds of them."""
+"""Kafka topics: created from the contracts, and the offsets that Kafka holds."""
 
 import uuid
 from collections.abc import Iterator
@@ -19,9 +19,9 @@ _TIMEOUT_MS = 10_000
 
 @dataclass(frozen=True)
 class KafkaRange:
-    """What Kafka holds of one partition: offsets ``start`` (kept) up to, without, ``end``.
+    """The offsets that Kafka holds of one partition, from ``start`` (inclusive) to ``end`` (exclusive).
 
-    What an unfinished transaction holds back, and all that follows it, lies beyond ``end``.
+    ``end`` is the last stable offset: records of an open transaction, and everything after them, lie beyond it.
     """
 
     stream: str
@@ -33,10 +33,10 @@ class KafkaRange:
 
 @contextmanager
 def admin(settings: Settings) -> Iterator[KafkaAdminClient]:
-    """An admin client.
+    """Opens an admin client.
 
     Raises:
-        TransientError: Kafka does not answer.
+        TransientError: Kafka is down.
     """
     try:
         client = KafkaAdminClient(
@@ -56,17 +56,17 @@ def admin(settings: Settings) -> Iterator[KafkaAdminClient]:
 
 
 def provision(settings: Settings, contracts: dict[str, Contract]) -> list[str]:
-    """Creates the topics that are missing and adds missing partitions; harmless when nothing is.
+    """Creates missing topics and adds missing partitions. Idempotent.
 
-    There is no retention by time: Kafka counts it from the records' own timestamps, and events of the past would be
-    deleted within minutes. ``message.timestamp.before.max.ms`` is left at Kafka's default, which accepts any past.
+    There is no retention by time: Kafka measures it from the records' own timestamps, so past events would be deleted
+    within minutes. ``message.timestamp.before.max.ms`` keeps Kafka's default, which accepts any past timestamp.
 
     Returns:
         The topics that were created.
 
     Raises:
-        TerminalError: a topic has more partitions than its contract says; Kafka cannot take one away.
-        TransientError: Kafka does not answer.
+        TerminalError: a topic has more partitions than its contract; Kafka cannot remove partitions.
+        TransientError: Kafka is down.
     """
     with admin(settings) as client:
         existing = set(client.list_topics())
@@ -84,71 +84,73 @@ def provision(settings: Settings, contracts: dict[str, Contract]) -> list[str]:
             except TopicAlreadyExistsError:
                 client.wait_for_topics(list(missing))
         for topic in _describe(client, [stream for stream in contracts if stream in existing]):
-            wanted = contracts[topic["name"]].topic.partitions
-            found = len(topic["partitions"])
-            if found > wanted:
+            expected = contracts[topic["name"]].topic.partitions
+            actual = len(topic["partitions"])
+            if actual > expected:
                 raise TerminalError(
-                    f"topic {topic['name']} has {found} partitions, its contract says {wanted}",
-                    f"set topic.partitions to {found}; Kafka cannot remove partitions",
+                    f"topic {topic['name']} has {actual} partitions, but its contract has {expected}",
+                    f"set topic.partitions to {actual} in the contract; Kafka cannot remove partitions",
                 )
-            if found < wanted:
-                client.create_partitions({topic["name"]: wanted})
+            if actual < expected:
+                client.create_partitions({topic["name"]: expected})
     return sorted(missing)
 
 
 def kafka_ranges(settings: Settings, streams: list[str]) -> list[KafkaRange]:
-    """The first and the next offset of every partition of the given streams' topics.
+    """Returns the offsets that Kafka holds of every partition of the streams, sorted by stream and partition.
 
     Raises:
         TerminalError: a topic does not exist.
-        TransientError: Kafka does not answer.
+        TransientError: Kafka is down.
     """
     with admin(settings) as client:
         topics = _describe(client, streams)
-        places = {
+        partition_topic_ids = {
             TopicPartition(topic["name"], partition["partition_index"]): topic_id(topic["topic_id"])
             for topic in topics
             for partition in topic["partitions"]
         }
-        starts = client.list_partition_offsets(dict.fromkeys(places, OffsetSpec.EARLIEST))
-        ends = client.list_partition_offsets(dict.fromkeys(places, OffsetSpec.LATEST), isolation_level="read_committed")
+        starts = client.list_partition_offsets(dict.fromkeys(partition_topic_ids, OffsetSpec.EARLIEST))
+        ends = client.list_partition_offsets(
+            dict.fromkeys(partition_topic_ids, OffsetSpec.LATEST), isolation_level="read_committed"
+        )
     return sorted(
         (
-            KafkaRange(place.topic, identity, place.partition, starts[place].offset, ends[place].offset)
-            for place, identity in places.items()
+            KafkaRange(partition.topic, identity, partition.partition, starts[partition].offset, ends[partition].offset)
+            for partition, identity in partition_topic_ids.items()
         ),
-        key=lambda found: (found.stream, found.partition),
+        key=lambda kafka_range: (kafka_range.stream, kafka_range.partition),
     )
 
 
 def group_offsets(settings: Settings, groups: list[str], streams: list[str]) -> dict[str, dict[str, int]]:
-    """How many records of each stream the consumer groups have behind them, by group and stream, as they last said.
+    """Returns how many offsets of each stream each consumer group has committed, by group and stream.
 
     Raises:
-        TransientError: Kafka does not answer.
+        TransientError: Kafka is down.
     """
-    found = {group: dict.fromkeys(streams, 0) for group in groups}
+    totals = {group: dict.fromkeys(streams, 0) for group in groups}
     with admin(settings) as client:
         for group, committed in client.list_group_offsets(groups).items():
-            for place, offset in committed.items():
-                if place.topic in found[group]:
-                    found[group][place.topic] += max(offset.offset, 0)
-    return found
+            for topic_partition, committed_offset in committed.items():
+                if topic_partition.topic in totals[group]:
+                    totals[group][topic_partition.topic] += max(committed_offset.offset, 0)
+    return totals
 
 
 def topic_ids(settings: Settings, streams: list[str]) -> dict[str, str]:
-    """The id of each stream's topic. A topic that was deleted and created again has another one.
+    """Returns the topic id of each stream. A topic that was deleted and created again has a new id.
 
     Raises:
         TerminalError: a topic does not exist.
-        TransientError: Kafka does not answer.
+        TransientError: Kafka is down.
     """
     with admin(settings) as client:
         return {topic["name"]: topic_id(topic["topic_id"]) for topic in _describe(client, streams)}
 
 
 def topic_id(value: Any) -> str:
-    """A topic's id as text, whatever form a client gives it in."""
+    """Returns a topic id as text, in whatever form a client returned it."""
     return str(value if isinstance(value, uuid.UUID) else uuid.UUID(str(value)))
 
 
@@ -158,11 +160,13 @@ def _describe(client: KafkaAdminClient, streams: list[str]) -> list[dict[str, An
     topics: list[dict[str, Any]] = client.describe_topics(streams)
     for topic in topics:
         if topic["error_code"]:
-            raise TerminalError(f"Kafka has no topic {topic['name']}", "`make up` creates the contracts' topics")
+            raise TerminalError(
+                f"Kafka has no topic {topic['name']}", "run `make up`, which creates the topic of every contract"
+            )
     return topics
 
 
 def _unreachable(settings: Settings, error: KafkaError) -> TransientError:
     return TransientError(
-        f"Kafka at {settings.kafka}: {type(error).__name__}: {error}", "see `make status` and `make logs S=kafka`"
+        f"Kafka at {settings.kafka}: {type(error).__name__}: {error}", "run `make status` and `make logs S=kafka`"
     )

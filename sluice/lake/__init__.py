@@ -1,1 +1,1 @@
-"""The lake: one Delta table per stream, holding every Kafka record's bytes as they came."""
+"""The lake: one Delta table per stream, with the unchanged bytes of every Kafka record."""

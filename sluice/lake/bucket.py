@@ -1,4 +1,4 @@
-"""The bucket the lake lives in: its health, its users and what each of them may do."""
+"""The lake's bucket, its users and their permissions."""
 
 import json
 import tempfile
@@ -27,22 +27,22 @@ _WRONG_CREDENTIALS = ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMat
 
 
 def access_key(user: User) -> str:
-    """The user's name in MinIO."""
+    """Returns the user's name in MinIO."""
     return f"sluice-{user}"
 
 
 def client(settings: Settings, user: User | Literal["root"]) -> Minio:
-    """A MinIO client for a user, with time-outs of seconds: the library's own are minutes long."""
+    """Returns a MinIO client for a user, with timeouts of seconds; the library's defaults are minutes."""
     name, password = _credentials(settings, user)
     return Minio(endpoint=settings.minio, access_key=name, secret_key=password, secure=False, http_client=_http())
 
 
 def provision(settings: Settings) -> None:
-    """Makes the bucket, and each service's user with no more than its policy allows. Can be run again.
+    """Creates the bucket and one user per service, each with the least privileges it needs. Idempotent.
 
     Raises:
-        TransientError: MinIO does not answer.
-        TerminalError: it refuses the root user's password.
+        TransientError: MinIO is down.
+        TerminalError: MinIO rejects the root user's password.
     """
     bucket = settings.lake_bucket
     name, password = _credentials(settings, "root")
@@ -65,15 +65,17 @@ def provision(settings: Settings) -> None:
                 admin.policy_add(key, policy_file=str(policy))
             _attach(admin, key)
     except (S3Error, MinioException, urllib3.exceptions.HTTPError) as error:
-        raise refusal(settings, error) from error
+        raise minio_error(settings, error) from error
 
 
-def refusal(settings: Settings, error: Exception) -> SluiceError:
-    """What a failed call means, in one line."""
-    what = f"MinIO at {settings.minio}, bucket {settings.lake_bucket}: {type(error).__name__}: {error}"
-    if any(sign in str(error) for sign in _WRONG_CREDENTIALS):
-        return TerminalError(what, "check the SLUICE_LAKE_… passwords; `make up` creates bucket and users")
-    return TransientError(what, "see `make status` and `make logs S=minio`")
+def minio_error(settings: Settings, error: Exception) -> SluiceError:
+    """Returns the error of a failed MinIO call, as one line that names the server and the bucket."""
+    message = f"MinIO at {settings.minio}, bucket {settings.lake_bucket}: {type(error).__name__}: {error}"
+    if any(code in str(error) for code in _WRONG_CREDENTIALS):
+        return TerminalError(
+            message, "check the SLUICE_LAKE_… passwords, and run `make up`, which creates the bucket and its users"
+        )
+    return TransientError(message, "run `make status` and `make logs S=minio`")
 
 
 def _credentials(settings: Settings, user: User | Literal["root"]) -> tuple[str, str]:
@@ -95,6 +97,6 @@ def _attach(admin: MinioAdmin, name: str) -> None:
     try:
         admin.attach_policy([name], user=name)
     except MinioAdminException as error:
-        # MinIO calls it an error to attach what is attached.
+        # MinIO returns an error if the policy is already attached.
         if "AlreadyApplied" not in str(error):
             raise

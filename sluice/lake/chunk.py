@@ -1,4 +1,4 @@
-"""Chunks: runs of one Kafka partition's records, as Arrow columns. The unit that is buffered, committed and fenced."""
+"""Chunks: consecutive records of one Kafka partition as Arrow columns; the unit of buffering, commits and fencing."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -14,14 +14,14 @@ from sluice.lake.layout import NO_TIMESTAMP_DATE, SCHEMA
 _DAY_MS = 86_400_000
 _FIRST_MS = -62_135_596_800_000
 _LAST_MS = 253_402_300_799_999
-"""The years 1 to 9999, which every reader of the lake can hold."""
+"""The years 1 to 9999, the range that every reader of the lake supports."""
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """The records of one partition from offset ``first`` up to, without, ``next``; some offsets may hold none.
+    """The records of one partition from ``start_offset`` (inclusive) to ``next_offset`` (exclusive).
 
-    ``rows`` has the lake's schema, in the order of offsets.
+    Some offsets may have no record. ``rows`` has the lake's schema and is sorted by offset.
     """
 
     topic_id: str
@@ -29,12 +29,12 @@ class Chunk:
     start_offset: int
     next_offset: int
     rows: pa.Table
-    note: Mapping[str, str] = field(default_factory=dict)
-    """What else the commit's metadata says about it."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """Extra entries for the range in the commit metadata."""
 
     @property
     def size(self) -> int:
-        """Bytes in memory."""
+        """Size in memory, in bytes."""
         return int(self.rows.nbytes)
 
 
@@ -47,15 +47,15 @@ def record_columns(
     values: Sequence[bytes | None],
     headers: Sequence[Any],
 ) -> pa.Table:
-    """Records as lake rows.
+    """Returns records as lake rows, one per record.
 
     Args:
         topic_id: the topic's id.
-        partition: the partition.
-        offsets: ascending.
-        timestamps_ms: milliseconds since 1970; -1 where the record has none.
-        keys: the keys' bytes.
-        values: the values' bytes.
+        partition: the partition number.
+        offsets: in ascending order.
+        timestamps_ms: milliseconds since 1970; -1 for a record without a timestamp.
+        keys: the key bytes.
+        values: the value bytes.
         headers: per record None or a list of (key, bytes or None).
     """
     count = len(offsets)
@@ -79,10 +79,10 @@ def record_columns(
 
 
 def value_hash(values: pa.ChunkedArray) -> str:
-    """A hash of values in the order of their offsets, which tells null from empty: SHA-256, which processors compute.
+    """Returns the SHA-256 of values in offset order, as hex digits; null and empty values differ.
 
-    Hashed are the values' lengths (little-endian int64, -1 for null), then their bytes, so that how the values are
-    cut into arrays does not matter.
+    The hash covers all lengths (little-endian int64, -1 for null), then all bytes, so it does not depend on how the
+    values are split into arrays. SHA-256 is fast because processors implement it in hardware.
     """
     lengths = pc.fill_null(pc.binary_length(values).cast(pa.int64()), -1)
     digest = hashlib.sha256()
@@ -90,17 +90,17 @@ def value_hash(values: pa.ChunkedArray) -> str:
     for array in values.chunks:
         dense = pc.fill_null(array, b"") if array.null_count else array
         if len(dense):
-            _, ends, data = dense.buffers()
-            offsets = np.frombuffer(ends, np.int32)[dense.offset : dense.offset + len(dense) + 1]
+            _, value_offsets, data = dense.buffers()
+            offsets = np.frombuffer(value_offsets, np.int32)[dense.offset : dense.offset + len(dense) + 1]
             if data is not None:
                 digest.update(data[int(offsets[0]) : int(offsets[-1])])
     return digest.hexdigest()
 
 
 def _headers(headers: Sequence[Any]) -> pa.Array:
-    field = SCHEMA.field("headers").type
+    headers_type = SCHEMA.field("headers").type
     if not any(headers):
-        return pa.nulls(len(headers), field)
+        return pa.nulls(len(headers), headers_type)
     return pa.array(
-        [[{"key": key, "value": value} for key, value in entry] if entry else None for entry in headers], field
+        [[{"key": key, "value": value} for key, value in entry] if entry else None for entry in headers], headers_type
     )

@@ -1,32 +1,36 @@
-"""What a failed call to the lake means, as an error that says whether a retry helps."""
+"""Turns failed calls to the lake into errors that state whether a retry helps."""
 
 import re
 
 from sluice.errors import SluiceError, TerminalError, TransientError
 
-_REFUSED = ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "NoSuchBucket", "Forbidden")
-_DAMAGED = ("decompression failed", "deserialize thrift", "Corrupt", "Unexpected end of stream")
-"""What Arrow says of a file whose bytes are not what was written, as an OSError like that of a lost connection."""
-_TREE = re.compile(r"\s*\x1b\[31m↳\x1b\[0m ")
-"""How delta-rs sets off the cause of an error, for terminals."""
+_REJECTED = ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "NoSuchBucket", "Forbidden")
+_CORRUPT = ("decompression failed", "deserialize thrift", "Corrupt", "Unexpected end of stream")
+"""Messages with which Arrow reports a corrupt file. It raises the same OSError for a lost connection."""
+_CAUSE_ARROW = re.compile(r"\s*\x1b\[31m↳\x1b\[0m ")
+"""How delta-rs formats the cause of an error for terminals."""
 
 
 class NoTableError(TransientError):
-    """A stream has no table in the lake yet."""
+    """The stream has no table in the lake yet."""
 
     def __init__(self, uri: str) -> None:
-        super().__init__(f"{uri}: no such table yet", "the sink creates it when it starts: see `make logs S=sink`")
+        super().__init__(
+            f"{uri}: the table does not exist yet", "run `make logs S=sink`; the sink creates the table when it starts"
+        )
 
 
-def store_fault(place: str, error: Exception) -> SluiceError:
-    """What a failed call to the object store means, in one line."""
-    text = _TREE.sub(": ", str(error))
-    if any(sign in text for sign in _REFUSED):
+def store_error(uri: str, error: Exception) -> SluiceError:
+    """Returns the error of a failed call to the object store, as one line that names the table."""
+    text = _CAUSE_ARROW.sub(": ", str(error))
+    if any(code in text for code in _REJECTED):
         return TerminalError(
-            f"{place}: the store refuses: {text}", "check the bucket and SLUICE_LAKE_… passwords; `make up` makes both"
+            f"{uri}: the store rejected the request: {text}",
+            "check SLUICE_LAKE_BUCKET and the SLUICE_LAKE_… passwords; `make up` creates the bucket and its users",
         )
-    if any(sign in text for sign in _DAMAGED):
+    if any(code in text for code in _CORRUPT):
         return TerminalError(
-            f"{place}: a data file is damaged: {text}", "`make lake A=verify` names it; restore it from a copy"
+            f"{uri}: a data file is corrupt: {text}",
+            "run `make lake A=verify` to find it, and restore it from a backup",
         )
-    return TransientError(f"{place}: {text}", "see `make status` and `make logs S=minio`")
+    return TransientError(f"{uri}: {text}", "run `make status` and `make logs S=minio`")

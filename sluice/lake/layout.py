@@ -1,4 +1,4 @@
-"""How the lake is laid out: the only thing that the sink, which writes it, and the load, which reads it, share."""
+"""The lake's layout: the only code shared by the sink, which writes the lake, and the load, which reads it."""
 
 from typing import Literal
 
@@ -24,36 +24,36 @@ SCHEMA = pa.schema(
         pa.field(PARTITION_COLUMN, pa.date32(), nullable=False),
     ]
 )
-"""One row per Kafka record, with its bytes as they came."""
+"""One row per Kafka record, with its bytes unchanged."""
 
 NO_TIMESTAMP_DATE = 0
-"""The date, in days since 1970, of a record that has no timestamp, or none that a calendar can hold."""
+"""The date, in days since 1970, of a record without a timestamp, or with one outside the years 1 to 9999."""
 
 RANGES_KEY = "sluice.ranges"
-"""The commit metadata that says which offsets a commit brought, with row counts and hashes, as JSON."""
+"""The key in the commit metadata of the offset ranges that a commit wrote, with row counts and hashes, as JSON."""
 
 
 def table_uri(settings: Settings, stream: str) -> str:
-    """Where a stream's Delta table is."""
+    """Returns the URI of a stream's Delta table."""
     return f"s3://{settings.lake_bucket}/{stream}"
 
 
 def transaction_id(topic_id: str, partition: int) -> str:
-    """The Delta application transaction whose version is the partition's next offset."""
+    """Returns the id of the Delta application transaction whose version is the partition's next offset."""
     return f"{topic_id}/{partition}"
 
 
 def empty_id(topic_id: str, partition: int) -> str:
-    """The application transaction whose version counts the offsets below the partition's head that hold no record.
+    """Returns the id of the application transaction that counts offsets without a record below the next offset.
 
-    Kafka's own marks around transactions, aborted records, and gaps that an operator recorded. It is there only for
-    partitions that have any. As a transaction it outlives the commits' metadata, which goes when the log is cleaned.
+    These are Kafka's transaction markers, aborted records, and gaps that an operator recorded. The transaction exists
+    only for partitions that have such offsets. It outlives the commit metadata, which is lost when the log is cleaned.
     """
     return f"{topic_id}/{partition}/empty"
 
 
 def storage_options(settings: Settings, user: Literal["writer", "reader", "keeper"]) -> dict[str, str]:
-    """delta-rs's options for reaching the lake as that user."""
+    """Returns the delta-rs options for accessing the lake as that user."""
     return {
         "aws_access_key_id": access_key(user),
         "aws_secret_access_key": settings.secret(f"lake_{user}_password"),
@@ -63,7 +63,7 @@ def storage_options(settings: Settings, user: Literal["writer", "reader", "keepe
         "aws_conditional_put": "etag",
         "connect_timeout": "3s",
         "timeout": "30s",
-        # delta-rs asks eleven times. With waits of up to 15 s, its default, it would keep quiet for minutes about a
-        # store that is down; whoever calls, a task or the sink, tries again anyway.
+        # delta-rs makes eleven attempts. With its default backoff of up to 15 s it takes minutes to report that the
+        # store is down. Its callers, tasks and the sink, retry anyway.
         "backoff_config.max_backoff": "2s",
     }

@@ -1,4 +1,4 @@
-"""Ranges of offsets: a filter for them, what the lake's commits say they brought, whether these follow each other."""
+"""Ranges of offsets: a row filter for them, those that the lake's commits record, and whether these are contiguous."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,15 +12,15 @@ import pyarrow.compute as pc
 from sluice.lake.layout import RANGES_KEY
 
 PartitionKey = tuple[str, int]
-"""A topic's id and a partition."""
+"""A topic id and a partition number."""
 
-_CHANGES = ("WRITE", "DELETE", "MERGE", "UPDATE", "RESTORE")
-"""Delta's names of operations that bring or take rows."""
+_DATA_CHANGES = ("WRITE", "DELETE", "MERGE", "UPDATE", "RESTORE")
+"""Delta's names of the operations that add or remove rows."""
 
 
 @dataclass(frozen=True)
 class Range:
-    """Offsets of one partition, from ``first`` up to, without, ``next``."""
+    """Offsets of one partition, from ``start_offset`` (inclusive) to ``next_offset`` (exclusive)."""
 
     topic_id: str
     partition: int
@@ -29,20 +29,20 @@ class Range:
 
     @property
     def key(self) -> PartitionKey:
-        """Where it belongs."""
+        """The range's partition."""
         return self.topic_id, self.partition
 
 
 def within(ranges: Sequence[Range]) -> pc.Expression:
-    """A filter for the lake's rows in any of the ranges."""
+    """Returns a filter for the lake's rows in any of the ranges."""
     return reduce(
         or_,
         (
-            (pc.field("topic_id") == each.topic_id)
-            & (pc.field("partition") == each.partition)
-            & (pc.field("offset") >= each.start_offset)
-            & (pc.field("offset") < each.next_offset)
-            for each in ranges
+            (pc.field("topic_id") == offsets.topic_id)
+            & (pc.field("partition") == offsets.partition)
+            & (pc.field("offset") >= offsets.start_offset)
+            & (pc.field("offset") < offsets.next_offset)
+            for offsets in ranges
         ),
         pc.scalar(False),
     )
@@ -50,7 +50,10 @@ def within(ranges: Sequence[Range]) -> pc.Expression:
 
 @dataclass(frozen=True)
 class CommittedRange:
-    """One range of a commit: offsets ``first`` up to, without, ``next``; ``rows`` of them hold a record."""
+    """One range of a commit, from ``start_offset`` (inclusive) to ``next_offset`` (exclusive).
+
+    ``rows`` of its offsets have a record. ``hash`` covers their values.
+    """
 
     version: int
     topic_id: str
@@ -62,11 +65,11 @@ class CommittedRange:
 
     @property
     def key(self) -> PartitionKey:
-        """Where it belongs."""
+        """The range's partition."""
         return self.topic_id, self.partition
 
     def text(self) -> str:
-        """As a message names it."""
+        """Returns the range as messages name it."""
         return (
             f"partition {self.partition}, version {self.version}, offsets {self.start_offset} to {self.next_offset - 1}"
         )
@@ -74,95 +77,97 @@ class CommittedRange:
 
 @dataclass
 class CommitHistory:
-    """The ranges of all commits that the log still has, in the order of versions."""
+    """The ranges of all commits that are still in the log, in version order."""
 
     oldest: int
-    """The first version in the log; versions before it were cleaned."""
+    """The first version in the log; earlier ones were cleaned from it."""
     commits: int = 0
-    """Those that name ranges."""
+    """The number of commits that record ranges."""
     ranges: list[CommittedRange] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
 
-    def places(self) -> dict[PartitionKey, list[CommittedRange]]:
-        """The ranges of each partition."""
-        found: dict[PartitionKey, list[CommittedRange]] = {}
-        for each in self.ranges:
-            found.setdefault(each.key, []).append(each)
-        return found
+    def by_partition(self) -> dict[PartitionKey, list[CommittedRange]]:
+        """Returns the ranges of each partition, in version order."""
+        partitions: dict[PartitionKey, list[CommittedRange]] = {}
+        for committed in self.ranges:
+            partitions.setdefault(committed.key, []).append(committed)
+        return partitions
 
 
 @dataclass
 class OffsetChain:
-    """How a partition's ranges follow each other."""
+    """The result of a continuity check: where a partition's ranges have gaps or overlap."""
 
     base: int
-    """Where the log begins; below are the offsets of commits that were cleaned from it."""
+    """The first offset that the log covers. Lower offsets belong to commits that were cleaned from the log."""
     gaps: list[str] = field(default_factory=list)
     overlaps: list[str] = field(default_factory=list)
     empty: int = 0
-    """Offsets within the ranges that hold no record, by the ranges' own counts."""
+    """Offsets in the ranges that have no record, according to the ranges' row counts."""
 
 
 def read_commit_history(history: Iterable[Mapping[str, Any]], version: int) -> CommitHistory:
-    """The ranges that commits up to a version name, from Delta's commit infos.
+    """Returns the ranges recorded by the commits up to a version, from Delta's commit infos.
 
-    What is no statement of the lake's is a fault: a commit that changed rows and names no ranges, ranges that cannot
-    be read, a version that is missing between others.
+    The faults are: commits that changed rows but record no ranges, ranges that cannot be parsed, and versions that are
+    missing from the log.
     """
-    commits = sorted((each for each in history if each["version"] <= version), key=lambda each: int(each["version"]))
-    ledger = CommitHistory(oldest=int(commits[0]["version"]) if commits else version + 1)
-    expected = ledger.oldest
+    commits = sorted((info for info in history if info["version"] <= version), key=lambda info: int(info["version"]))
+    result = CommitHistory(oldest=int(commits[0]["version"]) if commits else version + 1)
+    expected = result.oldest
     for commit in commits:
         number = int(commit["version"])
         if number != expected:
-            ledger.faults.append(f"versions {expected} to {number - 1} are missing in the log, with what they brought")
+            result.faults.append(
+                f"versions {expected} to {number - 1} are missing from the log, and so are their ranges"
+            )
         expected = number + 1
-        stated = commit.get(RANGES_KEY)
-        if stated is None:
+        recorded = commit.get(RANGES_KEY)
+        if recorded is None:
             operation = str(commit.get("operation"))
-            if operation in _CHANGES:
-                ledger.faults.append(f"version {number}: not the sink's: a {operation} that names no offsets")
+            if operation in _DATA_CHANGES:
+                result.faults.append(f"version {number}: not written by the sink: {operation} without offset ranges")
             continue
         try:
-            ranges = [_recorded(number, each) for each in json.loads(stated)]
+            ranges = [_parse_range(number, entry) for entry in json.loads(recorded)]
         except (ValueError, TypeError, KeyError) as error:
-            ledger.faults.append(f"version {number}: its {RANGES_KEY} cannot be read: {type(error).__name__}: {error}")
+            result.faults.append(f"version {number}: cannot parse {RANGES_KEY}: {type(error).__name__}: {error}")
             continue
-        ledger.commits += 1
-        ledger.ranges.extend(ranges)
-    return ledger
+        result.commits += 1
+        result.ranges.extend(ranges)
+    return result
 
 
-def check_continuity(ranges: Sequence[CommittedRange], head: int, whole: bool) -> OffsetChain:
-    """Whether a partition's ranges, in the order of versions, lead from offset 0 to its head.
+def check_continuity(ranges: Sequence[CommittedRange], next_offset: int, complete: bool) -> OffsetChain:
+    """Checks whether a partition's ranges, in version order, lead from offset 0 to its next offset without a gap.
 
     Args:
-        ranges: of one partition.
-        head: its next offset, by the application transaction.
-        whole: the log has all commits; otherwise the first range may begin anywhere.
+        ranges: the partition's ranges.
+        next_offset: the partition's next offset, from the application transaction.
+        complete: whether the log has all commits; otherwise the first range may start anywhere.
     """
-    base = 0 if whole else (ranges[0].start_offset if ranges else head)
+    base = 0 if complete else (ranges[0].start_offset if ranges else next_offset)
     chain = OffsetChain(base)
     expected = base
-    for each in ranges:
-        if each.start_offset > expected:
+    for committed in ranges:
+        if committed.start_offset > expected:
             chain.gaps.append(
-                f"partition {each.partition}: no commit names offsets {expected} to {each.start_offset - 1}"
+                f"partition {committed.partition}: offsets {expected} to {committed.start_offset - 1} are in no commit"
             )
-        elif each.start_offset < expected:
-            shared = min(each.next_offset, expected) - 1
+        elif committed.start_offset < expected:
+            last_shared = min(committed.next_offset, expected) - 1
             chain.overlaps.append(
-                f"{each.text()}: {each.start_offset} to {shared} are in an earlier commit's range too"
+                f"{committed.text()}: {committed.start_offset} to {last_shared} are also in an earlier commit"
             )
-        chain.empty += each.next_offset - each.start_offset - each.rows
-        expected = max(expected, each.next_offset)
-    if expected != head:
-        place = f"partition {ranges[0].partition}: " if ranges else ""
-        chain.gaps.append(f"{place}the commits' ranges end at {expected}, the head is {head}")
+        chain.empty += committed.next_offset - committed.start_offset - committed.rows
+        expected = max(expected, committed.next_offset)
+    if expected != next_offset:
+        prefix = f"partition {ranges[0].partition}: " if ranges else ""
+        chain.gaps.append(f"{prefix}the commits end at offset {expected}, but the next offset is {next_offset}")
     return chain
 
 
-def _recorded(version: int, entry: Mapping[str, Any]) -> CommittedRange:
+def _parse_range(version: int, entry: Mapping[str, Any]) -> CommittedRange:
     return CommittedRange(
         version,
         str(entry["topic_id"]),

@@ -1,4 +1,4 @@
-"""A stream's Delta table: its heads, and commits that bring data and progress together or not at all."""
+"""A stream's Delta table: next offsets per partition, and commits that write data and progress atomically."""
 
 import json
 from collections.abc import Sequence
@@ -18,26 +18,26 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 
 from sluice.errors import TerminalError, TransientError
 from sluice.lake.chunk import Chunk, value_hash
-from sluice.lake.errors import NoTableError, store_fault
+from sluice.lake.errors import NoTableError, store_error
 from sluice.lake.layout import PARTITION_COLUMN, RANGES_KEY, SCHEMA, empty_id, transaction_id
 
-_ATTEMPTS = 10
-_CHECKPOINT = 100
-"""delta-rs writes a checkpoint each so many versions."""
-# Statistics where readers prune by them; neither these nor a dictionary where nearly each record differs.
+_MAX_ATTEMPTS = 10
+_CHECKPOINT_INTERVAL = 100
+"""delta-rs writes a checkpoint every 100 versions."""
+# Statistics only for the columns by which readers prune; no dictionary where nearly every value is distinct.
 _OPAQUE = ColumnProperties(dictionary_enabled=False, statistics_enabled="NONE")
 _WRITER = WriterProperties(
     compression="ZSTD",
     compression_level=1,
     column_properties={"key": _OPAQUE, "value": _OPAQUE, "offset": ColumnProperties(dictionary_enabled=False)},
 )
-# The writer may not delete: expired log files go in maintenance.
+# The writer is not allowed to delete; maintenance removes expired log files.
 _HOOKS = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
 
 
 @dataclass
-class Appended:
-    """What became of an append's chunks: in the lake now, or taken over by another writer before."""
+class AppendResult:
+    """The outcome of an append: chunks that are in the lake, and chunks whose partition another writer took over."""
 
     version: int
     committed: list[Chunk] = field(default_factory=list)
@@ -45,40 +45,40 @@ class Appended:
 
 
 class LakeTable:
-    """One stream's table, as one process sees it. Not for several threads."""
+    """One stream's table, as seen by one process. Not thread-safe."""
 
     def __init__(self, uri: str, options: dict[str, str]) -> None:
         self.uri = uri
         self._options = options
         self._table: DeltaTable | None = None
-        self._opened = 0
+        self._opened_version = 0
 
     def open(self) -> DeltaTable:
-        """The table at its newest version.
+        """Returns the table at its newest version.
 
         Raises:
-            TransientError: there is no such table yet, or the store does not answer.
-            TerminalError: the store refuses, or the table is not the lake's.
+            TransientError: the table does not exist yet, or the store is down.
+            TerminalError: the store rejects the request, or the table does not belong to the lake.
         """
         try:
             if self._table is None:
                 self._table = DeltaTable(self.uri, storage_options=self._options)
                 self._check_schema(self._table)
-                self._opened = self._table.version()
+                self._opened_version = self._table.version()
             else:
                 self._table.update_incremental()
         except TableNotFoundError as error:
             raise NoTableError(self.uri) from error
         except (DeltaError, OSError) as error:
             self._table = None
-            raise store_fault(self.uri, error) from error
+            raise store_error(self.uri, error) from error
         return self._table
 
     def create(self) -> None:
-        """Makes the table if there is none; two that try at once end with one.
+        """Creates the table if it does not exist. Safe to call concurrently.
 
         Raises:
-            TerminalError, TransientError: as ``open``.
+            TerminalError, TransientError: as in ``open``.
         """
         try:
             if not DeltaTable.is_deltatable(self.uri, self._options):
@@ -87,40 +87,40 @@ class LakeTable:
                 )
         except (DeltaError, OSError) as error:
             if "already exists" not in str(error):
-                raise store_fault(self.uri, error) from error
+                raise store_error(self.uri, error) from error
         self.open()
 
     def next_offset(self, topic_id: str, partition: int) -> int:
-        """The next offset of a partition, as the newest version read so far says; 0 for one it does not know."""
+        """Returns a partition's next offset as of the newest version read so far; 0 for an unknown partition."""
         return self._transaction(transaction_id(topic_id, partition))
 
     def empty_offsets(self, topic_id: str, partition: int) -> int:
-        """How many offsets below the partition's head hold no record, as the newest version read so far says."""
+        """Returns how many offsets below the next offset have no record, as of the newest version read so far."""
         return self._transaction(empty_id(topic_id, partition))
 
-    def append(self, chunks: Sequence[Chunk]) -> Appended:
+    def append(self, chunks: Sequence[Chunk]) -> AppendResult:
         """Commits chunks of different partitions, all in one version.
 
-        A chunk goes in only from a snapshot in which its partition's head is the chunk's first offset. If anyone has
-        committed that partition since the snapshot, the store refuses the commit; the heads are read again, and the
-        chunks that were taken over are left out as fenced. An answer that never came is settled the same way: a
-        chunk whose end is the head is in the lake.
+        A chunk is committed only from a snapshot in which its partition's next offset equals the chunk's start offset.
+        If another writer has committed the partition since the snapshot, the commit conflicts: the next offsets are
+        read again, and chunks of partitions that were taken over are returned as fenced. A lost response is resolved
+        the same way: a chunk that ends at the partition's next offset is in the lake.
 
         Raises:
-            TransientError: the store does not answer, or what became of the commit is not known yet. Calling again
-                with the same chunks is right.
-            TerminalError: the store refuses.
+            TransientError: the store is down, or the outcome of the commit is not known yet. It is safe to retry with
+                the same chunks.
+            TerminalError: the store rejects the request.
         """
         table = self._table or self.open()
-        result = Appended(version=table.version())
+        result = AppendResult(version=table.version())
         pending = list(chunks)
-        for _ in range(_ATTEMPTS):
+        for _ in range(_MAX_ATTEMPTS):
             writable = []
             for chunk in pending:
-                head = self.next_offset(chunk.topic_id, chunk.partition)
-                if head == chunk.start_offset:
+                next_offset = self.next_offset(chunk.topic_id, chunk.partition)
+                if next_offset == chunk.start_offset:
                     writable.append(chunk)
-                elif head == chunk.next_offset:
+                elif next_offset == chunk.next_offset:
                     result.committed.append(chunk)
                 else:
                     result.fenced.append(chunk)
@@ -133,25 +133,27 @@ class LakeTable:
                 table = self.open()
             except (DeltaError, OSError) as error:
                 self._table = None
-                raise store_fault(self.uri, error) from error
+                raise store_error(self.uri, error) from error
             else:
                 result.version = table.version()
                 result.committed.extend(pending)
-                if result.version - self._opened >= _CHECKPOINT:
-                    # A snapshot goes through all of the log since it was opened, at each commit; a new one starts at
+                if result.version - self._opened_version >= _CHECKPOINT_INTERVAL:
+                    # With every commit, a snapshot reads the whole log since it was opened; a new snapshot starts at
                     # the last checkpoint.
                     self._table = None
                 return result
-        raise TransientError(f"{self.uri}: {_ATTEMPTS} commits in a row met other writers", "it is tried again")
+        raise TransientError(
+            f"{self.uri}: {_MAX_ATTEMPTS} commits in a row conflicted with other writers", "retry the commit"
+        )
 
-    def _transaction(self, application: str) -> int:
+    def _transaction(self, application_id: str) -> int:
         table = self._table or self.open()
         try:
-            return table.transaction_version(application) or 0
+            return table.transaction_version(application_id) or 0
         except (DeltaError, OSError) as error:
-            # It is read from the log's files, not from memory.
+            # The version is read from the log files, not from memory.
             self._table = None
-            raise store_fault(self.uri, error) from error
+            raise store_error(self.uri, error) from error
 
     def _write(self, table: DeltaTable, chunks: Sequence[Chunk]) -> None:
         ranges = [
@@ -162,7 +164,7 @@ class LakeTable:
                 "next": chunk.next_offset,
                 "rows": chunk.rows.num_rows,
                 "hash": value_hash(chunk.rows["value"]),
-                **chunk.note,
+                **chunk.metadata,
             }
             for chunk in chunks
         ]
@@ -184,9 +186,9 @@ class LakeTable:
         )
 
     def _check_schema(self, table: DeltaTable) -> None:
-        found = [column.name for column in table.schema().fields]
-        if found != SCHEMA.names:
+        names = [column.name for column in table.schema().fields]
+        if names != SCHEMA.names:
             raise TerminalError(
-                f"{self.uri}: is a Delta table with the columns {', '.join(found)}",
-                "it is not this lake's: name another bucket in SLUICE_LAKE_BUCKET",
+                f"{self.uri}: not a table of this lake: its columns are {', '.join(names)}",
+                "set SLUICE_LAKE_BUCKET to another bucket",
             )

@@ -1,7 +1,7 @@
-"""The lake's own proof: every partition's commits follow each other, and what they recorded is what the files hold.
+"""Verifies the lake: every partition's commits are contiguous, and the files contain exactly the recorded rows.
 
-Compared are the ranges that commits name in their metadata with the rows of the table's newest version, so that
-compaction makes no difference. A hash covers the values; keys, headers and timestamps have none.
+The ranges in the commit metadata are compared with the rows of the table's newest version, so compaction makes no
+difference. The recorded hashes cover values only, not keys, headers or timestamps.
 """
 
 import time
@@ -16,14 +16,14 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from sluice.lake.chunk import value_hash
-from sluice.lake.errors import NoTableError, store_fault
+from sluice.lake.errors import NoTableError, store_error
 from sluice.lake.layout import empty_id, transaction_id
 from sluice.lake.ranges import CommittedRange, PartitionKey, check_continuity, read_commit_history
 from sluice.lake.scan import TableScan
 from sluice.lake.spill_buffer import SpillBuffer
 
-HELD_BYTES = 128 << 20
-"""Bytes of rows that wait in memory until the rest of their range is read; more than that wait in temporary files."""
+BUFFER_BYTES = 128 << 20
+"""Bytes of rows buffered in memory until their range is complete; further rows spill to temporary files."""
 
 
 Offsets = npt.NDArray[np.int64]
@@ -31,118 +31,119 @@ Offsets = npt.NDArray[np.int64]
 
 @dataclass
 class Verification:
-    """What was found in one table."""
+    """The result of verifying one table."""
 
     uri: str
     version: int = 0
     oldest: int = 0
-    """The first version that the log still has."""
+    """The first version that is still in the log."""
     commits: int = 0
     ranges: int = 0
     files: int = 0
     rows: int = 0
     empty: int = 0
-    """Offsets that hold no record, as recorded."""
+    """Offsets without a record, as recorded."""
     gaps: int = 0
     overlaps: int = 0
-    doubled: int = 0
-    """Rows too many."""
+    duplicated: int = 0
+    """Rows beyond those recorded."""
     missing: int = 0
-    """Rows too few."""
+    """Recorded rows that are not in the files."""
     wrong_hashes: int = 0
-    unproved: int = 0
-    """Offsets whose commits were cleaned from the log: they were counted, not compared with hashes."""
+    unverified: int = 0
+    """Offsets whose commits were cleaned from the log: they are counted, but not compared with hashes."""
     seconds: float = 0.0
     faults: list[str] = field(default_factory=list)
 
     def text(self, name: str) -> str:
-        """The figures, what they do not cover, and a line per fault."""
+        """Returns the figures, their limits, and one line per fault."""
         lines = [
             f"{name}: version {self.version}, {self.commits:,} commits, {self.ranges:,} ranges, {self.rows:,} rows in "
             f"{self.files:,} files, {self.empty:,} offsets without a record; {self.gaps} gaps, "
-            f"{self.overlaps} overlaps, {self.doubled} doubled, {self.missing} missing, "
+            f"{self.overlaps} overlaps, {self.duplicated} duplicated rows, {self.missing} missing rows, "
             f"{self.wrong_hashes} wrong hashes; {self.seconds:.1f} s"
         ]
         if self.oldest:
             lines.append(
-                f"{name}: versions before {self.oldest} are cleaned from the log: {self.unproved:,} offsets are only "
-                "counted, each once, without their commits' ranges and hashes"
+                f"{name}: versions before {self.oldest} were cleaned from the log: their {self.unverified:,} offsets "
+                "were counted, each once, but not compared with ranges and hashes"
             )
         lines.extend(f"{name}: {fault}" for fault in self.faults)
         return "\n".join(lines)
 
 
 def verify(uri: str, options: dict[str, str]) -> Verification:
-    """Checks a table at its newest version.
+    """Verifies a table at its newest version.
 
     Args:
-        uri: where it is.
-        options: delta-rs's, for reading it.
+        uri: the table's URI.
+        options: the delta-rs options for reading it.
 
     Raises:
-        TransientError: there is no such table, or the store does not answer.
-        TerminalError: the store refuses.
+        TransientError: the table does not exist yet, or the store is down.
+        TerminalError: the store rejects the request.
     """
     started = time.monotonic()
     try:
         table = DeltaTable(uri, storage_options=options)
-        history = table.history()
+        log = table.history()
         scan = TableScan(table)
     except TableNotFoundError as error:
         raise NoTableError(uri) from error
     except (DeltaError, OSError) as error:
-        raise store_fault(uri, error) from error
-    ledger = read_commit_history(history, table.version())
+        raise store_error(uri, error) from error
+    history = read_commit_history(log, table.version())
     result = Verification(
-        uri, table.version(), ledger.oldest, ledger.commits, len(ledger.ranges), scan.files, faults=ledger.faults
+        uri, table.version(), history.oldest, history.commits, len(history.ranges), scan.files, faults=history.faults
     )
-    states: dict[PartitionKey, _PartitionCheck] = {}
-    known = ledger.places()
+    partitions: dict[PartitionKey, _PartitionCheck] = {}
+    ranges_by_partition = history.by_partition()
 
-    def state(place: PartitionKey) -> _PartitionCheck:
-        if place not in states:
+    def partition_check(key: PartitionKey) -> _PartitionCheck:
+        if key not in partitions:
             try:
-                head = table.transaction_version(transaction_id(*place)) or 0
-                empty = table.transaction_version(empty_id(*place)) or 0
+                next_offset = table.transaction_version(transaction_id(*key)) or 0
+                empty = table.transaction_version(empty_id(*key)) or 0
             except (DeltaError, OSError) as error:
-                raise store_fault(uri, error) from error
-            states[place] = _PartitionCheck(known.get(place, []), head, empty, ledger.oldest == 0)
-        return states[place]
+                raise store_error(uri, error) from error
+            partitions[key] = _PartitionCheck(ranges_by_partition.get(key, []), next_offset, empty, history.oldest == 0)
+        return partitions[key]
 
-    pieces = SpillBuffer(HELD_BYTES)
+    buffer = SpillBuffer(BUFFER_BYTES)
     try:
-        for place in known:
-            state(place)
-        numbers = {id(each): number for number, each in enumerate(ledger.ranges)}
-        checks = [_Check(each) for each in ledger.ranges]
+        for key in ranges_by_partition:
+            partition_check(key)
+        numbers = {id(committed): number for number, committed in enumerate(history.ranges)}
+        range_checks = [_RangeCheck(committed) for committed in history.ranges]
         for batch in scan.batches(["topic_id", "partition", "offset", "value"]):
             result.rows += batch.num_rows
-            for place, offsets, values in _by_place(batch):
-                at = state(place)
-                at.see(offsets)
-                for each, start, end in at.within(offsets):
-                    checks[numbers[id(each)]].add(
-                        numbers[id(each)], offsets[start:end], values.slice(start, end - start), pieces
+            for key, offsets, values in _split_by_partition(batch):
+                partition = partition_check(key)
+                partition.count_outside_ranges(offsets)
+                for committed, start, end in partition.overlapping_ranges(offsets):
+                    range_checks[numbers[id(committed)]].add(
+                        numbers[id(committed)], offsets[start:end], values.slice(start, end - start), buffer
                     )
-        for place in sorted(states):
-            at = states[place]
-            result.gaps += len(at.chain.gaps)
-            result.overlaps += len(at.chain.overlaps)
-            result.empty += at.empty
-            result.faults += at.chain.gaps + at.chain.overlaps
-            if base := at.chain.base:
-                result.unproved += base
-                where = f"partition {place[1]}, offsets 0 to {base - 1}"
-                _tell(where, base - (at.empty - at.chain.empty), at.below, at.different, result)
-        for number, check in enumerate(checks):
-            check.end(number, pieces, result)
+        for key in sorted(partitions):
+            partition = partitions[key]
+            result.gaps += len(partition.chain.gaps)
+            result.overlaps += len(partition.chain.overlaps)
+            result.empty += partition.empty
+            result.faults += partition.chain.gaps + partition.chain.overlaps
+            if base := partition.chain.base:
+                result.unverified += base
+                name = f"partition {key[1]}, offsets 0 to {base - 1}"
+                recorded = base - (partition.empty - partition.chain.empty)
+                _compare_counts(name, recorded, partition.rows_below, partition.offsets_below, result)
+        for number, range_check in enumerate(range_checks):
+            range_check.finish(number, buffer, result)
     finally:
-        pieces.close()
-    for place, at in sorted(states.items()):
-        if at.outside:
-            result.doubled += at.outside
+        buffer.close()
+    for key, partition in sorted(partitions.items()):
+        if partition.outside:
+            result.duplicated += partition.outside
             result.faults.append(
-                f"partition {place[1]}: {at.outside} rows from offset {at.lowest} on lie in no commit's range"
+                f"partition {key[1]}: {partition.outside} rows from offset {partition.first_outside} are in no commit"
             )
     result.faults = scan.faults + result.faults
     result.seconds = time.monotonic() - started
@@ -150,95 +151,99 @@ def verify(uri: str, options: dict[str, str]) -> Verification:
 
 
 class _PartitionCheck:
-    """A partition's ranges, and what was seen of its offsets outside them."""
+    """A partition's ranges, and the rows found outside them."""
 
-    def __init__(self, ranges: Sequence[CommittedRange], head: int, empty: int, whole: bool) -> None:
-        self.chain = check_continuity(ranges, head, whole)
+    def __init__(self, ranges: Sequence[CommittedRange], next_offset: int, empty: int, complete: bool) -> None:
+        self.chain = check_continuity(ranges, next_offset, complete)
         self.empty = empty
-        self.below = 0
-        """Rows below the log's beginning."""
-        self.different = 0
-        """Offsets of these."""
+        self.rows_below = 0
+        """Rows below the first offset that the log covers."""
+        self.offsets_below = 0
+        """Distinct offsets of these rows."""
         self.outside = 0
-        self.lowest = 0
+        """Rows in no range."""
+        self.first_outside = 0
+        """The lowest offset of these rows."""
         self._seen = np.zeros(-(-self.chain.base // 8), np.uint8)
-        """A bit per offset below the log's beginning."""
-        self._spans = _spans(self.chain.base, ranges)
-        self._ranges = sorted(ranges, key=lambda each: each.start_offset)
-        self._firsts = np.array([each.start_offset for each in self._ranges], np.int64)
-        # Ranges that overlap need not end in the order in which they begin.
-        self._ends = np.maximum.accumulate(np.array([each.next_offset for each in self._ranges], np.int64))
+        """One bit per offset below the first that the log covers."""
+        self._spans = _merge_ranges(self.chain.base, ranges)
+        self._ranges = sorted(ranges, key=lambda committed: committed.start_offset)
+        self._start_offsets = np.array([committed.start_offset for committed in self._ranges], np.int64)
+        # Overlapping ranges need not end in the order in which they start.
+        self._end_offsets = np.maximum.accumulate(
+            np.array([committed.next_offset for committed in self._ranges], np.int64)
+        )
 
-    def see(self, offsets: Offsets) -> None:
-        """Counts ascending offsets that are in no range."""
+    def count_outside_ranges(self, offsets: Offsets) -> None:
+        """Counts the rows in no range, given their offsets in ascending order."""
         below = offsets[: np.searchsorted(offsets, self.chain.base)]
         if len(below):
-            self.below += len(below)
+            self.rows_below += len(below)
             below = np.unique(below)
             bits = np.left_shift(np.uint8(1), (below & 7).astype(np.uint8))
             new = (self._seen[below >> 3] & bits) == 0
             np.bitwise_or.at(self._seen, below >> 3, bits)
-            self.different += int(new.sum())
+            self.offsets_below += int(new.sum())
         inside = np.zeros(len(offsets), np.bool_)
-        for first, following in self._spans:
-            start, end = np.searchsorted(offsets, [first, following])
+        for start_offset, next_offset in self._spans:
+            start, end = np.searchsorted(offsets, [start_offset, next_offset])
             inside[start:end] = True
-        beyond = offsets[~inside]
-        if len(beyond):
-            self.lowest = min(self.lowest, int(beyond[0])) if self.outside else int(beyond[0])
-            self.outside += len(beyond)
+        outside = offsets[~inside]
+        if len(outside):
+            self.first_outside = min(self.first_outside, int(outside[0])) if self.outside else int(outside[0])
+            self.outside += len(outside)
 
-    def within(self, offsets: Offsets) -> Iterator[tuple[CommittedRange, int, int]]:
-        """The ranges that hold any of the ascending offsets, with where these begin and end."""
-        low = int(np.searchsorted(self._ends, offsets[0], "right"))
-        high = int(np.searchsorted(self._firsts, offsets[-1], "right"))
-        for each in self._ranges[low:high]:
-            start, end = np.searchsorted(offsets, [each.start_offset, each.next_offset])
+    def overlapping_ranges(self, offsets: Offsets) -> Iterator[tuple[CommittedRange, int, int]]:
+        """Yields the ranges that contain any of the ascending offsets, with the slice of the offsets they contain."""
+        low = int(np.searchsorted(self._end_offsets, offsets[0], "right"))
+        high = int(np.searchsorted(self._start_offsets, offsets[-1], "right"))
+        for committed in self._ranges[low:high]:
+            start, end = np.searchsorted(offsets, [committed.start_offset, committed.next_offset])
             if end > start:
-                yield each, int(start), int(end)
+                yield committed, int(start), int(end)
 
 
-class _Check:
-    """One range against the rows that the files hold, which come in any order."""
+class _RangeCheck:
+    """Compares one recorded range with the rows in the files, which arrive in any order."""
 
-    def __init__(self, stated: CommittedRange) -> None:
-        self._stated = stated
+    def __init__(self, recorded: CommittedRange) -> None:
+        self._recorded = recorded
         self._rows = 0
-        self._proved = False
+        self._verified = False
 
-    def add(self, key: int, offsets: Offsets, values: pa.Array, pieces: SpillBuffer) -> None:
-        """Takes rows of the range; once all are there, they are proved and let go."""
+    def add(self, key: int, offsets: Offsets, values: pa.Array, buffer: SpillBuffer) -> None:
+        """Adds rows of the range. Once they are complete, they are verified and released."""
         self._rows += len(offsets)
-        if self._proved:
+        if self._verified:
             return
-        pieces.add(key, offsets, values)
-        if self._rows == self._stated.rows:
-            rows = pieces.take(key)
-            if _different(rows) == self._rows and value_hash(rows["value"]) == self._stated.hash:
-                self._proved = True
+        buffer.add(key, offsets, values)
+        if self._rows == self._recorded.rows:
+            rows = buffer.take(key)
+            if _count_distinct_offsets(rows) == self._rows and value_hash(rows["value"]) == self._recorded.hash:
+                self._verified = True
             else:
-                pieces.add(key, rows["offset"].to_numpy(), rows["value"].combine_chunks())
+                buffer.add(key, rows["offset"].to_numpy(), rows["value"].combine_chunks())
 
-    def end(self, key: int, pieces: SpillBuffer, result: Verification) -> None:
-        """Tells what is wrong with it."""
-        where, stated = self._stated.text(), self._stated.rows
-        if self._proved:
-            _tell(where, stated, self._rows, stated, result)
+    def finish(self, key: int, buffer: SpillBuffer, result: Verification) -> None:
+        """Adds the range's faults to the result."""
+        name, recorded = self._recorded.text(), self._recorded.rows
+        if self._verified:
+            _compare_counts(name, recorded, self._rows, recorded, result)
             return
-        rows = pieces.take(key)
-        agrees = _tell(where, stated, self._rows, _different(rows), result)
-        if agrees and value_hash(rows["value"]) != self._stated.hash:
+        rows = buffer.take(key)
+        counts_match = _compare_counts(name, recorded, self._rows, _count_distinct_offsets(rows), result)
+        if counts_match and value_hash(rows["value"]) != self._recorded.hash:
             result.wrong_hashes += 1
-            result.faults.append(f"{where}: the hash of its values is not the recorded one")
+            result.faults.append(f"{name}: the hash of its values differs from the recorded one")
 
 
-def _different(rows: pa.Table) -> int:
+def _count_distinct_offsets(rows: pa.Table) -> int:
     return len(np.unique(rows["offset"].to_numpy()))
 
 
-def _by_place(batch: pa.RecordBatch) -> Iterator[tuple[PartitionKey, Offsets, pa.Array]]:
-    """A batch's offsets, ascending, and values, per partition."""
-    # Rewritten files come as views, which few functions know.
+def _split_by_partition(batch: pa.RecordBatch) -> Iterator[tuple[PartitionKey, Offsets, pa.Array]]:
+    """Yields, per partition, the batch's offsets in ascending order and their values."""
+    # Compacted files are read as view types, which few functions support.
     topics = batch["topic_id"].cast(pa.string()).dictionary_encode()
     codes, partitions, offsets = topics.indices.to_numpy(), batch["partition"].to_numpy(), batch["offset"].to_numpy()
     order = np.lexsort((offsets, partitions, codes))
@@ -247,30 +252,30 @@ def _by_place(batch: pa.RecordBatch) -> Iterator[tuple[PartitionKey, Offsets, pa
     starts = [0, *(np.flatnonzero((np.diff(codes) != 0) | (np.diff(partitions) != 0)) + 1).tolist(), len(order)]
     for start, end in pairwise(starts):
         if end > start:
-            place = (topics.dictionary[int(codes[start])].as_py(), int(partitions[start]))
-            yield place, offsets[start:end], values.slice(start, end - start)
+            key = (topics.dictionary[int(codes[start])].as_py(), int(partitions[start]))
+            yield key, offsets[start:end], values.slice(start, end - start)
 
 
-def _spans(base: int, ranges: Sequence[CommittedRange]) -> list[tuple[int, int]]:
-    """The offsets that some range covers, as few spans as possible."""
+def _merge_ranges(base: int, ranges: Sequence[CommittedRange]) -> list[tuple[int, int]]:
+    """Returns the offsets covered by any range, merged into as few spans as possible."""
     spans = [(0, base)] if base else []
-    for first, following in sorted((each.start_offset, each.next_offset) for each in ranges):
-        if spans and first <= spans[-1][1]:
-            spans[-1] = (spans[-1][0], max(spans[-1][1], following))
+    for start_offset, next_offset in sorted((committed.start_offset, committed.next_offset) for committed in ranges):
+        if spans and start_offset <= spans[-1][1]:
+            spans[-1] = (spans[-1][0], max(spans[-1][1], next_offset))
         else:
-            spans.append((first, following))
+            spans.append((start_offset, next_offset))
     return spans
 
 
-def _tell(where: str, stated: int, rows: int, different: int, result: Verification) -> bool:
-    """Reports rows too many and too few; says whether there are none."""
-    if rows > different:
-        result.doubled += rows - different
-        result.faults.append(f"{where}: {rows - different} rows are doubled")
-    if different < stated:
-        result.missing += stated - different
-        result.faults.append(f"{where}: {stated - different} of {stated} recorded rows are missing")
-    if different > stated:
-        result.doubled += different - stated
-        result.faults.append(f"{where}: {different - stated} rows more than the {stated} recorded")
-    return rows == different == stated
+def _compare_counts(name: str, recorded: int, rows: int, distinct_offsets: int, result: Verification) -> bool:
+    """Adds duplicated and missing rows to the result; returns whether the counts match."""
+    if rows > distinct_offsets:
+        result.duplicated += rows - distinct_offsets
+        result.faults.append(f"{name}: {rows - distinct_offsets} rows are duplicated")
+    if distinct_offsets < recorded:
+        result.missing += recorded - distinct_offsets
+        result.faults.append(f"{name}: {recorded - distinct_offsets} of {recorded} recorded rows are missing")
+    if distinct_offsets > recorded:
+        result.duplicated += distinct_offsets - recorded
+        result.faults.append(f"{name}: {distinct_offsets - recorded} rows more than the {recorded} recorded")
+    return rows == distinct_offsets == recorded

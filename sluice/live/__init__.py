@@ -1,1 +1,1 @@
-"""Live views: state in Postgres that follows Kafka record by record, beside the batch."""
+"""Live views: state in Postgres that follows Kafka record by record, alongside the batch pipeline."""

@@ -1,4 +1,4 @@
-"""A live view's Kafka consumer: a group of its own, which reads from the offsets that Postgres holds."""
+"""A live view's Kafka consumer: a group of its own, which reads from the offsets stored in Postgres."""
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
@@ -45,8 +45,8 @@ class Consumer:
         self._consumer = confluent_kafka.Consumer(
             consumer_config(settings, GROUP)
             | {
-                # Postgres says where to read. Records that Kafka has deleted cannot be shown, and reading one again
-                # changes nothing.
+                # Postgres stores where to read. If Kafka has deleted those records, they are lost to the live view;
+                # reading a record again changes nothing.
                 "auto.offset.reset": "earliest",
                 "queued.max.messages.kbytes": 2 << 10,
             },
@@ -60,12 +60,12 @@ class Consumer:
         Raises:
             TransientError: Kafka reports an error; a restart settles it.
         """
-        found = []
+        records = []
         for message in self._consumer.consume(_BATCH, timeout):
             if (error := message.error()) is not None:
                 raise TransientError(f"Kafka: {error.str()}", "the live view restarts by itself")
-            found.append(self._record(message))
-        return found
+            records.append(self._record(message))
+        return records
 
     def commit_offsets(self, next_offsets: Mapping[PartitionKey, int]) -> None:
         """Commits consumer offsets, which only lag displays read: a failure is logged and costs nothing."""
@@ -88,7 +88,7 @@ class Consumer:
     def _assigned(self, consumer: confluent_kafka.Consumer, partitions: list[TopicPartition]) -> None:
         if not partitions:
             return
-        # Asked each time: a topic that was deleted and created again has a new id.
+        # Looked up on every assignment: a topic that was deleted and created again has a new id.
         self.topic_ids = topics.topic_ids(self._settings, self._streams)
         next_offsets = self._load_offsets(self.topic_ids.values())
         for partition in partitions:

@@ -22,7 +22,7 @@ _MAX_BACKOFF_SECONDS = 15.0
 def run(view: View, settings: Settings, stopping: threading.Event) -> None:
     """Keeps a live view up to date until ``stopping`` is set.
 
-    Every fault is recovered from in the same way as the view starts: it resumes at the offsets that Postgres holds.
+    Recovers from every fault the way it starts: it resumes at the offsets stored in Postgres.
     """
     failures = 0
     while not stopping.is_set():
@@ -40,7 +40,7 @@ def _follow(view: View, settings: Settings, stopping: threading.Event) -> None:
     """Applies records as they arrive; returns when ``stopping`` is set or a contract has changed.
 
     Raises:
-        TransientError: a server does not answer.
+        TransientError: a server is down.
     """
     version = _contracts_version(settings.contracts)
     known = load_contracts(settings.contracts)
@@ -57,14 +57,15 @@ def _follow(view: View, settings: Settings, stopping: threading.Event) -> None:
                 last_heartbeat = time.monotonic()
                 store.beat()
                 if _contracts_version(settings.contracts) != version:
-                    log.info("a contract has changed: records are validated against the new one from here on")
+                    log.info("contracts have changed, restarting with the new ones")
                     return
 
 
 def _next_offsets(records: Iterable[Record]) -> dict[PartitionKey, int]:
-    """The offset after the last record of each partition; a partition's records come in the order of offsets."""
+    """Returns the offset after the last record of each partition; a partition's records are in the order of offsets."""
     return {(record.topic_id, record.partition): record.offset + 1 for record in records}
 
 
 def _contracts_version(folder: Path) -> list[tuple[Path, int]]:
+    """Returns the contract files with their modification times: a different value means a changed contract."""
     return sorted((path, path.stat().st_mtime_ns) for path in folder.glob("*.yaml"))

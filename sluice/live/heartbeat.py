@@ -1,4 +1,4 @@
-"""The live view's heartbeat, a row in Postgres: how old it is tells whether the process runs."""
+"""The live view's heartbeat, a row in Postgres: its age shows whether the process is running."""
 
 from typing import Any
 

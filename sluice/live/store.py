@@ -70,7 +70,7 @@ class Store:
             )
 
     def beat(self) -> None:
-        """Writes the heartbeat, which shows that the process runs even when no records arrive."""
+        """Writes the heartbeat, which shows that the process is running even when no records arrive."""
         with self._transaction() as cursor:
             cursor.execute("update live.heartbeat set seen_at = now()")
 

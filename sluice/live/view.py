@@ -1,4 +1,4 @@
-"""What a live view has to provide; ``follower`` reads the records and keeps track of the offsets."""
+"""The interface of a live view; ``follower`` reads the records and keeps track of the offsets."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
@@ -28,8 +28,8 @@ class View(Protocol):
     streams: tuple[str, ...]
 
     def apply(self, cursor: Cursor, contracts: Mapping[str, Contract], records: Sequence[Record]) -> None:
-        """Writes what records change, within the cursor's transaction.
+        """Writes the changes that records make, within the cursor's transaction.
 
-        The result must not depend on the order of records, nor on how often each one is applied: after a crash, or
-        beside another process, records are read again.
+        The result must not depend on the order of records or on how often a record is applied: records are read again
+        after a crash, and while two processes overlap.
         """

@@ -1,4 +1,4 @@
-"""Values to typed columns: a batch at once, and what does not fit one by one."""
+"""Parses values into typed columns: whole chunks at once, and suspicious values one by one."""
 
 import json
 import math
@@ -25,7 +25,7 @@ from sluice.contracts.validation import (
 
 _CHUNK = 16_384
 _CHUNK_BYTES = 16 << 20
-"""Rows, and about how many bytes of them, that are parsed together. A bad one costs its chunk a second, closer look."""
+"""Rows, and about how many bytes of them, that are parsed together. An invalid value costs its chunk a second pass."""
 _ARROW_TYPES = {
     "string": pa.string(),
     "boolean": pa.bool_(),
@@ -36,9 +36,9 @@ _ARROW_TYPES = {
     "timestamp": pa.timestamp("us", tz="UTC"),
 }
 _EXACT = {"boolean": pa.bool_(), "int32": pa.int64(), "int64": pa.int64(), "float64": pa.float64()}
-"""What the parser makes of a type's values; strings of all others."""
+"""The type that the parser reads a contract type as; all others are read as strings."""
 _LENIENT = _EXACT | {"int32": pa.float64(), "int64": pa.float64()}
-"""The same, so that a fraction or a number beyond all bounds does not end the parse."""
+"""The same, but a fraction or an integer out of range does not end the parse."""
 _PATTERNS = {"timestamp": TIMESTAMP_PATTERN, "date": DATE_PATTERN}
 _ROW = re.compile(r" in row (\d+)$")
 _UNEXPECTED = "unexpected field"
@@ -48,55 +48,55 @@ _PLAIN_TIME = b"0000-00-00T00:00:00Z"
 
 Mask = npt.NDArray[np.bool_]
 RowIndices = npt.NDArray[np.int64]
-"""Where values stand in their batch, ascending."""
+"""Positions of values in their batch, ascending."""
 
 
 @dataclass(frozen=True)
 class Columns:
-    """A batch of values, read."""
+    """A batch of values, parsed."""
 
     rows: pa.Table
-    """The contract's columns, for the values that fit, in their order."""
-    fits: pa.Array
-    """Per value, whether it fits (boolean, without nulls)."""
+    """The contract's columns of the valid values, in their order."""
+    is_valid: pa.Array
+    """Per value, whether it is valid (boolean, without nulls)."""
     reasons: list[str]
-    """Why not, for each that does not, in their order."""
+    """The reason for each invalid value, in their order."""
     unknown: dict[str, RowIndices] = field(default_factory=dict)
-    """Per field that the contract does not name, which of the values that fit hold it."""
+    """Per field that is not in the contract, which of the valid values contain it."""
 
 
 def read_columns(
     contract: Contract,
     values: pa.ChunkedArray,
     timestamps: pa.ChunkedArray,
-    each: Callable[..., Iterator[Columns]] = map,
+    map_chunks: Callable[..., Iterator[Columns]] = map,
 ) -> Columns:
-    """Parses and checks JSON values against the contract.
+    """Parses JSON values and validates them against the contract.
 
     Args:
-        contract: what the values have to be.
+        contract: of the values' stream.
         values: binary, null allowed.
-        timestamps: the records' own, in microseconds UTC, null allowed; as many as values.
-        each: applies a function to the chunks and keeps their order; an executor's ``map`` reads several at once.
+        timestamps: of the records, in microseconds UTC, null allowed; as many as values.
+        map_chunks: applies a function to the chunks in order; an executor's ``map`` parses several at once.
     """
     table = pa.table({"value": values, "timestamp": timestamps})
     size = max(1, min(_CHUNK, _CHUNK_BYTES * len(values) // max(values.nbytes, 1)))
     if values.num_chunks > 2 * (len(values) // size + 1):
-        # From many small files.
+        # Values from many small files.
         table = table.combine_chunks()
     chunks = table.to_batches(max_chunksize=size)
-    parts = list(each(lambda chunk: _read_chunk(contract, *chunk.columns), chunks))
+    parts = list(map_chunks(lambda chunk: _read_chunk(contract, *chunk.columns), chunks))
     starts = np.cumsum([0, *(chunk.num_rows for chunk in chunks)])[:-1]
     unknown: dict[str, list[RowIndices]] = defaultdict(list)
     for start, part in zip(starts, parts, strict=True):
-        for name, places in part.unknown.items():
-            unknown[name].append(places + start)
+        for name, row_indices in part.unknown.items():
+            unknown[name].append(row_indices + start)
     schema = pa.schema([(column.name, _ARROW_TYPES[column.type]) for column in contract.columns])
     return Columns(
         pa.concat_tables([schema.empty_table(), *(part.rows for part in parts)]),
-        pa.concat_arrays([pa.array([], pa.bool_()), *(part.fits for part in parts)]),
+        pa.concat_arrays([pa.array([], pa.bool_()), *(part.is_valid for part in parts)]),
         [reason for part in parts for reason in part.reasons],
-        {name: np.concatenate(places) for name, places in unknown.items()},
+        {name: np.concatenate(indices) for name, indices in unknown.items()},
     )
 
 
@@ -115,91 +115,91 @@ def _read_chunk(contract: Contract, values: pa.Array, timestamps: pa.Array) -> C
 
 
 def _parse_with_fallback(contract: Contract, values: pa.Array, timestamps: pa.Array, plain: Mask) -> Columns:
-    """As much as can be at once, around what cannot; that goes through the check one by one."""
-    table, places, drifts = _parse_around(contract, values, np.flatnonzero(plain))
-    rows, wrong = _validate(contract, table, timestamps.take(pa.array(places)))
+    """Parses as many values as possible at once, and validates the rest one by one."""
+    table, row_indices, has_unknown = _parse_around(contract, values, np.flatnonzero(plain))
+    rows, wrong = _validate(contract, table, timestamps.take(pa.array(row_indices)))
     unknown: dict[str, list[int]] = defaultdict(list)
-    if drifts:
-        _find_unknown(contract, values, places, wrong, unknown)
+    if has_unknown:
+        _find_unknown(contract, values, row_indices, wrong, unknown)
     rows = rows.filter(pa.array(~wrong))
-    fits = np.zeros(len(values), np.bool_)
-    fits[places[~wrong]] = True
-    together, singly, lines, reasons = places[~wrong], [], [], []
-    for place in np.flatnonzero(~fits):
-        event, reason = validate_event(contract, values[int(place)].as_py(), timestamps[int(place)].as_py())
+    is_valid = np.zeros(len(values), np.bool_)
+    is_valid[row_indices[~wrong]] = True
+    bulk, single, lines, reasons = row_indices[~wrong], [], [], []
+    for row_index in np.flatnonzero(~is_valid).tolist():
+        event, reason = validate_event(contract, values[row_index].as_py(), timestamps[row_index].as_py())
         if event is None:
             reasons.append(reason)
             continue
-        # Written again, on one line: what came may hold line breaks.
+        # Serialized again on one line: the original value may contain line breaks.
         known = {column.name: event.pop(column.name, None) for column in contract.columns}
         lines.append(json.dumps(known, ensure_ascii=False).encode())
-        singly.append(int(place))
+        single.append(row_index)
         for name in event:
-            unknown[name].append(int(place))
-    if singly:
+            unknown[name].append(row_index)
+    if single:
         table = _parse(contract, pa.array(lines, pa.binary()), _EXACT, "error")
-        read, wrong = _validate(contract, table, timestamps.take(pa.array(singly)))
+        parsed, wrong = _validate(contract, table, timestamps.take(pa.array(single)))
         if wrong.any():
-            raise AssertionError(f"{contract.stream}: values that passed the check one by one fail it together")
-        order = np.argsort(np.concatenate([together, singly]))
-        rows = pa.concat_tables([rows, read]).take(pa.array(order))
-        fits[singly] = True
-    found = {name: np.array(sorted(held), np.int64) for name, held in unknown.items()}
-    return Columns(rows, pa.array(fits), reasons, found)
+            raise AssertionError(f"{contract.stream}: values that are valid one by one are invalid as a batch")
+        order = np.argsort(np.concatenate([bulk, single]))
+        rows = pa.concat_tables([rows, parsed]).take(pa.array(order))
+        is_valid[single] = True
+    unknown_indices = {name: np.array(sorted(indices), np.int64) for name, indices in unknown.items()}
+    return Columns(rows, pa.array(is_valid), reasons, unknown_indices)
 
 
 def _find_unknown(
-    contract: Contract, values: pa.Array, places: RowIndices, wrong: Mask, unknown: dict[str, list[int]]
+    contract: Contract, values: pa.Array, row_indices: RowIndices, wrong: Mask, unknown: dict[str, list[int]]
 ) -> None:
-    """Notes the fields that the contract does not name; Arrow reads more than JSON there, which is wrong."""
+    """Collects the fields that are not in the contract. Arrow accepts more than JSON there: those values are wrong."""
     known = {column.name for column in contract.columns}
     for index in np.flatnonzero(~wrong):
-        place = int(places[index])
+        row_index = int(row_indices[index])
         try:
-            names = parse(values[place].as_py()).keys() - known
+            names = parse(values[row_index].as_py()).keys() - known
         except ContractViolationError:
             wrong[index] = True
             continue
         for name in names:
-            unknown[name].append(place)
+            unknown[name].append(row_index)
 
 
 def _is_plain(values: pa.Array) -> Mask:
-    """Per value, whether it may be one object on one line: the parser's rows then stand in the values' order.
+    """Returns per value whether it may be one object on one line; the parser's rows are then in the values' order.
 
-    A value that begins and ends as an object gives at least one row, so as many rows as values means one each.
+    A value that begins and ends like an object yields at least one row, so as many rows as values means one each.
     """
-    bounds, octets = _byte_view(values)
+    bounds, data = _byte_view(values)
     result = np.diff(bounds) >= len(_BRACES)
     if values.null_count:
         result &= values.is_valid().to_numpy(zero_copy_only=False)
     if not result.any():
         return result
-    first, last = octets[bounds[:-1][result]], octets[bounds[1:][result] - 1]
+    first, last = data[bounds[:-1][result]], data[bounds[1:][result] - 1]
     result[result] = (first == _BRACES[0]) & (last == _BRACES[1])
-    breaks = np.flatnonzero(octets[bounds[0] : bounds[-1]] == _LINE_BREAK) + bounds[0]
+    breaks = np.flatnonzero(data[bounds[0] : bounds[-1]] == _LINE_BREAK) + bounds[0]
     result[np.searchsorted(bounds, breaks, side="right") - 1] = False
     return result
 
 
 def _byte_view(values: pa.Array) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uint8]]:
-    """Where values begin and end among the octets of their array, and these, without a copy."""
-    _, ends, data = values.buffers()
-    bounds = np.frombuffer(ends, np.int32)[values.offset : values.offset + len(values) + 1]
+    """Returns where each value begins and ends in the bytes of its array, and the bytes, without a copy."""
+    _, offsets, data = values.buffers()
+    bounds = np.frombuffer(offsets, np.int32)[values.offset : values.offset + len(values) + 1]
     return bounds, np.frombuffer(data or b"", np.uint8)
 
 
 def _parse(contract: Contract, values: pa.Array, types: dict[str, pa.DataType], unexpected: str) -> pa.Table:
-    """The values as columns.
+    """Returns the values as columns.
 
     Args:
-        contract: names the columns.
+        contract: defines the columns.
         values: plain ones.
-        types: per contract type, what is read; strings where it is not named.
-        unexpected: ``error`` or ``ignore``: what to do at a field that the contract does not name.
+        types: Arrow type per contract type; types that are missing here are read as strings.
+        unexpected: ``error`` or ``ignore``: how to treat a field that is not in the contract.
 
     Raises:
-        pa.ArrowInvalid: they cannot be read as one object each; the message may end with the row.
+        pa.ArrowInvalid: they cannot be parsed as one object each; the message may end with the row.
     """
     schema = pa.schema([(column.name, types.get(column.type, pa.string())) for column in contract.columns])
     if not len(values):
@@ -207,7 +207,7 @@ def _parse(contract: Contract, values: pa.Array, types: dict[str, pa.DataType], 
     lines = pc.binary_join(pa.ListArray.from_arrays([0, len(values)], values), b"\n")[0].as_buffer()
     table = pj.read_json(
         pa.BufferReader(lines),
-        # One block, so that a row's number in a message counts from the first value.
+        # One block, so that row numbers in error messages count from the first value.
         read_options=pj.ReadOptions(block_size=lines.size + 1, use_threads=False),
         parse_options=pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior=unexpected),
     )
@@ -218,45 +218,45 @@ def _parse(contract: Contract, values: pa.Array, types: dict[str, pa.DataType], 
 
 
 def _parse_around(contract: Contract, values: pa.Array, plain: RowIndices) -> tuple[pa.Table, RowIndices, bool]:
-    """Parses what can be parsed of plain values.
+    """Parses those plain values that Arrow can parse.
 
     Args:
-        contract: names the columns.
-        values: all of a chunk.
-        plain: where its plain values stand.
+        contract: defines the columns.
+        values: all values of a chunk.
+        plain: positions of its plain values.
 
     Returns:
-        The rows; where their values stand; whether any field is there that the contract does not name.
+        The rows; the positions of their values; whether any value has a field that is not in the contract.
     """
-    tables, read = [_parse(contract, values.slice(0, 0), _EXACT, "error")], [plain[:0]]
+    tables, parsed = [_parse(contract, values.slice(0, 0), _EXACT, "error")], [plain[:0]]
     unexpected = "error"
-    left = [plain]
-    while left:
-        places = left.pop()
-        if not len(places):
+    pending = [plain]
+    while pending:
+        row_indices = pending.pop()
+        if not len(row_indices):
             continue
-        texts = values.take(pa.array(places))
+        part = values.take(pa.array(row_indices))
         try:
-            tables.append(_parse(contract, texts, _EXACT, unexpected))
-            read.append(places)
+            tables.append(_parse(contract, part, _EXACT, unexpected))
+            parsed.append(row_indices)
         except pa.ArrowInvalid as error:
             message = str(error).splitlines()[0]
             row = _ROW.search(message)
             if message.endswith(_UNEXPECTED) and unexpected == "error":
                 unexpected = "ignore"
-                left.append(places)
-            elif row and int(row[1]) < len(places):
-                left += [places[int(row[1]) + 1 :], places[: int(row[1])]]
-            elif len(places) > 1:
-                left += _parted(contract, texts, places, unexpected)
-    return pa.concat_tables(tables).combine_chunks(), np.concatenate(read), unexpected == "ignore"
+                pending.append(row_indices)
+            elif row and int(row[1]) < len(row_indices):
+                pending += [row_indices[int(row[1]) + 1 :], row_indices[: int(row[1])]]
+            elif len(row_indices) > 1:
+                pending += _split(contract, part, row_indices, unexpected)
+    return pa.concat_tables(tables).combine_chunks(), np.concatenate(parsed), unexpected == "ignore"
 
 
-def _parted(contract: Contract, values: pa.Array, places: RowIndices, unexpected: str) -> list[RowIndices]:
-    """What is to be tried in place of values that cannot be read together, where the parser names no row.
+def _split(contract: Contract, values: pa.Array, row_indices: RowIndices, unexpected: str) -> list[RowIndices]:
+    """Returns what to parse instead of values that fail together, when the parser does not name the row.
 
-    That is mostly a number that its column cannot hold: parsed as floats, such numbers can be told and left out.
-    Otherwise it is the halves.
+    The cause is mostly a number out of its column's range: parsed as floats, such numbers can be found and left out.
+    Otherwise the values are halved.
     """
     try:
         table = _parse(contract, values, _LENIENT, unexpected)
@@ -270,24 +270,24 @@ def _parted(contract: Contract, values: pa.Array, places: RowIndices, unexpected
                 with np.errstate(invalid="ignore"):
                     whole &= np.isnan(numbers) | ((np.floor(numbers) == numbers) & (np.abs(numbers) < 2.0**63))
         if not whole.all():
-            return [places[whole]]
-    middle = len(places) // 2
-    return [places[middle:], places[:middle]]
+            return [row_indices[whole]]
+    middle = len(row_indices) // 2
+    return [row_indices[middle:], row_indices[:middle]]
 
 
 def _validate(contract: Contract, table: pa.Table, timestamps: pa.Array) -> tuple[pa.Table, Mask]:
-    """Parsed rows as the contract's types, and per row whether it may not fit; what is there for such a row is void."""
+    """Returns parsed rows in the contract's types, and per row whether it may be invalid (its values are then void)."""
     wrong = np.zeros(table.num_rows, np.bool_)
     columns = {}
     for column in contract.columns:
         values = table[column.name]
         if not column.nullable and values.null_count:
             wrong |= values.is_null().to_numpy()
-        for test in _tests(column, values):
-            wrong |= pc.fill_null(test, False).to_numpy()
+        for failed in _failed_checks(column, values):
+            wrong |= pc.fill_null(failed, False).to_numpy()
         if column.type in _PATTERNS:
             values = pc.if_else(wrong, None, values) if wrong.any() else values
-            columns[column.name] = _times(values, _ARROW_TYPES[column.type], wrong)
+            columns[column.name] = _cast_times(values, _ARROW_TYPES[column.type], wrong)
         else:
             columns[column.name] = values.cast(_ARROW_TYPES[column.type], safe=False)
     wrong |= _milliseconds(columns[contract.event_time]) != _milliseconds(timestamps)
@@ -295,8 +295,8 @@ def _validate(contract: Contract, table: pa.Table, timestamps: pa.Array) -> tupl
     return pa.table(columns), wrong
 
 
-def _tests(column: Column, values: pa.ChunkedArray) -> Iterator[pa.ChunkedArray]:
-    """Per value, whether it is wrong; null where it is null."""
+def _failed_checks(column: Column, values: pa.ChunkedArray) -> Iterator[pa.ChunkedArray]:
+    """Yields masks of wrong values; null where the value is null."""
     if column.type == "string":
         yield pc.match_substring(values, "\0")
     elif column.type in _PATTERNS:
@@ -305,14 +305,14 @@ def _tests(column: Column, values: pa.ChunkedArray) -> Iterator[pa.ChunkedArray]
     elif column.type == "float64":
         yield pc.invert(pc.is_finite(values))
     if column.type in INT_RANGES:
-        # Whole limits, so that whole numbers are compared: as floats, large ones would not be what they are.
+        # Integer limits, so that integers are compared: large ones would lose precision as floats.
         low, high = INT_RANGES[column.type]
-        least = low if column.minimum is None else max(low, math.ceil(column.minimum))
-        most = high if column.maximum is None else min(high, math.floor(column.maximum))
-        if least > low or column.type == "int32":
-            yield pc.less(values, pa.scalar(least, pa.int64()))
-        if most < high or column.type == "int32":
-            yield pc.greater(values, pa.scalar(most, pa.int64()))
+        minimum = low if column.minimum is None else max(low, math.ceil(column.minimum))
+        maximum = high if column.maximum is None else min(high, math.floor(column.maximum))
+        if minimum > low or column.type == "int32":
+            yield pc.less(values, pa.scalar(minimum, pa.int64()))
+        if maximum < high or column.type == "int32":
+            yield pc.greater(values, pa.scalar(maximum, pa.int64()))
     elif column.type == "float64":
         if column.minimum is not None:
             yield pc.less(values, column.minimum)
@@ -321,24 +321,24 @@ def _tests(column: Column, values: pa.ChunkedArray) -> Iterator[pa.ChunkedArray]
 
 
 def _are_plain_times(values: pa.ChunkedArray) -> bool:
-    """Whether all have the commonest form, 2013-01-31T23:59:59Z, as far as it is not digits: casting them tells those.
+    """Returns whether all values look like 2013-01-31T23:59:59Z, the commonest form; the cast checks the digits.
 
-    With it a chunk's checks take 0.16 CPU-seconds per million events, where the pattern made them 0.30.
+    This shortcut brings a chunk's checks from 0.30 CPU-seconds per million events, with the pattern, down to 0.16.
     """
     for chunk in values.chunks:
         if not len(chunk):
             continue
-        bounds, octets = _byte_view(chunk)
+        bounds, data = _byte_view(chunk)
         if chunk.null_count or (np.diff(bounds) != len(_PLAIN_TIME)).any():
             return False
-        texts = octets[bounds[0] : bounds[-1]].reshape(-1, len(_PLAIN_TIME))
-        if any((texts[:, place] != mark).any() for place, mark in enumerate(_PLAIN_TIME) if mark != ord("0")):
+        texts = data[bounds[0] : bounds[-1]].reshape(-1, len(_PLAIN_TIME))
+        if any((texts[:, index] != byte).any() for index, byte in enumerate(_PLAIN_TIME) if byte != ord("0")):
             return False
     return True
 
 
-def _times(values: pa.ChunkedArray, kind: pa.DataType, wrong: Mask) -> pa.ChunkedArray:
-    """Texts as dates or timestamps; one that has the form but is in no calendar becomes null, and wrong."""
+def _cast_times(values: pa.ChunkedArray, kind: pa.DataType, wrong: Mask) -> pa.ChunkedArray:
+    """Returns texts as dates or timestamps; a well-formed text that is not in the calendar becomes null and wrong."""
     try:
         return values.cast(kind)
     except pa.ArrowInvalid:
@@ -346,11 +346,14 @@ def _times(values: pa.ChunkedArray, kind: pa.DataType, wrong: Mask) -> pa.Chunke
             wrong[:] = True
             return pa.chunked_array([pa.nulls(1, kind)])
     middle = len(values) // 2
-    parts = [_times(values.slice(0, middle), kind, wrong[:middle]), _times(values.slice(middle), kind, wrong[middle:])]
+    parts = [
+        _cast_times(values.slice(0, middle), kind, wrong[:middle]),
+        _cast_times(values.slice(middle), kind, wrong[middle:]),
+    ]
     return pa.chunked_array([chunk for part in parts for chunk in part.chunks], kind)
 
 
 def _milliseconds(times: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.int64]:
-    """Since 1970; 0 for null."""
+    """Returns milliseconds since 1970; 0 for null."""
     microseconds: npt.NDArray[np.int64] = np.asarray(pc.fill_null(times.cast(pa.int64()), 0))
     return microseconds // 1000

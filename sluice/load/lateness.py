@@ -1,4 +1,4 @@
-"""Which events came late: after their partition had already shown a later date, or even a date past the lateness.
+"""Late events: those that arrive after their partition has passed the end of their date, or its close.
 
 A partition's watermark is the newest event time in it so far, in the order of offsets.
 """
@@ -22,30 +22,30 @@ _NEVER = np.iinfo(np.int64).min
 
 
 @dataclass(frozen=True)
-class Arrivals:
-    """How a batch's rows came."""
+class Lateness:
+    """Which of a batch's rows are late, and the watermarks after them."""
 
     late: Mask
     """Per row, whether its partition's watermark had reached the end of its date before it."""
     after_close: Mask
-    """Per row, whether the watermark had reached the date's end and the contract's lateness."""
+    """Per row, whether the watermark had reached the date's end plus the allowed lateness."""
     watermarks: dict[PartitionKey, datetime]
     """Of each partition that has one, after the rows."""
 
 
-def arrivals(
-    rows: pa.Table, watermarks: Mapping[PartitionKey, datetime], lateness: timedelta, now: datetime
-) -> Arrivals:
-    """Follows the watermarks through rows.
+def track_lateness(
+    rows: pa.Table, watermarks: Mapping[PartitionKey, datetime], allowed_lateness: timedelta, now: datetime
+) -> Lateness:
+    """Advances the watermarks row by row and finds the late rows.
 
     Args:
-        rows: topic_id, partition, offset, timestamp and event_date of events that fit, in any order.
+        rows: topic_id, partition, offset, timestamp and event_date of valid events, in any order.
         watermarks: before the rows; a partition may have none.
-        lateness: how long after a date's end its events are expected.
-        now: event times after it move no watermark: one wrong record would make everything late.
+        allowed_lateness: how long after a date's end its events are expected.
+        now: later event times do not advance a watermark: one wrong record would make every event after it late.
     """
     late, after_close = np.zeros(rows.num_rows, np.bool_), np.zeros(rows.num_rows, np.bool_)
-    result = Arrivals(late, after_close, dict(watermarks))
+    result = Lateness(late, after_close, dict(watermarks))
     if not rows.num_rows:
         return result
     topics = rows["topic_id"].combine_chunks().dictionary_encode()
@@ -53,16 +53,17 @@ def arrivals(
     order = np.lexsort((rows["offset"].to_numpy(), partitions, codes))
     times = rows["timestamp"].cast(pa.int64()).to_numpy()
     counted = np.where(times <= _microseconds(now), times, _NEVER)
-    ends = (rows["event_date"].cast(pa.int32()).to_numpy().astype(np.int64) + 1) * _DAY
-    borders = np.flatnonzero((np.diff(codes[order]) != 0) | (np.diff(partitions[order]) != 0)) + 1
-    for mine in np.split(order, borders):
-        place = topics.dictionary[int(codes[mine[0]])].as_py(), int(partitions[mine[0]])
-        begin = _microseconds(watermarks[place]) if place in watermarks else _NEVER
-        passed = np.maximum.accumulate(np.concatenate([[begin], counted[mine]]))
-        late[mine] = passed[:-1] >= ends[mine]
-        after_close[mine] = passed[:-1] >= ends[mine] + lateness // _MICROSECOND
-        if passed[-1] != _NEVER:
-            result.watermarks[place] = _EPOCH + int(passed[-1]) * _MICROSECOND
+    day_ends = (rows["event_date"].cast(pa.int32()).to_numpy().astype(np.int64) + 1) * _DAY
+    boundaries = np.flatnonzero((np.diff(codes[order]) != 0) | (np.diff(partitions[order]) != 0)) + 1
+    for row_indices in np.split(order, boundaries):
+        key = topics.dictionary[int(codes[row_indices[0]])].as_py(), int(partitions[row_indices[0]])
+        initial = _microseconds(watermarks[key]) if key in watermarks else _NEVER
+        # The watermark before each row, and after the last one.
+        watermark = np.maximum.accumulate(np.concatenate([[initial], counted[row_indices]]))
+        late[row_indices] = watermark[:-1] >= day_ends[row_indices]
+        after_close[row_indices] = watermark[:-1] >= day_ends[row_indices] + allowed_lateness // _MICROSECOND
+        if watermark[-1] != _NEVER:
+            result.watermarks[key] = _EPOCH + int(watermark[-1]) * _MICROSECOND
     return result
 
 

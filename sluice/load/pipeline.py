@@ -1,4 +1,4 @@
-"""From the lake to batches, group by group: the next one is read and parsed while the last one is copied."""
+"""Lake to batches, group by group: the next group is read and parsed while the previous one is copied."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,78 +14,78 @@ from sluice.lake.layout import SCHEMA
 from sluice.lake.ranges import Range
 from sluice.lake.reader import LakeReader
 from sluice.load.batch import LAKE_COLUMNS, Batch, read_batch
-from sluice.load.integrity import altered
-from sluice.load.plan import by_commits, by_shares, halves, joined
+from sluice.load.integrity import find_altered
+from sluice.load.plan import group_by_commits, halve, merge_ranges, split_evenly
 
 GROUP_BYTES = 48 << 20
-"""Bytes of lake rows in memory that a group is cut for: about a commit of the sink's."""
+"""Target size of a group, in bytes of lake rows in memory: about one commit of the sink."""
 _PARSERS = 2
 _SCHEMA = pa.schema([SCHEMA.field(name) for name in LAKE_COLUMNS])
 
-Part = tuple[list[Range], Batch]
+Group = tuple[list[Range], Batch]
 _T = TypeVar("_T")
 
 
-def new_batches(contract: Contract, lake: LakeReader, ranges: Sequence[Range]) -> Iterator[Part]:
-    """Everything in the ranges, in groups that follow each other without a gap, and each group's rows.
+def new_batches(contract: Contract, lake: LakeReader, ranges: Sequence[Range]) -> Iterator[Group]:
+    """Yields everything in the ranges: groups of offsets that follow each other without a gap, and each group's rows.
 
     Raises:
-        TransientError, TerminalError: the store does not answer or refuses, or a file is missing or damaged. As long as
-            the log has the commits, values that are not those that were committed count as damage.
+        TransientError, TerminalError: the store is down or refuses access, or a file is missing or damaged. Values
+            that differ from those committed count as damage, as long as the log still has the commits.
     """
-    recent = lake.recent(ranges)
+    recent = lake.recent_commits(ranges)
 
-    def holding(wanted: Sequence[Range]) -> pa.Table:
-        # A commit's file spans the offsets of all its partitions, so that its statistics alone leave out few others.
-        return lake.holding(wanted, recent.paths(wanted) if recent else None)
+    def files_for(ranges: Sequence[Range]) -> pa.Table:
+        # A commit's file spans the offsets of all its partitions, so its statistics alone rule out few other files.
+        return lake.candidate_files(ranges, recent.paths(ranges) if recent else None)
 
-    files = holding(ranges)
+    files = files_for(ranges)
     row_bytes = max(lake.row_bytes(files), 1.0)
     rows = max(1, int(GROUP_BYTES / row_bytes))
     if recent:
-        groups = by_commits(ranges, recent.commits, rows)
+        groups = group_by_commits(ranges, recent.commits, rows)
     else:
-        offsets = sum(each.next_offset - each.start_offset for each in ranges)
-        held = sum(files["num_records"].to_pylist()) if files.num_rows else 0
-        groups = by_shares(ranges, max(1, -(-min(offsets, held) // rows)))
-    left = groups[::-1]
+        offsets = sum(offset_range.next_offset - offset_range.start_offset for offset_range in ranges)
+        records = sum(files["num_records"].to_pylist()) if files.num_rows else 0
+        groups = split_evenly(ranges, max(1, -(-min(offsets, records) // rows)))
+    pending = groups[::-1]
     empty: list[Range] = []
     with ThreadPoolExecutor(_PARSERS) as parsers:
-        while left:
-            group = left.pop()
-            found, complete = _rows(lake, holding(group), group)
-            parts = [group] if complete else halves(group, found)
+        while pending:
+            group = pending.pop()
+            found, complete = _rows(lake, files_for(group), group)
+            parts = [group] if complete else halve(group, found)
             if len(parts) > 1:
-                left += reversed(parts)
+                pending += reversed(parts)
                 continue
             if not complete:
-                found, _ = _rows(lake, holding(group), group, limit=None)
-            if recent and (fault := altered(found, group, recent.commits)):
-                names = holding([Range(*fault.key, fault.start_offset, fault.next_offset)])["path"].to_pylist()
+                found, _ = _rows(lake, files_for(group), group, limit=None)
+            if recent and (altered := find_altered(found, group, recent.commits)):
+                paths = files_for([Range(*altered.key, altered.start_offset, altered.next_offset)])["path"].to_pylist()
                 raise TerminalError(
-                    f"{lake.uri}: {fault.text()}: not the values that were committed; altered is one of"
-                    f" {', '.join(names)}",
-                    "restore it from a copy",
+                    f"{lake.uri}: {altered.text()}: the values differ from those committed; one of these files is"
+                    f" damaged: {', '.join(paths)}",
+                    "restore the file from a copy",
                 )
-            group, empty = joined(empty, group), []
-            if not found.num_rows and left:
-                # A gap between records, however wide, is no transaction of its own.
+            group, empty = merge_ranges(empty, group), []
+            if not found.num_rows and pending:
+                # A gap between records, however wide, does not get a transaction of its own.
                 empty = group
                 continue
             yield group, read_batch(contract, found, parsers.map)
 
 
 def date_batches(contract: Contract, lake: LakeReader, ranges: Sequence[Range], day: date) -> Iterator[Batch]:
-    """One event date's rows in the ranges, in batches of about ``GROUP_BYTES``.
+    """Yields one event date's rows in the ranges, in batches of about ``GROUP_BYTES``.
 
     Raises:
         TransientError, TerminalError: as ``new_batches``.
     """
     parts: list[pa.RecordBatch] = []
     with ThreadPoolExecutor(_PARSERS) as parsers:
-        for part in lake.batches(lake.holding(ranges, day=day), ranges, LAKE_COLUMNS):
-            parts.append(part)
-            if sum(each.nbytes for each in parts) >= GROUP_BYTES:
+        for rows in lake.batches(lake.candidate_files(ranges, day=day), ranges, LAKE_COLUMNS):
+            parts.append(rows)
+            if sum(part.nbytes for part in parts) >= GROUP_BYTES:
                 yield read_batch(contract, pa.Table.from_batches(parts), parsers.map)
                 parts = []
         if parts:
@@ -94,22 +94,22 @@ def date_batches(contract: Contract, lake: LakeReader, ranges: Sequence[Range], 
 
 @contextmanager
 def prefetch(items: Iterator[_T]) -> Iterator[Iterator[_T]]:
-    """The same items, none of them None; while one is used, another thread gets the next."""
+    """Iterates over the same items, none of which may be None; another thread gets the next one meanwhile."""
     with ThreadPoolExecutor(1) as executor:
 
-        def each() -> Iterator[_T]:
-            coming = executor.submit(next, items, None)
-            while (item := coming.result()) is not None:
-                coming = executor.submit(next, items, None)
+        def prefetched() -> Iterator[_T]:
+            following = executor.submit(next, items, None)
+            while (item := following.result()) is not None:
+                following = executor.submit(next, items, None)
                 yield item
 
-        yield each()
+        yield prefetched()
 
 
 def _rows(
     lake: LakeReader, files: pa.Table, group: Sequence[Range], limit: int | None = 2 * GROUP_BYTES
 ) -> tuple[pa.Table, bool]:
-    """The rows of a group, and whether they are all of them: no more than ``limit`` bytes are read."""
+    """Returns the rows of a group, and whether they are complete: reading stops after ``limit`` bytes."""
     parts: list[pa.RecordBatch] = []
     size = 0
     for part in lake.batches(files, group, LAKE_COLUMNS):

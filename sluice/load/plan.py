@@ -1,4 +1,4 @@
-"""What of the lake the warehouse does not have yet, in groups that fit in memory."""
+"""What the warehouse still lacks of the lake, in groups that fit in memory."""
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
@@ -8,86 +8,97 @@ import pyarrow as pa
 from sluice.lake.ranges import CommittedRange, PartitionKey, Range
 
 
-def new_ranges(heads: Mapping[PartitionKey, int], ends: Mapping[PartitionKey, int]) -> list[Range]:
-    """The ranges that are in the lake beyond the ledger's heads.
+def new_ranges(ledger_offsets: Mapping[PartitionKey, int], lake_offsets: Mapping[PartitionKey, int]) -> list[Range]:
+    """Returns the ranges of the lake that are not in the ledger yet.
 
     Args:
-        heads: the ledger's next offset per place; 0 for a place that it does not know.
-        ends: the lake's.
+        ledger_offsets: the ledger's next offset per partition; a missing partition counts as 0.
+        lake_offsets: the lake's next offset per partition.
     """
-    return [Range(*place, heads.get(place, 0), end) for place, end in sorted(ends.items()) if end > heads.get(place, 0)]
+    return [
+        Range(*key, ledger_offsets.get(key, 0), next_offset)
+        for key, next_offset in sorted(lake_offsets.items())
+        if next_offset > ledger_offsets.get(key, 0)
+    ]
 
 
-def by_commits(ranges: Sequence[Range], commits: Sequence[CommittedRange], rows: int) -> list[list[Range]]:
-    """Cuts ranges where commits end, into groups of about ``rows`` rows: each file is then in one group.
+def group_by_commits(ranges: Sequence[Range], commits: Sequence[CommittedRange], rows: int) -> list[list[Range]]:
+    """Cuts ranges at the ends of commits into groups of about ``rows`` rows, so that each file is in one group.
 
     Args:
-        ranges: what is to be cut.
-        commits: what each commit brought, in the order of versions. They reach as far back as the ranges.
-        rows: of a group; one commit may have more.
+        ranges: the ranges to cut.
+        commits: the ranges of each commit, in the order of versions. They reach as far back as ``ranges``.
+        rows: target size of a group; a single commit may have more.
     """
-    left = {each.key: each for each in ranges}
+    remaining = {offset_range.key: offset_range for offset_range in ranges}
     groups: list[list[Range]] = []
-    ends: dict[PartitionKey, int] = {}
+    next_offsets: dict[PartitionKey, int] = {}
     count = 0
-    for _, commit in groupby(commits, lambda each: each.version):
-        brought = [each for each in commit if each.key in left and each.next_offset > left[each.key].start_offset]
-        size = sum(each.rows for each in brought)
+    for _, commit in groupby(commits, lambda committed: committed.version):
+        relevant = [
+            committed
+            for committed in commit
+            if committed.key in remaining and committed.next_offset > remaining[committed.key].start_offset
+        ]
+        size = sum(committed.rows for committed in relevant)
         if count and count + size > rows:
-            groups.append(_taken(left, ends))
-            ends, count = {}, 0
-        ends |= {each.key: each.next_offset for each in brought}
+            groups.append(_split_off(remaining, next_offsets))
+            next_offsets, count = {}, 0
+        next_offsets |= {committed.key: committed.next_offset for committed in relevant}
         count += size
-    groups.append(list(left.values()))
+    groups.append(list(remaining.values()))
     return [group for group in groups if group]
 
 
-def by_shares(ranges: Sequence[Range], count: int) -> list[list[Range]]:
-    """Cuts ranges into ``count`` groups, each with its share of every range."""
+def split_evenly(ranges: Sequence[Range], count: int) -> list[list[Range]]:
+    """Cuts ranges into at most ``count`` groups, each with an equal share of every range."""
     groups = []
     for index in range(count):
         group = []
-        for each in ranges:
-            length = each.next_offset - each.start_offset
-            first, following = (each.start_offset + length * step // count for step in (index, index + 1))
-            if following > first:
-                group.append(Range(*each.key, first, following))
+        for offset_range in ranges:
+            length = offset_range.next_offset - offset_range.start_offset
+            start_offset, next_offset = (
+                offset_range.start_offset + length * step // count for step in (index, index + 1)
+            )
+            if next_offset > start_offset:
+                group.append(Range(*offset_range.key, start_offset, next_offset))
         if group:
             groups.append(group)
     return groups
 
 
-def halves(group: Sequence[Range], seen: pa.Table) -> list[list[Range]]:
-    """Cuts a group in two, so that about half of the rows seen of it is in each; one that cannot be cut stays whole."""
-    middles = seen.group_by(["topic_id", "partition"]).aggregate([("offset", "approximate_median")]).to_pylist()
-    ends = {(row["topic_id"], row["partition"]): int(row["offset_approximate_median"]) for row in middles}
-    left = {each.key: each for each in group}
-    lower = _taken(left, ends)
+def halve(group: Sequence[Range], sample: pa.Table) -> list[list[Range]]:
+    """Cuts a group in two, each with about half of the sampled rows; a group that cannot be cut is returned whole."""
+    medians = sample.group_by(["topic_id", "partition"]).aggregate([("offset", "approximate_median")]).to_pylist()
+    next_offsets = {(row["topic_id"], row["partition"]): int(row["offset_approximate_median"]) for row in medians}
+    remaining = {offset_range.key: offset_range for offset_range in group}
+    lower = _split_off(remaining, next_offsets)
     if lower:
-        return [lower, list(left.values())]
+        return [lower, list(remaining.values())]
     middle = len(group) // 2
     return [half for half in (list(group[:middle]), list(group[middle:])) if half]
 
 
-def joined(earlier: Sequence[Range], later: Sequence[Range]) -> list[Range]:
-    """Ranges and those that follow them, as one per place."""
-    ranges = {each.key: each for each in earlier}
-    for each in later:
-        ranges[each.key] = Range(*each.key, ranges.get(each.key, each).start_offset, each.next_offset)
-    return list(ranges.values())
+def merge_ranges(earlier: Sequence[Range], later: Sequence[Range]) -> list[Range]:
+    """Joins ranges with those that follow them: one range per partition."""
+    merged = {offset_range.key: offset_range for offset_range in earlier}
+    for offset_range in later:
+        start_offset = merged.get(offset_range.key, offset_range).start_offset
+        merged[offset_range.key] = Range(*offset_range.key, start_offset, offset_range.next_offset)
+    return list(merged.values())
 
 
-def _taken(left: dict[PartitionKey, Range], ends: Mapping[PartitionKey, int]) -> list[Range]:
-    """Takes off what lies before the given ends."""
-    taken = []
-    for place, end in ends.items():
-        whole = left.get(place)
-        if whole is None or end <= whole.start_offset:
+def _split_off(remaining: dict[PartitionKey, Range], next_offsets: Mapping[PartitionKey, int]) -> list[Range]:
+    """Removes the offsets below ``next_offsets`` from ``remaining`` and returns them."""
+    removed = []
+    for key, next_offset in next_offsets.items():
+        whole = remaining.get(key)
+        if whole is None or next_offset <= whole.start_offset:
             continue
-        cut = min(end, whole.next_offset)
-        taken.append(Range(*place, whole.start_offset, cut))
+        cut = min(next_offset, whole.next_offset)
+        removed.append(Range(*key, whole.start_offset, cut))
         if cut == whole.next_offset:
-            del left[place]
+            del remaining[key]
         else:
-            left[place] = Range(*place, cut, whole.next_offset)
-    return taken
+            remaining[key] = Range(*key, cut, whole.next_offset)
+    return removed

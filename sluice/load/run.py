@@ -1,4 +1,4 @@
-"""Loading: what the lake has beyond the ledger, or one date anew."""
+"""Runs loads: of everything in the lake beyond the ledger, or of one date again."""
 
 import logging
 import time
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class LoadReport:
-    """What a load did."""
+    """The result of a load."""
 
     stream: str
     rows: int = 0
@@ -33,26 +33,26 @@ class LoadReport:
     dates: list[date] = field(default_factory=list)
     seconds: float = 0.0
     changed: bool = False
-    """Whether the dates' rows, or quarantined ones, are others than before."""
+    """Whether raw or quarantined rows of the dates differ from those before."""
     drift: Drift = field(default_factory=Counter)
-    """Rows per event date and field that the contract does not name."""
+    """Rows per event date and field that is not in the contract."""
 
     def add(self, batch: Batch) -> None:
         """Adds a batch that was written."""
         self.rows += batch.columns.rows.num_rows
-        self.quarantined += batch.unfit.num_rows
+        self.quarantined += batch.invalid.num_rows
         self.groups += 1
         self.dates = sorted({*self.dates, *batch.dates})
         self.drift += batch.drift()
 
 
 def load(settings: Settings, contract: Contract) -> LoadReport:
-    """Takes what the lake has beyond the ledger into the warehouse, a transaction per group.
+    """Loads everything in the lake beyond the ledger into the warehouse, one transaction per group.
 
-    Running it twice, or two at once, changes nothing: a group whose ranges another load has entered is not loaded.
+    Idempotent, and safe to run concurrently: a group that another load has committed is not loaded.
 
     Raises:
-        TransientError: a server does not answer; what is committed stays, the next load goes on from there.
+        TransientError: a server is down; committed groups stay, and the next load resumes after them.
         TerminalError: a server refuses, or a file of the lake is missing or damaged.
     """
     started = time.monotonic()
@@ -60,13 +60,13 @@ def load(settings: Settings, contract: Contract) -> LoadReport:
     lake = LakeReader(settings, contract.stream)
     _spare_memory()
     with transaction(settings, contract) as warehouse:
-        heads = {place: end.next_offset for place, end in warehouse.ends().items()}
+        ledger_offsets = {key: end.next_offset for key, end in warehouse.ledger_ends().items()}
         warehouse.commit()
-        ranges = new_ranges(heads, lake.next_offsets({topic_id for topic_id, _ in heads}, contract))
+        ranges = new_ranges(ledger_offsets, lake.next_offsets({topic_id for topic_id, _ in ledger_offsets}, contract))
         with prefetch(new_batches(contract, lake, ranges) if ranges else iter(())) as batches:
             for group, batch in batches:
                 if not _commit_group(warehouse, contract, group, batch):
-                    log.info("%s: another load is ahead, nothing is left to do here", contract.stream)
+                    log.info("another load is ahead, stopping: stream=%s", contract.stream)
                     break
                 report.add(batch)
     report.changed = bool(report.dates)
@@ -76,74 +76,76 @@ def load(settings: Settings, contract: Contract) -> LoadReport:
 
 
 def reload(
-    settings: Settings, contract: Contract, day: date, *, touch: Literal["always", "changed", "never"] = "always"
+    settings: Settings, contract: Contract, day: date, *, mark_stale: Literal["always", "changed", "never"] = "always"
 ) -> LoadReport:
-    """Takes one event date anew from the lake, up to the ledger's heads, in one transaction.
+    """Loads one event date again from the lake, up to the ledger's end, in one transaction.
 
-    What is in the lake beyond the heads is left to ``load``, which need not wait for this. Two reloads of a date follow
-    each other.
+    Records beyond the ledger's end are left to ``load``, which does not wait for a reload. Two reloads of a date run
+    one after the other.
 
     Args:
         settings: with the loader's and the lake's reader's passwords.
-        contract: the stream's.
-        day: which event date.
-        touch: when the date is marked for the next transform: ``always``, only if it ``changed``, or ``never``.
+        contract: of the stream.
+        day: the event date.
+        mark_stale: when to mark the date for the next transform: ``always``, only if it ``changed``, or ``never``.
 
     Raises:
-        TransientError, TerminalError: as ``load``; the date is then as it was.
+        TransientError, TerminalError: as ``load``; the date is unchanged.
     """
     started = time.monotonic()
     report = LoadReport(contract.stream)
     _spare_memory()
     with transaction(settings, contract) as warehouse:
-        rewrite = Reload(warehouse, contract, day)
-        # Opened only now: what the ledger holds is in the lake's newest version.
+        date_reload = Reload(warehouse, contract, day)
+        # Opened after the ledger was read: everything in the ledger is in this version of the lake.
         lake = LakeReader(settings, contract.stream)
-        before = rewrite.clear()
+        before = date_reload.delete_rows()
         now = datetime.now(UTC)
-        with prefetch(date_batches(contract, lake, rewrite.ranges, day)) as batches:
+        with prefetch(date_batches(contract, lake, date_reload.ranges, day)) as batches:
             for batch in batches:
                 warehouse.write(batch, now)
                 report.add(batch)
-        report.changed = rewrite.fingerprint() != before
-        rewrite.log_released()
-        if touch == "always" or (touch == "changed" and report.changed):
-            warehouse.touch([day])
-        rewrite.settle(report.drift, report.changed, now)
+        report.changed = date_reload.fingerprint() != before
+        date_reload.log_released()
+        if mark_stale == "always" or (mark_stale == "changed" and report.changed):
+            warehouse.mark_stale([day])
+        date_reload.update_date_stats(report.drift, report.changed, now)
     report.dates = [day]
     _log_schema_drift(report)
     report.seconds = time.monotonic() - started
     return report
 
 
-def touch(settings: Settings, contract: Contract, days: list[date]) -> None:
+def mark_stale(settings: Settings, contract: Contract, days: list[date]) -> None:
     """Marks dates for the next transform, without loading.
 
     Raises:
         TransientError, TerminalError: as ``load``.
     """
     with transaction(settings, contract) as warehouse:
-        warehouse.touch(days)
+        warehouse.mark_stale(days)
 
 
 def _spare_memory() -> None:
-    """Has Arrow give back what it no longer needs, in place of keeping it for the next group."""
+    """Makes Arrow return freed memory to the system instead of keeping it for the next group."""
     pa.set_memory_pool(pa.system_memory_pool())
 
 
 def _commit_group(warehouse: Warehouse, contract: Contract, group: list[Range], batch: Batch) -> bool:
-    """One transaction: a group's rows and all that is said of them. False if the ledger has gone on meanwhile."""
+    """Commits a group's rows with their bookkeeping in one transaction; False if another load was faster."""
     warehouse.lock()
-    ends = warehouse.ends()
-    if any((ends[each.key].next_offset if each.key in ends else 0) != each.start_offset for each in group):
-        return False
+    ends = warehouse.ledger_ends()
+    for offset_range in group:
+        ledger_offset = ends[offset_range.key].next_offset if offset_range.key in ends else 0
+        if ledger_offset != offset_range.start_offset:
+            return False
     now = datetime.now(UTC)
-    before = {place: end.watermark for place, end in ends.items() if end.watermark}
+    before = {key: end.watermark for key, end in ends.items() if end.watermark}
     counts, watermarks = count_dates(contract, batch, before, now)
     warehouse.write(batch, now)
-    warehouse.enter(group, batch, watermarks)
-    warehouse.touch(batch.dates)
-    warehouse.add_dates(counts, batch.drift(), now)
+    warehouse.record_ranges(group, batch, watermarks)
+    warehouse.mark_stale(batch.dates)
+    warehouse.add_date_stats(counts, batch.drift(), now)
     warehouse.commit()
     return True
 
@@ -153,6 +155,6 @@ def _log_schema_drift(report: LoadReport) -> None:
     for (_, name), rows in report.drift.items():
         fields[name] += rows
     if fields:
-        listed = ", ".join(f"{name} in {rows} rows" for name, rows in fields.most_common(10))
-        more = f" and {len(fields) - 10} others" if len(fields) > 10 else ""
-        log.warning("%s: fields that the contract does not name: %s%s; see ops.drift", report.stream, listed, more)
+        listed = ", ".join(f"{name} ({rows} rows)" for name, rows in fields.most_common(10))
+        more = f" and {len(fields) - 10} more" if len(fields) > 10 else ""
+        log.warning("fields not in the contract (see ops.drift): stream=%s fields=%s%s", report.stream, listed, more)

@@ -1,4 +1,4 @@
-"""Transactions on the warehouse: rows, quarantine, ledger, dates and drift, all of a group or nothing."""
+"""Warehouse transactions: a group's rows, quarantine, ledger, date statistics and drift, all or nothing."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,15 +15,15 @@ from sluice.contracts import Contract
 from sluice.errors import SluiceError, TerminalError, TransientError
 from sluice.lake.layout import SCHEMA
 from sluice.lake.ranges import PartitionKey, Range
-from sluice.load.batch import LAKE_COLUMNS, Batch, DateCounts, as_json, drift_json
+from sluice.load.batch import LAKE_COLUMNS, Batch, DateCounts, counts_json, drift_json
 from sluice.settings import Settings
 from sluice.warehouse import connect
 from sluice.warehouse.copy import copy_rows
 
-_PASSING = ("08", "40", "53", "55P03", "57")
-"""SQLSTATE classes and codes that can pass: connection, rollback, resources, lock time-out, operator."""
-_PLACE = ["topic_id", "partition", "offset"]
-_PLACE_TYPES: LiteralString = 'topic_id text, partition integer, "offset" bigint'
+_TRANSIENT_STATES = ("08", "40", "53", "55P03", "57")
+"""Transient SQLSTATE classes and codes: connection, rollback, resources, lock timeout, operator intervention."""
+_RECORD_ID = ["topic_id", "partition", "offset"]
+_RECORD_ID_TYPES: LiteralString = 'topic_id text, partition integer, "offset" bigint'
 _QUARANTINED = pa.schema([*(SCHEMA.field(name) for name in LAKE_COLUMNS), ("reason", pa.string())])
 _LEDGER = pa.schema(
     [
@@ -37,21 +37,21 @@ _LEDGER = pa.schema(
         ("watermark", pa.timestamp("us", tz="UTC")),
     ]
 )
-# From place to place by the index, so that the ledger's length costs nothing.
+# Steps from partition to partition through the index, so that the cost does not grow with the ledger.
 LEDGER_ENDS = sql.SQL("""
 with recursive ends as (
     (select topic_id, partition, next_offset, watermark from ops.loads
      where stream = $1 order by topic_id, partition, next_offset desc limit 1)
     union all
-    select later.* from ends cross join lateral (
+    select next_entry.* from ends cross join lateral (
         select l.topic_id, l.partition, l.next_offset, l.watermark from ops.loads l
         where l.stream = $1 and (l.topic_id, l.partition) > (ends.topic_id, ends.partition)
         order by l.topic_id, l.partition, l.next_offset desc limit 1
-    ) later
+    ) next_entry
 )
 {query}""")
-"""A query on ``ends``: the ledger's ends of the stream ``$1``."""
-_ADD_DATES = """
+"""A query on ``ends``: the last ledger entry of each partition of the stream ``$1``."""
+_ADD_DATE_STATS = """
 insert into ops.dates (stream, event_date, rows, quarantined, late, after_close, version, loaded_at)
 select $1, event_date, rows, quarantined, late, after_close, 1, $3
 from jsonb_to_recordset($2::jsonb)
@@ -75,105 +75,105 @@ Statement = LiteralString | sql.SQL | sql.Composed
 
 
 @dataclass(frozen=True)
-class End:
-    """Where the ledger ends for a place."""
+class LedgerEnd:
+    """Where the ledger of a partition ends."""
 
     next_offset: int
     watermark: datetime | None
 
 
 class Warehouse:
-    """A loader's connection to the warehouse, within a transaction."""
+    """The loader's connection to the warehouse, within a transaction."""
 
     def __init__(self, connection: "psycopg.Connection[Any]", contract: Contract) -> None:
         self._connection = connection
         self._contract = contract
 
     def commit(self) -> None:
-        """Ends the transaction; the next statement begins another."""
+        """Commits the transaction; the next statement begins another."""
         self._connection.commit()
 
     def lock(self) -> None:
-        """Keeps other loads of this stream out until the transaction ends."""
+        """Blocks other loads of this stream until the transaction ends."""
         self.execute("select pg_advisory_xact_lock(hashtext('sluice load'), hashtext($1))", self._contract.stream)
 
     def lock_date(self, day: date) -> None:
-        """Keeps out, until the transaction ends, whoever else changes rows of this date that are loaded already."""
+        """Blocks other changes to loaded rows of this date until the transaction ends."""
         self.execute(
             "select pg_advisory_xact_lock(hashtext('sluice date'), hashtext($1))", f"{self._contract.stream} {day}"
         )
 
-    def ends(self) -> dict[PartitionKey, End]:
-        """Where the ledger ends, per place."""
+    def ledger_ends(self) -> dict[PartitionKey, LedgerEnd]:
+        """Returns where the ledger ends, per partition."""
         return {
-            (topic_id, partition): End(following, watermark)
-            for topic_id, partition, following, watermark in self.query(
+            (topic_id, partition): LedgerEnd(next_offset, watermark)
+            for topic_id, partition, next_offset, watermark in self.query(
                 LEDGER_ENDS.format(query=sql.SQL("select * from ends")), self._contract.stream
             )
         }
 
     def write(self, batch: Batch, now: datetime) -> None:
-        """Adds a batch's rows, and quarantines what does not fit."""
+        """Inserts a batch's valid rows into raw, and its invalid records into quarantine."""
         loaded_at = pa.scalar(now, pa.timestamp("us", tz="UTC"))
-        places, rows = batch.fitting(), batch.columns.rows
-        for name in places.column_names:
-            rows = rows.append_column(f"_{name}", places[name])
-        self._ingest("raw", self._contract.table, rows.append_column("_loaded_at", pa.repeat(loaded_at, rows.num_rows)))
-        unfit = batch.unfit
-        if unfit.num_rows:
-            unfit = unfit.append_column("stream", pa.repeat(pa.scalar(self._contract.stream), unfit.num_rows))
-            unfit = unfit.append_column("reason", pa.array(batch.columns.reasons, pa.string()))
-            unfit = unfit.append_column("loaded_at", pa.repeat(loaded_at, unfit.num_rows))
-            self._ingest("raw", "quarantine", unfit)
+        metadata, rows = batch.valid(), batch.columns.rows
+        for name in metadata.column_names:
+            rows = rows.append_column(f"_{name}", metadata[name])
+        self._copy("raw", self._contract.table, rows.append_column("_loaded_at", pa.repeat(loaded_at, rows.num_rows)))
+        invalid = batch.invalid
+        if invalid.num_rows:
+            invalid = invalid.append_column("stream", pa.repeat(pa.scalar(self._contract.stream), invalid.num_rows))
+            invalid = invalid.append_column("reason", pa.array(batch.columns.reasons, pa.string()))
+            invalid = invalid.append_column("loaded_at", pa.repeat(loaded_at, invalid.num_rows))
+            self._copy("raw", "quarantine", invalid)
 
-    def enter(self, ranges: list[Range], batch: Batch, watermarks: Mapping[PartitionKey, datetime]) -> None:
-        """Enters ranges in the ledger, which refuses them unless each follows what is there."""
-        for each in ranges:
-            if each.start_offset == 0:
+    def record_ranges(self, ranges: list[Range], batch: Batch, watermarks: Mapping[PartitionKey, datetime]) -> None:
+        """Records ranges in the ledger, which rejects a range that does not start where its partition's ledger ends."""
+        for offset_range in ranges:
+            if offset_range.start_offset == 0:
                 self.execute(
                     "insert into ops.loads (stream, topic_id, partition, first_offset, next_offset, rows, quarantined)"
                     " values ($1, $2, $3, null, 0, 0, 0) on conflict do nothing",
                     self._contract.stream,
-                    each.topic_id,
-                    each.partition,
+                    offset_range.topic_id,
+                    offset_range.partition,
                 )
         counts = batch.counts()
         entries = [
             {
                 "stream": self._contract.stream,
-                "topic_id": each.topic_id,
-                "partition": each.partition,
-                "first_offset": each.start_offset,
-                "next_offset": each.next_offset,
-                "rows": counts.get((each.topic_id, each.partition, True), 0),
-                "quarantined": counts.get((each.topic_id, each.partition, False), 0),
-                "watermark": watermarks.get((each.topic_id, each.partition)),
+                "topic_id": offset_range.topic_id,
+                "partition": offset_range.partition,
+                "first_offset": offset_range.start_offset,
+                "next_offset": offset_range.next_offset,
+                "rows": counts.get((*offset_range.key, True), 0),
+                "quarantined": counts.get((*offset_range.key, False), 0),
+                "watermark": watermarks.get(offset_range.key),
             }
-            for each in ranges
+            for offset_range in ranges
         ]
-        self._ingest("ops", "loads", pa.Table.from_pylist(entries, _LEDGER))
+        self._copy("ops", "loads", pa.Table.from_pylist(entries, _LEDGER))
 
-    def touch(self, days: list[date]) -> None:
-        """Says that these dates changed: the next transform builds them."""
+    def mark_stale(self, days: list[date]) -> None:
+        """Marks dates as changed, so that the next transform rebuilds them."""
         streams = pa.repeat(pa.scalar(self._contract.stream), len(days))
         dates = pa.array(days, pa.date32())
-        self._ingest("ops", "touched_dates", pa.table({"stream": streams, "event_date": dates}))
+        self._copy("ops", "touched_dates", pa.table({"stream": streams, "event_date": dates}))
 
-    def add_dates(
+    def add_date_stats(
         self, counts: Mapping[date, DateCounts], drift: Mapping[tuple[date, str], int], now: datetime
     ) -> None:
-        """Adds what a group brought to what is known of its dates.
+        """Adds a group's counts and drift to the statistics of its dates.
 
-        To be called last: until the transaction ends, others that change one of these dates wait.
+        Call it last: until the transaction ends, other changes to these dates wait.
         """
         if counts:
-            self.execute(_ADD_DATES, self._contract.stream, as_json(counts), now)
+            self.execute(_ADD_DATE_STATS, self._contract.stream, counts_json(counts), now)
         if drift:
             self.execute(_ADD_DRIFT, self._contract.stream, drift_json(drift))
 
     def quarantined(self, day: date, reason: str) -> pa.Table:
-        """A date's open records whose reason, or its kind, begins with ``reason``: ``LAKE_COLUMNS`` and the reason."""
-        found = self.query(
+        """Returns a date's open records whose reason or kind begins with ``reason``: ``LAKE_COLUMNS`` and reason."""
+        records = self.query(
             'select topic_id, partition, "offset", "timestamp", event_date, key, value, reason from ops.quarantine'
             " where stream = $1 and event_date = $2 and not discarded"
             " and (starts_with(reason, $3) or starts_with(kind, $3))"
@@ -182,35 +182,35 @@ class Warehouse:
             day,
             reason,
         )
-        columns = zip(*found, strict=True) if found else [()] * len(_QUARANTINED)
+        columns = zip(*records, strict=True) if records else [()] * len(_QUARANTINED)
         arrays = [pa.array(column, field.type) for column, field in zip(columns, _QUARANTINED, strict=True)]
         return pa.table(arrays, schema=_QUARANTINED)
 
     def release(self, day: date, records: pa.Table, action: str, done_by: str) -> None:
-        """Takes a date's records (as ``quarantined`` gives them) out of quarantine, with an entry for each in its log.
+        """Removes a date's records (as returned by ``quarantined``) from quarantine and logs each of them.
 
-        They are to be written to raw in the same transaction: what is known of the date says that they are there.
+        The caller writes them to raw in the same transaction: the date's statistics count them there.
         """
-        entries = records.select([*_PLACE, "event_date", "reason"])
+        entries = records.select([*_RECORD_ID, "event_date", "reason"])
         for name, value in (
             ("stream", self._contract.stream),
             ("action", action),
-            ("note", "fits its contract now"),
+            ("note", "valid under the current contract"),
             ("done_by", done_by),
         ):
             entries = entries.append_column(name, pa.repeat(pa.scalar(value), entries.num_rows))
-        self._ingest("ops", "quarantine_log", entries)
-        self._beside("released", _PLACE_TYPES, records.select(_PLACE))
+        self._copy("ops", "quarantine_log", entries)
+        self._create_temporary("released", _RECORD_ID_TYPES, records.select(_RECORD_ID))
         self.execute(
             "delete from raw.quarantine q using released r"
             ' where (q.topic_id, q.partition, q."offset") = (r.topic_id, r.partition, r."offset")'
         )
-        # How late a record came is told by its partition's watermark when the range that it came with was loaded.
+        # Whether a record was late follows from its partition's watermark when its range was loaded.
         self.execute(
-            "update ops.dates d set rows = d.rows + came.count, quarantined = d.quarantined - came.count,"
-            " late = d.late + came.late, after_close = d.after_close + came.after_close,"
+            "update ops.dates d set rows = d.rows + counts.total, quarantined = d.quarantined - counts.total,"
+            " late = d.late + counts.late, after_close = d.after_close + counts.after_close,"
             " version = d.version + 1, loaded_at = now() from ("
-            " select count(*), count(*) filter (where watermark >= day_end) as late,"
+            " select count(*) as total, count(*) filter (where watermark >= day_end) as late,"
             " count(*) filter (where watermark >= day_end + lateness) as after_close"
             " from released r, lateral ("
             "  select before.watermark from ops.loads range left join ops.loads before"
@@ -220,25 +220,25 @@ class Warehouse:
             "   order by range.next_offset limit 1) loaded,"
             " (select ($2::date + 1)::timestamp at time zone 'UTC' as day_end, lateness from ops.streams"
             "  where stream = $1) closing"
-            " ) came where d.stream = $1 and d.event_date = $2",
+            " ) counts where d.stream = $1 and d.event_date = $2",
             self._contract.stream,
             day,
         )
 
-    def restate(self, records: pa.Table, reasons: list[str]) -> None:
-        """Gives records that stay in quarantine the reasons that hold now."""
-        known = pa.array(reasons, pa.string())
-        differ = pc.not_equal(records["reason"], known)
+    def update_reasons(self, records: pa.Table, reasons: list[str]) -> None:
+        """Updates the reasons of records that stay in quarantine."""
+        current = pa.array(reasons, pa.string())
+        differ = pc.not_equal(records["reason"], current)
         if pc.any(differ).as_py():
-            stated = records.select(_PLACE).append_column("reason", known).filter(differ)
-            self._beside("restated", f"{_PLACE_TYPES}, reason text", stated)
+            changed = records.select(_RECORD_ID).append_column("reason", current).filter(differ)
+            self._create_temporary("changed_reasons", f"{_RECORD_ID_TYPES}, reason text", changed)
             self.execute(
-                "update raw.quarantine q set reason = r.reason from restated r"
+                "update raw.quarantine q set reason = r.reason from changed_reasons r"
                 ' where (q.topic_id, q.partition, q."offset") = (r.topic_id, r.partition, r."offset")'
             )
 
     def query(self, statement: Statement, *values: object) -> list[Any]:
-        """The rows of a query."""
+        """Returns the rows of a query."""
         with self._connection.cursor() as cursor:
             return cursor.execute(statement, values).fetchall()
 
@@ -247,11 +247,11 @@ class Warehouse:
         with self._connection.cursor() as cursor:
             cursor.execute(statement, values)
 
-    def _ingest(self, schema: str, table: str, rows: pa.Table) -> None:
+    def _copy(self, schema: str, table: str, rows: pa.Table) -> None:
         copy_rows(self._connection, sql.Identifier(schema, table), rows)
 
-    def _beside(self, table: str, columns: LiteralString, rows: pa.Table) -> None:
-        """Puts rows into a table that goes with the transaction."""
+    def _create_temporary(self, table: str, columns: LiteralString, rows: pa.Table) -> None:
+        """Creates a table with these rows that is dropped at the end of the transaction."""
         create = sql.SQL("create temporary table {} ({}) on commit drop")
         self.execute(create.format(sql.Identifier(table), sql.SQL(columns)))
         copy_rows(self._connection, sql.Identifier("pg_temp", table), rows)
@@ -259,24 +259,24 @@ class Warehouse:
 
 @contextmanager
 def transaction(settings: Settings, contract: Contract) -> Iterator[Warehouse]:
-    """A connection as the loader, for transactions: what is not committed at the block's end is, unless it fails.
+    """Opens a transaction as the loader; it is committed at the end of the block, or rolled back if the block fails.
 
     Raises:
-        TransientError: the server does not answer, or was interrupted; loading again settles what became of it.
+        TransientError: the server is down, or the connection was lost; retrying is safe, whether or not it committed.
         TerminalError: the server refuses.
     """
     try:
         with connect(settings, "loader") as connection:
-            # Parameters by number: a statement may name one more than once.
+            # Numbered parameters: a statement may use one more than once.
             connection.cursor_factory = psycopg.RawCursor
             yield Warehouse(connection, contract)
     except psycopg.Error as error:
-        raise _fault(contract, error) from error
+        raise _load_error(contract, error) from error
 
 
-def _fault(contract: Contract, error: psycopg.Error) -> SluiceError:
+def _load_error(contract: Contract, error: psycopg.Error) -> SluiceError:
     state = error.sqlstate or ""
-    what = f"load of {contract.stream}: Postgres: {' '.join(str(error).split())}"
-    if not state or state.startswith(_PASSING):
-        return TransientError(what, "nothing of this group is loaded; the next try loads it")
-    return TerminalError(what, "nothing of this group is loaded")
+    message = f"loading {contract.stream} failed: Postgres: {' '.join(str(error).split())}"
+    if not state or state.startswith(_TRANSIENT_STATES):
+        return TransientError(message, "retry: the next load resumes after the last committed group")
+    return TerminalError(message, "fix the cause in Postgres, then load again: this group was rolled back")

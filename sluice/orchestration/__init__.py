@@ -1,4 +1,4 @@
-"""Airflow's side of the platform: operators, retry rule, DAG factory and REST client.
+"""The Airflow side of the platform: operators, retry policy, DAG factory and REST client.
 
-Only this package and ``dags/`` import Airflow. ``rest``, ``follow`` and ``history`` do without it, for the CLI.
+Only this package and ``dags/`` import Airflow. ``rest``, ``follow``, ``batch`` and ``history`` do not, for the CLI.
 """

@@ -1,4 +1,4 @@
-"""Alerts from tasks, and from Airflow's deadlines."""
+"""Alerts from tasks and from Airflow's deadlines."""
 
 from collections.abc import Collection, Mapping
 
@@ -8,28 +8,28 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 from sluice.orchestration.credentials import settings_as
 
 WEBHOOK = "alert_webhook"
-"""The connection whose host, a whole address, is told of alerts, if there is one."""
+"""The optional connection whose host, a full URL, is notified of alerts."""
 
 
-def sync_and_notify(kind: str, found: Mapping[str, str], among: Collection[str] | None = None) -> None:
-    """Makes the open alerts of a kind those that were found, and tells what changed.
+def sync_and_notify(kind: str, problems: Mapping[str, str], among: Collection[str] | None = None) -> None:
+    """Replaces the open alerts of a kind with the current problems, and sends a notification for each change.
 
     Args:
-        kind, found, among: as ``sync_alerts`` has them.
+        kind, problems, among: as in ``sync_alerts``.
 
     Raises:
-        TransientError, TerminalError: Postgres does not answer, or refuses.
+        TransientError, TerminalError: Postgres is down, or rejects the statement.
     """
     from sluice.alerts import notify, sync_alerts
 
-    notify(sync_alerts(settings_as("loader"), kind, found, among), _webhook())
+    notify(sync_alerts(settings_as("loader"), kind, problems, among), _webhook())
 
 
 def load_is_overdue(stream: str, minutes: int) -> None:
-    """Called by Airflow when a load has not ended this long after it was due. The next load that ends clears it.
+    """Raises the alert of an overdue load. Airflow calls it at the deadline; the next load that ends clears the alert.
 
     Raises:
-        TransientError, TerminalError: as ``sync_and_notify``.
+        TransientError, TerminalError: as in ``sync_and_notify``.
     """
     from sluice.alerts.store import OVERDUE_LOAD
 

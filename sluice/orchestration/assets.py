@@ -1,4 +1,4 @@
-"""The assets through which one DAG's work starts another's."""
+"""The assets through which one DAG triggers another."""
 
 from airflow.sdk import Asset, AssetAlias
 
@@ -6,10 +6,10 @@ from sluice.contracts import Contract
 
 
 def raw_table(contract: Contract) -> Asset:
-    """The raw table of a stream. An event on it says: it holds dates that the marts have not been built from."""
-    # A name and no address: the warehouse's port may change, and the asset with its history stays the same one.
+    """Returns the raw table of a stream. An event on it means that the table has dates whose marts are stale."""
+    # A name without an address: the warehouse's port may change, and the asset keeps its identity and history.
     return Asset(name=f"raw.{contract.table}", group="warehouse")
 
 
-REPROCESSED = AssetAlias(name="rebuilt", group="warehouse")
-"""Stands for the raw tables that a backfill has changed: which, and whether it is time to say so, its tasks decide."""
+REPROCESSED = AssetAlias(name="reprocessed", group="warehouse")
+"""Stands for the raw tables that a backfill has changed: its tasks decide which of them emit an event, and when."""

@@ -1,61 +1,58 @@
-"""Has Airflow load and transform now, and follows the runs to their end. Needs no Airflow package."""
+"""Triggers loads and transforms in Airflow, and follows the runs until they end. Needs no Airflow package."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sluice.contracts import Contract, get_contract, load_contracts
-from sluice.orchestration.follow import follow, start, wait_for_dags
+from sluice.orchestration.follow import Show, follow, trigger_run, wait_for_dags
 from sluice.orchestration.rest import Airflow
 from sluice.settings import Settings
 
 TRANSFORM = "transform"
 """The DAG that rebuilds the marts."""
 
-Show = Callable[[str], None]
-"""Takes a line for the person who waits."""
-
 
 def run_loads(settings: Settings, streams: list[str] | None = None, show: Show = print) -> None:
-    """Loads what the lake has into the warehouse, through Airflow, and returns when it is done.
+    """Loads new data from the lake into the warehouse, through Airflow, and returns when that is done.
 
-    A load of the same stream that is running ends first; the new one then takes what the first had not seen.
+    If a load of the same stream is active, the new one is queued behind it and loads what has arrived since.
 
     Args:
         settings: with the password of Airflow's user.
-        streams: the streams to load; all of them by default.
-        show: takes progress, line by line.
+        streams: the streams to load; all by default.
+        show: receives progress, line by line.
 
     Raises:
-        TerminalError: there is no such stream, or a load failed.
-        TransientError: Airflow does not answer.
+        TerminalError: a stream is unknown, or a load failed.
+        TransientError: Airflow is down.
     """
-    chosen = choose_contracts(load_contracts(settings.contracts), streams)
+    contracts = select_contracts(load_contracts(settings.contracts), streams)
     with airflow_client(settings) as airflow:
-        run_dags(airflow, [contract.dag_id for contract in chosen], show)
+        run_dags(airflow, [contract.dag_id for contract in contracts], show)
 
 
 def run_transform(settings: Settings, show: Show = print) -> None:
-    """Rebuilds the marts of all stale dates, through Airflow, and returns when it is done.
+    """Rebuilds the marts of all stale dates, through Airflow, and returns when that is done.
 
     Raises:
         TerminalError: the transform failed.
-        TransientError: Airflow does not answer.
+        TransientError: Airflow is down.
     """
     with airflow_client(settings) as airflow:
         run_dags(airflow, [TRANSFORM], show)
 
 
 def run_dags(airflow: Airflow, dag_ids: list[str], show: Show) -> None:
-    """Triggers a run of each DAG and follows the runs to their end."""
+    """Triggers a run of each DAG and follows the runs until they end."""
     wait_for_dags(airflow, dag_ids)
-    follow(airflow, [start(airflow, dag_id) for dag_id in dag_ids], show)
+    follow(airflow, [trigger_run(airflow, dag_id) for dag_id in dag_ids], show)
 
 
-def choose_contracts(contracts: dict[str, Contract], streams: list[str] | None) -> list[Contract]:
-    """Returns the contracts of the named streams; all of them where none is named.
+def select_contracts(contracts: dict[str, Contract], streams: list[str] | None) -> list[Contract]:
+    """Returns the contracts of the given streams; all of them if none is given.
 
     Raises:
-        TerminalError: there is no such stream.
+        TerminalError: a stream is unknown.
     """
     for stream in streams or ():
         get_contract(contracts, stream)

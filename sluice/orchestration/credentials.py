@@ -1,4 +1,4 @@
-"""What a task may know: the settings, and of the warehouse's passwords the one of the role that it works as."""
+"""What a task may read: the settings, and the warehouse password of its own role only."""
 
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
@@ -9,10 +9,10 @@ from sluice.settings import Settings, load_settings
 
 
 def settings_as(role: str) -> Settings:
-    """The settings with the address and the password that Airflow's connection ``warehouse_<role>`` holds.
+    """Returns the settings with the address and password from Airflow's connection ``warehouse_<role>``.
 
-    Airflow's connections are where an operator rotates a password or points to another server, and where Airflow
-    masks it in logs; so tasks take it there, and not from the environment.
+    Tasks take the password from the connection, not from the environment: in Airflow's connections an operator rotates
+    a password or points to another server, and Airflow masks the password in logs.
 
     Args:
         role: ``loader``, ``transformer`` or ``reader``.
@@ -25,7 +25,7 @@ def settings_as(role: str) -> Settings:
         connection = BaseHook.get_connection(name)
     except AirflowNotFoundException:
         raise TerminalError(
-            f"Airflow has no connection {name}", "`make up` defines it; or add it under Admin, Connections"
+            f"Airflow has no connection {name}", "run `make up`, or add it under Admin, Connections"
         ) from None
     settings = load_settings()
     return settings.model_copy(

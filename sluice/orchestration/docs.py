@@ -1,4 +1,4 @@
-"""What Airflow's pages say of a DAG: texts in Markdown with links to where the same things can be seen elsewhere."""
+"""The documentation of DAGs in Airflow's UI: Markdown with links to the platform's other pages."""
 
 from dataclasses import asdict
 
@@ -6,30 +6,36 @@ from sluice.contracts import Column, Contract
 from sluice.settings import Settings
 
 _ON_FAILURE = (
-    "the last line of the task's log says what is wrong and how to mend it. What may pass by itself was tried again"
-    " several times before: `make status` shows which server is away, `make logs S=<service>` why. Then clear the task"
+    "the last line of the task's log states the cause and a hint. Transient errors have already been retried several"
+    " times: `make status` shows which server is down, `make logs S=<service>` why. Fix the cause, then clear the task"
 )
 
 
 def render(text: str, settings: Settings, **values: str) -> str:
-    """A text with its gaps filled: ``values``, the platform's addresses for a browser, and what every failure asks for.
+    """Returns a text with its placeholders filled: the platform's URLs, what to do on failure, and ``values``.
 
     Args:
-        text: with gaps as ``{dashboard}``, ``{lake}``, ``{dbt}``, ``{airflow}`` and ``{on_failure}``.
-        settings: of this platform.
-        values: fills of the text's other gaps.
+        text: with placeholders such as ``{dashboard}``, ``{lake}``, ``{dbt}``, ``{airflow}`` and ``{on_failure}``.
+        settings: the platform's.
+        values: the text's other placeholders.
     """
     return text.format(**asdict(settings.pages), on_failure=_ON_FAILURE, **values)
 
 
-def columns(contract: Contract) -> str:
-    """The columns of a stream's events, as a table in Markdown."""
+def column_table(contract: Contract) -> str:
+    """Returns the columns of a stream's events as a Markdown table."""
     rows = [
-        ("column", "type", "required", "limits", "what it is"),
+        ("column", "type", "required", "limits", "description"),
         ("---",) * 5,
         *(
-            (f"`{each.name}`", each.type, "" if each.nullable else "yes", _limits(each), _description(each))
-            for each in contract.columns
+            (
+                f"`{column.name}`",
+                column.type,
+                "" if column.nullable else "yes",
+                _limits(column),
+                _description(column),
+            )
+            for column in contract.columns
         ),
     ]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
@@ -40,7 +46,7 @@ def _limits(column: Column) -> str:
     high = "" if column.maximum is None else f"{column.maximum:,g}"
     if low and high:
         return f"{low} to {high}"
-    return f"{low} or more" if low else f"at most {high}" if high else ""
+    return f"at least {low}" if low else f"at most {high}" if high else ""
 
 
 def _description(column: Column) -> str:

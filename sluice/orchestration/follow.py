@@ -1,4 +1,4 @@
-"""Follows DAG runs until they end, and says what became of each."""
+"""Follows DAG runs until they end, and reports how each ended."""
 
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -8,13 +8,13 @@ from functools import partial
 from typing import TypeVar
 
 from sluice.errors import TerminalError, TransientError
-from sluice.orchestration.rest import Airflow, Json, NoDagError, new_run_id
+from sluice.orchestration.rest import Airflow, DagNotFoundError, Json, new_run_id
 
 POLL = timedelta(seconds=1)
-PATIENCE = timedelta(minutes=2)
-"""How long Airflow may not answer, or stand still with a broken part, before it is given up: it restarts faster."""
+TIMEOUT = timedelta(minutes=2)
+"""How long Airflow may be down, or make no progress while unhealthy, before waiting ends: a restart takes less."""
 _LOG_LINES = 12
-_FRAME = (
+_AIRFLOW_PREFIXES = (
     "::",
     "DAG bundles loaded",
     "Filling up the DagBag",
@@ -23,17 +23,18 @@ _FRAME = (
     "Task failed with",
     "Retry",
 )
-"""How the lines begin that Airflow writes around a task's own."""
-_ENDED = ("success", "failed")
-_STEPS = 50
-"""About how many lines a long backfill is worth."""
-_SILENCE = 4.0
-"""Seconds after which a run that has not begun is worth a line: another run of its DAG is before it."""
-_TOLD = (*_ENDED, "skipped", "running", "up_for_retry", "upstream_failed")
-"""Task states worth a line; through the others it passes within a second."""
+"""Prefixes of the lines that Airflow adds to a task's log."""
+_FINAL = ("success", "failed")
+_MAX_LINES = 50
+"""About how many progress lines a long backfill prints."""
+_QUEUED_SECONDS = 4.0
+"""Seconds after which a queued run is reported: another run of its DAG is active."""
+_REPORTED = (*_FINAL, "skipped", "running", "up_for_retry", "upstream_failed")
+"""Task states that are reported; a task passes through the others within a second."""
 
 Show = Callable[[str], None]
-Answer = TypeVar("Answer")
+"""Receives one progress line."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -44,22 +45,22 @@ class Run:
     run_id: str
 
 
-def wait_for_dags(airflow: Airflow, dag_ids: Iterable[str], patience: timedelta = PATIENCE) -> None:
-    """Waits until Airflow, which may have come up just now, has read the DAG files.
+def wait_for_dags(airflow: Airflow, dag_ids: Iterable[str], timeout: timedelta = TIMEOUT) -> None:
+    """Waits until Airflow, which may have just started, has read the DAG files.
 
     Raises:
-        TransientError: a DAG is still not there after ``patience``, or Airflow is not.
+        TransientError: a DAG is still missing after ``timeout``, or Airflow is down.
     """
     for dag_id in dag_ids:
-        retry_until(partial(airflow.dag, dag_id), patience, NoDagError)
+        retry_until(partial(airflow.dag, dag_id), timeout, DagNotFoundError)
 
 
-def start(airflow: Airflow, dag_id: str) -> Run:
-    """Asks for a run of a DAG. An answer that is lost or late is no fault: the same run is asked for again.
+def trigger_run(airflow: Airflow, dag_id: str) -> Run:
+    """Triggers a run of a DAG. Retries with the same run id, so that a lost response does not create a second run.
 
     Raises:
         TerminalError: the DAG is paused.
-        TransientError: Airflow does not answer.
+        TransientError: Airflow is down.
     """
     run = Run(dag_id, new_run_id())
     retry_until(partial(airflow.trigger, dag_id, run.run_id))
@@ -70,60 +71,60 @@ def follow(airflow: Airflow, runs: Sequence[Run], show: Show) -> None:
     """Follows runs until all have ended; shows a line whenever a task's state changes.
 
     Raises:
-        TerminalError: some failed; named, with the error of the first and its log shown before.
-        TransientError: Airflow stopped answering.
+        TerminalError: some runs failed: names them, with the error of the first, whose log is shown before.
+        TransientError: Airflow went down.
     """
-    seen: dict[tuple[str, str], str] = {}
-    left, failed = list(runs), list[Run]()
-    told: set[Run] = set()
-    began = idle_since = time.monotonic()
-    while left:
-        for run in list(left):
-            # The state first: once it is the last one, so are those of the tasks.
+    shown_states: dict[tuple[str, str], str] = {}
+    active, failed = list(runs), list[Run]()
+    reported_queued: set[Run] = set()
+    started = idle_since = time.monotonic()
+    while active:
+        for run in list(active):
+            # Read the run's state before its tasks': once it is final, so are theirs.
             state = retry_until(partial(airflow.run, run.dag_id, run.run_id))["state"]
             for task in retry_until(partial(airflow.tasks, run.dag_id, run.run_id)):
-                key, now = (run.dag_id, task["task_id"]), task["state"]
-                if now in _TOLD and seen.get(key) != now:
-                    seen[key] = now
+                key, task_state = (run.dag_id, task["task_id"]), task["state"]
+                if task_state in _REPORTED and shown_states.get(key) != task_state:
+                    shown_states[key] = task_state
                     idle_since = time.monotonic()
-                    show(_line(airflow, run, task))
-            if state == "queued" and time.monotonic() - began > _SILENCE and run not in told:
-                told.add(run)
-                show(f"{run.dag_id}: waits for its turn")
-            if state in _ENDED:
-                left.remove(run)
+                    show(_task_line(airflow, run, task))
+            if state == "queued" and time.monotonic() - started > _QUEUED_SECONDS and run not in reported_queued:
+                reported_queued.add(run)
+                show(f"{run.dag_id}: queued behind another run")
+            if state in _FINAL:
+                active.remove(run)
                 failed += [run] if state == "failed" else []
-        if time.monotonic() - idle_since > PATIENCE.total_seconds():
-            _still_works(airflow)
+        if time.monotonic() - idle_since > TIMEOUT.total_seconds():
+            _check_health(airflow)
             idle_since = time.monotonic()
-        if left:
+        if active:
             time.sleep(POLL.total_seconds())
     if failed:
         raise _failure(airflow, failed, show)
 
 
 def follow_backfill(airflow: Airflow, dag_id: str, first: date, last: date, show: Show) -> None:
-    """Follows a backfill of a range of dates, both ends included, until every run of it has ended.
+    """Follows a backfill of a range of dates, both ends included, until all its runs have ended.
 
-    Shows a line when more have, fifty in all of a long one.
+    Shows a line when more runs have ended, about fifty lines in all for a long backfill.
 
     Raises:
-        TerminalError: some runs failed; their dates are named.
-        TransientError: Airflow stopped answering.
+        TerminalError: some runs failed: names their dates.
+        TransientError: Airflow went down.
     """
     count = (last - first).days + 1
-    began = idle_since = time.monotonic()
-    done = told = -1
+    started = idle_since = time.monotonic()
+    done = shown = -1
     while done < count:
-        now = retry_until(partial(airflow.count_backfill_runs, dag_id, first, last, _ENDED))
-        if now != done:
-            done, idle_since = now, time.monotonic()
-        if done == count or done - told > count // _STEPS:
-            told, passed = done, time.monotonic() - began
-            remaining = f", about {passed / done * (count - done):.0f} s to go" if 0 < done < count else ""
-            show(f"{dag_id}: {done} of {count} dates, {passed:.0f} s{remaining}")
-        if time.monotonic() - idle_since > PATIENCE.total_seconds():
-            _still_works(airflow)
+        ended = retry_until(partial(airflow.count_backfill_runs, dag_id, first, last, _FINAL))
+        if ended != done:
+            done, idle_since = ended, time.monotonic()
+        if done == count or done - shown > count // _MAX_LINES:
+            shown, elapsed = done, time.monotonic() - started
+            remaining = f", about {elapsed / done * (count - done):.0f} s to go" if 0 < done < count else ""
+            show(f"{dag_id}: {done} of {count} dates, {elapsed:.0f} s{remaining}")
+        if time.monotonic() - idle_since > TIMEOUT.total_seconds():
+            _check_health(airflow)
             idle_since = time.monotonic()
         if done < count:
             time.sleep(POLL.total_seconds())
@@ -132,10 +133,10 @@ def follow_backfill(airflow: Airflow, dag_id: str, first: date, last: date, show
     if failed:
         error = _failure(airflow, [Run(dag_id, failed[0]["dag_run_id"])], show)
         dates = ", ".join(run["logical_date"][:10] for run in failed)
-        raise TerminalError(f"{len(failed)} of {count} dates were not rebuilt ({dates}): {error.message}", error.hint)
+        raise TerminalError(f"{len(failed)} of {count} dates failed ({dates}): {error.message}", error.hint)
 
 
-def _line(airflow: Airflow, run: Run, task: Json) -> str:
+def _task_line(airflow: Airflow, run: Run, task: Json) -> str:
     line = f"{run.dag_id}.{task['task_id']}: {task['state']}"
     if task["try_number"] > 1:
         line += f" (attempt {task['try_number']})"
@@ -144,8 +145,8 @@ def _line(airflow: Airflow, run: Run, task: Json) -> str:
     line += f", {task['duration'] or 0:.1f} s"
     if task["state"] != "success":
         return line
-    figures = retry_until(partial(airflow.figures, run.dag_id, run.run_id, task["task_id"]))
-    return line + (f": {figures['summary']}" if isinstance(figures, dict) and "summary" in figures else "")
+    result = retry_until(partial(airflow.return_value, run.dag_id, run.run_id, task["task_id"]))
+    return line + (f": {result['summary']}" if isinstance(result, dict) and "summary" in result else "")
 
 
 def _failure(airflow: Airflow, failed: Sequence[Run], show: Show) -> TerminalError:
@@ -156,45 +157,50 @@ def _failure(airflow: Airflow, failed: Sequence[Run], show: Show) -> TerminalErr
     ]
     if not tasks:
         return TerminalError(
-            f"{first.dag_id}{others} failed without a failed task: its time was up", "see its run's page"
+            f"{first.dag_id}{others} failed without a failed task: run {first.run_id} timed out",
+            "see the run's page in Airflow",
         )
     task = tasks[0]
     entries = retry_until(partial(airflow.log, first.dag_id, first.run_id, task["task_id"], task["try_number"]))
-    told = [entry for entry in entries if not entry["event"].startswith(_FRAME)]
-    for entry in told[-_LOG_LINES:]:
+    own_entries = [entry for entry in entries if not entry["event"].startswith(_AIRFLOW_PREFIXES)]
+    for entry in own_entries[-_LOG_LINES:]:
         show(f"  {_clock(entry)}{entry['event']}")
     return TerminalError(f"{first.dag_id}.{task['task_id']}{others} failed in run {first.run_id}: {_error(entries)}")
 
 
 def _error(entries: Sequence[Json]) -> str:
-    """The last error that a log tells of: the exception's own words, where there was one."""
+    """Returns the last error in a log: the exception's message, where there was an exception."""
     for entry in reversed(entries):
         for error in entry.get("error_detail") or ():
-            own = error["exc_type"] in (TerminalError.__name__, TransientError.__name__)
-            return str(error["exc_value"]) if own else f"{error['exc_type']}: {error['exc_value']}"
-    faults = [entry["event"] for entry in entries if entry.get("level") in ("error", "critical")]
-    return faults[-1] if faults else "its log names no error"
+            is_own = error["exc_type"] in (TerminalError.__name__, TransientError.__name__)
+            return str(error["exc_value"]) if is_own else f"{error['exc_type']}: {error['exc_value']}"
+    errors = [entry["event"] for entry in entries if entry.get("level") in ("error", "critical")]
+    return errors[-1] if errors else "no error in its log"
 
 
 def _clock(entry: Json) -> str:
-    stamp = entry.get("timestamp")
-    return f"{datetime.fromisoformat(stamp):%H:%M:%S} " if stamp else ""
+    timestamp = entry.get("timestamp")
+    return f"{datetime.fromisoformat(timestamp):%H:%M:%S} " if timestamp else ""
 
 
-def _still_works(airflow: Airflow) -> None:
-    if broken := airflow.unhealthy():
-        raise TransientError(f"nothing moves: Airflow says that its {', '.join(broken)} is broken", "see `make status`")
+def _check_health(airflow: Airflow) -> None:
+    if unhealthy := airflow.unhealthy_components():
+        raise TransientError(f"Airflow reports unhealthy: {', '.join(unhealthy)}", "see `make status`")
 
 
 def retry_until(
-    ask: Callable[[], Answer], patience: timedelta = PATIENCE, excuse: type[TransientError] = TransientError
-) -> Answer:
-    """Asks until there is an answer: a server that is killed comes back within seconds, and the run goes on."""
-    until = time.monotonic() + patience.total_seconds()
+    call: Callable[[], T], timeout: timedelta = TIMEOUT, retry_on: type[TransientError] = TransientError
+) -> T:
+    """Calls until it succeeds: a server that was killed is up again within seconds, and the run continues.
+
+    Raises:
+        TransientError: ``call`` still fails after ``timeout``.
+    """
+    deadline = time.monotonic() + timeout.total_seconds()
     while True:
         try:
-            return ask()
-        except excuse:
-            if time.monotonic() > until:
+            return call()
+        except retry_on:
+            if time.monotonic() > deadline:
                 raise
         time.sleep(POLL.total_seconds())

@@ -1,54 +1,52 @@
-"""What a backfill may ask for: the event dates that history has, and what of them to make again."""
+"""What a backfill accepts: the event dates, and the scope of reprocessing."""
 
 from datetime import date
 
 from sluice.errors import TerminalError
+from sluice.settings import Settings
 
-FIRST_EVENT_DATE = date(2013, 1, 1)
-LAST_EVENT_DATE = date(2014, 1, 1)
-"""UTC dates. The last evening of 2013 in New York is 2014 there: its last flight landed at 08:30 on 1 January."""
-
-REPROCESS = "rebuild"
-"""The DAG that backfills are made of."""
+REPROCESS = "reprocess"
+"""The DAG that backfills run."""
 
 RAW, MARTS, ALL = WHATS = ("raw", "marts", "all")
-"""Raw rows from the lake, with the marts of dates where that changed any; the marts from the raw rows; or both."""
+"""Scopes. ``raw``: raw rows from the lake, and the marts of dates where they changed; ``marts``: the marts from the
+raw rows; ``all``: both.
+"""
 
 
-def event_date(text: str, name: str) -> date:
-    """Reads one end of a range, for instance ``event_date("2013-01-31", "TO")``.
+def event_date(settings: Settings, text: str, name: str) -> date:
+    """Parses one end of a range, for instance ``event_date(settings, "2013-01-31", "TO")``.
 
     Raises:
-        TerminalError: ``text`` is no date, or history has nothing on it.
+        TerminalError: ``text`` is not a date, or is outside the data set.
     """
     try:
         day = date.fromisoformat(text)
     except ValueError:
-        raise TerminalError(f"{name}={text} is no date", "write it as 2013-01-31") from None
-    if not FIRST_EVENT_DATE <= day <= LAST_EVENT_DATE:
-        raise TerminalError(
-            f"{name}={text} is outside the source's event dates", f"choose from {FIRST_EVENT_DATE} to {LAST_EVENT_DATE}"
-        )
+        raise TerminalError(f"{name}={text} is not a date", "write it as 2013-01-31") from None
+    first, last = settings.first_event_date, settings.last_event_date
+    if not first <= day <= last:
+        raise TerminalError(f"{name}={text} is outside the data set's event dates", f"choose from {first} to {last}")
     return day
 
 
-def event_range(first: str, last: str) -> tuple[date, date]:
-    """Reads a range of event dates, both ends included.
+def event_range(settings: Settings, first: str, last: str) -> tuple[date, date]:
+    """Parses a range of event dates, both ends included.
 
     Raises:
-        TerminalError: an end is no date or outside history, or the range is empty.
+        TerminalError: an end is not a date or is outside the data set, or the range is empty.
     """
-    start, end = event_date(first, "FROM"), event_date(last, "TO")
+    start, end = event_date(settings, first, "FROM"), event_date(settings, last, "TO")
     if start > end:
         raise TerminalError(f"FROM={first} is after TO={last}", "swap them")
     return start, end
 
 
-def what_to_make(text: str) -> str:
-    """Reads what to make again.
+def reprocess_scope(text: str) -> str:
+    """Returns ``text`` if it is a scope.
 
     Raises:
-        TerminalError: it is none of ``WHATS``.
+        TerminalError: it is not one of ``WHATS``.
     """
     if text not in WHATS:
         raise TerminalError(f"WHAT={text} is unknown", f"choose from {', '.join(WHATS)}")

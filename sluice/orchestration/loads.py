@@ -1,4 +1,4 @@
-"""Makes the load DAG of a contract."""
+"""Builds the load DAG of a contract."""
 
 from datetime import timedelta
 
@@ -9,7 +9,7 @@ from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 from sluice.contracts import Contract
 from sluice.orchestration.alerts import load_is_overdue
 from sluice.orchestration.assets import REPROCESSED, raw_table
-from sluice.orchestration.docs import columns, render
+from sluice.orchestration.docs import column_table, render
 from sluice.orchestration.operators import LoadOperator
 from sluice.orchestration.retries import DEFAULT_ARGS
 from sluice.settings import Settings
@@ -19,24 +19,24 @@ DOC = """
 
 {description}
 
-Takes what the lake has beyond the warehouse's ledger, in transactions that carry rows, quarantine, ledger and touched
-dates together. Running it twice, or killing it, changes nothing. **Skipped** means that the lake had nothing new.
+Loads everything beyond the warehouse's ledger from the lake. Each transaction writes rows, quarantine, ledger and stale
+dates together, so repeating or killing a load changes nothing. **Skipped** means that the lake had nothing new.
 
-- **When**: `{schedule}` (cron, UTC), or at any time by hand (`make load`): a second run waits for the first.
-- **Made from** `contracts/{stream}.yaml`, like the topic, the table and this page.
-- **Overdue**: a run that has not ended after {minutes} minutes is an alert, by Airflow's deadlines, until a load ends.
-- **What does not fit** is in [quarantine]({dashboard}/quarantine?stream={stream}) with its reason; the rest loads.
-- **When it fails**: {on_failure}, or leave it to the next run: it goes on where the ledger is.
-  `make reconcile` proves that nothing is missing.
-- **See** [how far it is]({dashboard}/pipeline), [its files in the lake]({lake}/{stream}) and
-  [what is made of it]({dbt}#!/source/source.sluice.raw.{table}).
+- **When**: `{schedule}` (cron, UTC), or on demand (`make load`). A second run is queued behind the first.
+- **Source**: `contracts/{stream}.yaml`, which also defines the topic, the table and this page.
+- **Overdue**: if a run has not ended after {minutes} minutes, Airflow raises an alert, cleared when a load ends.
+- **Invalid records** are in [quarantine]({dashboard}/quarantine?stream={stream}) with a reason; all others are loaded.
+- **When it fails**: {on_failure}, or wait for the next run, which resumes at the ledger's offset.
+  `make reconcile` confirms that nothing is missing.
+- **See** [progress]({dashboard}/pipeline), [files in the lake]({lake}/{stream}) and
+  [downstream models]({dbt}#!/source/source.sluice.raw.{table}).
 
 {columns}
 """
 
 
 def load_dag(contract: Contract, settings: Settings) -> DAG:
-    """The DAG ``load_<stream>``: one task, on the contract's schedule, that emits the raw table's asset."""
+    """Returns the DAG ``load_<stream>``: one task, on the contract's schedule, that emits the raw table's asset."""
     minutes = contract.load.overdue // timedelta(minutes=1)
     with DAG(
         dag_id=contract.dag_id,
@@ -49,7 +49,7 @@ def load_dag(contract: Contract, settings: Settings) -> DAG:
             description=contract.description,
             schedule=contract.load.schedule,
             minutes=str(minutes),
-            columns=columns(contract),
+            columns=column_table(contract),
         ),
         schedule=contract.load.schedule,
         catchup=False,
@@ -70,8 +70,8 @@ def load_dag(contract: Contract, settings: Settings) -> DAG:
             stream=contract.stream,
             outlets=[raw_table(contract), REPROCESSED],
             doc_md=(
-                f"Loads `{contract.stream}` from the ledger's head to the lake's, and wakes `transform` where that"
-                " touched any date. Its XCom says how many rows, quarantined events and dates it was."
+                f"Loads `{contract.stream}` from the ledger's offset to the end of the lake, and triggers `transform`"
+                " if any date is stale. Its XCom holds the number of rows, quarantined events and dates."
             ),
         )
     return dag

@@ -1,8 +1,8 @@
-"""Airflow's command line with the packages of tasks already imported, for the scheduler or worker that runs them.
+"""Airflow's command line with the tasks' packages imported beforehand, for the scheduler or worker that runs them.
 
-Both fork a process per task. What they have imported, a task finds in memory; what they have not, each task imports
-for itself, and Arrow and Delta take most of a second of processor time: more than most loads. The platform's own
-modules are left to the tasks, so that a change of them holds from the next task on.
+Both fork a process per task. A task finds in memory what they have imported and imports the rest itself; Arrow and
+Delta take most of a second of CPU time, more than most loads. The platform's own modules are left to the tasks, so
+that a change to them takes effect with the next task.
 """
 
 from importlib import import_module

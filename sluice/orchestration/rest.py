@@ -1,4 +1,4 @@
-"""A small client of Airflow's REST API: what the CLI asks Airflow for, and every fault as one line."""
+"""A small client of Airflow's REST API, for the CLI. Every failure is an error of one line."""
 
 from collections.abc import Iterable
 from contextlib import suppress
@@ -17,163 +17,166 @@ Json = dict[str, Any]
 
 
 class Airflow:
-    """Airflow as its user ``admin`` sees it. Logs in when first asked, and again when the token is old."""
+    """Airflow's API as the user ``admin``. Logs in on the first request, and again when the token has expired."""
 
     def __init__(self, settings: Settings, transport: httpx.BaseTransport | None = None) -> None:
         self._address = settings.airflow
         self._password = settings.secret("airflow_admin_password")
         self._token: str | None = None
-        # Local addresses only: a proxy that the environment names has no business here.
+        # The address is local: ignore any proxy that the environment names.
         self._http = httpx.Client(base_url=self._address, timeout=30.0, transport=transport, trust_env=False)
 
     def close(self) -> None:
-        """Ends the connections."""
+        """Closes the connections."""
         self._http.close()
 
     def dag(self, dag_id: str) -> Json:
-        """A DAG's state.
+        """Returns a DAG's state.
 
         Raises:
-            NoDagError: Airflow does not know it (yet); names the import error, if there is one.
+            DagNotFoundError: Airflow has not read the DAG (yet); names the import error, if there is one.
         """
         try:
             return self._get(f"/dags/{dag_id}")
-        except NotThereError:
-            faults = self._get("/importErrors")["import_errors"]
-        if faults:
-            last = (faults[0]["stack_trace"] or "").strip().splitlines()[-1:]
-            raise NoDagError(
-                f"Airflow has no DAG {dag_id}; {faults[0]['filename']} does not import: {''.join(last)}",
+        except NotFoundError:
+            import_errors = self._get("/importErrors")["import_errors"]
+        if import_errors:
+            last_line = (import_errors[0]["stack_trace"] or "").strip().splitlines()[-1:]
+            raise DagNotFoundError(
+                f"Airflow has no DAG {dag_id}: {import_errors[0]['filename']} does not import: {''.join(last_line)}",
                 "fix that file",
             )
-        raise NoDagError(f"Airflow has no DAG {dag_id} (yet)", "see `make logs S=airflow-dag-processor`")
+        raise DagNotFoundError(f"Airflow has no DAG {dag_id} (yet)", "see `make logs S=airflow-dag-processor`")
 
     def trigger(self, dag_id: str, run_id: str) -> None:
-        """Asks for a run, which waits in the queue while another one is at it. Asking for it again changes nothing.
+        """Triggers a run, which is queued while another run is active. Idempotent for the same run id.
 
         Args:
-            dag_id: whose.
-            run_id: what to call it, as ``new_run_id`` makes it.
+            dag_id: the DAG to run.
+            run_id: the run's id, from ``new_run_id``.
 
         Raises:
-            TerminalError: the DAG is paused, so that the run would wait for ever.
+            TerminalError: the DAG is paused, so the run would stay queued forever.
         """
-        self.refuse_paused(dag_id)
+        self.ensure_not_paused(dag_id)
         try:
             self._post(f"/dags/{dag_id}/dagRuns", {"logical_date": None, "dag_run_id": run_id})
         except ConflictError:
-            # Asked for before, and the answer was lost.
+            # An earlier request created the run, and its response was lost.
             self.run(dag_id, run_id)
 
-    def refuse_paused(self, dag_id: str) -> None:
+    def ensure_not_paused(self, dag_id: str) -> None:
         """Raises a TerminalError if the DAG is paused."""
         if self.dag(dag_id)["is_paused"]:
-            raise TerminalError(f"the DAG {dag_id} is paused", f"switch it on at {self._address}/dags/{dag_id}")
+            raise TerminalError(f"the DAG {dag_id} is paused", f"unpause it at {self._address}/dags/{dag_id}")
 
     def run(self, dag_id: str, run_id: str) -> Json:
-        """A DAG run's state."""
+        """Returns a DAG run's state."""
         return self._get(f"/dags/{dag_id}/dagRuns/{run_id}")
 
     def tasks(self, dag_id: str, run_id: str) -> list[Json]:
-        """The task instances of a run."""
+        """Returns the task instances of a run."""
         return list(self._get(f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances")["task_instances"])
 
-    def figures(self, dag_id: str, run_id: str, task_id: str) -> Any:
-        """What a task returned, or None if it returned nothing."""
+    def return_value(self, dag_id: str, run_id: str, task_id: str) -> Any:
+        """Returns a task's return value, or None if it has none."""
         path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/return_value"
         try:
             return self._get(path, {"deserialize": True})["value"]
-        except NotThereError:
+        except NotFoundError:
             return None
 
     def log(self, dag_id: str, run_id: str, task_id: str, attempt: int) -> list[Json]:
-        """The log of one attempt at a task: entries with ``event``, perhaps ``level`` and ``error_detail``."""
+        """Returns the log of one attempt at a task: entries with ``event``, perhaps ``level`` and ``error_detail``."""
         path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{attempt}"
         content = self._get(path, {"full_content": True})["content"]
         return [entry if isinstance(entry, dict) else {"event": str(entry)} for entry in content]
 
     def backfill(
-        self, dag_id: str, first: date, last: date, conf: Json, at_once: int, again: str = "completed"
+        self, dag_id: str, first: date, last: date, conf: Json, max_active_runs: int, reprocess: str = "completed"
     ) -> Json:
-        """Asks for a run per date, both ends included.
+        """Creates a backfill: one run per date, both ends included.
 
         Args:
+            dag_id: the DAG to run.
+            first, last: the dates (UTC).
             conf: the runs' parameters.
-            at_once: how many run at the same time.
-            again: which of the dates that have run before run again: ``completed`` (all) or ``failed``.
+            max_active_runs: how many runs are active at the same time.
+            reprocess: which dates with an earlier run are run again: ``completed`` (all) or ``failed``.
 
         Raises:
-            TransientError: another backfill of the DAG is going on.
+            TerminalError: the DAG is paused.
+            TransientError: another backfill of the DAG is active.
         """
-        self.refuse_paused(dag_id)
+        self.ensure_not_paused(dag_id)
         body = {
             "dag_id": dag_id,
             "from_date": f"{first}T00:00:00Z",
             "to_date": f"{last}T00:00:00Z",
-            "reprocess_behavior": again,
-            "max_active_runs": at_once,
+            "reprocess_behavior": reprocess,
+            "max_active_runs": max_active_runs,
             "dag_run_conf": conf,
         }
         return self._post("/backfills", body)
 
     def open_backfill(self, dag_id: str) -> Json | None:
-        """The backfill of a DAG that Airflow has not closed yet, if there is one."""
-        found = self._get("/backfills", {"dag_id": dag_id, "order_by": "-id", "limit": 1})["backfills"]
-        return found[0] if found and found[0]["completed_at"] is None else None
+        """Returns the backfill of a DAG that Airflow has not closed yet, or None."""
+        backfills = self._get("/backfills", {"dag_id": dag_id, "order_by": "-id", "limit": 1})["backfills"]
+        return backfills[0] if backfills and backfills[0]["completed_at"] is None else None
 
     def pause_backfill(self, number: int, paused: bool = True) -> None:
-        """Keeps a backfill's runs that have not begun from beginning, or lets them; one that has ended stays so."""
+        """Pauses or unpauses a backfill: its queued runs do not start while it is paused. Ignores a closed one."""
         with suppress(ConflictError):
-            self._ask("PUT", f"/backfills/{number}/{'pause' if paused else 'unpause'}")
+            self._request("PUT", f"/backfills/{number}/{'pause' if paused else 'unpause'}")
 
     def backfill_runs(self, dag_id: str, first: date, last: date) -> Iterable[Json]:
-        """The backfilled runs of a range of dates, both ends included."""
-        wanted = _backfilled(first, last) | {"order_by": "logical_date", "limit": 100}
+        """Yields the backfill runs of a range of dates, both ends included."""
+        params = _backfill_filter(first, last) | {"order_by": "logical_date", "limit": 100}
         offset = 0
-        while page := self._get(f"/dags/{dag_id}/dagRuns", wanted | {"offset": offset})["dag_runs"]:
+        while page := self._get(f"/dags/{dag_id}/dagRuns", params | {"offset": offset})["dag_runs"]:
             yield from page
             offset += len(page)
 
     def count_backfill_runs(self, dag_id: str, first: date, last: date, states: Iterable[str]) -> int:
-        """How many of these runs are in one of some states; cheap, where reading a year's runs is not."""
-        wanted = _backfilled(first, last) | {"state": list(states), "limit": 1}
-        return int(self._get(f"/dags/{dag_id}/dagRuns", wanted)["total_entries"])
+        """Returns how many of these runs are in one of the states; cheap, unlike reading a year's runs."""
+        params = _backfill_filter(first, last) | {"state": list(states), "limit": 1}
+        return int(self._get(f"/dags/{dag_id}/dagRuns", params)["total_entries"])
 
-    def unhealthy(self) -> list[str]:
-        """The parts of Airflow that do not work; its metadata database, scheduler and DAG processor are asked after."""
+    def unhealthy_components(self) -> list[str]:
+        """Returns which of Airflow's metadata database, scheduler and DAG processor are not healthy."""
         health = self._get("/monitor/health")
-        parts = ("metadatabase", "scheduler", "dag_processor")
-        return [part for part in parts if health.get(part, {}).get("status") != "healthy"]
+        components = ("metadatabase", "scheduler", "dag_processor")
+        return [component for component in components if health.get(component, {}).get("status") != "healthy"]
 
     def _get(self, path: str, params: Json | None = None) -> Json:
-        return self._ask("GET", path, params=params)
+        return self._request("GET", path, params=params)
 
     def _post(self, path: str, body: Json) -> Json:
-        return self._ask("POST", path, json=body)
+        return self._request("POST", path, json=body)
 
-    def _ask(self, method: str, path: str, **arguments: Any) -> Json:
+    def _request(self, method: str, path: str, **arguments: Any) -> Json:
         if self._token is None:
             self._token = self._login()
-        answer = self._send(method, f"/api/v2{path}", **arguments)
-        if answer.status_code == httpx.codes.UNAUTHORIZED:
+        response = self._send(method, f"/api/v2{path}", **arguments)
+        if response.status_code == httpx.codes.UNAUTHORIZED:
             self._token = self._login()
-            answer = self._send(method, f"/api/v2{path}", **arguments)
-        if answer.is_success:
-            result: Json = answer.json()
+            response = self._send(method, f"/api/v2{path}", **arguments)
+        if response.is_success:
+            result: Json = response.json()
             return result
-        raise self._refusal(method, path, answer)
+        raise self._error(method, path, response)
 
     def _login(self) -> str:
         self._token = None
-        answer = self._send("POST", "/auth/token", json={"username": USER, "password": self._password})
-        if answer.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+        response = self._send("POST", "/auth/token", json={"username": USER, "password": self._password})
+        if response.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
             raise TerminalError(
-                f"Airflow at {self._address} refuses the password of {USER}",
-                "SLUICE_AIRFLOW_ADMIN_PASSWORD is not the one that it was set up with",
+                f"Airflow at {self._address} rejects the password of {USER}",
+                "set SLUICE_AIRFLOW_ADMIN_PASSWORD to the password that Airflow was set up with",
             )
-        if not answer.is_success:
-            raise self._refusal("POST", "/auth/token", answer)
-        return str(answer.json()["access_token"])
+        if not response.is_success:
+            raise self._error("POST", "/auth/token", response)
+        return str(response.json()["access_token"])
 
     def _send(self, method: str, path: str, **arguments: Any) -> httpx.Response:
         headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
@@ -182,30 +185,30 @@ class Airflow:
             return self._http.request(method, path, headers=headers, **arguments)
         except httpx.TransportError as error:
             raise TransientError(
-                f"Airflow at {self._address} does not answer ({error})", "start it with `make up`, or see `make status`"
+                f"Airflow at {self._address} is down ({error})", "start it with `make up`, or see `make status`"
             ) from error
 
-    def _refusal(self, method: str, path: str, answer: httpx.Response) -> SluiceError:
+    def _error(self, method: str, path: str, response: httpx.Response) -> SluiceError:
         try:
-            detail = answer.json()["detail"]
+            detail = response.json()["detail"]
         except (ValueError, KeyError, TypeError):
-            detail = answer.text[:200]
-        what = f"Airflow refuses {method} {path}: {answer.status_code} {detail}"
-        if answer.status_code == httpx.codes.NOT_FOUND:
-            return NotThereError(what)
-        if answer.status_code == httpx.codes.CONFLICT:
-            return ConflictError(what, "try again when it is over")
-        if answer.is_server_error:
-            return TransientError(what, "try again, or see `make logs S=airflow-api-server`")
-        return TerminalError(what)
+            detail = response.text[:200]
+        message = f"Airflow rejects {method} {path}: {response.status_code} {detail}"
+        if response.status_code == httpx.codes.NOT_FOUND:
+            return NotFoundError(message)
+        if response.status_code == httpx.codes.CONFLICT:
+            return ConflictError(message, "retry when that has finished")
+        if response.is_server_error:
+            return TransientError(message, "retry, or see `make logs S=airflow-api-server`")
+        return TerminalError(message)
 
 
 def new_run_id() -> str:
-    """A name for a run that is asked for by hand, as Airflow makes them, and like no other."""
+    """Returns a unique id for a manual run, in the form that Airflow generates."""
     return f"manual__{datetime.now(UTC).isoformat()}_{token_hex(4)}"
 
 
-def _backfilled(first: date, last: date) -> Json:
+def _backfill_filter(first: date, last: date) -> Json:
     return {
         "run_type": "backfill",
         "logical_date_gte": f"{first}T00:00:00Z",
@@ -213,13 +216,13 @@ def _backfilled(first: date, last: date) -> Json:
     }
 
 
-class NotThereError(TerminalError):
-    """Airflow knows nothing by that name."""
+class NotFoundError(TerminalError):
+    """Airflow has no resource of that name."""
 
 
 class ConflictError(TransientError):
-    """Airflow is at something that excludes what was asked for, or has ended it already."""
+    """The request conflicts with something that is in progress, or with something that has ended already."""
 
 
-class NoDagError(TransientError):
+class DagNotFoundError(TransientError):
     """Airflow has not read the DAG (yet)."""

@@ -1,4 +1,4 @@
-"""The rule for retries, the same on every task: it reads what kind of error a task raised, and nothing else."""
+"""The retry policy of every task: it depends only on the class of the error that a task raised."""
 
 from datetime import timedelta
 from typing import Any
@@ -12,18 +12,18 @@ RETRY_POLICY = ExceptionRetryPolicy(
         RetryRule(
             exception=TerminalError,
             action=RetryAction.FAIL,
-            reason="trying again cannot help until somebody changes what the error names",
+            reason="a retry cannot help until an operator fixes the cause",
         )
     ],
-    # Whatever else goes wrong is tried again by the arguments below: a TransientError says that it helps, and of an
-    # error that nobody foresaw (a driver's, the operating system's) nobody knows that it does not.
+    # All other errors are retried with the arguments below: a retry helps after a TransientError, and it may help after
+    # an unforeseen error (of a driver, of the operating system).
     default=RetryAction.DEFAULT,
 )
 
 DEFAULT_ARGS: dict[str, Any] = {
     "retries": 4,
-    # 10, 20, 40, 80 seconds; Airflow adds a jitter that differs per task and try, so that four loads which lost the
-    # same server do not come back in the same second.
+    # 10, 20, 40, 80 seconds. Airflow adds a jitter per task and attempt, so that four loads which lost the same server
+    # do not retry in the same second.
     "retry_delay": timedelta(seconds=10),
     "retry_exponential_backoff": 2.0,
     "max_retry_delay": timedelta(minutes=5),

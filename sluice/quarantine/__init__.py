@@ -1,1 +1,1 @@
-"""The quarantine: what did not fit its contract, looked at, replayed once it fits, or discarded with a reason."""
+"""The quarantine: invalid records, inspected, replayed once they are valid, or discarded with a reason."""

@@ -1,4 +1,4 @@
-"""Which records are meant, what there is of them, and discarding them."""
+"""Selects, counts, shows and discards records of the quarantine."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,17 +18,17 @@ from sluice.warehouse.connect import Role
 
 @dataclass(frozen=True)
 class Selection:
-    """Records of the quarantine. Whatever is left out does not matter."""
+    """Selects records of the quarantine; criteria that are left out do not restrict the selection."""
 
     stream: str | None = None
     day: date | None = None
     reason: str = ""
-    """What the reason, or its kind, begins with."""
+    """Prefix of the reason or of its kind."""
     discarded: bool = False
-    """Discarded ones too."""
+    """Whether to include discarded records."""
 
     def where(self) -> tuple[sql.Composed, dict[str, Any]]:
-        """As a condition on ``ops.quarantine``, with its parameters."""
+        """Returns a condition on ``ops.quarantine``, with its parameters."""
         conditions = [sql.SQL("(starts_with(reason, %(reason)s) or starts_with(kind, %(reason)s))")]
         if self.stream is not None:
             conditions.append(sql.SQL("stream = %(stream)s"))
@@ -41,21 +41,21 @@ class Selection:
 
 @dataclass(frozen=True)
 class Group:
-    """How many records of a stream's date are in quarantine for one kind of reason."""
+    """The records of a stream's date that are in quarantine for one kind of reason."""
 
     stream: str
     event_date: date
     kind: str
     records: int
     discarded: int
-    """How many of them."""
+    """The number of them that are discarded."""
 
 
 def groups(settings: Settings, selection: Selection) -> list[Group]:
-    """What is in quarantine, by stream, date and kind of reason.
+    """Counts the records in quarantine by stream, date and kind of reason.
 
     Raises:
-        TransientError, TerminalError: Postgres does not answer, or refuses.
+        TransientError, TerminalError: Postgres is down or refuses.
     """
     condition, values = selection.where()
     query = sql.SQL(
@@ -67,12 +67,12 @@ def groups(settings: Settings, selection: Selection) -> list[Group]:
 
 
 def show(settings: Settings, selection: Selection, count: int) -> list[dict[str, Any]]:
-    """The first records by date and place, each with its columns of ``ops.quarantine``.
+    """Returns the first records by date and offset, each with its columns of ``ops.quarantine``.
 
     Args:
-        settings: where Postgres is.
-        selection: which.
-        count: how many at most.
+        settings: with the reader's password.
+        selection: the records.
+        count: maximum number of records.
 
     Raises:
         TransientError, TerminalError: as ``groups``.
@@ -88,7 +88,7 @@ def show(settings: Settings, selection: Selection, count: int) -> list[dict[str,
 
 
 def open_dates(settings: Settings, selection: Selection) -> list[tuple[str, date]]:
-    """The streams' dates of which something selected is in quarantine.
+    """Returns the streams and dates that have selected records in quarantine.
 
     Raises:
         TransientError, TerminalError: as ``groups``.
@@ -100,28 +100,28 @@ def open_dates(settings: Settings, selection: Selection) -> list[tuple[str, date
 
 
 def discard(settings: Settings, selection: Selection, note: str, done_by: str) -> int:
-    """Says of records that nothing is to be done about them. They stay in quarantine, where they are accounted for.
+    """Marks records as discarded. They stay in quarantine, so that every offset is accounted for.
 
     Args:
         settings: with the loader's password.
-        selection: which; those that are discarded already stay as they are.
-        note: why.
-        done_by: who says so.
+        selection: the records; those already discarded keep their note.
+        note: the reason.
+        done_by: the actor.
 
     Returns:
-        How many were discarded now.
+        The number of records discarded by this call.
 
     Raises:
-        TerminalError: there is no note, or nobody's name; or Postgres refuses.
-        TransientError: Postgres does not answer; nothing is discarded.
+        TerminalError: the note or the actor's name is empty, or Postgres refuses.
+        TransientError: Postgres is down; nothing was discarded.
     """
     if not note.strip() or not done_by.strip():
-        raise TerminalError("discarding needs a note and a name", "say why with --note, and who with --by")
+        raise TerminalError("discarding needs a note and a name", "give the reason with --note and your name with --by")
     condition, values = selection.where()
     with _warehouse(settings, "loader") as warehouse:
-        # What another command is at is left to it: it ends first, and what it left is looked at.
+        # Waits for other commands that change the quarantine, and then sees what they left.
         warehouse.execute("lock table raw.quarantine in share row exclusive mode")
-        done = warehouse.execute(
+        discarded = warehouse.execute(
             sql.SQL(
                 'insert into ops.quarantine_log (stream, topic_id, partition, "offset", event_date, reason, action,'
                 " note, done_by) select stream, topic_id, partition, \"offset\", event_date, reason, 'discarded',"
@@ -129,7 +129,7 @@ def discard(settings: Settings, selection: Selection, note: str, done_by: str) -
             ).format(condition),
             values | {"note": note, "done_by": done_by},
         )
-        return done.rowcount
+        return discarded.rowcount
 
 
 @contextmanager
@@ -138,6 +138,8 @@ def _warehouse(settings: Settings, role: Role) -> "Iterator[psycopg.Connection[t
         with connect(settings, role) as connection:
             yield connection
     except psycopg.OperationalError as error:
-        raise TransientError(f"the quarantine: {error}", "see `make logs S=postgres`") from error
+        raise TransientError(f"quarantine query failed: {error}", "see `make logs S=postgres`") from error
     except psycopg.Error as error:
-        raise TerminalError(f"the quarantine: {error}", "`make up` makes what is missing in the warehouse") from error
+        raise TerminalError(
+            f"quarantine query failed: {error}", "run `make up` to create what is missing in the warehouse"
+        ) from error

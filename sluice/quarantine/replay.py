@@ -1,4 +1,4 @@
-"""Replaying: open records of the quarantine are checked again, and those that fit their contract now go to raw."""
+"""Replay: validates open records of the quarantine again and moves those that are valid now to raw."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -15,30 +15,30 @@ from sluice.settings import Settings
 
 @dataclass(frozen=True)
 class Replay:
-    """What became of one date's open records."""
+    """The result of replaying one date's open records."""
 
     stream: str
     event_date: date
     moved: int
-    """Fit their contract now, and went to raw at their own offsets."""
+    """Records that are valid now and moved to raw, at their own offsets."""
     left: int
-    """Do not fit it."""
+    """Records that are still invalid."""
 
 
 def replay(settings: Settings, contracts: dict[str, Contract], selection: Selection, done_by: str) -> Iterator[Replay]:
-    """Checks open records against the contracts as they are now, date by date, each in one transaction.
+    """Validates open records against the current contracts, date by date, one transaction per date.
 
-    Running it twice, or beside loads and reloads, changes nothing: a record leaves the quarantine in the transaction
-    that brings it to raw. Interrupted, it has replayed some of the dates whole, and the next one goes on.
+    Idempotent, and safe to run alongside loads and reloads: a record leaves quarantine in the transaction that writes
+    it to raw. An interrupted replay has completed some of the dates; the next one continues with the rest.
 
     Args:
         settings: with the loader's password.
-        contracts: by stream; what is in quarantine of other streams stays there.
-        selection: which; discarded ones are left alone, whatever it says.
-        done_by: who asks for it.
+        contracts: by stream; records of other streams stay in quarantine.
+        selection: the records; discarded ones are never replayed.
+        done_by: the actor, for the audit log.
 
     Raises:
-        TransientError, TerminalError: as a load; the date under way is as it was.
+        TransientError, TerminalError: as a load; the current date is unchanged.
     """
     for stream, day in open_dates(settings, selection):
         if stream in contracts:
@@ -50,12 +50,12 @@ def _replay(settings: Settings, contract: Contract, day: date, reason: str, done
         warehouse.lock_date(day)
         records = warehouse.quarantined(day, reason)
         batch = read_batch(contract, records)
-        moved, left = records.filter(batch.columns.fits), records.filter(pc.invert(batch.columns.fits))
+        moved, left = records.filter(batch.columns.is_valid), records.filter(pc.invert(batch.columns.is_valid))
         if moved.num_rows:
             now = datetime.now(UTC)
-            warehouse.write(replace(batch, unfit=left.slice(0, 0)), now)
-            warehouse.touch([day])
+            warehouse.write(replace(batch, invalid=left.slice(0, 0)), now)
+            warehouse.mark_stale([day])
             warehouse.release(day, moved, "replayed", done_by)
-            warehouse.add_dates({}, batch.drift(), now)
-        warehouse.restate(left, batch.columns.reasons)
+            warehouse.add_date_stats({}, batch.drift(), now)
+        warehouse.update_reasons(left, batch.columns.reasons)
     return Replay(contract.stream, day, moved.num_rows, left.num_rows)

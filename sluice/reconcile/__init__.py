@@ -1,4 +1,4 @@
-"""Reconciliation: Kafka's offsets, the lake's commits, the warehouse's rows and the quarantine, compared."""
+"""Reconciliation: compares Kafka's offsets, the lake's commits, the warehouse's rows and the quarantine."""
 
 from sluice.reconcile.comparison import reconcile, reconcile_loaded
 from sluice.reconcile.report import DateRow, Reconciliation

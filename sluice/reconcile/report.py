@@ -1,4 +1,4 @@
-"""What a reconciliation found, and how a person reads it."""
+"""The result of a reconciliation, and its text form."""
 
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -6,15 +6,15 @@ from datetime import date, timedelta
 
 from sluice.warehouse.dates import DateStatus
 
-_HEADER = ("stream", "date", "lake", "raw", "quarantine", "duplicates", "late", "after close", "")
-_WORDS = {0, 1, 8}
-"""The columns that hold no numbers."""
+_HEADER = ("stream", "date", "lake", "raw", "quarantine", "duplicates", "late", "after close", "status")
+_TEXT_COLUMNS = {0, 1, 8}
+"""Columns that are aligned to the left."""
 _DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True)
 class DateRow:
-    """One stream's date: rows below the cut, and what the warehouse says of the date."""
+    """One date of a stream: its rows below the cut, and its status in the warehouse."""
 
     stream: str
     event_date: date
@@ -25,8 +25,8 @@ class DateRow:
     status: DateStatus | None = None
 
     @property
-    def plain(self) -> bool:
-        """Whether there is nothing to say of it: all there, good, in time, closed and in the marts."""
+    def unremarkable(self) -> bool:
+        """Whether the date is complete, valid, on time, closed and in the marts."""
         status = self.status
         if not self.agrees or self.quarantined:
             return False
@@ -35,57 +35,57 @@ class DateRow:
         )
 
     @property
-    def state(self) -> str:
-        """In words."""
+    def status_text(self) -> str:
+        """The date's status in words."""
         words = ["agrees" if self.agrees else "DISAGREES"]
         if self.status is not None:
-            words += ["open"] * (not self.status.closed) + ["not in the marts yet"] * self.status.pending
+            words += ["open"] * (not self.status.closed) + ["pending"] * self.status.pending
         return ", ".join(words)
 
 
 @dataclass
 class Reconciliation:
-    """What the comparison found."""
+    """The result of a reconciliation."""
 
     rows: list[DateRow] = field(default_factory=list)
     offsets: dict[str, tuple[int, int, int]] = field(default_factory=dict)
-    """Per stream: Kafka's offsets below the cut, how many of them the lake has, and how many the ledger has."""
+    """Per stream: Kafka's offsets below the cut, how many of them are in the lake, and how many are in the ledger."""
     faults: list[str] = field(default_factory=list)
-    """What disagrees, in words."""
+    """Descriptions of the disagreements."""
     notes: list[str] = field(default_factory=list)
-    """What explains a difference between the figures, or is good to know, and is no fault."""
-    unbuilt: int = 0
-    """Touched dates that the marts do not show yet; no fault."""
+    """Remarks that are not disagreements, such as explanations of differing figures."""
+    pending_dates: int = 0
+    """Stale dates that the next transform will rebuild; not a disagreement."""
 
     @property
     def agrees(self) -> bool:
-        """Whether everything below the cut is everywhere, once."""
+        """Whether everything below the cut is everywhere, exactly once."""
         return not self.faults
 
     def text(self) -> str:
-        """The comparison as a table per stream and date, and what disagrees in words.
+        """Returns a table per stream and date, the totals per stream, notes and disagreements.
 
-        Dates in a row that there is nothing to say of share a line.
+        Consecutive unremarkable dates share a line.
         """
-        lines = _aligned([_HEADER, *(_line(group) for group in _folded(self.rows))], _WORDS)
+        lines = _aligned([_HEADER, *(_line(group) for group in _folded(self.rows))], _TEXT_COLUMNS)
         lines.append("")
         totals = [(stream, *(f"{count:,}" for count in counts)) for stream, counts in self.offsets.items()]
         lines += _aligned([("stream", "kafka", "lake", "warehouse"), *totals], {0})
         lines.append("")
         lines += self.notes
         lines += self.faults
-        if self.unbuilt:
-            lines.append(f"{self.unbuilt} touched dates wait for the next transform")
+        if self.pending_dates:
+            lines.append(f"{self.pending_dates} dates pending: the next transform rebuilds them")
         lines.append("everything agrees" if self.agrees else f"{len(self.faults)} disagreements")
         return "\n".join(lines)
 
 
-def _aligned(rows: Sequence[Sequence[str]], words: Container[int]) -> list[str]:
-    """Rows as lines whose columns stand below each other: words to the left, numbers to the right."""
+def _aligned(rows: Sequence[Sequence[str]], text_columns: Container[int]) -> list[str]:
+    """Returns rows as lines with aligned columns: text to the left, numbers to the right."""
     widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
     return [
         "  ".join(
-            cell.ljust(width) if index in words else cell.rjust(width)
+            cell.ljust(width) if index in text_columns else cell.rjust(width)
             for index, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in rows
@@ -93,12 +93,12 @@ def _aligned(rows: Sequence[Sequence[str]], words: Container[int]) -> list[str]:
 
 
 def _folded(rows: Iterable[DateRow]) -> list[list[DateRow]]:
-    """The rows in groups: one each, and plain dates that follow each other together."""
+    """Returns the rows in groups: consecutive unremarkable dates together, all others alone."""
     groups: list[list[DateRow]] = []
     for row in rows:
         last = groups[-1][-1] if groups else None
         follows = last is not None and (last.stream, last.event_date + _DAY) == (row.stream, row.event_date)
-        if last is not None and follows and row.plain and last.plain:
+        if last is not None and follows and row.unremarkable and last.unremarkable:
             groups[-1].append(row)
         else:
             groups.append([row])
@@ -108,13 +108,13 @@ def _folded(rows: Iterable[DateRow]) -> list[list[DateRow]]:
 def _line(group: Sequence[DateRow]) -> tuple[str, ...]:
     first, last = group[0], group[-1]
     days = str(first.event_date) if first is last else f"{first.event_date} to {last.event_date}"
-    known = first.status
+    status = first.status
     return (
         first.stream,
         days,
         *(f"{sum(counts):,}" for counts in zip(*((row.lake, row.raw, row.quarantined) for row in group), strict=True)),
-        *((_count(known.duplicates), _count(known.late), _count(known.after_close)) if known else ("", "", "")),
-        first.state,
+        *((_count(status.duplicates), _count(status.late), _count(status.after_close)) if status else ("", "", "")),
+        first.status_text,
     )
 
 

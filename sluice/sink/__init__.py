@@ -1,1 +1,1 @@
-"""The sink: the consumer group that lands raw events in the lake, each offset exactly once."""
+"""The sink: the consumer group that writes raw events to the lake, each offset exactly once."""

@@ -18,7 +18,7 @@ from sluice.sink.sink import FlushPolicy, Sink, Table
 
 
 def run(settings: Settings, stopping: threading.Event) -> None:
-    """Moves records until it is told to stop; then commits what it holds and leaves the group."""
+    """Moves records until ``stopping`` is set, then commits the buffered records and leaves the group."""
     streams = list(load_contracts(settings.contracts))
     require_create_once(settings)
     options = storage_options(settings, "writer")
@@ -40,8 +40,8 @@ def run(settings: Settings, stopping: threading.Event) -> None:
 
 
 def main() -> int:
-    """The process's exit code."""
-    # Arrow's own pool keeps what was freed: 30 MiB more at the peak.
+    """Runs the sink and returns the exit code."""
+    # Arrow's own pool does not return freed memory: 30 MiB more at the peak.
     pa.set_memory_pool(pa.system_memory_pool())
     return run_until_stopped("sink", run)
 

@@ -1,4 +1,4 @@
-"""Waiting until what Kafka holds at one moment has arrived in the lake."""
+"""Waits until everything that Kafka holds at one moment has arrived in the lake."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -14,42 +14,51 @@ def wait_for_lake(settings: Settings, streams: Iterable[str], seconds: float, pa
     """Waits until everything that Kafka holds now is in the lake.
 
     Args:
-        settings: where the servers are.
-        streams: which ones.
-        seconds: how long at most.
-        pause: called between two looks; it may raise to give up.
+        settings: the addresses of the servers.
+        streams: the streams to wait for.
+        seconds: the timeout.
+        pause: called between two checks; may raise to give up.
 
     Returns:
-        The number of events that Kafka holds.
+        The number of offsets that Kafka holds.
 
     Raises:
-        TransientError: it did not arrive in time, or a server does not answer.
-        TerminalError: a topic does not exist, or the store refuses.
+        TransientError: the events did not arrive in time, or a server is down.
+        TerminalError: a topic does not exist, or the store rejects a request.
     """
-    awaited = kafka_ranges(settings, list(streams))
-    events = sum(each.end - each.start for each in awaited)
+    pending = kafka_ranges(settings, list(streams))
+    events = sum(kafka_range.end - kafka_range.start for kafka_range in pending)
     options = storage_options(settings, "reader")
-    tables = {each.stream: LakeTable(table_uri(settings, each.stream), options) for each in awaited}
+    tables = {
+        kafka_range.stream: LakeTable(table_uri(settings, kafka_range.stream), options) for kafka_range in pending
+    }
     deadline = time.monotonic() + seconds
-    fault: TransientError | None = None
-    while awaited:
+    last_error: TransientError | None = None
+    while pending:
         try:
-            awaited = _missing(tables, awaited)
-            fault = None
+            pending = _not_in_lake(tables, pending)
+            last_error = None
         except TransientError as error:
-            # The sink may be about to make the table, or the store to start.
-            fault = error
-        if awaited and time.monotonic() > deadline:
-            if fault:
-                raise fault
-            places = ", ".join(f"{each.stream}/{each.partition}" for each in awaited)
-            raise TransientError(f"the sink has not brought all into the lake ({places})", "see `make logs S=sink`")
-        if awaited:
+            # The sink may not have created the table yet, or the store may be starting.
+            last_error = error
+        if pending and time.monotonic() > deadline:
+            if last_error:
+                raise last_error
+            partitions = ", ".join(f"{kafka_range.stream}/{kafka_range.partition}" for kafka_range in pending)
+            raise TransientError(
+                f"the sink has not written all events to the lake within {seconds:.0f} s: {partitions}",
+                "run `make logs S=sink`",
+            )
+        if pending:
             pause()
     return events
 
 
-def _missing(tables: dict[str, LakeTable], awaited: list[KafkaRange]) -> list[KafkaRange]:
-    for stream in {each.stream for each in awaited}:
+def _not_in_lake(tables: dict[str, LakeTable], pending: list[KafkaRange]) -> list[KafkaRange]:
+    for stream in {kafka_range.stream for kafka_range in pending}:
         tables[stream].open()
-    return [each for each in awaited if tables[each.stream].next_offset(each.topic_id, each.partition) < each.end]
+    return [
+        kafka_range
+        for kafka_range in pending
+        if tables[kafka_range.stream].next_offset(kafka_range.topic_id, kafka_range.partition) < kafka_range.end
+    ]

@@ -1,6 +1,6 @@
-"""The sink's Kafka consumer: librdkafka, behind the few verbs that the loop needs.
+"""The sink's Kafka consumer: librdkafka, behind the few operations that the loop needs.
 
-kafka-python's consumer costs several times the CPU per record (see docs/decisions); producer and admin use it.
+kafka-python's consumer takes several times the CPU per record (see docs/decisions); producers and admin use it.
 """
 
 import gc
@@ -34,7 +34,7 @@ _OUT_OF_RANGE = (KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET)
 
 
 class KafkaSource:
-    """The members of ``Source`` over a consumer group that shares out the streams' partitions."""
+    """A ``Source`` that is a member of the consumer group over the streams' partitions."""
 
     def __init__(self, settings: Settings, streams: list[str]) -> None:
         self._settings = settings
@@ -44,9 +44,9 @@ class KafkaSource:
         self._consumer = Consumer(
             consumer_config(settings, GROUP)
             | {
-                # The lake says where to read. An offset that Kafka does not have is a fault, never skipped.
+                # The lake determines where to read. An offset that Kafka does not have is an error, never skipped.
                 "auto.offset.reset": "error",
-                # The only word of offsets that hold no record at a partition's end: the marks of transactions.
+                # The only way to learn of offsets without a record at a partition's end: transaction markers.
                 "enable.partition.eof": True,
                 # Per partition.
                 "queued.max.messages.kbytes": 4 << 10,
@@ -55,12 +55,12 @@ class KafkaSource:
         )
 
     def subscribe(self, sink: Sink) -> None:
-        """Joins the group; the sink is told of the partitions that it gets and loses."""
+        """Joins the group; the sink is notified of the partitions that it gains and loses."""
 
         def assigned(consumer: Consumer, parts: list[confluent_kafka.TopicPartition]) -> None:
             if not parts:
                 return
-            # Asked each time: a topic that was deleted and created again has another id.
+            # Queried every time: a topic that was deleted and created again has a new id.
             self._topic_ids = topics.topic_ids(self._settings, self._streams)
             next_offsets = sink.assigned(
                 {TopicPartition(part.topic, part.partition): self._topic_ids[part.topic] for part in parts}
@@ -71,8 +71,8 @@ class KafkaSource:
                 [_at(topic_partition, next_offset) for topic_partition, next_offset in next_offsets.items()]
             )
             log.info(
-                "assigned %s",
-                ", ".join(f"{p.stream}/{p.partition}@{next_offset}" for p, next_offset in next_offsets.items()),
+                "assigned partitions=%s",
+                ",".join(f"{p.stream}/{p.partition}@{next_offset}" for p, next_offset in next_offsets.items()),
             )
 
         def revoked(_: Consumer, parts: list[confluent_kafka.TopicPartition]) -> None:
@@ -84,14 +84,15 @@ class KafkaSource:
         self._consumer.subscribe(self._streams, on_assign=assigned, on_revoke=revoked, on_lost=lost)
 
     def poll(self, timeout: float) -> Sequence[Records]:
-        """Waits at most ``timeout`` seconds.
+        """Returns the records that arrive within ``timeout`` seconds.
 
         Raises:
-            TransientError: a topic was deleted, or the lake's next offset lies past the topic's end. A restart settles
-                it.
+            TransientError: a topic was deleted, or the lake's next offset is beyond the topic's end. A restart of the
+                sink resolves both.
             TerminalError: Kafka has deleted records that the lake does not have.
         """
-        # Thousands of objects at once, none of them in a cycle: to look for cycles there is a seventh of the cost.
+        # Thousands of objects are created, none of them in a reference cycle; collecting cycles would take a seventh of
+        # the time.
         gc.disable()
         try:
             return self._read(timeout)
@@ -99,60 +100,60 @@ class KafkaSource:
             gc.enable()
 
     def seek(self, topic_partition: TopicPartition, offset: int) -> None:
-        """Goes on reading a partition at that offset.
+        """Resumes reading a partition at that offset.
 
         Raises:
-            TransientError: the partition is not this member's any more, or Kafka does not answer.
+            TransientError: the partition is no longer assigned to this member, or Kafka is down.
         """
         try:
             self._consumer.seek(_at(topic_partition, offset))
         except KafkaException as error:
-            raise TransientError(f"Kafka: {error}", "the sink starts anew") from error
+            raise TransientError(f"Kafka: {error}", "wait for the sink to restart") from error
 
     def commit_offsets(self, next_offsets: dict[TopicPartition, int]) -> None:
-        """Commits consumer offsets, for lag displays alone: a failure costs nothing and is only logged."""
+        """Commits consumer offsets. They only serve lag displays, so a failure is harmless and only logged."""
         try:
             self._consumer.commit(
                 offsets=[_at(topic_partition, next_offset) for topic_partition, next_offset in next_offsets.items()],
                 asynchronous=True,
             )
         except KafkaException as error:
-            log.warning("consumer offsets not committed: %s", error)
+            log.warning("consumer offsets not committed: error=%s", error)
 
     def pause(self) -> None:
-        """Stops reading all partitions, while staying in the group."""
+        """Stops reading all partitions while staying in the group."""
         log.warning("consumption paused: the buffers are full")
         self._consumer.pause(self._consumer.assignment())
 
     def resume(self) -> None:
-        """Reads all partitions again."""
+        """Resumes reading all partitions."""
         self._consumer.resume(self._consumer.assignment())
 
     def high_watermarks(self, topic_partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
-        """What librdkafka has learned of the ends while fetching; nothing for a partition it has not fetched from."""
-        found = {}
+        """Returns the partitions' ends as of librdkafka's last fetch; omits partitions it has not fetched from."""
+        high_watermarks = {}
         for topic_partition in topic_partitions:
-            known = self._consumer.get_watermark_offsets(_at(topic_partition, 0), cached=True)
-            if known is not None and known[1] >= 0:
-                found[topic_partition] = known[1]
-        return found
+            watermarks = self._consumer.get_watermark_offsets(_at(topic_partition, 0), cached=True)
+            if watermarks is not None and watermarks[1] >= 0:
+                high_watermarks[topic_partition] = watermarks[1]
+        return high_watermarks
 
     def topic_id(self, stream: str) -> str | None:
-        """The id that the stream's topic has now; None where there is no such topic.
+        """Returns the current id of the stream's topic; None if the topic does not exist.
 
         Raises:
-            TransientError: Kafka does not answer.
+            TransientError: Kafka is down.
         """
-        asked = self._admin.describe_topics(TopicCollection([stream]), request_timeout=_TIMEOUT)
+        futures = self._admin.describe_topics(TopicCollection([stream]), request_timeout=_TIMEOUT)
         try:
-            found = asked[stream].result().topic_id
+            topic_id = futures[stream].result().topic_id
         except KafkaException as error:
-            fault = error.args[0]
-            if fault.code() in _GONE:
+            kafka_error = error.args[0]
+            if kafka_error.code() in _GONE:
                 return None
-            raise TransientError(f"Kafka: {fault.str()}", "it is asked again") from error
+            raise TransientError(f"Kafka: {kafka_error.str()}", "run `make status` and `make logs S=kafka`") from error
         high, low = (
-            part & _64_BITS for part in (found.get_most_significant_bits(), found.get_least_significant_bits())
+            part & _64_BITS for part in (topic_id.get_most_significant_bits(), topic_id.get_least_significant_bits())
         )
         return str(uuid.UUID(int=high << 64 | low))
 
@@ -164,13 +165,13 @@ class KafkaSource:
         messages = self._consumer.consume(_BATCH, timeout)
         errors = list(map(Message.error, messages))
         ends: dict[TopicPartition, int] = {}
-        # By type: a KafkaError cannot be compared with None.
+        # Compared by type, because a KafkaError cannot be compared with None.
         if KafkaError in set(map(type, errors)):
             for message, error in zip(messages, errors, strict=True):
                 if error is not None and error.code() == KafkaError._PARTITION_EOF:
                     ends[_topic_partition(message.topic(), message.partition())] = cast(int, message.offset())
                 elif error is not None:
-                    self._fault(message, error)
+                    self._handle_error(message, error)
             messages = [message for message, error in zip(messages, errors, strict=True) if error is None]
         grouped: dict[TopicPartition, list[Message]] = {}
         for topic, of_topic in groupby(messages, Message.topic):
@@ -182,7 +183,7 @@ class KafkaSource:
         ]
 
     def _records(self, topic_partition: TopicPartition, messages: list[Message], end: int) -> Records:
-        # Seven calls a record: through map they cost less than in comprehensions.
+        # Seven calls per record, for which map is cheaper than comprehensions.
         offsets = cast(list[int], list(map(Message.offset, messages)))
         rows = record_columns(
             self._topic_ids[topic_partition.stream],
@@ -199,22 +200,24 @@ class KafkaSource:
         try:
             start, _ = self._consumer.get_watermark_offsets(_at(topic_partition, next_offset), timeout=_TIMEOUT)
         except KafkaException as error:
-            raise TransientError(f"Kafka: {error}", "the sink starts anew") from error
+            raise TransientError(f"Kafka: {error}", "wait for the sink to restart") from error
         if start > next_offset:
-            raise _loss(topic_partition, next_offset, start)
+            raise _lost_offsets(topic_partition, next_offset, start)
 
-    def _fault(self, message: Message, error: KafkaError) -> None:
+    def _handle_error(self, message: Message, error: KafkaError) -> None:
         if error.code() in _GONE:
-            raise TransientError(f"Kafka: {error.str()}", "the sink starts anew; `make up` creates the topics")
+            raise TransientError(
+                f"Kafka: {error.str()}", "run `make up`, which creates the topics; then wait for the sink to restart"
+            )
         if error.code() in _OUT_OF_RANGE:
             topic_partition = TopicPartition(message.topic() or "", message.partition() or 0)
             raise TransientError(
                 f"{topic_partition.stream}/{topic_partition.partition}: Kafka does not have offset {message.offset()}",
-                "the sink starts anew, and reads what the topic is now",
+                "wait for the sink to restart, which reads the current topic",
             )
         if error.fatal():
-            raise TransientError(f"Kafka: {error.str()}", "the sink starts anew")
-        log.warning("Kafka: %s", error.str())
+            raise TransientError(f"Kafka: {error.str()}", "wait for the sink to restart")
+        log.warning("Kafka error: error=%s", error.str())
 
 
 def _topic_partition(topic: str | None, partition: int | None) -> TopicPartition:
@@ -225,10 +228,10 @@ def _at(topic_partition: TopicPartition, offset: int) -> Any:
     return confluent_kafka.TopicPartition(topic_partition.stream, topic_partition.partition, offset)
 
 
-def _loss(topic_partition: TopicPartition, next_offset: int, start: int) -> TerminalError:
+def _lost_offsets(topic_partition: TopicPartition, next_offset: int, start: int) -> TerminalError:
     return TerminalError(
         f"{topic_partition.stream}/{topic_partition.partition}: offsets {next_offset} to {start - 1} are lost: Kafka "
-        "deleted them before they were in the lake",
+        "deleted them before they reached the lake",
         "raise topic.retention_bytes in the contract, then record the gap so that the sink can resume: `make lake "
         f'A="gap {topic_partition.stream} {topic_partition.partition} --to {start} --reason …"`',
     )

@@ -1,4 +1,4 @@
-"""Gaps: offsets that Kafka deleted before they were in the lake, recorded by an operator so that the sink goes on."""
+"""Gaps: offsets that Kafka deleted before they reached the lake, recorded by an operator to let the sink resume."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,7 +13,7 @@ from sluice.settings import Settings
 
 @dataclass(frozen=True)
 class Gap:
-    """A recorded gap: offsets ``first`` up to, without, ``next``, in the table's ``version``."""
+    """A recorded gap: offsets from ``start_offset`` (inclusive) to ``next_offset`` (exclusive), and its version."""
 
     stream: str
     partition: int
@@ -22,7 +22,7 @@ class Gap:
     version: int
 
     def text(self) -> str:
-        """One line."""
+        """Returns the gap as one line."""
         return (
             f"{self.stream}/{self.partition}: offsets {self.start_offset} to {self.next_offset - 1} recorded as lost "
             f"in version {self.version}; the sink resumes at {self.next_offset}"
@@ -30,55 +30,57 @@ class Gap:
 
 
 def record_gap(settings: Settings, stream: str, partition: int, end: int, reason: str, author: str) -> Gap:
-    """Commits, without rows, that the offsets from the partition's head up to ``end`` are lost.
+    """Commits, without rows, that the offsets from the partition's next offset to ``end`` are lost.
 
     Args:
-        settings: with the writer's password.
-        stream: whose.
+        settings: with the password of the lake's writer.
+        stream: the stream's name.
         partition: the topic's partition.
-        end: the first offset that is not lost: the first that Kafka still has.
-        reason: why, for whoever reads the log later.
-        author: who says so.
+        end: the first offset that is not lost, which is the first that Kafka still has.
+        reason: why the offsets are lost, for later readers of the log.
+        author: who records the gap.
 
     Raises:
-        TerminalError: Kafka has deleted nothing that the lake lacks, or ``end`` is not where Kafka begins.
-        TransientError: a server does not answer, there is no table yet, or another writer was in the way.
+        TerminalError: Kafka has deleted nothing that the lake lacks, or ``end`` is not Kafka's first offset.
+        TransientError: a server is down, the table does not exist yet, or another writer was in the way.
     """
     if not reason.strip():
-        raise TerminalError("a gap needs a reason", "say what happened")
-    found = {held.partition: held for held in kafka_ranges(settings, [stream])}
-    if partition not in found:
-        raise TerminalError(f"{stream} has no partition {partition}", f"choose from {', '.join(map(str, found))}")
-    kafka = found[partition]
+        raise TerminalError("a gap needs a reason", "pass --reason with a description of what happened")
+    ranges = {kafka_range.partition: kafka_range for kafka_range in kafka_ranges(settings, [stream])}
+    if partition not in ranges:
+        raise TerminalError(f"{stream} has no partition {partition}", f"choose from {', '.join(map(str, ranges))}")
+    kafka_range = ranges[partition]
     table = LakeTable(table_uri(settings, stream), storage_options(settings, "writer"))
     table.open()
-    head = table.next_offset(kafka.topic_id, partition)
-    refuse(kafka, head, end)
-    note = {"gap": reason.strip(), "by": author, "at": datetime.now(UTC).isoformat(timespec="seconds")}
-    lost = Chunk(kafka.topic_id, partition, head, end, SCHEMA.empty_table(), note)
-    result = table.append([lost])
+    next_offset = table.next_offset(kafka_range.topic_id, partition)
+    check_gap(kafka_range, next_offset, end)
+    metadata = {"gap": reason.strip(), "by": author, "at": datetime.now(UTC).isoformat(timespec="seconds")}
+    chunk = Chunk(kafka_range.topic_id, partition, next_offset, end, SCHEMA.empty_table(), metadata)
+    result = table.append([chunk])
     if result.fenced:
+        committed = table.next_offset(kafka_range.topic_id, partition)
         raise TerminalError(
-            f"{stream}/{partition}: another writer has committed up to {table.next_offset(kafka.topic_id, partition)}",
-            "look again with `make lake A=status`",
+            f"{stream}/{partition}: another writer has committed up to offset {committed}",
+            "run `make lake A=status` and check whether the offsets are still lost",
         )
-    return Gap(stream, partition, head, end, result.version)
+    return Gap(stream, partition, next_offset, end, result.version)
 
 
-def refuse(kafka: KafkaRange, head: int, end: int) -> None:
-    """Refuses whatever is not exactly the offsets that are lost.
+def check_gap(kafka_range: KafkaRange, next_offset: int, end: int) -> None:
+    """Rejects a gap that is not exactly the offsets that are lost.
 
     Raises:
-        TerminalError: why not, and what would be right.
+        TerminalError: why the gap is wrong, and the correct ``end``.
     """
-    place = f"{kafka.stream}/{kafka.partition}"
-    if kafka.start <= head:
+    name = f"{kafka_range.stream}/{kafka_range.partition}"
+    start = kafka_range.start
+    if start <= next_offset:
         raise TerminalError(
-            f"{place}: nothing is lost: the lake goes on at {head}, and Kafka has offsets from {kafka.start}",
-            "no gap is recorded",
+            f"{name}: nothing is lost: the lake's next offset is {next_offset}, and Kafka has offsets from {start}",
+            "do not record a gap",
         )
-    if end != kafka.start:
+    if end != start:
         raise TerminalError(
-            f"{place}: offsets {head} to {kafka.start - 1} are lost, not {head} to {end - 1}",
-            f"Kafka has offsets from {kafka.start}: say --to {kafka.start}",
+            f"{name}: offsets {next_offset} to {start - 1} are lost, not {next_offset} to {end - 1}",
+            f"pass --to {start}, the first offset that Kafka has",
         )

@@ -1,4 +1,4 @@
-"""The sink's loop: read, buffer, commit. It holds no truth of its own: the lake says where a partition goes on."""
+"""The sink's loop: read, buffer, commit. It keeps no state of its own: the lake has each partition's next offset."""
 
 import contextlib
 import logging
@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from sluice.errors import TerminalError, TransientError
 from sluice.lake.chunk import Chunk
-from sluice.lake.table import Appended
+from sluice.lake.table import AppendResult
 from sluice.sink.buffer import PartitionBuffer
 from sluice.sink.metrics import Metrics
 
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, order=True)
 class TopicPartition:
-    """A partition of a stream's topic."""
+    """One partition of a stream's topic."""
 
     stream: str
     partition: int
@@ -27,9 +27,10 @@ class TopicPartition:
 
 @dataclass(frozen=True)
 class Records:
-    """Records of one partition in the order of offsets, as lake rows; ``following`` is the offset to go on at.
+    """Records of one partition in offset order, as lake rows. ``next_offset`` is where to resume.
 
-    Offsets below it that are not among the rows hold no record: a transaction's marks, or records of an aborted one.
+    Offsets below it that are not among the rows have no record: transaction markers, or records of aborted
+    transactions.
     """
 
     topic_partition: TopicPartition
@@ -38,59 +39,59 @@ class Records:
 
 
 class Source(Protocol):
-    """Where records come from: Kafka, behind ``consumer.py``."""
+    """The source of records: Kafka, implemented in ``consumer.py``."""
 
     def poll(self, timeout: float) -> Sequence[Records]:
-        """Waits at most ``timeout`` seconds for records."""
+        """Returns the records that arrive within ``timeout`` seconds."""
 
     def seek(self, topic_partition: TopicPartition, offset: int) -> None:
-        """Goes on reading a partition at that offset."""
+        """Resumes reading a partition at that offset."""
 
     def commit_offsets(self, next_offsets: dict[TopicPartition, int]) -> None:
-        """Tells Kafka how far the lake is, for lag displays alone."""
+        """Commits the lake's next offsets to the consumer group, for lag displays only."""
 
     def pause(self) -> None:
-        """Stops reading, while staying in the group."""
+        """Stops reading while staying in the group."""
 
     def resume(self) -> None:
-        """Reads again."""
+        """Resumes reading."""
 
     def high_watermarks(self, topic_partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
-        """Kafka's next offsets, as far as they are known without asking."""
+        """Returns the partitions' ends in Kafka, as far as they are known without a request."""
 
     def topic_id(self, stream: str) -> str | None:
-        """The id that the stream's topic has now, asked anew; None where there is no such topic."""
+        """Returns the current id of the stream's topic, uncached; None if the topic does not exist."""
 
 
 class Table(Protocol):
     """A stream's table in the lake."""
 
     def next_offset(self, topic_id: str, partition: int) -> int:
-        """The partition's next offset."""
+        """Returns the partition's next offset."""
 
-    def append(self, chunks: Sequence[Chunk]) -> Appended:
-        """Commits chunks with their progress."""
+    def append(self, chunks: Sequence[Chunk]) -> AppendResult:
+        """Commits chunks and their progress atomically."""
 
 
 @dataclass(frozen=True)
 class FlushPolicy:
-    """When a stream's buffers are committed."""
+    """When a stream's buffers are committed, and how failures are handled."""
 
     age: float = 10.0
-    """Seconds that the oldest record waits at most, also when nothing follows it."""
+    """The longest time in seconds that a record waits, even if no other record follows."""
     batch_bytes: int = 48 << 20
-    """Bytes of one stream that are worth a commit. While it is written, a batch takes about six times its size."""
+    """Bytes of one stream that trigger a commit. Writing a batch takes about six times its size in memory."""
     budget_bytes: int = 52 << 20
-    """Bytes held over all streams; beyond, reading stops until a commit succeeds. No more than a batch or so, so that
-    what piled up while the store was down is written in as little memory as any other batch."""
+    """Bytes buffered across all streams, beyond which consumption pauses until a commit succeeds. Little more than one
+    batch, so that the backlog of a store outage is written in as little memory as any other batch."""
     stall: float = 60.0
-    """Seconds without a commit, while there is something to commit, after which the sink is not healthy."""
+    """Seconds without a commit, while there are events to commit, after which the sink is unhealthy."""
     retry: float = 0.5
-    """Seconds before a commit that failed is tried again; doubled with each failure, 15 at most."""
+    """Seconds before a failed commit is retried; doubles with each failure, up to 15."""
 
 
 class Sink:
-    """Moves records from a source to the lake's tables. One thread; ``clock`` gives seconds."""
+    """Moves records from a source to the lake's tables. Single-threaded; ``clock`` returns seconds."""
 
     def __init__(
         self,
@@ -109,74 +110,74 @@ class Sink:
         self._failures: dict[str, int] = {}
         self._retry_at: dict[str, float] = {}
         self._paused = False
-        self._caught_up: dict[TopicPartition, float] = {}
-        self._progress: dict[TopicPartition, float] = {}
-        self._observed = clock()
+        self._caught_up_at: dict[TopicPartition, float] = {}
+        self._progress_at: dict[TopicPartition, float] = {}
+        self._observed_at = clock()
 
     def assigned(self, topic_ids: dict[TopicPartition, str]) -> dict[TopicPartition, int]:
-        """Takes over partitions; returns the offsets to read them from, which are the lake's next_offsets."""
+        """Takes over partitions; returns the offsets to read them from, which are the lake's next offsets."""
         for topic_partition, topic_id in topic_ids.items():
             next_offset = self._tables[topic_partition.stream].next_offset(topic_id, topic_partition.partition)
             self._buffers[topic_partition] = PartitionBuffer(topic_id, topic_partition.partition, next_offset)
         return {topic_partition: self._buffers[topic_partition].start_offset for topic_partition in topic_ids}
 
     def revoked(self, topic_partitions: Iterable[TopicPartition]) -> None:
-        """Commits and gives up partitions. What cannot be committed now is read again by whoever has them next."""
-        leaving = set(topic_partitions)
-        for stream in sorted({topic_partition.stream for topic_partition in leaving}):
+        """Commits and gives up partitions. Records that cannot be committed now are read again by the next owner."""
+        revoked = set(topic_partitions)
+        for stream in sorted({topic_partition.stream for topic_partition in revoked}):
             if self._chunks(stream):
                 try:
                     self._commit(stream)
                 except TransientError as error:
-                    log.warning("not committed before giving up partitions: %s", error)
-        self.lost(leaving)
+                    log.warning("commit before revocation failed: stream=%s error=%s", stream, error)
+        self.lost(revoked)
 
     def lost(self, topic_partitions: Iterable[TopicPartition]) -> None:
-        """Drops partitions that another member may have already."""
+        """Drops partitions that another member may already own."""
         for topic_partition in topic_partitions:
             self._buffers.pop(topic_partition, None)
-            self._caught_up.pop(topic_partition, None)
-            self._progress.pop(topic_partition, None)
+            self._caught_up_at.pop(topic_partition, None)
+            self._progress_at.pop(topic_partition, None)
             for gauge in (self.metrics.lag, self.metrics.behind):
                 with contextlib.suppress(KeyError):
                     gauge.remove(topic_partition.stream, str(topic_partition.partition))
 
     def step(self, timeout: float = 0.5) -> None:
-        """Reads what has come, and commits the streams that are due."""
+        """Reads the available records, and commits the streams that are due."""
         for records in self._source.poll(timeout):
             buffer = self._buffers.get(records.topic_partition)
             if buffer is not None and records.next_offset > buffer.next_offset:
                 buffer.add(records.rows, records.next_offset, self._clock())
         now = self._clock()
         for stream in self._due(now):
-            self._try(stream)
+            self._try_commit(stream)
         self._set_paused(sum(buffer.size for buffer in self._buffers.values()) > self._flush_policy.budget_bytes)
-        if now - self._observed >= 1.0:
+        if now - self._observed_at >= 1.0:
             self._observe(now)
 
     def health(self) -> str | None:
-        """None while the lake keeps up or comes nearer; otherwise where it stands still. For other threads, too."""
+        """Returns None while the lake keeps up or catches up, otherwise what is stuck. Thread-safe."""
         now = self._clock()
-        if now - self._observed > self._flush_policy.stall:
-            return f"the loop stands still for {now - self._observed:.0f} s"
-        for topic_partition, since in list(self._progress.items()):
+        if now - self._observed_at > self._flush_policy.stall:
+            return f"no loop iteration for {now - self._observed_at:.0f} s"
+        for topic_partition, since in list(self._progress_at.items()):
             if now - since > self._flush_policy.stall:
-                where = f"{topic_partition.stream}/{topic_partition.partition}"
-                return f"{where}: no progress for {now - since:.0f} s, with events to commit"
+                name = f"{topic_partition.stream}/{topic_partition.partition}"
+                return f"{name}: no progress for {now - since:.0f} s, with events to commit"
         return None
 
     def flush(self) -> None:
-        """Commits all there is.
+        """Commits all buffered records.
 
         Raises:
-            TransientError: the store does not answer.
+            TransientError: the store is down.
         """
         for stream in sorted({topic_partition.stream for topic_partition in self._buffers}):
             if self._chunks(stream):
                 self._commit(stream)
 
     def _due(self, now: float) -> list[str]:
-        """Streams to commit now, the largest first."""
+        """Returns the streams to commit now, largest first."""
         sizes: dict[str, int] = {}
         oldest: dict[str, float] = {}
         for topic_partition, buffer in self._buffers.items():
@@ -195,7 +196,7 @@ class Sink:
             )
         ]
 
-    def _try(self, stream: str) -> None:
+    def _try_commit(self, stream: str) -> None:
         try:
             self._commit(stream)
         except TransientError as error:
@@ -203,17 +204,18 @@ class Sink:
             self.metrics.retries.labels(stream).inc()
             wait = min(self._flush_policy.retry * 2 ** (failures - 1), 15.0)
             self._retry_at[stream] = self._clock() + wait
-            log.warning("commit of %s failed, tried again in %.1f s: %s", stream, wait, error)
+            log.warning("commit of %s failed, retrying in %.1f s: %s", stream, wait, error)
 
     def _commit(self, stream: str) -> None:
         started = self._clock()
         chunks = self._chunks(stream)
-        # Asked after reading and before the commit: ids never come back, so what was read is of the topic it is called.
+        # Queried after reading and before the commit. Topic ids are never reused, so if the id has not changed, all
+        # records belong to this topic.
         topic_id = self._source.topic_id(stream)
         if topic_id is not None and any(chunk.topic_id != topic_id for chunk in chunks.values()):
             raise TerminalError(
-                f"{stream}: its topic was deleted and created again while it was read",
-                "the sink starts anew, and reads what the topic is now",
+                f"{stream}: the topic was deleted and created again while the sink was reading it",
+                "wait for the sink to restart, which reads the current topic",
             )
         table = self._tables[stream]
         result = table.append(list(chunks.values()))
@@ -224,10 +226,10 @@ class Sink:
             next_offset = chunk.next_offset
             if chunk in result.fenced:
                 next_offset = table.next_offset(chunk.topic_id, chunk.partition)
-                log.warning("%s/%d was taken over: goes on at %d", stream, topic_partition.partition, next_offset)
+                log.warning("%s/%d fenced; resuming at %d", stream, topic_partition.partition, next_offset)
                 self._source.seek(topic_partition, next_offset)
             self._buffers[topic_partition].restart(next_offset)
-            self._progress[topic_partition] = self._clock()
+            self._progress_at[topic_partition] = self._clock()
         self._source.commit_offsets(
             {topic_partition: self._buffers[topic_partition].start_offset for topic_partition in chunks}
         )
@@ -242,34 +244,34 @@ class Sink:
             seconds,
         )
         self.metrics.flush.labels(stream).observe(seconds)
-        self.metrics.refused.labels(stream).inc(len(result.fenced))
+        self.metrics.fenced.labels(stream).inc(len(result.fenced))
         self.metrics.events.labels(stream).inc(sum(chunk.rows.num_rows for chunk in result.committed))
         self.metrics.bytes.labels(stream).inc(sum(chunk.size for chunk in result.committed))
 
     def _observe(self, now: float) -> None:
-        """Shows how far behind the lake is, and what is held."""
-        self._observed = now
-        ends = self._source.high_watermarks(self._buffers)
+        """Updates the metrics of lag and buffered records."""
+        self._observed_at = now
+        high_watermarks = self._source.high_watermarks(self._buffers)
         for stream in {topic_partition.stream for topic_partition in self._buffers}:
             buffers = [buffer for topic_partition, buffer in self._buffers.items() if topic_partition.stream == stream]
             oldest = min((buffer.since for buffer in buffers if buffer.since is not None), default=now)
             self.metrics.age.labels(stream).set(now - oldest)
             self.metrics.buffered.labels(stream).set(sum(buffer.size for buffer in buffers))
         for topic_partition, buffer in self._buffers.items():
-            lag = max(ends.get(topic_partition, buffer.next_offset) - buffer.start_offset, 0)
-            if lag == 0 or topic_partition not in self._caught_up:
-                self._caught_up[topic_partition] = self._progress[topic_partition] = now
+            lag = max(high_watermarks.get(topic_partition, buffer.next_offset) - buffer.start_offset, 0)
+            if lag == 0 or topic_partition not in self._caught_up_at:
+                self._caught_up_at[topic_partition] = self._progress_at[topic_partition] = now
             self.metrics.lag.labels(topic_partition.stream, str(topic_partition.partition)).set(lag)
             self.metrics.behind.labels(topic_partition.stream, str(topic_partition.partition)).set(
-                now - self._caught_up[topic_partition]
+                now - self._caught_up_at[topic_partition]
             )
 
     def _chunks(self, stream: str) -> dict[TopicPartition, Chunk]:
-        found = {}
+        chunks = {}
         for topic_partition, buffer in self._buffers.items():
             if topic_partition.stream == stream and (chunk := buffer.chunk()) is not None:
-                found[topic_partition] = chunk
-        return found
+                chunks[topic_partition] = chunk
+        return chunks
 
     def _set_paused(self, paused: bool) -> None:
         if paused != self._paused:

@@ -1,4 +1,4 @@
-"""What the lake holds of each stream, and how far it is behind Kafka."""
+"""Reports the lake's state per stream, and its lag behind Kafka."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,84 +11,90 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 from minio.error import MinioException
 
 from sluice.kafka.topics import kafka_ranges
-from sluice.lake.bucket import client, refusal
-from sluice.lake.errors import store_fault
+from sluice.lake.bucket import client, minio_error
+from sluice.lake.errors import store_error
 from sluice.lake.layout import empty_id, storage_options, table_uri, transaction_id
 from sluice.settings import Settings
 
 
 @dataclass(frozen=True)
 class PartitionStatus:
-    """One partition: the lake's next offset, and what Kafka holds."""
+    """One partition: the lake's next offset, and the offsets that Kafka holds."""
 
     partition: int
-    head: int
+    next_offset: int
     empty: int
-    """Offsets below the head that hold no record."""
+    """Offsets below the next offset that have no record."""
     start: int
+    """The first offset in Kafka."""
     end: int
+    """The end of the partition in Kafka (exclusive)."""
 
     @property
     def lag(self) -> int:
-        """Offsets that Kafka has and the lake has not."""
-        return max(self.end - self.head, 0)
+        """Offsets that are in Kafka but not yet in the lake."""
+        return max(self.end - self.next_offset, 0)
 
 
 @dataclass(frozen=True)
 class StreamStatus:
-    """One stream: its table, None of whose figures are known before the sink made it, and its partitions."""
+    """One stream: its partitions and its table. ``version`` is None until the sink has created the table."""
 
     stream: str
     partitions: list[PartitionStatus]
     version: int | None = None
     files: int = 0
     size: int = 0
-    """Bytes in the files."""
+    """Total size of the files, in bytes."""
     rows: int = 0
     replaced: int = 0
-    """Files that a later commit replaced: vacuum removes them after a week."""
+    """Files that a later commit replaced. Vacuum removes them after a week."""
     orphans: int = 0
-    """Files that no commit names: of a commit that is under way, or that never came about; vacuum removes these too."""
+    """Files that no commit references: of a commit in progress or one that never happened. Vacuum removes them too."""
     orphan_size: int = 0
+    """Total size of the orphans, in bytes."""
 
 
 def status(settings: Settings, streams: list[str]) -> list[StreamStatus]:
-    """The streams' states, as a reader of the lake sees them.
+    """Returns the status of each stream, as the lake's reader sees it.
 
     Raises:
-        TransientError: a server does not answer.
-        TerminalError: a topic does not exist, or the store refuses.
+        TransientError: a server is down.
+        TerminalError: a topic does not exist, or the store rejects a request.
     """
     ranges = kafka_ranges(settings, streams)
-    found = []
+    statuses = []
     for stream in streams:
-        # Listed before the table is opened: a file whose commit comes in between is no orphan.
-        stored = _objects(settings, stream)
+        # Listed before the table is opened, so that a file committed in between does not count as an orphan.
+        stored = _list_objects(settings, stream)
         uri = table_uri(settings, stream)
-        places = [each for each in ranges if each.stream == stream]
+        stream_ranges = [kafka_range for kafka_range in ranges if kafka_range.stream == stream]
         try:
             table = DeltaTable(uri, storage_options=storage_options(settings, "reader"))
             files = pa.table(table.get_add_actions(flatten=True))
             replaced = table.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=True)
             partitions = [
                 PartitionStatus(
-                    each.partition,
-                    table.transaction_version(transaction_id(each.topic_id, each.partition)) or 0,
-                    table.transaction_version(empty_id(each.topic_id, each.partition)) or 0,
-                    each.start,
-                    each.end,
+                    kafka_range.partition,
+                    table.transaction_version(transaction_id(kafka_range.topic_id, kafka_range.partition)) or 0,
+                    table.transaction_version(empty_id(kafka_range.topic_id, kafka_range.partition)) or 0,
+                    kafka_range.start,
+                    kafka_range.end,
                 )
-                for each in places
+                for kafka_range in stream_ranges
             ]
         except TableNotFoundError:
-            behind = [PartitionStatus(each.partition, 0, 0, each.start, each.end) for each in places]
-            found.append(StreamStatus(stream, behind))
+            partitions = [
+                PartitionStatus(kafka_range.partition, 0, 0, kafka_range.start, kafka_range.end)
+                for kafka_range in stream_ranges
+            ]
+            statuses.append(StreamStatus(stream, partitions))
             continue
         except (DeltaError, OSError) as error:
-            raise store_fault(uri, error) from error
+            raise store_error(uri, error) from error
         current = files["path"].to_pylist() if files.num_rows else []
-        orphans = unnamed(stored, [*current, *replaced])
-        found.append(
+        orphans = find_orphans(stored, [*current, *replaced])
+        statuses.append(
             StreamStatus(
                 stream,
                 partitions,
@@ -101,16 +107,16 @@ def status(settings: Settings, streams: list[str]) -> list[StreamStatus]:
                 sum(stored[path] for path in orphans),
             )
         )
-    return found
+    return statuses
 
 
-def unnamed(stored: Iterable[str], named: Iterable[str]) -> list[str]:
-    """The stored files that are not among the named ones."""
-    return sorted(set(stored) - set(named))
+def find_orphans(stored: Iterable[str], referenced: Iterable[str]) -> list[str]:
+    """Returns the stored files that are not referenced, sorted."""
+    return sorted(set(stored) - set(referenced))
 
 
-def _objects(settings: Settings, stream: str) -> dict[str, int]:
-    """Paths below the table's, with their bytes; the log is left out."""
+def _list_objects(settings: Settings, stream: str) -> dict[str, int]:
+    """Returns path and size of all objects of the table, except its log. Paths are relative to the table."""
     prefix = f"{stream}/"
     try:
         return {
@@ -119,7 +125,7 @@ def _objects(settings: Settings, stream: str) -> dict[str, int]:
             if not item.object_name.startswith(f"{prefix}_delta_log/")
         }
     except (MinioException, urllib3.exceptions.HTTPError) as error:
-        raise refusal(settings, error) from error
+        raise minio_error(settings, error) from error
 
 
 def _sum(files: pa.Table, column: str) -> int:

@@ -1,6 +1,6 @@
-"""From raw tables to marts: what was touched, one dbt invocation over it, what it has built, and its documentation."""
+"""From raw tables to marts: one dbt invocation rebuilds what is stale. Also the models' documentation."""
 
 from sluice.transform.docs import document
-from sluice.transform.run import TransformReport, audit, transform
+from sluice.transform.run import TransformReport, audit, run_dbt, transform
 
-__all__ = ["TransformReport", "audit", "document", "transform"]
+__all__ = ["TransformReport", "audit", "document", "run_dbt", "transform"]

@@ -1,4 +1,4 @@
-"""Runs dbt as a process in its own virtual environment, and says what became of it."""
+"""Runs dbt as a process in its own virtual environment, and turns its failures into errors."""
 
 import json
 import re
@@ -21,34 +21,34 @@ _TRANSIENT = re.compile(
     r"|the database system is|too many clients|deadlock detected|could not serialize|lock timeout",
     re.IGNORECASE,
 )
-_CLOCK = re.compile(r"^\d\d:\d\d:\d\d(  )?")
-_LONGEST = 600
-"""Characters of dbt's own message that go into an error's one line; the rest is in the log above it."""
+_LOG_TIME = re.compile(r"^\d\d:\d\d:\d\d(  )?")
+_MAX_MESSAGE_LENGTH = 600
+"""Characters of dbt's message that are quoted in an error, which is one line; the log has the rest."""
 
 
 @dataclass
 class Dbt:
-    """One transform's dbt. It works in a folder below ``settings.home``, so that projects on disk stay as they are."""
+    """dbt for one transform. It writes below ``settings.home``, so that the project folder stays unchanged."""
 
     settings: Settings
-    say: Callable[[str], None]
-    """Takes each line of dbt's log as it comes."""
+    log_line: Callable[[str], None]
+    """Receives dbt's log, line by line."""
     executable: Path = EXECUTABLE
     _process: "subprocess.Popen[str] | None" = field(default=None, init=False)
 
     @property
     def project(self) -> Path:
-        """Where the models are."""
+        """The folder of the models."""
         return self.settings.dbt
 
     @property
     def home(self) -> Path:
-        """Where dbt keeps what it parsed, its results and its log."""
+        """The folder in which dbt keeps its parsed project, results and log."""
         return self.settings.home / "dbt"
 
     @property
     def generated(self) -> Path:
-        """Where the sources that are made from the contracts go."""
+        """The folder of the sources that are derived from the contracts."""
         return self.home / "generated"
 
     @property
@@ -56,25 +56,27 @@ class Dbt:
         """dbt's record of its last invocation."""
         return self.home / "target" / RESULTS
 
-    def run(self, *arguments: str, inherit_fds: Sequence[int] = ()) -> None:
-        """Runs one dbt command and waits for its end.
+    def run(self, *arguments: str, run_name: str = "", inherit_fds: Sequence[int] = ()) -> None:
+        """Runs one dbt command and waits for it to exit.
 
         Args:
             arguments: the command and its options, without the folders.
-            inherit_fds: file descriptors that dbt inherits: locks that last until it has really ended.
+            run_name: the run whose plan dbt may publish; without a name it publishes nothing.
+            inherit_fds: file descriptors of locks; dbt inherits them, so that the locks last until dbt has exited.
 
         Raises:
-            TransientError: dbt lost the warehouse, or was stopped.
-            TerminalError: dbt is not installed, or something in the project, its data or the warehouse is wrong.
+            TransientError: dbt lost its connection to the warehouse, or was stopped.
+            TerminalError: dbt is not installed, or it reported an error in the project, the data or the warehouse.
         """
-        self.results.unlink(missing_ok=True)
+        if arguments[:1] != ("retry",) or "--state" in arguments:
+            self.results.unlink(missing_ok=True)
         lines: deque[str] = deque(maxlen=40)
         command = [str(self.executable), "--no-use-colors", *arguments]
         command += ["--project-dir", str(self.project), "--profiles-dir", str(self.project)]
         try:
             self._process = subprocess.Popen(
                 command,
-                env=self._environment(),
+                env=self._environment(run_name),
                 cwd=self.project,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -83,24 +85,25 @@ class Dbt:
                 pass_fds=inherit_fds,
             )
         except OSError as error:
-            raise TerminalError(f"dbt does not start: {error}", "`make up` installs it into .venv-dbt") from error
+            hint = "run `make up`, which installs dbt into .venv-dbt"
+            raise TerminalError(f"dbt does not start: {error}", hint) from error
         try:
             for line in self._process.stdout or ():
-                # Without the clock: who takes it notes the time.
-                if text := _CLOCK.sub("", line).rstrip():
+                # The receiver of the lines adds its own time.
+                if text := _LOG_TIME.sub("", line).rstrip():
                     lines.append(text)
-                    self.say(text)
+                    self.log_line(text)
             status = self._process.wait()
         finally:
-            # Left by an exception, a time-out for instance: dbt must not build on without anybody to mark it as built.
+            # After an exception such as a time-out, dbt must not continue unattended.
             self.stop()
         if status < 0:
-            raise TransientError(f"dbt was stopped by signal {-status}", "it goes on where it stopped when tried again")
+            raise TransientError(f"dbt was stopped by signal {-status}", "retry: dbt resumes where it stopped")
         if status:
-            raise self._fault(list(lines))
+            raise self._error(list(lines))
 
     def stop(self) -> None:
-        """Ends dbt, if it runs, and waits for it."""
+        """Terminates dbt if it is running, and waits for it to exit."""
         process = self._process
         if process is None or process.poll() is not None:
             return
@@ -112,17 +115,17 @@ class Dbt:
             process.wait()
 
     def built(self) -> int:
-        """How many nodes (models, seeds, tests) the last invocation finished."""
+        """Returns how many nodes (models, seeds, tests) the last invocation completed."""
         return sum(result["status"] in ("success", "pass", "warn") for result in self._results())
 
     def can_be_retried(self) -> bool:
-        """Whether the last invocation left nodes that `dbt retry` would go on with: hooks alone it would not run."""
+        """Returns whether `dbt retry` would resume the last invocation; it does not rerun hooks alone."""
         return any(
             result["status"] in (*_FAILED, "skipped") and not result["unique_id"].startswith("operation.")
             for result in self._results()
         )
 
-    def _environment(self) -> dict[str, str]:
+    def _environment(self, run_name: str) -> dict[str, str]:
         settings = self.settings
         return {
             "SLUICE_POSTGRES_HOST": settings.postgres_host,
@@ -130,9 +133,11 @@ class Dbt:
             "SLUICE_WAREHOUSE": settings.warehouse,
             "SLUICE_DBT_GENERATED": str(self.generated),
             "SLUICE_TRANSFORMER_PASSWORD": settings.secret("transformer_password"),
-            # These two tell `make down` that the process is this platform's, should it outlive its task.
+            # `make down` recognises a dbt process that outlived its task by these two.
             "SLUICE_HOME": str(settings.home),
             "SLUICE_SERVICE": "airflow-scheduler",
+            # Macros can read variables with this prefix, and a changed value does not make dbt parse the project again.
+            "DBT_ENV_CUSTOM_ENV_SLUICE_RUN": run_name,
             "DBT_TARGET_PATH": str(self.home / "target"),
             "DBT_LOG_PATH": str(self.home / "logs"),
             "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
@@ -146,17 +151,18 @@ class Dbt:
         results: list[dict[str, str]] = json.loads(self.results.read_text())["results"]
         return results
 
-    def _fault(self, lines: list[str]) -> SluiceError:
+    def _error(self, lines: list[str]) -> SluiceError:
         failed = [result for result in self._results() if result["status"] in _FAILED]
         if failed:
             first = next((result for result in failed if _TRANSIENT.search(result["message"] or "")), failed[0])
-            what = f"dbt: {first['unique_id']}: {first['message']}"
-            more = f"; {len(failed) - 1} more failed" if len(failed) > 1 else ""
+            message = f"dbt: {first['unique_id']}: {first['message']}"
+            suffix = f"; {len(failed) - 1} more failed" if len(failed) > 1 else ""
         else:
-            # It ended before the first model: the project does not parse, or the warehouse is not there.
+            # dbt exited before the first model: the project does not parse, or the warehouse is down.
             start = next((n for n, line in enumerate(lines) if "Encountered an error" in line), max(0, len(lines) - 5))
-            what, more = "dbt: " + " ".join(lines[start:]), ""
-        what = " ".join(what.split())
-        if _TRANSIENT.search(what):
-            return TransientError(what[:_LONGEST] + more, "see `make logs S=postgres`")
-        return TerminalError(what[:_LONGEST] + more, "mend it in dbt/ or in its data; the next transform builds it")
+            message, suffix = "dbt: " + " ".join(lines[start:]), ""
+        message = " ".join(message.split())
+        quoted = message[:_MAX_MESSAGE_LENGTH] + suffix
+        if _TRANSIENT.search(message):
+            return TransientError(quoted, "see `make logs S=postgres`")
+        return TerminalError(quoted, "fix the model or the data; the next transform builds it")

@@ -1,4 +1,4 @@
-"""The models' documentation: dbt's own page of descriptions and lineage, made again when what it tells has changed."""
+"""The models' documentation: dbt's own page of descriptions and lineage, regenerated when the project changes."""
 
 import hashlib
 import shutil
@@ -12,39 +12,39 @@ from sluice.transform.run import exclusive_dbt_dir
 from sluice.transform.sources import write_sources
 
 _WRITTEN_BY_DBT = {"target", "logs", "generated"}
-"""Folders that a dbt run by hand leaves in its project."""
+"""Folders that dbt writes to its project when it is run without this package."""
 
 
 def document(settings: Settings, contracts: dict[str, Contract], *, dbt: Dbt) -> bool:
-    """Makes the page ``settings.dbt_docs``, unless the one that is there tells of this project and these contracts.
+    """Generates the page ``settings.dbt_docs``, unless it already describes this project and these contracts.
 
-    It is one file that needs nothing else, replaced at once: who reads it sees the old page or the new one. Its
-    types of columns are the warehouse's, so a transform should have built the models.
+    The page is a single file and is replaced atomically: readers see the old page or the new one. Its column types
+    come from the warehouse, so the models should have been built.
 
     Args:
         settings: with the transformer's password.
-        contracts: by stream; dbt's sources are made from them.
-        dbt: what to run.
+        contracts: by stream; dbt's sources are derived from them.
+        dbt: runs the command.
 
     Returns:
-        Whether it was made.
+        Whether the page was generated.
 
     Raises:
-        TransientError: the warehouse went away.
-        TerminalError: dbt found something wrong.
+        TransientError: the connection to the warehouse was lost.
+        TerminalError: dbt reported an error.
     """
-    note = dbt.home / "docs.sha256"
-    with exclusive_dbt_dir(dbt.home) as held:
+    digest_file = dbt.home / "docs.sha256"
+    with exclusive_dbt_dir(dbt.home) as lock_fd:
         write_sources(contracts, dbt.generated)
         digest = _digest(dbt)
-        if settings.dbt_docs.exists() and note.exists() and note.read_text() == digest:
+        if settings.dbt_docs.exists() and digest_file.exists() and digest_file.read_text() == digest:
             return False
-        # Compiled SQL would be that of a run with nothing touched, which is no model's.
-        dbt.run("docs", "generate", "--static", "--no-compile", inherit_fds=[held])
+        # Compiled now, the SQL would be for a run without stale dates, which never happens.
+        dbt.run("docs", "generate", "--static", "--no-compile", inherit_fds=[lock_fd])
         draft = settings.dbt_docs.with_suffix(".draft")
         shutil.copy(dbt.home / "target" / "static_index.html", draft)
         draft.replace(settings.dbt_docs)
-        note.write_text(digest)
+        digest_file.write_text(digest)
         return True
 
 

@@ -1,8 +1,8 @@
-"""A transform: what is pending, built, tested and published by one dbt invocation."""
+"""Runs transforms, in which dbt writes, audits and publishes stale rows, and dbt commands that an operator enters."""
 
 import fcntl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -13,35 +13,37 @@ from sluice.errors import SluiceError
 from sluice.settings import Settings
 from sluice.transform import unfinished
 from sluice.transform.dbt import Dbt
-from sluice.transform.seeds import note_seeds, seeds_differ
+from sluice.transform.seeds import record_seeds, seeds_differ
 from sluice.transform.sources import write_sources
-from sluice.transform.stale import lock, plan, planned
+from sluice.transform.stale import Connection, lock, read_plan, write_plan
 from sluice.warehouse import connect
 
 PATIENCE = timedelta(minutes=30)
-"""How long a transform waits for another one."""
+"""How long a transform waits for another one to end."""
+BY_HAND = "make dbt"
+"""The run name of dbt commands that an operator enters."""
 
 
 @dataclass(frozen=True)
 class TransformReport:
-    """What a transform has built."""
+    """The result of a transform."""
 
-    touched: dict[str, list[date]] = field(default_factory=dict)
-    """Event dates per stream that were rebuilt; empty if nothing was pending."""
+    dates: dict[str, list[date]] = field(default_factory=dict)
+    """Event dates per stream that were rebuilt; empty if nothing was stale."""
     resumed: bool = False
-    """Whether it went on where an earlier attempt had stopped."""
+    """Whether this attempt resumed an earlier one."""
     nodes: int = 0
-    """Models and tests that dbt finished, in this attempt."""
+    """Models and tests that dbt completed in this attempt."""
     seconds: float = 0.0
 
     def text(self) -> str:
-        """One line for a person."""
+        """Returns a summary of one line."""
         if not self.nodes:
-            return "nothing to build: no date was touched since the last transform"
-        dates = ", ".join(f"{stream} {len(days)}" for stream, days in self.touched.items())
-        how = "went on and built" if self.resumed else "built"
-        why = f"the touched dates of {dates}" if dates else "the reference tables"
-        return f"{how} {self.nodes} dbt nodes in {self.seconds:.1f} s for {why}"
+            return "nothing to build: no date has changed since the last transform"
+        counts = ", ".join(f"{stream} {len(days)}" for stream, days in self.dates.items())
+        verb = "resumed; built" if self.resumed else "built"
+        reason = f"the stale dates of {counts}" if counts else "the reference tables"
+        return f"{verb} {self.nodes} dbt nodes in {self.seconds:.1f} s for {reason}"
 
 
 def transform(
@@ -50,50 +52,47 @@ def transform(
     *,
     dbt: Dbt,
     run: str,
-    say: Callable[[str], None],
+    log_line: Callable[[str], None],
     resume: bool = False,
 ) -> TransformReport:
-    """Rebuilds with one dbt invocation what the touched dates change.
+    """Rebuilds everything that depends on stale dates, with one dbt invocation.
 
-    dbt builds and tests beside the marts, and publishes what it built to them and marks the dates as built in one
-    transaction at its end (``dbt/macros/publish.sql``). A transform that fails anywhere leaves the marts as they were.
+    dbt writes and audits in ``staging``; at its end it publishes to ``marts`` and marks the dates as built, in one
+    transaction (``dbt/macros/write_audit_publish``). A transform that fails anywhere leaves the marts as they were.
 
-    The first one of a warehouse, and the first after a reference table's file changed, builds those tables before; it
-    runs even if nothing was touched, so that every mart is there.
+    The first transform of a warehouse, and the first after a reference table's file has changed, builds the reference
+    tables beforehand. Such a transform runs even if no date is stale, so that every mart exists.
 
     Args:
         settings: with the transformer's password.
-        contracts: by stream; dbt's sources are made from them.
-        dbt: what to run.
-        run: names this attempt; a retry gives the same name.
-        say: takes progress, line by line.
-        resume: go on with what an earlier attempt of the same name left, where it left something.
+        contracts: by stream; dbt's sources are derived from them.
+        dbt: runs the commands.
+        run: name of the run; a retry has the same name.
+        log_line: receives progress, line by line.
+        resume: resume an earlier attempt of the same run, if that one left a record.
 
     Raises:
-        TransientError: the warehouse went away, or another transform takes too long.
-        TerminalError: dbt found something wrong.
+        TransientError: the connection to the warehouse was lost, or another transform takes too long.
+        TerminalError: dbt reported an error.
     """
-    began = time.monotonic()
+    started = time.monotonic()
     folder = dbt.home / "unfinished"
-    with exclusive_dbt_dir(dbt.home) as held, connect(settings, "transformer") as connection:
-        connection.autocommit = True
-        if lock(connection, PATIENCE):
-            say("waited for another transform to end")
-        touched = planned(connection) if resume and unfinished.load(folder, run) else None
-        resumed = touched is not None
-        if touched is None:
+    with _exclusive(settings, dbt, log_line) as (connection, lock_fd):
+        dates = read_plan(connection, run) if resume and unfinished.load(folder, run) else None
+        resumed = dates is not None
+        if dates is None:
             unfinished.forget(folder)
-            touched = plan(connection)
+            dates = write_plan(connection, run)
         seeds = not resumed and seeds_differ(connection, dbt)
-        if not touched and not seeds and not resumed:
+        if not dates and not seeds and not resumed:
             return TransformReport()
         write_sources(contracts, dbt.generated)
         if seeds:
-            say("the reference tables first")
-            dbt.run("build", "--selector", "setup", inherit_fds=[held])
+            log_line("building the reference tables first")
+            dbt.run("build", "--selector", "setup", inherit_fds=[lock_fd])
         try:
             command = ("retry", "--state", str(folder)) if resumed else ("build", "--selector", "transform")
-            dbt.run(*command, inherit_fds=[held])
+            dbt.run(*command, run_name=run, inherit_fds=[lock_fd])
         except SluiceError:
             if dbt.can_be_retried():
                 unfinished.keep(folder, run, dbt.results)
@@ -102,37 +101,79 @@ def transform(
             raise
         unfinished.forget(folder)
         if seeds:
-            note_seeds(dbt)
-        return TransformReport(touched, resumed, dbt.built(), time.monotonic() - began)
+            record_seeds(dbt)
+        return TransformReport(dates, resumed, dbt.built(), time.monotonic() - started)
 
 
 def audit(settings: Settings, contracts: dict[str, Contract], *, dbt: Dbt) -> int:
-    """Runs the dbt tests that read whole tables, which a transform leaves out. No transform builds meanwhile.
+    """Runs dbt's data tests on whole tables; a transform's tests read only the rows that it rebuilds.
+
+    No transform runs at the same time.
 
     Returns:
-        How many tests passed; none if nothing was built yet.
+        How many tests passed; 0 if nothing was built yet.
 
     Raises:
-        TransientError: the warehouse went away, or a transform takes too long.
+        TransientError: the connection to the warehouse was lost, or a transform takes too long.
         TerminalError: a test failed.
     """
-    with exclusive_dbt_dir(dbt.home) as held, connect(settings, "transformer") as connection:
-        connection.autocommit = True
-        lock(connection, PATIENCE)
+    with _exclusive(settings, dbt) as (connection, lock_fd):
         if seeds_differ(connection, dbt):
             return 0
         write_sources(contracts, dbt.generated)
-        # In full: tests without it look at what the last run was of.
-        dbt.run("build", "--selector", "audit", "--full-refresh", inherit_fds=[held])
+        # Without --full-refresh, tests would read only the rows of the last run.
+        dbt.run("build", "--selector", "audit", "--full-refresh", inherit_fds=[lock_fd])
         return dbt.built()
+
+
+def run_dbt(
+    settings: Settings,
+    contracts: dict[str, Contract],
+    arguments: Sequence[str],
+    *,
+    dbt: Dbt,
+    log_line: Callable[[str], None],
+) -> None:
+    """Runs a dbt command that an operator enters, under the lock of the transforms.
+
+    The command has a plan of its own, with all stale dates. With ``--selector transform`` it publishes the plan.
+
+    Args:
+        settings: with the transformer's password.
+        contracts: by stream; dbt's sources are derived from them.
+        arguments: of dbt's command line, for example ``["build", "--selector", "transform", "--full-refresh"]``.
+        dbt: runs the command.
+        log_line: receives progress, line by line.
+
+    Raises:
+        TransientError: the connection to the warehouse was lost, or a transform takes too long.
+        TerminalError: dbt reported an error.
+    """
+    with _exclusive(settings, dbt, log_line) as (connection, lock_fd):
+        if arguments[:1] != ["retry"] or read_plan(connection, BY_HAND) is None:
+            write_plan(connection, BY_HAND)
+        write_sources(contracts, dbt.generated)
+        dbt.run(*arguments, run_name=BY_HAND, inherit_fds=[lock_fd])
+
+
+@contextmanager
+def _exclusive(
+    settings: Settings, dbt: Dbt, log_line: Callable[[str], None] = lambda _: None
+) -> Iterator[tuple[Connection, int]]:
+    """Yields a connection that holds the transforms' lock, and the descriptor of the lock on dbt's folder."""
+    with exclusive_dbt_dir(dbt.home) as lock_fd, connect(settings, "transformer") as connection:
+        connection.autocommit = True
+        if lock(connection, PATIENCE):
+            log_line("waited for another transform to end")
+        yield connection, lock_fd
 
 
 @contextmanager
 def exclusive_dbt_dir(folder: Path) -> Iterator[int]:
-    """Holds dbt's folder for one dbt at a time, and yields the lock's file descriptor.
+    """Locks dbt's folder for one dbt at a time, and yields the lock's file descriptor.
 
-    The lock in the warehouse goes with this process; this one is inherited by dbt, and so lasts until a dbt that
-    outlived its killed parent has ended: it still writes to the same tables and the same folder.
+    The lock in the warehouse ends with this process. dbt inherits this one: if dbt outlives its parent, which was
+    killed, it still writes to the same tables and the same folder, and the lock lasts until it exits.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as file:

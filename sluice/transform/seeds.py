@@ -4,30 +4,30 @@ import hashlib
 from pathlib import Path
 
 from sluice.transform.dbt import Dbt
-from sluice.transform.stale import Connection, faults
+from sluice.transform.stale import Connection, postgres_errors
 
 SCHEMA = "staging"
 
 
 def seeds_differ(connection: Connection, dbt: Dbt) -> bool:
-    """Whether the warehouse's reference tables are other ones than the files, or not there.
+    """Returns whether the warehouse's reference tables differ from the files, or are missing.
 
     Raises:
-        TransientError: the warehouse went away.
+        TransientError: the connection to the warehouse was lost.
     """
-    note = _note(dbt)
+    digest_file = _digest_file(dbt)
     files = _files(dbt)
-    known = note.exists() and note.read_text() == _digest(files)
-    # The note may be about another warehouse: one that was dropped and made again.
-    return not known or not _all_there(connection, [file.stem for file in files])
+    recorded = digest_file.exists() and digest_file.read_text() == _digest(files)
+    # The warehouse may have been dropped and recreated since.
+    return not recorded or not _tables_exist(connection, [file.stem for file in files])
 
 
-def note_seeds(dbt: Dbt) -> None:
-    """Notes that the reference tables, and what is built from them, are as the files say."""
-    _note(dbt).write_text(_digest(_files(dbt)))
+def record_seeds(dbt: Dbt) -> None:
+    """Records that the reference tables, and the models built from them, match the files."""
+    _digest_file(dbt).write_text(_digest(_files(dbt)))
 
 
-def _note(dbt: Dbt) -> Path:
+def _digest_file(dbt: Dbt) -> Path:
     return dbt.home / "seeds.sha256"
 
 
@@ -42,8 +42,8 @@ def _digest(files: list[Path]) -> str:
     return content.hexdigest()
 
 
-def _all_there(connection: Connection, tables: list[str]) -> bool:
+def _tables_exist(connection: Connection, tables: list[str]) -> bool:
     query = "select count(*) from pg_tables where schemaname = %s and tablename = any(%s)"
-    with faults():
+    with postgres_errors():
         row = connection.execute(query, (SCHEMA, tables)).fetchone()
     return row is not None and row[0] == len(tables)

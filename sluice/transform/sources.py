@@ -1,6 +1,6 @@
-"""dbt's sources, derived from the contracts: every raw table with its columns, descriptions and freshness.
+"""Generates dbt's sources from the contracts: every raw table with its columns, descriptions and freshness.
 
-Descriptions go to docs blocks, named ``<table>`` and ``<table>__<column>``, so that models can quote them.
+Descriptions are docs blocks, named ``<table>`` and ``<table>__<column>``, so that models can quote them.
 """
 
 import os
@@ -15,24 +15,24 @@ import yaml
 from sluice.contracts import Contract
 from sluice.errors import TerminalError
 
-_HEADER = "Derived from the contracts: change those. Every run of the transform derives it anew."
-_PLACEMENT = {
-    "_event_date": "UTC date of the Kafka record's timestamp, which is the event's time.",
-    "_topic_id": "Kafka's id of the topic; a topic that was deleted and created again has another one.",
+_HEADER = "Generated from the contracts: edit those instead. Every transform generates this file again."
+_METADATA_COLUMNS = {
+    "_event_date": "UTC date of the Kafka record's timestamp, which is the event time.",
+    "_topic_id": "Kafka's id of the topic; a topic that is deleted and created again has a new one.",
     "_partition": "Kafka partition.",
     "_offset": "Kafka offset within the partition.",
     "_timestamp": "The Kafka record's timestamp, UTC.",
     "_loaded_at": "When the row was loaded.",
 }
-"""Columns that every raw table has beside its contract's: where the row comes from."""
+"""Columns of every raw table that are not in its contract: the origin of the row."""
 
 
 def source_files(contracts: Mapping[str, Contract]) -> dict[str, str]:
-    """What dbt has to know of the raw tables, as texts by file name.
+    """Returns the files that declare the raw tables to dbt, as texts by file name.
 
-    ``raw.yml`` declares the tables, and the reconciliation that reads all of them; ``raw.md`` describes them. A table
-    is stale when nothing was loaded for longer than its contract's ``lateness``: events may be late for that long, so
-    a shorter silence says nothing.
+    ``raw.yml`` declares the tables, and the reconciliation, which reads all of them; ``raw.md`` has the descriptions. A
+    table is stale if nothing was loaded for longer than its contract's ``lateness``: events may be that late, so a
+    shorter pause is no sign of a fault.
 
     Args:
         contracts: the contracts by stream; their order does not matter.
@@ -43,7 +43,7 @@ def source_files(contracts: Mapping[str, Contract]) -> dict[str, str]:
         "sources": [
             {
                 "name": "raw",
-                "description": "Events as loaded, duplicates included: as many rows as Kafka has good records.",
+                "description": "Events as loaded, duplicates included: one row for every valid record in Kafka.",
                 "config": {"loaded_at_field": "_loaded_at"},
                 "tables": [_table(contract) for contract in ordered],
             }
@@ -66,10 +66,10 @@ def source_files(contracts: Mapping[str, Contract]) -> dict[str, str]:
 
 
 def write_sources(contracts: Mapping[str, Contract], folder: Path) -> None:
-    """Writes ``source_files`` into a folder, which is made where it is missing.
+    """Writes the files of ``source_files`` to a folder, which is created if it is missing.
 
-    A file that already says the same is left alone; another is replaced at once, so that a dbt run beside this one
-    reads the old text or the new one.
+    An unchanged file is not written. A changed one is replaced atomically, so that a dbt process that runs at the same
+    time reads the old text or the new one.
 
     Raises:
         TerminalError: the folder cannot be written.
@@ -80,7 +80,7 @@ def write_sources(contracts: Mapping[str, Contract], folder: Path) -> None:
             _replace(folder / name, text)
     except OSError as error:
         raise TerminalError(
-            f"{folder}: dbt's sources cannot be written: {error.strerror}", "make it a writable folder"
+            f"{folder}: dbt's sources cannot be written: {error.strerror}", "make the folder writable"
         ) from error
 
 
@@ -94,7 +94,7 @@ def _replace(path: Path, text: str) -> None:
 
 
 def _table(contract: Contract) -> dict[str, Any]:
-    names = [column.name for column in contract.columns] + list(_PLACEMENT)
+    names = [column.name for column in contract.columns] + list(_METADATA_COLUMNS)
     return {
         "name": contract.table,
         "description": _quote(contract.table),
@@ -110,7 +110,7 @@ def _descriptions(contract: Contract) -> Iterator[tuple[str, str]]:
     yield contract.table, contract.description
     for column in contract.columns:
         yield f"{contract.table}__{column.name}", column.description + (f" Unit: {column.unit}." if column.unit else "")
-    for name, description in _PLACEMENT.items():
+    for name, description in _METADATA_COLUMNS.items():
         yield f"{contract.table}__{name}", description
 
 
@@ -119,7 +119,7 @@ def _quote(block: str) -> str:
 
 
 def _block(name: str, text: str) -> str:
-    # A brace in a description would begin a tag of dbt's own language.
+    # dbt would read a brace in a description as the start of a Jinja tag.
     return f"{{% docs {name} %}}\n{text.replace('{', '&#123;')}\n{{% enddocs %}}\n"
 
 

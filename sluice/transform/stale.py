@@ -1,4 +1,7 @@
-"""The dates that loads have touched and the marts have not been built from yet (``ops.touched_dates``)."""
+"""Stale partitions: event dates that loads have changed and the marts do not show yet (``ops.touched_dates``).
+
+Before a run, its plan is written for dbt: the run's name and the dates that it rebuilds. dbt publishes no other plan.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,92 +17,101 @@ from sluice.warehouse.connect import Role
 Connection = psycopg.Connection[tuple[object, ...]]
 
 _LOCK = "sluice.transform"
-_TABLE = """create table if not exists staging.touched_dates (
+_TABLES = """
+create table if not exists staging.transform_run (run text primary key);
+create table if not exists staging.stale_partitions (
     seq bigint primary key, stream text not null, event_date date not null
 )"""
-"""Made here, not with the rest of the warehouse: the transformer owns the schema, and may begin anew without it."""
+"""Created here, not with the rest of the warehouse, because the transformer owns the schema ``staging``."""
 
 
 @contextmanager
-def faults() -> Iterator[None]:
-    """Turns a lost connection or a lock's time-out into a TransientError."""
+def postgres_errors() -> Iterator[None]:
+    """Turns a lost connection or a lock time-out into a TransientError."""
     try:
         yield
     except psycopg.OperationalError as error:
-        raise TransientError(f"the warehouse, for a transform: {error}", "see `make logs S=postgres`") from error
+        raise TransientError(f"connection to the warehouse lost: {error}", "see `make logs S=postgres`") from error
 
 
-def is_pending(settings: Settings, role: Role, stream: str) -> bool:
-    """Whether a stream has touched dates that the marts have not been built from.
+def is_stale(settings: Settings, role: Role, stream: str) -> bool:
+    """Returns whether a stream has stale dates.
 
     Raises:
-        TransientError: the warehouse does not answer.
+        TransientError: the warehouse is down.
     """
-    with faults(), connect(settings, role) as connection:
+    with postgres_errors(), connect(settings, role) as connection:
         query = "select exists (select from ops.touched_dates where built_at is null and stream = %s)"
         row = connection.execute(query, (stream,)).fetchone()
     return row is not None and bool(row[0])
 
 
-def plan(connection: Connection) -> dict[str, list[date]]:
-    """Says to dbt, in ``staging.touched_dates``, that the next run is of every touched date that is not built yet.
+def write_plan(connection: Connection, run: str) -> dict[str, list[date]]:
+    """Writes the plan of a run: all stale dates.
 
-    dbt empties that table when it publishes the marts, and marks what it held as built, in one transaction. Dates that
-    loads touch meanwhile are not in it, and stay pending: dbt may not have seen them.
+    When dbt publishes the marts, it empties the plan and marks its dates as built in the same transaction. A date that
+    a load changes in the meantime stays stale, because dbt may not have read the change.
+
+    Args:
+        connection: of the transformer, holding the lock that ``lock`` takes.
+        run: name of the run; dbt publishes the plan only if it was started under the same name.
 
     Returns:
-        The dates per stream, sorted; a date touched twice is built once.
+        The dates per stream, sorted; a date that was changed twice is listed once.
     """
-    with faults(), connection.transaction():
-        connection.execute(_TABLE)
-        # Waits for a publication whose dbt was killed while Postgres was at it.
-        connection.execute("lock table staging.touched_dates in access exclusive mode")
-        connection.execute("truncate staging.touched_dates")
+    with postgres_errors(), connection.transaction():
+        connection.execute(_TABLES)
+        # Waits if Postgres is still publishing for a dbt that was killed.
+        connection.execute("lock table staging.transform_run, staging.stale_partitions in access exclusive mode")
+        connection.execute("truncate staging.transform_run, staging.stale_partitions")
+        connection.execute("insert into staging.transform_run values (%s)", (run,))
         connection.execute(
-            "insert into staging.touched_dates"
+            "insert into staging.stale_partitions"
             " select seq, stream, event_date from ops.touched_dates where built_at is null"
         )
-        return _planned(connection)
+        return _dates(connection)
 
 
-def planned(connection: Connection) -> dict[str, list[date]] | None:
-    """What the last plan says, if all of it is still to be built: the dates per stream."""
-    with faults():
-        connection.execute(_TABLE)
-        gone = connection.execute(
-            "select seq, stream, event_date from staging.touched_dates except"
+def read_plan(connection: Connection, run: str) -> dict[str, list[date]] | None:
+    """Returns the plan of a run as dates per stream; None if it has no plan, or if some of its dates were built."""
+    with postgres_errors():
+        connection.execute(_TABLES)
+        if not connection.execute("select 1 from staging.transform_run where run = %s", (run,)).fetchone():
+            return None
+        built = connection.execute(
+            "select seq, stream, event_date from staging.stale_partitions except"
             " select seq, stream, event_date from ops.touched_dates where built_at is null limit 1"
         ).fetchone()
-        return None if gone else _planned(connection)
+        return None if built else _dates(connection)
 
 
-def _planned(connection: Connection) -> dict[str, list[date]]:
+def _dates(connection: Connection) -> dict[str, list[date]]:
     query = (
         "select stream, array_agg(distinct event_date order by event_date)"
-        " from staging.touched_dates group by stream order by stream"
+        " from staging.stale_partitions group by stream order by stream"
     )
     return dict(connection.execute(query).fetchall())  # type: ignore[arg-type]
 
 
 def lock(connection: Connection, patience: timedelta) -> bool:
-    """Takes the lock that lets one transform build at a time; it is held until the connection ends.
+    """Takes the lock that allows one transform at a time; the lock lasts until the connection is closed.
 
     Returns:
-        Whether it had to wait for another transform.
+        Whether this had to wait for another transform.
 
     Raises:
-        TransientError: the other one went on for longer than ``patience``.
+        TransientError: another transform held the lock for longer than ``patience``.
     """
-    with faults():
+    with postgres_errors():
         row = connection.execute("select pg_try_advisory_lock(hashtextextended(%s, 0))", (_LOCK,)).fetchone()
     if row is not None and row[0]:
         return False
     try:
-        with faults():
+        with postgres_errors():
             connection.execute("select set_config('lock_timeout', %s, false)", (f"{patience.total_seconds():.0f}s",))
             connection.execute("select pg_advisory_lock(hashtextextended(%s, 0))", (_LOCK,))
     except TransientError as error:
         if isinstance(error.__cause__, psycopg.errors.LockNotAvailable):
-            raise TransientError(f"another transform has been building for {patience}", "let it end") from None
+            raise TransientError(f"another transform has been running for {patience}", "wait for it to end") from None
         raise
     return True

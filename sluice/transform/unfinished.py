@@ -1,4 +1,4 @@
-"""dbt's record of a run that it began and did not finish, kept so that the same run can go on with it."""
+"""dbt's record of a run that failed, kept so that a retry of the same run can resume it."""
 
 import json
 import os
@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 RESULTS = "run_results.json"
-"""dbt's own record of what it built; `dbt retry` goes on from there."""
+"""dbt's own record of an invocation; `dbt retry` resumes from it."""
 _RUN = "run"
 """The file that names the run."""
 
@@ -15,9 +15,9 @@ def keep(folder: Path, run: str, results: Path) -> None:
     """Keeps the record of a run.
 
     Args:
-        folder: belongs to the record alone; what it held goes.
-        run: names the run; only retries of the same one may go on with it.
-        results: dbt's ``run_results.json`` of it.
+        folder: the record's own folder; its content is replaced.
+        run: name of the run; only a retry of the same run may resume it.
+        results: the run's ``run_results.json``.
     """
     forget(folder)
     draft = folder.with_name(f"{folder.name}.{os.getpid()}")
@@ -28,12 +28,12 @@ def keep(folder: Path, run: str, results: Path) -> None:
 
 
 def load(folder: Path, run: str) -> bool:
-    """Whether there is a whole record of this run."""
+    """Returns whether there is a complete record of this run."""
     try:
         json.loads((folder / RESULTS).read_text())
         return (folder / _RUN).read_text() == run
     except (FileNotFoundError, ValueError):
-        # Never begun, or cut off while it was written: beginning anew builds at least as much.
+        # Never written, or incomplete. A run that starts from scratch builds at least the same.
         return False
 
 

@@ -1,4 +1,4 @@
-"""The warehouse: who may connect to it, and its tables."""
+"""The warehouse: its connections, roles and tables."""
 
 from sluice.warehouse.connect import connect, uri
 

@@ -1,4 +1,4 @@
-"""Checksums of the warehouse's tables per date: equal ones mean equal rows, whatever their order."""
+"""Checksums of warehouse tables per date: equal checksums mean equal rows, in any order."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,28 +9,28 @@ import psycopg
 from psycopg import sql
 
 from sluice.contracts import Contract
-from sluice.warehouse.schema import PLACE_COLUMNS
+from sluice.warehouse.schema import METADATA_COLUMNS
 
 LOADED_AT = "_loaded_at"
-"""When a raw row came, which loading it again changes; no checksum covers it."""
+"""When a raw row was loaded. A reload changes it, so no checksum covers it."""
 
 Connection = psycopg.Connection[tuple[object, ...]]
 
 
 @dataclass(frozen=True)
 class Checksum:
-    """Rows, and the sum of their 64-bit hashes as a decimal number."""
+    """The number of rows, and the sum of their 64-bit hashes as a decimal number."""
 
     rows: int
     hash: str
 
 
 def raw(connection: Connection, contract: Contract, first: date, last: date) -> dict[date, Checksum]:
-    """Checksums of a stream's raw table per event date, both ends included; dates without rows are left out.
+    """Returns checksums of a stream's raw table per event date, both ends included; dates without rows are left out.
 
-    Covers the contract's columns and each row's place in Kafka.
+    They cover the contract's columns and each row's Kafka metadata.
     """
-    columns = [column.name for column in contract.columns] + [name for name in PLACE_COLUMNS if name != LOADED_AT]
+    columns = [column.name for column in contract.columns] + [name for name in METADATA_COLUMNS if name != LOADED_AT]
     table = sql.Identifier("raw", contract.table)
     return cast(
         "dict[date, Checksum]", _by_date(connection, table, columns, sql.Identifier("_event_date"), first, last)
@@ -38,21 +38,21 @@ def raw(connection: Connection, contract: Contract, first: date, last: date) -> 
 
 
 def marts(connection: Connection, first: date, last: date) -> dict[str, dict[date | None, Checksum]]:
-    """Checksums of every table of the marts per date, both ends included; dates without rows are left out.
+    """Returns checksums of every marts table per date, both ends included; dates without rows are left out.
 
     A table's date is its first column of type date, or else the UTC date of its first timestamp. A table without
-    either, as a dimension, has one checksum, under None. The order of the columns does not matter.
+    either, such as a dimension, has one checksum, under None. The order of columns does not matter.
     """
-    found: dict[str, dict[date | None, Checksum]] = {}
+    checksums: dict[str, dict[date | None, Checksum]] = {}
     for table, columns in _columns(connection).items():
-        found[table] = _by_date(
+        checksums[table] = _by_date(
             connection, sql.Identifier("marts", table), sorted(columns), _date_of(columns), first, last
         )
-    return found
+    return checksums
 
 
 def _columns(connection: Connection) -> dict[str, dict[str, str]]:
-    """The type of each column of each table and view of the marts, in the tables' order."""
+    """Returns the columns of each marts table and view with their types, in the table's order."""
     tables: dict[str, dict[str, str]] = {}
     for table, column, kind in connection.execute(
         "select relname, attname, format_type(atttypid, null)"
@@ -82,7 +82,7 @@ def _by_date(
         " where {day} between %s and %s or {day} is null group by 1"
     ).format(day=day, columns=sql.SQL(", ").join(map(sql.Identifier, columns)), table=table)
     with connection.transaction():
-        # Timestamps as text, and so their hashes, depend on it.
+        # The text form of timestamps, and so their hashes, depend on it.
         connection.execute("set local timezone to 'UTC'")
         return {
             cast("date | None", key): Checksum(int(str(rows)), str(hashes))

@@ -14,12 +14,12 @@ _WRONG_CREDENTIALS = ("password authentication failed", "no password supplied", 
 
 
 def role_name(role: Role) -> str:
-    """The role's name in Postgres."""
+    """Returns the role's name in Postgres."""
     return "postgres" if role == "postgres" else f"sluice_{role}"
 
 
 def uri(settings: Settings, role: Role) -> str:
-    """A connection address for a role. It holds the password: never print it.
+    """Returns a connection URI for a role. It contains the password: never print it.
 
     Raises:
         TerminalError: this process was not given the role's password.
@@ -33,7 +33,7 @@ def connect(settings: Settings, role: Role, database: str | None = None) -> "psy
     """Connects to the warehouse, or to another database of the same server.
 
     Raises:
-        TransientError: the server does not answer, or is starting.
+        TransientError: the server is down or starting.
         TerminalError: it refuses the role, the password or the database.
     """
     try:
@@ -51,8 +51,10 @@ def connect(settings: Settings, role: Role, database: str | None = None) -> "psy
 
 
 def refusal(settings: Settings, role: Role, error: Exception) -> SluiceError:
-    """What a failed connection means, in one line."""
-    what = f"Postgres at {settings.postgres_host}:{settings.postgres_port} as {role_name(role)}: {error}"
+    """Returns the error that a failed connection means, in one line."""
+    message = f"Postgres at {settings.postgres_host}:{settings.postgres_port} as {role_name(role)}: {error}"
     if any(sign in str(error) for sign in _WRONG_CREDENTIALS):
-        return TerminalError(what, f"check SLUICE_{role.upper()}_PASSWORD; `make up` creates roles and databases")
-    return TransientError(what, "see `make status` and `make logs S=postgres`")
+        return TerminalError(
+            message, f"check SLUICE_{role.upper()}_PASSWORD; run `make up` to create missing roles and databases"
+        )
+    return TransientError(message, "see `make status` and `make logs S=postgres`")

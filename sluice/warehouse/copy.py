@@ -1,4 +1,4 @@
-"""Arrow rows into a table: binary COPY, encoded by pgpq."""
+"""Copies Arrow rows into a Postgres table: binary COPY, encoded by pgpq."""
 
 from typing import Any
 
@@ -8,19 +8,19 @@ from pgpq import ArrowToPostgresBinaryEncoder
 from psycopg import sql
 
 _ROWS = 16_384
-"""Rows that are encoded at once: some megabytes."""
+"""Rows that are encoded at once: a few megabytes."""
 
 
 def copy_rows(connection: "psycopg.Connection[Any]", table: sql.Identifier, rows: pa.Table) -> None:
-    """Adds rows to a table, within the connection's transaction.
+    """Appends rows to a table, within the connection's transaction.
 
     Args:
         connection: of a role that may insert.
-        table: which.
-        rows: columns named and typed as the table's; those that it has besides get their defaults.
+        table: the target.
+        rows: columns with the table's names and types; the table's other columns get their defaults.
 
     Raises:
-        psycopg.Error: the server refuses, or is gone.
+        psycopg.Error: the server refuses, or the connection was lost.
     """
     if not rows.num_rows:
         return

@@ -1,4 +1,4 @@
-"""What the warehouse says of its dates: the view ``ops.date_status``, and fields that no contract names."""
+"""The status of dates (view ``ops.date_status``), and fields that are not in the contract."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,39 +12,39 @@ Connection = psycopg.Connection[tuple[object, ...]]
 
 @dataclass(frozen=True)
 class DateStatus:
-    """One date of a stream, by the loads and transforms that had to do with it."""
+    """The status of one date of a stream, as recorded by its loads and transforms."""
 
     event_date: date
     rows: int
     quarantined: int
     duplicates: int | None
-    """Rows with another one's event_id; None before the first transform."""
+    """Rows that repeat another row's event_id; None before the first transform."""
     late: int
-    """Rows that came when their partition's watermark had passed the date's end."""
+    """Rows that arrived after their partition's watermark had passed the date's end."""
     after_close: int
-    """Of these, the ones that came when it had passed the contract's lateness too."""
+    """Late rows that arrived after the contract's lateness had passed as well."""
     version: int
-    """How many loads and reloads have changed it."""
+    """The number of loads and reloads that have changed it."""
     loaded_at: datetime
     built_at: datetime | None
     pending: bool
-    """The marts do not show its last change yet."""
+    """Whether the marts do not show its last change yet."""
     closed: bool
-    """The stream's watermark has passed its end and the contract's lateness."""
+    """Whether the stream's watermark has passed its end and the contract's lateness."""
 
 
 def statuses(connection: Connection, stream: str) -> dict[date, DateStatus]:
-    """What is known of a stream's dates."""
+    """Returns the status of each of a stream's dates."""
     query = (
         "select event_date, rows, quarantined, duplicates, late, after_close, version, loaded_at, built_at, pending,"
         " closed from ops.date_status where stream = %s order by event_date"
     )
     with connection.cursor(row_factory=class_row(DateStatus)) as cursor:
-        return {each.event_date: each for each in cursor.execute(query, (stream,))}
+        return {status.event_date: status for status in cursor.execute(query, (stream,))}
 
 
 def drift(connection: Connection, stream: str) -> Iterator[tuple[str, int]]:
-    """Fields that a stream's events hold and its contract does not name, and in how many events."""
+    """Yields fields of a stream's events that are not in its contract, and the number of events that have them."""
     query = "select field, sum(rows)::bigint from ops.drift where stream = %s group by 1 order by 1"
     for field, count in connection.execute(query, (stream,)):
         yield str(field), int(str(count))

@@ -1,4 +1,4 @@
-"""The warehouse's roles, databases, schemas and tables, made from the contracts. Everything here can be run again."""
+"""The warehouse's roles, databases, schemas and tables, derived from the contracts. Everything here is idempotent."""
 
 from typing import LiteralString
 
@@ -19,9 +19,9 @@ SQL_TYPES = {
     "date": "date",
     "timestamp": "timestamp with time zone",
 }
-"""Postgres's name of each contract type, as information_schema spells it."""
+"""The Postgres name of each contract type, as information_schema spells it."""
 
-PLACE_COLUMNS = {
+METADATA_COLUMNS = {
     "_event_date": "date",
     "_topic_id": "text",
     "_partition": "integer",
@@ -29,14 +29,14 @@ PLACE_COLUMNS = {
     "_timestamp": "timestamp with time zone",
     "_loaded_at": "timestamp with time zone",
 }
-"""What every raw row says of where it came from, beside the contract's columns."""
+"""Columns of every raw table besides the contract's: where a row comes from, and when it was loaded."""
 
 AIRFLOW = "airflow"
-"""Airflow's database and its owner."""
+"""Airflow's database, and the role that owns it."""
 
 _OPS: tuple[LiteralString, ...] = (
-    # The ledger. A load's first offset must be the next offset of an earlier one, and both are unique, so Postgres
-    # itself refuses a gap or an overlap. The first row of a partition starts the chain at 0.
+    # The ledger. An entry's first offset must be the next offset of an earlier entry, and both are unique, so Postgres
+    # itself rejects gaps and overlaps. The first row of a partition starts the chain at 0.
     """create table if not exists ops.loads (
         stream text not null,
         topic_id text not null,
@@ -45,7 +45,7 @@ _OPS: tuple[LiteralString, ...] = (
         next_offset bigint not null,
         rows bigint not null,
         quarantined bigint not null,
-        -- The newest event time up to next_offset, of events that fit their contract; null where there is none.
+        -- The newest event time of valid events below next_offset; null where there is none.
         watermark timestamptz,
         loaded_at timestamptz not null default now(),
         primary key (topic_id, partition, next_offset),
@@ -56,7 +56,7 @@ _OPS: tuple[LiteralString, ...] = (
         check (rows >= 0 and quarantined >= 0)
     )""",
     "create index if not exists loads_by_stream on ops.loads (stream, topic_id, partition, next_offset desc)",
-    # Which dates of which stream changed, and since when the marts show it.
+    # Stale dates: which dates of which stream changed, and when the marts were rebuilt from them.
     """create table if not exists ops.touched_dates (
         seq bigint generated always as identity primary key,
         stream text not null,
@@ -65,25 +65,25 @@ _OPS: tuple[LiteralString, ...] = (
         built_at timestamptz
     )""",
     "create index if not exists touched_dates_pending on ops.touched_dates (seq) where built_at is null",
-    # What there is of each date. Loads write all of it but duplicates and built_at, which transforms write.
+    # Statistics of each date. Transforms write duplicates and built_at, loads everything else.
     """create table if not exists ops.dates (
         stream text not null,
         event_date date not null,
         rows bigint not null,
         quarantined bigint not null,
-        -- Of rows: those that came when their partition's watermark had passed the date's end; and of these, those that
-        -- came when it had passed the contract's lateness too.
+        -- Rows that arrived after their partition's watermark had passed the date's end, and those of them that arrived
+        -- after the contract's lateness had passed as well.
         late bigint not null,
         after_close bigint not null,
-        -- Rows that have the event_id of another one, as of built_at.
+        -- Rows that repeat another row's event_id, as of built_at.
         duplicates bigint,
-        -- How many loads and reloads have changed the date.
+        -- The number of loads and reloads that have changed the date.
         version bigint not null,
         loaded_at timestamptz not null,
         built_at timestamptz,
         primary key (stream, event_date)
     )""",
-    # Fields that events hold and their contract does not name.
+    # Schema drift: fields of events that are not in their contract.
     """create table if not exists ops.drift (
         stream text not null,
         event_date date not null,
@@ -105,8 +105,8 @@ _OPS: tuple[LiteralString, ...] = (
         primary key (topic_id, partition, "offset")
     )""",
     "create index if not exists quarantine_by_date on raw.quarantine (stream, event_date)",
-    # Whatever leaves the quarantine, or is discarded in it. A discarded record stays in raw.quarantine: it is accounted
-    # for, and hidden from whoever asks what is to be done.
+    # Audit log of records that left quarantine or were discarded. A discarded record stays in raw.quarantine, so that
+    # every offset is accounted for, but it no longer counts as open.
     """create table if not exists ops.quarantine_log (
         seq bigint generated always as identity primary key,
         stream text not null,
@@ -114,22 +114,22 @@ _OPS: tuple[LiteralString, ...] = (
         partition integer not null,
         "offset" bigint not null,
         event_date date not null,
-        -- Why it was in quarantine.
+        -- Why the record was in quarantine.
         reason text not null,
-        -- replayed: fits its contract now, and went to raw; reloaded: the same, by a reload of its date.
+        -- replayed: valid now and moved to raw by a replay; reloaded: the same, by a reload of its date.
         action text not null check (action in ('replayed', 'reloaded', 'discarded')),
         note text not null,
         done_by text not null,
         done_at timestamptz not null default now()
     )""",
     'create index if not exists quarantine_log_by_place on ops.quarantine_log (topic_id, partition, "offset")',
-    # What contracts say and queries need.
+    # What queries need from the contracts.
     """create table if not exists ops.streams (
         stream text primary key,
         lateness interval not null
     )""",
-    # The quarantine with each reason's kind, which leaves out what differs from event to event, and with the last
-    # word that was said about the record.
+    # The quarantine with the kind of each reason (the reason without the parts that differ from event to event), and
+    # with the latest log entry of each record.
     r"""create or replace view ops.quarantine as
         select q.stream, q.event_date, q.topic_id, q.partition, q."offset", q."timestamp", q.key, q.value, q.reason,
             regexp_replace(regexp_replace(regexp_replace(q.reason,
@@ -143,10 +143,10 @@ _OPS: tuple[LiteralString, ...] = (
             from ops.quarantine_log
             order by topic_id, partition, "offset", seq desc
         ) last using (topic_id, partition, "offset")""",
-    # How far each stream has come: all events up to the watermark are thought to be here. It is the lowest watermark of
-    # the partitions at their ledger's heads, without those that would hold it back for ever: one that never had an
-    # offset is not in the ledger, and one is idle when the others went on for ten minutes after its newest entry. A
-    # stream of which nothing at all comes in has no idle partition, and its watermark stays where it is.
+    # The watermark of each stream: all events up to it are expected to have arrived. It is the lowest watermark of the
+    # partitions at the ends of their ledgers. Partitions that would hold it back forever are excluded: one that never
+    # had an offset is not in the ledger, and one is idle when others have loaded for ten minutes after its newest
+    # entry. A stream without any new events has no idle partition, and its watermark stays where it is.
     """create or replace view ops.watermarks as
         select stream, case when bool_and(watermark is not null) then min(watermark) end as watermark
         from (
@@ -156,13 +156,13 @@ _OPS: tuple[LiteralString, ...] = (
                 from ops.loads
                 where next_offset > 0
                 order by stream, topic_id, partition, next_offset desc
-            ) heads
+            ) ledger_ends
         ) partitions
         where not idle
         group by stream""",
-    # What there is of each date, whether the marts show all of it (pending: they do not yet), and whether it is closed:
-    # the watermark has passed its end and the contract's lateness. Events that come into a closed date are loaded all
-    # the same, and counted in after_close.
+    # Statistics of each date; whether it is pending (the marts do not show its last change yet); and whether it is
+    # closed (the watermark has passed its end and the contract's lateness). Events that arrive after the close are
+    # loaded all the same, and counted in after_close.
     """create or replace view ops.date_status as
         select stream, event_date, d.rows, quarantined, duplicates, late, after_close, version, loaded_at, built_at,
             exists (
@@ -173,7 +173,7 @@ _OPS: tuple[LiteralString, ...] = (
         from ops.dates d
         left join ops.streams using (stream)
         left join ops.watermarks using (stream)""",
-    # What somebody should look at: raised once, and cleared when it is well again.
+    # Alerts: raised once, and cleared when the problem is gone.
     """create table if not exists ops.alerts (
         seq bigint generated always as identity primary key,
         raised_at timestamptz not null default now(),
@@ -186,7 +186,7 @@ _OPS: tuple[LiteralString, ...] = (
 )
 
 _LIVE: tuple[LiteralString, ...] = (
-    # How far the live view has read, and its heartbeat. Its own tables are made by the view.
+    # How far the live view has read, and its heartbeat. The view creates its own tables.
     """create table if not exists live.partitions (
         stream text not null,
         topic_id text not null,
@@ -218,23 +218,23 @@ _GRANTS: tuple[LiteralString, ...] = (
 
 
 def provision(settings: Settings, contracts: dict[str, Contract]) -> None:
-    """Makes what is missing and sets the roles' passwords to the settings' ones.
+    """Creates everything that is missing and sets the roles' passwords to those of the settings.
 
     Raises:
-        TransientError: the server does not answer.
-        TerminalError: a contract changed the type of a column that a raw table has already.
+        TransientError: the server is down.
+        TerminalError: a contract changed the type of a column that a raw table already has.
     """
     with connect(settings, "postgres", database="postgres") as server:
         server.autocommit = True
-        _one_at_a_time(server)
+        _lock_provisioning(server)
         roles: tuple[Role, ...] = ("loader", "transformer", "live", "reader")
         for role in roles:
-            _role(server, role_name(role), settings.secret(f"{role}_password"))
-        _role(server, AIRFLOW, settings.secret("airflow_db_password"))
-        _database(server, AIRFLOW, owner=AIRFLOW, users=[role_name("reader")])
-        _database(server, settings.warehouse, owner="postgres", users=[role_name(role) for role in roles])
+            _create_or_update_role(server, role_name(role), settings.secret(f"{role}_password"))
+        _create_or_update_role(server, AIRFLOW, settings.secret("airflow_db_password"))
+        _create_database(server, AIRFLOW, owner=AIRFLOW, users=[role_name("reader")])
+        _create_database(server, settings.warehouse, owner="postgres", users=[role_name(role) for role in roles])
     with connect(settings, "postgres") as warehouse:
-        _one_at_a_time(warehouse)
+        _lock_provisioning(warehouse)
         for schema in ("raw", "ops", "live"):
             warehouse.execute(sql.SQL("create schema if not exists {}").format(sql.Identifier(schema)))
         for schema in ("staging", "marts"):
@@ -246,7 +246,7 @@ def provision(settings: Settings, contracts: dict[str, Contract]) -> None:
         for statement in (*_OPS, *_LIVE):
             warehouse.execute(statement)
         for contract in contracts.values():
-            raw_table(warehouse, contract)
+            create_or_alter_raw_table(warehouse, contract)
             warehouse.execute(
                 "insert into ops.streams (stream, lateness) values (%s, %s)"
                 " on conflict (stream) do update set lateness = excluded.lateness",
@@ -257,10 +257,10 @@ def provision(settings: Settings, contracts: dict[str, Contract]) -> None:
 
 
 def share_runs(settings: Settings) -> None:
-    """Lets the reader see Airflow's runs: when each was and how it ended, and nothing that was given to it.
+    """Lets the reader see the times and states of Airflow's runs, but not their parameters.
 
     Raises:
-        TransientError: the server does not answer.
+        TransientError: the server is down.
     """
     with connect(settings, "postgres", database=AIRFLOW) as airflow:
         airflow.execute(
@@ -269,18 +269,18 @@ def share_runs(settings: Settings) -> None:
         )
 
 
-def raw_table(connection: "psycopg.Connection[tuple[object, ...]]", contract: Contract) -> None:
-    """Makes a stream's raw table, or adds the columns its contract has gained, and allows null where it does now.
+def create_or_alter_raw_table(connection: "psycopg.Connection[tuple[object, ...]]", contract: Contract) -> None:
+    """Creates a stream's raw table, or adds new columns of its contract and drops not-null constraints that it lifted.
 
     Raises:
         TerminalError: a column's type differs from the contract's.
     """
-    wanted = {column.name: SQL_TYPES[column.type] for column in contract.columns} | PLACE_COLUMNS
+    declared = {column.name: SQL_TYPES[column.type] for column in contract.columns} | METADATA_COLUMNS
     required = {column.name for column in contract.columns if not column.nullable} | {
-        name for name in PLACE_COLUMNS if name != "_timestamp"
+        name for name in METADATA_COLUMNS if name != "_timestamp"
     }
     table = sql.Identifier("raw", contract.table)
-    found = {
+    existing = {
         str(name): (str(data_type), nullable == "YES")
         for name, data_type, nullable in connection.execute(
             "select column_name, data_type, is_nullable from information_schema.columns"
@@ -288,55 +288,55 @@ def raw_table(connection: "psycopg.Connection[tuple[object, ...]]", contract: Co
             (contract.table,),
         )
     }
-    if not found:
+    if not existing:
         columns = sql.SQL(", ").join(
             sql.SQL("{} {} {}").format(
                 sql.Identifier(name), sql.SQL(data_type), sql.SQL("not null" if name in required else "null")
             )
-            for name, data_type in wanted.items()
+            for name, data_type in declared.items()
         )
-        # Vacuum summarises the index's new ranges, and until then they are read for every date: not only after a fifth
-        # of the table is new.
+        # Vacuum summarizes the index's new ranges, which until then are read for every date. By default it would wait
+        # until a fifth of the table is new.
         create = sql.SQL("create table {} ({}) with (autovacuum_vacuum_insert_scale_factor = 0.02)")
         connection.execute(create.format(table, columns))
-        # Loads come in the order of time, or nearly: block ranges find a date at a thousandth of a tree's size.
+        # Rows are loaded nearly in order of time: block ranges find a date at a thousandth of the size of a B-tree.
         connection.execute(
             sql.SQL("create index {} on {} using brin (_event_date) with (pages_per_range = 16)").format(
                 sql.Identifier(f"{contract.table}_by_date"), table
             )
         )
         return
-    for name, data_type in wanted.items():
-        if name not in found:
+    for name, data_type in declared.items():
+        if name not in existing:
             connection.execute(
                 sql.SQL("alter table {} add column {} {}").format(table, sql.Identifier(name), sql.SQL(data_type))
             )
-        elif found[name][0] != data_type:
+        elif existing[name][0] != data_type:
             raise TerminalError(
-                f"raw.{contract.table}.{name} is {found[name][0]}, its contract says {data_type}",
+                f"raw.{contract.table}.{name} has type {existing[name][0]}, but its contract declares {data_type}",
                 "declare a new column for the new type; the lake keeps the old events",
             )
-        elif name not in required and not found[name][1]:
+        elif name not in required and not existing[name][1]:
             connection.execute(
                 sql.SQL("alter table {} alter column {} drop not null").format(table, sql.Identifier(name))
             )
 
 
-def _one_at_a_time(connection: "psycopg.Connection[tuple[object, ...]]") -> None:
+def _lock_provisioning(connection: "psycopg.Connection[tuple[object, ...]]") -> None:
     connection.execute("select pg_advisory_lock(hashtext('sluice provision'))")
 
 
-def _role(server: "psycopg.Connection[tuple[object, ...]]", name: str, password: str) -> None:
+def _create_or_update_role(server: "psycopg.Connection[tuple[object, ...]]", name: str, password: str) -> None:
     exists = server.execute("select from pg_roles where rolname = %s", (name,)).rowcount
     verb = sql.SQL("alter" if exists else "create")
     verifier = server.pgconn.encrypt_password(password.encode(), name.encode(), b"scram-sha-256")
-    # The server is given the verifier, so that no statement log can hold the password.
+    # Only the verifier is sent to the server, so that no statement log can contain the password.
     server.execute(
         sql.SQL("{} role {} login password {}").format(verb, sql.Identifier(name), sql.Literal(verifier.decode()))
     )
 
 
-def _database(server: "psycopg.Connection[tuple[object, ...]]", name: str, owner: str, users: list[str]) -> None:
+def _create_database(server: "psycopg.Connection[tuple[object, ...]]", name: str, owner: str, users: list[str]) -> None:
     if not server.execute("select from pg_database where datname = %s", (name,)).rowcount:
         server.execute(
             sql.SQL("create database {} owner {} template template0 encoding 'UTF8'").format(

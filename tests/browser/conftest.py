@@ -1,4 +1,4 @@
-"""A Chromium on a running platform: the one whose settings file SLUICE_ENV_FILE names, or one of the tests' own."""
+"""Chromium on a running platform: the one whose settings file SLUICE_ENV_FILE names, or one that the tests start."""
 
 import os
 import shutil
@@ -9,27 +9,27 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from sluice.settings import Settings
-from tests.e2e.conftest import Running, launched
+from tests.fixtures.platform import Running, launched
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if CHROMIUM is None:
-        reason = "there is no Chromium here: `apt-get install chromium` brings one"
+        reason = "Chromium is not installed: run `apt-get install chromium`"
         for item in items:
             item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.fixture(scope="session")
 def platform() -> Iterator[Running]:
-    named = os.environ.get("SLUICE_ENV_FILE")
-    if named:
-        yield Running(Settings(_env_file=named), Path(named))  # type: ignore[call-arg]
+    settings_file = os.environ.get("SLUICE_ENV_FILE")
+    if settings_file:
+        yield Running(Settings(_env_file=settings_file), Path(settings_file))  # type: ignore[call-arg]
         return
     with launched() as running:
-        trouble = ("--duplicates", "0.05", "--corrupt", "0.01", "--invalid", "0.01", "--seed", "3")
-        running.sluice("replay", "--from", "2013-02-01", "--to", "2013-02-01", *trouble)
+        faults = ("--duplicates", "0.05", "--corrupt", "0.01", "--invalid", "0.01", "--seed", "3")
+        running.sluice("replay", "--from", "2013-02-01", "--to", "2013-02-01", *faults)
         running.sluice("load")
         running.sluice("transform")
         yield running
@@ -38,15 +38,15 @@ def platform() -> Iterator[Running]:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        # Tests may run as root, where Chromium has no sandbox; it sees nothing but the dashboard.
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield found
-        found.close()
+        # The tests may run as root, for which Chromium has no sandbox. It only opens the dashboard.
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
 
 
 @pytest.fixture
 def open_page(browser: Browser, platform: Running) -> Iterator[Callable[..., Page]]:
-    """Opens pages; at the end of the test none of them may have written an error to the console."""
+    """Returns a function that opens a page; the test fails if any page has logged an error to the console."""
     errors: list[str] = []
     contexts = []
 

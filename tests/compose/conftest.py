@@ -1,4 +1,4 @@
-"""A whole platform in containers for the tests, with a name and ports of its own, from nothing to nothing."""
+"""A complete platform in containers for the tests, with its own project name and ports, removed afterwards."""
 
 import json
 import os
@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from infra.config.ports import free_ports
-from infra.config.settings_file import PORTS, ensure_environment
+from infra.config.settings_file import PORTS, ensure_settings_file
 from sluice.settings import ROOT, Settings
-from tests.e2e.conftest import Running
+from tests.fixtures.platform import Running
 
 
 @dataclass(frozen=True)
@@ -35,42 +35,43 @@ class Containers(Running):
             "RUNTIME": "docker",
             "PATH": self.path,
             "COMPOSE_PROJECT_NAME": self.project,
-            # Where it notes how it was launched; its data is in volumes.
+            # Holds only the record of the runtime; the data is in volumes.
             "SLUICE_HOME": str(self.settings.home),
         }
 
-    def all(self) -> dict[str, dict[str, Any]]:
-        """What the engine knows of every container that runs, by service; of several, the first."""
+    def containers(self) -> dict[str, dict[str, Any]]:
+        """Returns `docker inspect` of every running container by service; of several replicas, the first."""
         names = docker("ps", "--quiet", "--filter", f"label=com.docker.compose.project={self.project}").split()
-        found = sorted(json.loads(docker("inspect", *names)), key=lambda each: str(each["Name"]), reverse=True)
-        return {each["Config"]["Labels"]["com.docker.compose.service"]: each for each in found}
+        inspected = json.loads(docker("inspect", *names))
+        inspected.sort(key=lambda container: str(container["Name"]), reverse=True)
+        return {container["Config"]["Labels"]["com.docker.compose.service"]: container for container in inspected}
 
-    def healthy(self, *but: str) -> bool:
-        """Whether all services are, ``but`` some."""
+    def healthy(self, *ignored: str) -> bool:
+        """Returns whether all services except the ``ignored`` ones are healthy."""
         lines = self.sluice("status", check=False).stdout.splitlines()[1:-1]
         return len(lines) > 5 and all(
-            line.split()[1] in ("healthy", "off") for line in lines if line.split()[0] not in but
+            line.split()[1] in ("healthy", "off") for line in lines if line.split()[0] not in ignored
         )
 
 
 def docker(*arguments: str, check: bool = True) -> str:
-    """Runs the engine's own command line and returns what it says."""
+    """Runs Docker's command line and returns its standard output."""
     done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0 or not check, done.stderr
     return done.stdout
 
 
 def engine_fault() -> str:
-    """What the launcher says is wrong with the engine; nothing when it can be used."""
+    """Returns the launcher's error about the engine; empty if the engine can be used."""
     script = f". {ROOT}/infra/docker.sh; engine_fault"
     return subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True).stdout.strip()
 
 
 def without_python(folder: Path) -> str:
-    """A search path with every program of this machine but Python and what came with it."""
+    """Returns a search path with every program of this machine except Python and its tools."""
     folder.mkdir()
-    for place in os.environ["PATH"].split(":"):
-        for program in Path(place).glob("*"):
+    for directory in os.environ["PATH"].split(":"):
+        for program in Path(directory).glob("*"):
             if not program.name.startswith(("python", "pip", "uv")) and not (folder / program.name).exists():
                 (folder / program.name).symlink_to(program)
     assert not shutil.which("python3", path=str(folder))
@@ -79,12 +80,12 @@ def without_python(folder: Path) -> str:
 
 @contextmanager
 def launched(**environment: str) -> Iterator[Containers]:
-    """January replayed, and nothing produced after it, by a host without Python; taken down with its volumes."""
+    """Launches a platform without Python on the host: January replayed, no live producer. Removes it afterwards."""
     if fault := engine_fault():
         pytest.skip(fault)
     with tempfile.TemporaryDirectory(prefix="sluice-compose-", ignore_cleanup_errors=True) as folder:
         file, home = Path(folder) / "settings.env", Path(folder) / "home"
-        ensure_environment(file, dict(zip(PORTS, free_ports(len(PORTS)), strict=True)))
+        ensure_settings_file(file, dict(zip(PORTS, free_ports(len(PORTS)), strict=True)))
         settings = Settings(_env_file=file, home=home)  # type: ignore[call-arg]
         path = without_python(Path(folder) / "bin")
         running = Containers(settings, file, project=f"sluice-test-{secrets.token_hex(3)}", path=path)
@@ -100,12 +101,12 @@ def launched(**environment: str) -> Iterator[Containers]:
 
 @pytest.fixture(scope="module")
 def platform() -> Iterator[Containers]:
-    """The platform as `make up` makes it."""
+    """The platform as launched by `make up`."""
     with launched() as running:
         yield running
 
 
 @pytest.fixture
 def servers(platform: Containers) -> Settings:
-    """As in the tests of the servers alone."""
+    """The name under which tests that need only servers expect their settings."""
     return platform.settings

@@ -1,4 +1,4 @@
-"""What the fault tests share: a stream behind a proxy."""
+"""Fixtures of the fault tests: a stream whose sinks reach the store through a proxy."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -7,28 +7,28 @@ from pathlib import Path
 import pytest
 
 from tests.faults.proxy import Proxy
-from tests.faults.watched import Watched
-from tests.servers import Stream
+from tests.faults.sink_harness import SinkHarness
+from tests.fixtures.servers import Stream
 
 
 @pytest.fixture
-def make_watched(
+def make_harness(
     make_stream: Callable[..., Stream], tmp_path: Path, say: Callable[[str], None]
-) -> Iterator[Callable[..., Watched]]:
-    """Makes streams whose sinks reach the store through a proxy."""
+) -> Iterator[Callable[..., SinkHarness]]:
+    """Returns a function that creates streams whose sinks reach the store through a proxy."""
     with ExitStack() as stack:
 
-        def make(partitions: int = 2) -> Watched:
+        def make(partitions: int = 2) -> SinkHarness:
             stream = make_stream(partitions=partitions)
             proxy = stack.enter_context(Proxy(stream.settings.minio_port))
-            watched = Watched(stream, proxy, tmp_path / "sinks.log", say)
-            stack.callback(watched.close)
-            return watched
+            harness = SinkHarness(stream, proxy, tmp_path / "sinks.log", say)
+            stack.callback(harness.close)
+            return harness
 
         yield make
 
 
 @pytest.fixture
-def watched(make_watched: Callable[..., Watched]) -> Watched:
+def harness(make_harness: Callable[..., SinkHarness]) -> SinkHarness:
     """A stream of two partitions behind a proxy."""
-    return make_watched()
+    return make_harness()

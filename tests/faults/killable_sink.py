@@ -1,11 +1,10 @@
-"""The sink, which a kill point ends: ``python -m tests.faults.killable_sink GROUP [POINT N]``.
+"""The sink with kill points: ``python -m tests.faults.killable_sink GROUP [POINT N]``.
 
-It runs the sink's own ``main`` with a consumer group of its own and the shortest session that the broker allows, so
-that the tests do not wait for each other. With a point it kills itself there (SIGKILL) when it passes it for the N-th
-time:
+It runs the sink's ``main`` with its own consumer group and the shortest session timeout that the broker allows, so that
+tests do not wait for each other. With a kill point it sends itself SIGKILL when it reaches the point for the Nth time:
 
-- ``delta-commit``: a commit is in the lake, and nothing else has happened since;
-- ``consumer-commit``: the consumer group's offsets are in Kafka.
+- ``delta-commit``: right after a commit is in the lake;
+- ``consumer-commit``: right after the consumer group's offsets are in Kafka.
 """
 
 import os
@@ -22,17 +21,17 @@ from sluice.sink import consumer
 from sluice.sink.consumer import KafkaSource
 
 SESSION_SECONDS = 6
-"""Kafka's ``group.min.session.timeout.ms`` is 6,000 unless a broker says otherwise."""
+"""Kafka's default of ``group.min.session.timeout.ms``."""
 POINTS = ("delta-commit", "consumer-commit")
 
 
-def killing(call: Callable[..., Any], times: int) -> Callable[..., Any]:
-    """The same function, which ends the process after it has returned for the N-th time."""
+def kill_after(function: Callable[..., Any], times: int) -> Callable[..., Any]:
+    """Wraps a function so that the process kills itself after the function has returned for the Nth time."""
     left = times
 
-    def wrapped(*arguments: Any, **named: Any) -> Any:
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
         nonlocal left
-        result = call(*arguments, **named)
+        result = function(*args, **kwargs)
         left -= 1
         if left <= 0:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -42,17 +41,17 @@ def killing(call: Callable[..., Any], times: int) -> Callable[..., Any]:
 
 
 def short_session(create: Callable[..., Any]) -> Callable[..., Any]:
-    """A consumer that the group gives up after the shortest time."""
+    """Wraps the consumer's constructor to use the shortest session timeout."""
 
-    def wrapped(configuration: dict[str, Any], **named: Any) -> Any:
+    def wrapped(configuration: dict[str, Any], **kwargs: Any) -> Any:
         session = {"session.timeout.ms": SESSION_SECONDS * 1000, "heartbeat.interval.ms": 1000}
-        return create(configuration | session, **named)
+        return create(configuration | session, **kwargs)
 
     return wrapped
 
 
 def synchronous(commit_offsets: Callable[..., None]) -> Callable[..., None]:
-    """Commits consumer offsets, and returns only when the broker has them."""
+    """Wraps the commit of consumer offsets to return only when the broker has them."""
 
     def wrapped(source: KafkaSource, next_offsets: dict[Any, int]) -> None:
         commit_offsets(source, next_offsets)
@@ -71,11 +70,11 @@ def main() -> int:
     if point:
         name, times = point
         if name == "delta-commit":
-            LakeTable._write = killing(LakeTable._write, int(times))
+            LakeTable._write = kill_after(LakeTable._write, int(times))
         elif name == "consumer-commit":
-            KafkaSource.commit_offsets = killing(synchronous(KafkaSource.commit_offsets), int(times))
+            KafkaSource.commit_offsets = kill_after(synchronous(KafkaSource.commit_offsets), int(times))
         else:
-            raise SystemExit(f"no such point: {name}; there are {', '.join(POINTS)}")
+            raise SystemExit(f"unknown kill point: {name}; choose from {', '.join(POINTS)}")
     return program.main()
 
 

@@ -1,7 +1,7 @@
-"""A proxy in front of Postgres that reads what a client sends, and ends the connection where a test wants it to.
+"""A proxy in front of Postgres that parses the client's messages, and cuts the connection where a test asks for it.
 
-It knows just enough of the frontend's protocol (version 3, without encryption): after the start-up each message is a
-byte for its type, four for its length, and a body.
+It supports just enough of the wire protocol (version 3, unencrypted): after the start-up, every message has one byte
+for its type, four for its length, and a body.
 """
 
 import contextlib
@@ -14,23 +14,23 @@ from dataclasses import dataclass
 from sluice.settings import LOOPBACK
 
 COPY_DATA, COPY_DONE, QUERY, PARSE = b"d", b"c", b"Q", b"P"
-_NO_TYPE = (80877103, 80877104)
-"""The codes with which a client asks for encryption; the server answers with one byte, and the start-up follows."""
+_ENCRYPTION_REQUESTS = (80877103, 80877104)
+"""The codes of a client's encryption requests. The server responds with one byte; the start-up message follows."""
 _SECONDS = 60.0
 
 
 @dataclass(frozen=True)
 class Message:
-    """One message of the client's."""
+    """One message from the client."""
 
     type: bytes
     body: bytes
 
-    def says(self, *words: str) -> bool:
-        """Whether it is a statement that begins with the first of these words and holds the others."""
+    def is_statement(self, *words: str) -> bool:
+        """Returns whether the message is a statement that starts with the first word and contains the others."""
         if self.type not in (QUERY, PARSE):
             return False
-        # A named statement's name comes first.
+        # The statement's name comes first.
         text = self.body.partition(b"\0")[2] if self.type == PARSE else self.body
         upper = text.decode(errors="replace").upper().lstrip()
         return upper.startswith(words[0]) and all(word in upper for word in words)
@@ -38,14 +38,14 @@ class Message:
 
 @dataclass
 class Cut:
-    """Where a connection ends.
+    """The message at which a connection is cut. A cut is made once.
 
     Attributes:
-        matches: at which message.
-        forwarded: whether the server gets that message, and has answered it, before the client's connection is reset.
-        skip: as many matching messages go through first.
+        matches: selects the message.
+        forwarded: whether the server gets the message, and has responded, before the client's connection is reset.
+        skip: how many matching messages pass first.
         act: called at that point, before the connection is reset: to kill the client, for instance.
-        made: how often it happened; once is all.
+        made: how often the cut was made: 0 or 1.
     """
 
     matches: Callable[[Message], bool]
@@ -54,8 +54,8 @@ class Cut:
     act: Callable[[], None] | None = None
     made: int = 0
 
-    def here(self, message: Message) -> bool:
-        """Whether it is to happen at this message; counts it."""
+    def hits(self, message: Message) -> bool:
+        """Returns whether to cut at this message, and counts it."""
         if self.made or not self.matches(message):
             return False
         if self.skip > 0:
@@ -66,7 +66,7 @@ class Cut:
 
 
 class PostgresProxy:
-    """Listens on a port of its own once it is entered."""
+    """A context manager that listens on its own port once entered."""
 
     def __init__(self, upstream: int) -> None:
         self._upstream = upstream
@@ -79,13 +79,13 @@ class PostgresProxy:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # A thread that waits in accept keeps the socket open: shutting it down wakes the thread.
+        # A thread blocked in accept keeps the socket open; shutting the socket down wakes the thread.
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
 
     def inject(self, cut: Cut | None) -> None:
-        """This, and nothing else, from now on."""
+        """Replaces the cut; None removes it."""
         self._cut = cut
 
     def _accept(self) -> None:
@@ -93,55 +93,55 @@ class PostgresProxy:
             try:
                 client, _ = self._listener.accept()
             except OSError:
-                # It was closed.
+                # The listener was closed.
                 return
             threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
         with contextlib.closing(client), contextlib.closing(self._connect()) as server:
-            for each in (client, server):
-                each.settimeout(_SECONDS)
-                each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            # Either side going away is what this proxy is for; the other side sees it by the close.
+            for connection in (client, server):
+                connection.settimeout(_SECONDS)
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            # Lost connections are the purpose of this proxy; the other side notices when its socket is closed.
             with contextlib.suppress(OSError, EOFError):
                 self._start(client, server)
-                back = _Back(server, client)
-                back.start()
+                responses = _ResponseRelay(server, client)
+                responses.start()
                 try:
-                    while self._pass_on(client, server, back):
+                    while self._forward(client, server, responses):
                         pass
                 finally:
-                    # Wakes the other thread, which reads from this socket.
+                    # Wakes the relay thread, which reads from this socket.
                     with contextlib.suppress(OSError):
                         server.shutdown(socket.SHUT_RDWR)
-                    back.join(_SECONDS)
+                    responses.join(_SECONDS)
 
     def _connect(self) -> socket.socket:
         return socket.create_connection((LOOPBACK, self._upstream), timeout=_SECONDS)
 
     def _start(self, client: socket.socket, server: socket.socket) -> None:
         while True:
-            length = _exactly(client, 4)
-            body = _exactly(client, struct.unpack("!i", length)[0] - 4)
+            length = _read_exactly(client, 4)
+            body = _read_exactly(client, struct.unpack("!i", length)[0] - 4)
             server.sendall(length + body)
-            if struct.unpack("!i", body[:4])[0] not in _NO_TYPE:
+            if struct.unpack("!i", body[:4])[0] not in _ENCRYPTION_REQUESTS:
                 return
-            client.sendall(_exactly(server, 1))
+            client.sendall(_read_exactly(server, 1))
 
-    def _pass_on(self, client: socket.socket, server: socket.socket, back: "_Back") -> bool:
-        """Deals with one message; returns whether the connection goes on."""
-        kind = _exactly(client, 1)
-        length = _exactly(client, 4)
-        message = Message(kind, _exactly(client, struct.unpack("!i", length)[0] - 4))
+    def _forward(self, client: socket.socket, server: socket.socket, responses: "_ResponseRelay") -> bool:
+        """Forwards one message; returns whether the connection stays open."""
+        type_byte = _read_exactly(client, 1)
+        length = _read_exactly(client, 4)
+        message = Message(type_byte, _read_exactly(client, struct.unpack("!i", length)[0] - 4))
         cut = self._cut
-        if cut is None or not cut.here(message):
-            server.sendall(kind + length + message.body)
+        if cut is None or not cut.hits(message):
+            server.sendall(type_byte + length + message.body)
             return True
         if cut.forwarded:
-            back.mute()
-            server.sendall(kind + length + message.body)
+            responses.mute()
+            server.sendall(type_byte + length + message.body)
             if message.type != COPY_DATA:
-                back.heard.wait(_SECONDS)
+                responses.received.wait(_SECONDS)
         if cut.act is not None:
             cut.act()
         with contextlib.suppress(OSError):
@@ -149,32 +149,32 @@ class PostgresProxy:
         return False
 
 
-class _Back(threading.Thread):
-    """Relays what the server says, until it is muted."""
+class _ResponseRelay(threading.Thread):
+    """Relays the server's responses to the client until it is muted."""
 
     def __init__(self, server: socket.socket, client: socket.socket) -> None:
         super().__init__(daemon=True)
         self._server, self._client = server, client
         self._muted = False
-        self.heard = threading.Event()
-        """The server has said something since it was muted."""
+        self.received = threading.Event()
+        """Set once the server has responded after the relay was muted."""
 
     def mute(self) -> None:
-        """From now on the client hears nothing."""
+        """Stops relaying responses to the client."""
         self._muted = True
 
     def run(self) -> None:
         with contextlib.suppress(OSError):
             while data := self._server.recv(1 << 16):
                 if self._muted:
-                    self.heard.set()
+                    self.received.set()
                 else:
                     self._client.sendall(data)
             with contextlib.suppress(OSError):
                 self._client.shutdown(socket.SHUT_WR)
 
 
-def _exactly(connection: socket.socket, count: int) -> bytes:
+def _read_exactly(connection: socket.socket, count: int) -> bytes:
     data = bytearray()
     while len(data) < count:
         more = connection.recv(min(count - len(data), 1 << 20))

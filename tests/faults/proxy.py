@@ -1,6 +1,6 @@
-"""An HTTP/1.1 proxy in front of the object store that counts its requests, and fails those that it is told to.
+"""An HTTP/1.1 proxy in front of the object store that counts requests and injects faults.
 
-It relays whole requests and whole answers, so that it can say what the store did and what the client knows of it.
+It relays whole requests and whole responses, so it is known what the store did and what the client learned of it.
 """
 
 import contextlib
@@ -16,24 +16,24 @@ from sluice.settings import LOOPBACK
 
 _HEAD_END = b"\r\n\r\n"
 _SECONDS = 60.0
-"""A socket that is silent for so long is given up."""
+"""The timeout of a silent socket."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """A request's method and path, the query left out."""
+    """A request's method and path, without the query."""
 
     method: str
     path: str
 
     @property
     def writes(self) -> bool:
-        """Whether it stores an object of a table; the sink's test of the store at its start does not count."""
+        """Whether the request stores an object of a table; the sink's probe at its start does not count."""
         return self.method == "PUT" and "/_probe/" not in self.path
 
     @property
     def commits(self) -> bool:
-        """Whether it is what makes a Delta version: a create that the store refuses if there is one already."""
+        """Whether the request creates a Delta version, which the store rejects if the version already exists."""
         return self.writes and "/_delta_log/" in self.path and self.path.endswith(".json")
 
 
@@ -44,19 +44,19 @@ def anything(_: Request) -> bool:
 
 @dataclass
 class Fault:
-    """What happens to the requests that match.
+    """A fault to inject into matching requests.
 
     Attributes:
-        name: for the counts.
-        matches: which requests.
-        delay: seconds before the request is passed on.
-        status: answered in place of the store's own answer.
-        forwarded: whether the store gets the request all the same; with a status or ``reset`` its answer is lost.
-        reset: the client's connection is reset.
-        after: called once the store has answered, before the client knows.
-        before_close: called once the client has the answer.
-        skip: as many matching requests go through first.
-        times: it then hits as many, and no more.
+        name: the name in the counts.
+        matches: selects the requests.
+        delay: seconds before the request is forwarded.
+        status: the status to return instead of the store's response.
+        forwarded: whether the store gets the request nevertheless; with ``status`` or ``reset`` its response is lost.
+        reset: whether to reset the client's connection.
+        after: called once the store has responded, before the client gets the response.
+        before_close: called once the client has the response.
+        skip: how many matching requests pass first.
+        times: how many matching requests are then hit.
     """
 
     name: str
@@ -71,7 +71,7 @@ class Fault:
     times: int = 1 << 30
 
     def hits(self, request: Request) -> bool:
-        """Whether this request is hit; counts it."""
+        """Returns whether the fault hits this request, and counts it."""
         if not self.matches(request) or self.times <= 0:
             return False
         if self.skip > 0:
@@ -83,7 +83,7 @@ class Fault:
 
 @dataclass
 class Proxy:
-    """Listens on a port of its own once it is entered; ``with Proxy(port) as proxy``."""
+    """A context manager that listens on its own port once entered: ``with Proxy(port) as proxy``."""
 
     upstream: int
     """The store's port."""
@@ -91,7 +91,7 @@ class Proxy:
     requests: Counter[str] = field(default_factory=Counter)
     """Requests by method."""
     written: int = 0
-    """Objects of tables that were to be stored."""
+    """Requests to store an object of a table."""
     injected: Counter[str] = field(default_factory=Counter)
     """Faults by name."""
 
@@ -107,28 +107,28 @@ class Proxy:
         self.down()
 
     def inject(self, *faults: Fault) -> None:
-        """These, and no others, from now on."""
+        """Replaces the faults to inject."""
         with self._lock:
             self.faults = list(faults)
 
     def heal(self) -> None:
-        """Passes everything on."""
+        """Removes all faults."""
         self.inject()
 
     def up(self) -> None:
-        """Listens, on the same port as before."""
+        """Listens, on the same port as before if there was one."""
         listener = socket.create_server((LOOPBACK, self.port), backlog=128)
         self.port = listener.getsockname()[1]
         self._listener = listener
         threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
 
     def down(self) -> None:
-        """Refuses connections, and resets those there are."""
+        """Refuses new connections and resets the open ones."""
         with self._lock:
             listener, self._listener = self._listener, None
             connections = list(self._open)
         if listener is not None:
-            # A thread that waits in accept keeps the socket open: shutting it down wakes the thread.
+            # A thread blocked in accept keeps the socket open; shutting the socket down wakes the thread.
             with contextlib.suppress(OSError):
                 listener.shutdown(socket.SHUT_RDWR)
             listener.close()
@@ -140,7 +140,7 @@ class Proxy:
             try:
                 client, _ = listener.accept()
             except OSError:
-                # It was closed: the proxy is down.
+                # The listener was closed: the proxy is down.
                 return
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             client.settimeout(_SECONDS)
@@ -164,10 +164,10 @@ class Proxy:
                 raw, pending = message
                 method, target = raw.split(b" ", 2)[:2]
                 request = Request(method.decode(), target.decode().partition("?")[0])
-                if not self._pass_on(request, raw, client, store):
+                if not self._forward(request, raw, client, store):
                     return
         except OSError:
-            # Either side went away, which is what this proxy is for; the other side sees it by the close below.
+            # Lost connections are the purpose of this proxy; the other side notices when its socket is closed below.
             return
         finally:
             with self._lock:
@@ -176,8 +176,8 @@ class Proxy:
             if store is not None:
                 store.close()
 
-    def _pass_on(self, request: Request, raw: bytes, client: socket.socket, store: socket.socket) -> bool:
-        """Deals with one request; returns whether the connection goes on."""
+    def _forward(self, request: Request, raw: bytes, client: socket.socket, store: socket.socket) -> bool:
+        """Forwards one request; returns whether the connection stays open."""
         with self._lock:
             self.requests[request.method] += 1
             self.written += request.writes
@@ -186,13 +186,13 @@ class Proxy:
                 self.injected[fault.name] += 1
         if fault is not None and fault.delay:
             time.sleep(fault.delay)
-        answer = b""
+        response = b""
         if fault is None or fault.forwarded or not (fault.status or fault.reset):
             store.sendall(raw)
             message = _read_message(store, b"", bodiless=request.method == "HEAD")
             if message is None:
                 return False
-            answer, _ = message
+            response, _ = message
         if fault is not None:
             if fault.after is not None:
                 fault.after()
@@ -200,15 +200,15 @@ class Proxy:
                 _reset(client)
                 return False
             if fault.status:
-                answer = _error(fault.status)
-        client.sendall(answer)
+                response = _error_response(fault.status)
+        client.sendall(response)
         if fault is not None and fault.before_close is not None:
             fault.before_close()
         return True
 
 
 def _read_message(connection: socket.socket, pending: bytes, bodiless: bool) -> tuple[bytes, bytes] | None:
-    """A whole request or answer and what was read beyond it; None where the connection ended before one began."""
+    """Returns a whole request or response and the bytes read beyond it; None if the connection ended before it."""
     data = bytearray(pending)
     while (end := data.find(_HEAD_END)) < 0:
         more = connection.recv(1 << 16)
@@ -224,22 +224,22 @@ def _read_message(connection: socket.socket, pending: bytes, bodiless: bool) -> 
         return bytes(data), b""
     if headers.get(b"transfer-encoding", b"").lower() == b"chunked":
         while not data.endswith(b"0\r\n\r\n"):
-            _more(connection, data)
+            _receive(connection, data)
         return bytes(data), b""
     length = body + int(headers.get(b"content-length", b"0"))
     while len(data) < length:
-        _more(connection, data)
+        _receive(connection, data)
     return bytes(data[:length]), bytes(data[length:])
 
 
-def _more(connection: socket.socket, data: bytearray) -> None:
+def _receive(connection: socket.socket, data: bytearray) -> None:
     more = connection.recv(1 << 16)
     if not more:
         raise ConnectionResetError("the message ended early")
     data += more
 
 
-def _error(status: int) -> bytes:
+def _error_response(status: int) -> bytes:
     code = {429: "TooManyRequests", 500: "InternalError", 503: "SlowDown"}[status]
     body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>injected</Message></Error>".encode()
     return (
@@ -248,7 +248,7 @@ def _error(status: int) -> bytes:
 
 
 def _reset(connection: socket.socket) -> None:
-    """Closes with RST, so that the other side sees a reset and not an end."""
+    """Closes with RST, so that the other side sees a reset rather than an orderly end."""
     with contextlib.suppress(OSError):
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         connection.shutdown(socket.SHUT_RD)

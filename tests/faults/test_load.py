@@ -1,4 +1,4 @@
-"""A load that is killed, cut off or refused at any point loads each offset once, when it is tried again."""
+"""A load that is killed, disconnected or rejected at any point loads every offset exactly once when it is retried."""
 
 import io
 import os
@@ -20,100 +20,108 @@ from sluice.lake import bucket
 from sluice.load import load, reload
 from sluice.settings import ROOT, Settings
 from sluice.warehouse import connect
-from tests.faults.landed import Landed
-from tests.faults.load_once import TRANSIENT
+from tests.faults.killable_load import TRANSIENT
+from tests.faults.load_harness import LoadHarness
 from tests.faults.postgres_proxy import COPY_DATA, COPY_DONE, Cut, Message, PostgresProxy
-from tests.servers import Stream
+from tests.fixtures.servers import Stream
 
 Say = Callable[[str], None]
 SECOND = date(2013, 1, 2)
 
 
 def _commit_of_rows() -> Callable[[Message], bool]:
-    """Matches the commit of a transaction that has copied something."""
+    """Matches the commit of a transaction that has copied rows."""
     copied = False
 
     def matches(message: Message) -> bool:
         nonlocal copied
         copied = copied or message.type == COPY_DONE
-        return copied and message.says("COMMIT")
+        return copied and message.is_statement("COMMIT")
 
     return matches
 
 
 POINTS: dict[str, Callable[[], Cut]] = {
-    "before the copy": lambda: Cut(lambda message: message.says("COPY")),
+    "before the copy": lambda: Cut(lambda message: message.is_statement("COPY")),
     "in the copy": lambda: Cut(lambda message: message.type == COPY_DATA, forwarded=True),
     "before the copy's end": lambda: Cut(lambda message: message.type == COPY_DONE),
     "after the copy": lambda: Cut(lambda message: message.type == COPY_DONE, forwarded=True),
-    "before the ledger": lambda: Cut(lambda message: message.says("COPY", "LOADS")),
+    "before the ledger": lambda: Cut(lambda message: message.is_statement("COPY", "LOADS")),
     "before the commit": lambda: Cut(_commit_of_rows()),
     "after the commit": lambda: Cut(_commit_of_rows(), forwarded=True),
 }
-"""After the commit the server has made it, and the client does not know."""
+"""At the last point the server has committed, and the client does not know."""
 RELOAD_POINTS = [point for point in POINTS if point != "before the ledger"]
 
 
 @pytest.fixture
-def landed(make_stream: Callable[..., Stream]) -> Landed:
+def load_harness(make_stream: Callable[..., Stream]) -> LoadHarness:
     """A stream of two partitions with 400 records, none of them loaded."""
-    found = Landed(make_stream(partitions=2))
-    found.fill()
-    return found
+    load_harness = LoadHarness(make_stream(partitions=2))
+    load_harness.fill()
+    return load_harness
 
 
 @pytest.fixture
 def proxy(servers: Settings) -> Iterator[PostgresProxy]:
-    with PostgresProxy(servers.postgres_port) as found:
-        yield found
+    with PostgresProxy(servers.postgres_port) as proxy:
+        yield proxy
 
 
-def _start(landed: Landed, proxy: PostgresProxy, *day: str) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "tests.faults.load_once", landed.stream.name, *day]
-    environment = landed.stream.environment | {"SLUICE_POSTGRES_PORT": str(proxy.port)}
+ESSENTIAL = pytest.mark.essential
+SHORT = ("in the copy", "before the commit", "after the commit")
+
+
+def _start(load_harness: LoadHarness, proxy: PostgresProxy, *day: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "tests.faults.killable_load", load_harness.stream.name, *day]
+    environment = load_harness.stream.environment | {"SLUICE_POSTGRES_PORT": str(proxy.port)}
     return subprocess.Popen(command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, text=True)
 
 
-def _kill_at(landed: Landed, proxy: PostgresProxy, point: str, *day: str) -> None:
+def _kill_at(load_harness: LoadHarness, proxy: PostgresProxy, point: str, *day: str) -> None:
     cut = POINTS[point]()
     cut.act = lambda: os.kill(process.pid, signal.SIGKILL)
     proxy.inject(cut)
-    process = _start(landed, proxy, *day)
+    process = _start(load_harness, proxy, *day)
     process.communicate(timeout=60)
     assert (process.returncode, cut.made) == (-signal.SIGKILL, 1)
 
 
-@pytest.mark.parametrize("point", POINTS)
-def test_killed(landed: Landed, proxy: PostgresProxy, say: Say, point: str) -> None:
-    _kill_at(landed, proxy, point)
-    landed.check(whole=False)
-    load(landed.settings, landed.contract)
-    say(f"killed {point}: {landed.check()}")
+@pytest.mark.parametrize("point", [pytest.param(point, marks=ESSENTIAL if point in SHORT else ()) for point in POINTS])
+def test_a_killed_load_is_repeated_without_loss(
+    load_harness: LoadHarness, proxy: PostgresProxy, say: Say, point: str
+) -> None:
+    _kill_at(load_harness, proxy, point)
+    load_harness.check(complete=False)
+    load(load_harness.settings, load_harness.contract)
+    say(f"killed {point}: {load_harness.check()}")
 
 
 @pytest.mark.parametrize("point", RELOAD_POINTS)
-def test_killed_while_a_date_is_loaded_again(landed: Landed, proxy: PostgresProxy, say: Say, point: str) -> None:
-    load(landed.settings, landed.contract)
-    _kill_at(landed, proxy, point, SECOND.isoformat())
-    say(f"killed {point}: {landed.check()}")
-    reload(landed.settings, landed.contract, SECOND)
-    landed.check()
+def test_a_killed_reload_changes_nothing(load_harness: LoadHarness, proxy: PostgresProxy, say: Say, point: str) -> None:
+    load(load_harness.settings, load_harness.contract)
+    _kill_at(load_harness, proxy, point, SECOND.isoformat())
+    say(f"killed {point}: {load_harness.check()}")
+    reload(load_harness.settings, load_harness.contract, SECOND)
+    load_harness.check()
 
 
 @pytest.mark.parametrize("point", POINTS)
-def test_cut_off(landed: Landed, proxy: PostgresProxy, say: Say, point: str) -> None:
+def test_a_lost_connection_is_a_transient_error(
+    load_harness: LoadHarness, proxy: PostgresProxy, say: Say, point: str
+) -> None:
     proxy.inject(POINTS[point]())
-    through = landed.settings.model_copy(update={"postgres_port": proxy.port})
+    through = load_harness.settings.model_copy(update={"postgres_port": proxy.port})
     with pytest.raises(TransientError) as caught:
-        load(through, landed.contract)
+        load(through, load_harness.contract)
     assert "\n" not in str(caught.value)
-    landed.check(whole=False)
-    rows = load(through, landed.contract).rows
-    say(f"connection lost {point}: {landed.check()}, {rows} of them by the second try")
+    load_harness.check(complete=False)
+    rows = load(through, load_harness.contract).rows
+    say(f"connection lost {point}: {load_harness.check()}, {rows} of them by the second attempt")
 
 
-def test_postgres_is_restarted_in_a_copy(
-    landed: Landed, proxy: PostgresProxy, servers: Settings, environment_file: object, say: Say
+def test_postgres_restarts_during_a_copy(
+    load_harness: LoadHarness, proxy: PostgresProxy, servers: Settings, environment_file: object, say: Say
 ) -> None:
     platform = Platform(servers, environment_file)  # type: ignore[arg-type]
 
@@ -127,16 +135,16 @@ def test_postgres_is_restarted_in_a_copy(
     cut = POINTS["in the copy"]()
     cut.act = restart
     proxy.inject(cut)
-    process = _start(landed, proxy)
+    process = _start(load_harness, proxy)
     process.communicate(timeout=120)
     assert (process.returncode, cut.made) == (TRANSIENT, 1)
     assert restarted.wait(60)
-    load(landed.settings, landed.contract)
-    say(f"Postgres restarted in a copy: {landed.check()}")
+    load(load_harness.settings, load_harness.contract)
+    say(f"Postgres restarted during a copy: {load_harness.check()}")
 
 
-def test_the_disk_is_full(landed: Landed, servers: Settings, say: Say) -> None:
-    """The raw table lies on a file system of one megabyte."""
+def test_a_full_disk_is_a_transient_error(load_harness: LoadHarness, servers: Settings, say: Say) -> None:
+    """The raw table is on a file system of one megabyte."""
     folder = servers.home / "full"
     folder.mkdir()
     owner = postgres.data(servers).stat().st_uid
@@ -147,21 +155,21 @@ def test_the_disk_is_full(landed: Landed, servers: Settings, say: Say) -> None:
         check=False,
     )
     if mounted.returncode:
-        pytest.skip(f"no small file system can be mounted here: {mounted.stderr.strip()}")
-    table = landed.contract.table
+        pytest.skip(f"cannot mount a small file system: {mounted.stderr.strip()}")
+    table = load_harness.contract.table
     try:
         with connect(servers, "postgres") as server:
             server.autocommit = True
             server.execute(f"create tablespace small location '{folder}'".encode())
             server.execute(f"alter table raw.{table} set tablespace small".encode())
-        landed.fill(commits=4, records=5_000)
+        load_harness.fill(commits=4, records=5_000)
         with pytest.raises(TransientError, match="No space left on device"):
-            load(landed.settings, landed.contract)
-        landed.check(whole=False)
+            load(load_harness.settings, load_harness.contract)
+        load_harness.check(complete=False)
         with connect(servers, "postgres") as server:
             server.execute(f"alter table raw.{table} set tablespace pg_default".encode())
-        load(landed.settings, landed.contract)
-        say(f"disk full, then not: {landed.check()}")
+        load(load_harness.settings, load_harness.contract)
+        say(f"disk full, then freed: {load_harness.check()}")
     finally:
         with connect(servers, "postgres") as server:
             server.autocommit = True
@@ -179,54 +187,56 @@ def _short(data: bytes) -> bytes:
 
 
 def _altered(data: bytes) -> bytes:
-    """One bit differs, the file is as long as it was and can be read without an error: only its values are others."""
+    """Flips one bit so that the file stays readable and only its values change."""
     intact = pq.read_table(io.BytesIO(data))
-    for place in range(len(data) // 4, len(data)):
-        altered = data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
+    for position in range(len(data) // 4, len(data)):
+        altered = data[:position] + bytes([data[position] ^ 1]) + data[position + 1 :]
         try:
-            found = pq.read_table(io.BytesIO(altered))
+            rows = pq.read_table(io.BytesIO(altered))
         except (OSError, pa.ArrowException):
             continue
         if (
-            found.schema == intact.schema
-            and found["offset"].equals(intact["offset"])
-            and not found["value"].equals(intact["value"])
+            rows.schema == intact.schema
+            and rows["offset"].equals(intact["offset"])
+            and not rows["value"].equals(intact["value"])
         ):
             return altered
-    raise AssertionError("no bit changes a value alone")
+    raise AssertionError("no single bit changes only a value")
 
 
 @pytest.mark.parametrize("damage", [_missing, _short, _altered])
-def test_a_damaged_file_is_named_and_nothing_of_it_is_loaded(
-    landed: Landed, make_stream: Callable[..., Stream], say: Say, damage: Callable[[bytes], bytes | None]
+def test_a_corrupt_file_is_reported_and_not_loaded(
+    load_harness: LoadHarness, make_stream: Callable[..., Stream], say: Say, damage: Callable[[bytes], bytes | None]
 ) -> None:
-    other = Landed(make_stream(partitions=1))
+    other = LoadHarness(make_stream(partitions=1))
     other.fill()
-    client = bucket.client(landed.settings, "root")
-    lake = landed.settings.lake_bucket
+    client = bucket.client(load_harness.settings, "root")
+    lake = load_harness.settings.lake_bucket
     name = next(
-        found.object_name
-        for found in client.list_objects(bucket_name=lake, prefix=f"{landed.stream.name}/event_date=", recursive=True)
+        item.object_name
+        for item in client.list_objects(
+            bucket_name=lake, prefix=f"{load_harness.stream.name}/event_date=", recursive=True
+        )
     )
     intact = client.get_object(bucket_name=lake, object_name=name).read()
-    _put(landed, name, damage(intact))
+    _put(load_harness, name, damage(intact))
 
     with pytest.raises(TerminalError) as caught:
-        load(landed.settings, landed.contract)
+        load(load_harness.settings, load_harness.contract)
 
     assert name.rpartition("/")[2] in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert landed.check(whole=False).startswith("0 rows")
+    assert load_harness.check(complete=False).startswith("0 rows")
     load(other.settings, other.contract)
     other.check()
-    _put(landed, name, intact)
-    load(landed.settings, landed.contract)
-    say(f"a file that is {damage.__name__[1:]}: refused and named; put back: {landed.check()}")
+    _put(load_harness, name, intact)
+    load(load_harness.settings, load_harness.contract)
+    say(f"a file that is {damage.__name__[1:]}: rejected and reported; restored: {load_harness.check()}")
 
 
-def _put(landed: Landed, name: str, data: bytes | None) -> None:
-    client = bucket.client(landed.settings, "root")
-    lake = landed.settings.lake_bucket
+def _put(load_harness: LoadHarness, name: str, data: bytes | None) -> None:
+    client = bucket.client(load_harness.settings, "root")
+    lake = load_harness.settings.lake_bucket
     if data is None:
         client.remove_object(bucket_name=lake, object_name=name)
     else:

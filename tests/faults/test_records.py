@@ -1,4 +1,4 @@
-"""Records that few send: aborted transactions, no value, huge values, headers, timestamps at the ends of time."""
+"""Unusual records: aborted transactions, null and huge values, headers, extreme timestamps."""
 
 from collections.abc import Callable
 
@@ -11,8 +11,8 @@ from sluice.kafka import topics
 from sluice.lake.reader import LakeReader
 from sluice.load import load
 from sluice.reconcile import reconcile
-from tests.servers import Stream
-from tests.waiting import wait
+from tests.fixtures.servers import Stream
+from tests.fixtures.waiting import wait
 
 YEAR_1_MS = -62_135_596_800_000
 YEAR_9999_MS = 253_402_300_799_999
@@ -25,7 +25,7 @@ def _lake(stream: Stream) -> list[dict[str, object]]:
 
 
 def _committed(stream: Stream) -> list[tuple[int, int, bytes | None]]:
-    """What a plain consumer of committed records sees, up to the topic's end."""
+    """Returns what a plain read-committed consumer sees, up to the topic's end."""
     consumer = Consumer(
         {
             "bootstrap.servers": stream.settings.kafka,
@@ -38,7 +38,7 @@ def _committed(stream: Stream) -> list[tuple[int, int, bytes | None]]:
     )
     partitions = range(stream.contract.topic.partitions)
     consumer.assign([TopicPartition(stream.name, partition, 0) for partition in partitions])
-    seen = []
+    records = []
     ended = 0
     while ended < len(partitions):
         message = consumer.poll(30)
@@ -46,24 +46,25 @@ def _committed(stream: Stream) -> list[tuple[int, int, bytes | None]]:
         if message.error() is not None:
             ended += 1
         else:
-            seen.append((message.partition(), message.offset(), message.value()))
+            records.append((message.partition(), message.offset(), message.value()))
     consumer.close()
-    return sorted(seen)
+    return sorted(records)
 
 
-def _wait_for_marks(stream: Stream, ends: list[int]) -> None:
-    """Waits until the broker has ended the transactions: it does so after it has told the producer."""
+def _wait_for_markers(stream: Stream, ends: list[int]) -> None:
+    """Waits until the broker has written the transaction markers, which it does after acknowledging the producer."""
 
-    def found() -> list[int]:
-        return [held.end for held in topics.kafka_ranges(stream.settings, [stream.name])]
+    def current_ends() -> list[int]:
+        return [kafka_range.end for kafka_range in topics.kafka_ranges(stream.settings, [stream.name])]
 
-    wait(f"the partitions' ends at {ends}", lambda: found() == ends, detail=found)
+    wait(f"the partitions end at {ends}", lambda: current_ends() == ends, detail=current_ends)
 
 
+@pytest.mark.essential
 def test_aborted_transactions_leave_offsets_without_records(
     make_stream: Callable[..., Stream], say: Callable[[str], None]
 ) -> None:
-    """Partition 0 ends with a commit's mark, 1 with an aborted transaction; 2 holds no record at all."""
+    """Partition 0 ends with a commit marker, 1 with an aborted transaction; 2 has no record at all."""
     stream = make_stream(partitions=3)
     producer = Producer({"bootstrap.servers": stream.settings.kafka, "transactional.id": f"{stream.name}-tests"})
     producer.init_transactions(30)
@@ -73,8 +74,10 @@ def test_aborted_transactions_leave_offsets_without_records(
         producer.begin_transaction()
         aborted = number % 3 == 2
         for partition in (0, 1, 2) if aborted else (0, 1):
-            for each in range(20):
-                producer.produce(stream.name, f"{number}:{each}".encode(), b"k", partition, timestamp=1_357_035_300_000)
+            for index in range(20):
+                producer.produce(
+                    stream.name, f"{number}:{index}".encode(), b"k", partition, timestamp=1_357_035_300_000
+                )
         producer.flush(30)
         if aborted:
             producer.abort_transaction(30)
@@ -84,30 +87,30 @@ def test_aborted_transactions_leave_offsets_without_records(
     producer.begin_transaction()
     producer.produce(stream.name, b"the last", b"k", 0, timestamp=1_357_035_300_000)
     producer.commit_transaction(30)
-    # Each transaction leaves a mark after its records in each partition that it wrote to.
-    _wait_for_marks(stream, [12 * 21 + 2, 12 * 21, 4 * 21])
+    # Every transaction leaves a marker after its records in each partition that it wrote to.
+    _wait_for_markers(stream, [12 * 21 + 2, 12 * 21, 4 * 21])
     stream.wait_for_lake()
     stream.stop_sink(sink)
 
     expected = _committed(stream)
     assert [(row["partition"], row["offset"], row["value"]) for row in _lake(stream)] == expected
     assert len(expected) == commits * 40 + 1
-    ends = {held.partition: held.end for held in topics.kafka_ranges(stream.settings, [stream.name])}
+    offsets = sum(kafka_range.end for kafka_range in topics.kafka_ranges(stream.settings, [stream.name]))
     load(stream.settings, stream.contract)
-    found = reconcile(stream.settings, {stream.name: stream.contract}, patience=0)
-    assert found.agrees, found.text()
-    # A sink that starts again goes on after the marks, and finds nothing to do.
+    report = reconcile(stream.settings, {stream.name: stream.contract}, patience=0)
+    assert report.agrees, report.text()
+    # A restarted sink resumes after the markers, and has nothing to do.
     stream.send([b"after"], partition=2)
     stream.land()
     assert len(_lake(stream)) == len(expected) + 1
     say(
-        f"4 of 12 transactions aborted; {sum(ends.values())} offsets, {len(expected)} of them hold a record that a "
-        "consumer of committed records sees, and just these are in the lake; reconcile agrees"
+        f"4 of 12 transactions aborted; {offsets} offsets, of which {len(expected)} have a record for a read-committed "
+        "consumer, and exactly these are in the lake; reconcile agrees"
     )
 
 
 @pytest.mark.thorough
-def test_an_open_transaction_holds_the_sink_back_and_loses_nothing(
+def test_an_open_transaction_delays_the_sink_and_loses_nothing(
     make_stream: Callable[..., Stream], say: Callable[[str], None]
 ) -> None:
     stream = make_stream(partitions=1)
@@ -117,19 +120,19 @@ def test_an_open_transaction_holds_the_sink_back_and_loses_nothing(
     producer.begin_transaction()
     producer.produce(stream.name, b"open", b"k", 0, timestamp=1_357_035_300_000)
     producer.flush(30)
-    stream.send([b"behind it"] * 5)
+    stream.send([b"behind the transaction"] * 5)
     stream.land()
     assert len(_lake(stream)) == 5
     producer.commit_transaction(30)
-    _wait_for_marks(stream, [12])
+    _wait_for_markers(stream, [12])
     stream.land()
     rows = _lake(stream)
     assert [(0, row["offset"], row["value"]) for row in rows] == _committed(stream)
     assert len(rows) == 11
-    say("5 records in the lake while a transaction was open before the other 6, all 11 after it")
+    say("5 records in the lake while a transaction was open ahead of the other 6, and all 11 after it")
 
 
-def test_empty_null_and_huge_values_and_headers_arrive_as_they_were(
+def test_empty_null_and_huge_values_and_headers_arrive_unchanged(
     make_stream: Callable[..., Stream], say: Callable[[str], None]
 ) -> None:
     stream = make_stream(partitions=1)
@@ -148,10 +151,10 @@ def test_empty_null_and_huge_values_and_headers_arrive_as_they_were(
     stream.land()
     rows = _lake(stream)
     assert [(row["key"], row["value"]) for row in rows] == [(key, value) for key, value, _ in sent]
-    assert [[(each["key"], each["value"]) for each in row["headers"] or []] for row in rows] == [
+    assert [[(header["key"], header["value"]) for header in row["headers"] or []] for row in rows] == [
         headers for _, _, headers in sent
     ]
-    say(f"{len(rows)} records: null, empty, repeated and null headers, 8 values of 1 MB; bytes equal")
+    say(f"{len(rows)} records: null, empty, repeated and null headers, 8 values of 1 MB; bytes are identical")
 
 
 def test_timestamps_from_none_to_the_year_9999_have_a_date(
@@ -180,6 +183,6 @@ def test_timestamps_from_none_to_the_year_9999_have_a_date(
         time_ms in (-1, YEAR_1_MS - 1, YEAR_9999_MS + 1, 1 << 62) for time_ms in times
     ]
     load(stream.settings, stream.contract)
-    found = reconcile(stream.settings, {stream.name: stream.contract}, patience=0)
-    assert found.agrees, found.text()
-    say(f"timestamps {times}: all in the lake; those without, or beyond the calendar, on 1970-01-01; reconcile agrees")
+    report = reconcile(stream.settings, {stream.name: stream.contract}, patience=0)
+    assert report.agrees, report.text()
+    say(f"timestamps {times}: all in the lake; missing or out-of-range ones on 1970-01-01; reconcile agrees")

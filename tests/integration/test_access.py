@@ -1,4 +1,4 @@
-"""Each service's user can do what it must and no more; what is wrong is said in one line."""
+"""Every service's user has least privileges; wrong passwords and servers that are down are one-line errors."""
 
 import io
 
@@ -16,13 +16,15 @@ from sluice.settings import Settings
 from sluice.warehouse import connect
 from sluice.warehouse.connect import Role
 
+pytestmark = pytest.mark.essential
+
 
 def _put(settings: Settings, user: bucket.User) -> None:
     bucket.client(settings, user).put_object(settings.lake_bucket, f"{user}.txt", io.BytesIO(b"x"), 1)
 
 
 @pytest.mark.parametrize("user", ["writer", "keeper"])
-def test_writers_of_the_lake_can_write(servers: Settings, user: bucket.User) -> None:
+def test_the_lakes_writers_can_write(servers: Settings, user: bucket.User) -> None:
     _put(servers, user)
 
 
@@ -39,7 +41,7 @@ def test_only_the_keeper_can_delete(servers: Settings) -> None:
     bucket.client(servers, "keeper").remove_object(servers.lake_bucket, "writer.txt")
 
 
-def test_no_user_of_the_lake_can_make_buckets(servers: Settings) -> None:
+def test_no_user_of_the_lake_can_create_buckets(servers: Settings) -> None:
     for user in ("reader", "writer", "keeper"):
         with pytest.raises(S3Error, match="AccessDenied"):
             bucket.client(servers, user).make_bucket("other")
@@ -60,36 +62,36 @@ def test_no_user_of_the_lake_can_make_buckets(servers: Settings) -> None:
         ("loader", "create role x"),
     ],
 )
-def test_a_role_cannot_do_what_is_not_its_work(servers: Settings, role: Role, statement: str) -> None:
+def test_a_role_has_least_privileges(servers: Settings, role: Role, statement: str) -> None:
     with connect(servers, role) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
         connection.execute(statement)
 
 
-def test_a_wrong_password_is_said_in_one_line(servers: Settings) -> None:
+def test_a_wrong_password_is_a_one_line_error(servers: Settings) -> None:
     wrong = servers.model_copy(
         update={"reader_password": SecretStr("wrong"), "lake_reader_password": SecretStr("wrong-wrong")}
     )
-    with pytest.raises(TerminalError) as refused:
+    with pytest.raises(TerminalError) as error:
         connect(wrong, "reader")
-    assert "SLUICE_READER_PASSWORD" in str(refused.value)
-    assert "wrong" not in str(refused.value).replace("wrong:", "")
-    with pytest.raises(TerminalError) as refused:
+    assert "SLUICE_READER_PASSWORD" in str(error.value)
+    assert "wrong" not in str(error.value).replace("wrong:", "")
+    with pytest.raises(TerminalError) as error:
         LakeReader(wrong, "flights.departed")
-    assert "\n" not in str(refused.value)
-    assert "wrong-wrong" not in str(refused.value)
+    assert "\n" not in str(error.value)
+    assert "wrong-wrong" not in str(error.value)
 
 
-def test_a_server_that_is_not_there_is_said_in_one_line(servers: Settings) -> None:
+def test_a_server_that_is_down_is_a_one_line_error(servers: Settings) -> None:
     port = free_ports(1)[0]
-    away = servers.model_copy(update={"kafka_port": port, "postgres_port": port, "minio_port": port})
+    unreachable = servers.model_copy(update={"kafka_port": port, "postgres_port": port, "minio_port": port})
     for call in (
-        lambda: topics.kafka_ranges(away, ["flights.departed"]),
-        lambda: connect(away, "reader"),
-        lambda: LakeReader(away, "flights.departed"),
-        lambda: bucket.provision(away),
+        lambda: topics.kafka_ranges(unreachable, ["flights.departed"]),
+        lambda: connect(unreachable, "reader"),
+        lambda: LakeReader(unreachable, "flights.departed"),
+        lambda: bucket.provision(unreachable),
     ):
-        with pytest.raises(TransientError) as missing:
+        with pytest.raises(TransientError) as error:
             call()
-        assert f"127.0.0.1:{port}" in str(missing.value)
-        assert str(missing.value).isprintable()
-        assert "make status" in str(missing.value)
+        assert f"127.0.0.1:{port}" in str(error.value)
+        assert str(error.value).isprintable()
+        assert "make status" in str(error.value)

@@ -1,4 +1,4 @@
-"""Alerts on a real warehouse: raised once, cleared when it is well again, and told to a webhook that may fail."""
+"""Alerts on a real warehouse: raised once, cleared when the problem is gone, and sent to a webhook that may fail."""
 
 import json
 import logging
@@ -15,7 +15,7 @@ from sluice.alerts.checks import high_quarantine_rate, stalled_sinks
 from sluice.load import load
 from sluice.settings import Settings
 from sluice.warehouse import connect
-from tests.servers import Stream
+from tests.fixtures.servers import Stream
 
 
 @pytest.fixture(autouse=True)
@@ -29,12 +29,13 @@ def _event(number: int) -> bytes:
     return json.dumps(event).encode()
 
 
-def _book(settings: Settings) -> list[tuple[object, ...]]:
+def _stored(settings: Settings) -> list[tuple[object, ...]]:
     with connect(settings, "reader") as reader:
         query = "select kind, subject, message, cleared_at is not null from ops.alerts order by seq"
         return reader.execute(query).fetchall()
 
 
+@pytest.mark.essential
 def test_an_alert_is_raised_once_and_cleared_once(servers: Settings) -> None:
     assert sync_alerts(servers, "fire", {"a": "smoke", "b": "smoke"}) == [
         Change("fire", "a", "smoke"),
@@ -48,53 +49,53 @@ def test_an_alert_is_raised_once_and_cleared_once(servers: Settings) -> None:
         Change("fire", "b", "again"),
         Change("fire", "a", "flames", cleared=True),
     ]
-    assert _book(servers) == [
+    assert _stored(servers) == [
         ("fire", "a", "flames", True),
         ("fire", "b", "smoke", True),
         ("fire", "b", "again", False),
     ]
 
 
-def test_each_change_is_a_line_and_a_message(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.essential
+def test_each_change_is_logged_and_sent_to_the_webhook(caplog: pytest.LogCaptureFixture) -> None:
     changes = [Change("fire", "a", "smoke"), Change("fire", "b", "smoke", cleared=True)]
-    with _webhook(200) as (address, told), caplog.at_level(logging.INFO, logger="sluice"):
+    with _webhook(200) as (address, received), caplog.at_level(logging.INFO, logger="sluice"):
         notify(changes, address)
     assert [record.message for record in caplog.records if record.name.startswith("sluice")] == [
         "alert: fire: a: smoke",
         "cleared: fire: b: smoke",
     ]
-    assert told == [
+    assert received == [
         {"text": "alert: fire: a: smoke", "kind": "fire", "subject": "a", "message": "smoke", "cleared": False},
         {"text": "cleared: fire: b: smoke", "kind": "fire", "subject": "b", "message": "smoke", "cleared": True},
     ]
 
 
-def test_a_webhook_that_fails_is_logged_without_its_address(caplog: pytest.LogCaptureFixture) -> None:
-    with _webhook(500) as (address, told):
+@pytest.mark.essential
+def test_a_failed_webhook_delivery_is_logged_without_the_address(caplog: pytest.LogCaptureFixture) -> None:
+    with _webhook(500) as (address, received):
         notify([Change("fire", "a", "smoke")], f"{address}/secret")
-    assert len(told) == 1
+    assert len(received) == 1
     notify([Change("fire", "a", "smoke")], f"{address}/secret")
     assert [record.message for record in caplog.records if "webhook" in record.message] == [
-        "the webhook was not told (HTTPStatusError: HTTP 500)",
-        "the webhook was not told (ConnectError)",
+        "webhook delivery failed: HTTPStatusError: HTTP 500",
+        "webhook delivery failed: ConnectError",
     ]
     assert "secret" not in caplog.text
 
 
-def test_much_quarantine_is_an_alert_and_little_is_not(servers: Settings, make_stream: Callable[..., Stream]) -> None:
+def test_only_a_high_quarantine_rate_raises_an_alert(servers: Settings, make_stream: Callable[..., Stream]) -> None:
     good, bad = make_stream(), make_stream()
-    for stream, wrong in ((good, 4), (bad, 10)):
-        stream.send([*(_event(number) for number in range(100 - wrong)), *[b"{}"] * wrong])
+    for stream, invalid in ((good, 4), (bad, 10)):
+        stream.send([*(_event(number) for number in range(100 - invalid)), *[b"{}"] * invalid])
         stream.land()
         load(servers, stream.contract)
-    found = high_quarantine_rate(servers)
-    assert good.contract.stream not in found
-    assert found[bad.contract.stream].startswith("10 of the 100 records that the last hour's loads brought (10%)")
+    problems = high_quarantine_rate(servers)
+    assert good.contract.stream not in problems
+    assert problems[bad.contract.stream].startswith("10 of 100 records loaded in the last hour (10%) are invalid")
 
 
-def test_a_sink_that_stands_still_is_an_alert_until_it_goes_on(
-    servers: Settings, make_stream: Callable[..., Stream]
-) -> None:
+def test_a_stalled_sink_is_a_problem_until_it_resumes(servers: Settings, make_stream: Callable[..., Stream]) -> None:
     stream = make_stream()
     settings = servers.model_copy(update={"sink_age_seconds": 0.2})
     contracts = {stream.contract.stream: stream.contract}
@@ -102,18 +103,18 @@ def test_a_sink_that_stands_still_is_an_alert_until_it_goes_on(
     stream.land()
     assert stalled_sinks(settings, contracts) == {}
     stream.send([b"{}"] * 7)
-    assert stalled_sinks(settings, contracts)[stream.contract.stream].startswith("7 offsets of ")
+    assert stalled_sinks(settings, contracts)[stream.contract.stream].startswith("lag of 7 offsets in ")
     stream.land()
     assert stalled_sinks(settings, contracts) == {}
 
 
 @contextmanager
 def _webhook(status: int) -> Iterator[tuple[str, list[Any]]]:
-    told: list[Any] = []
+    received: list[Any] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            told.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
             self.send_response(status)
             self.end_headers()
 
@@ -124,7 +125,7 @@ def _webhook(status: int) -> Iterator[tuple[str, list[Any]]]:
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}", told
+        yield f"http://127.0.0.1:{server.server_port}", received
     finally:
         server.shutdown()
         thread.join()

@@ -1,4 +1,4 @@
-"""Arrow rows on a real warehouse: every type that a contract knows, nulls and bounds too, is read as it was written."""
+"""Copying to a real warehouse: every type of a contract, with nulls and extreme values, is read as it was written."""
 
 import math
 from datetime import UTC, date, datetime
@@ -12,6 +12,8 @@ from psycopg import sql
 from sluice.settings import Settings
 from sluice.warehouse import connect
 from sluice.warehouse.copy import copy_rows
+
+pytestmark = pytest.mark.essential
 
 _TYPES = {
     "text": (pa.string(), ["", "ü – 漢", "x" * 100_000]),
@@ -33,23 +35,23 @@ _TYPES = {
 
 
 @pytest.mark.parametrize("kind", _TYPES)
-def test_each_type_comes_back_as_it_was(servers: Settings, kind: str) -> None:
+def test_each_type_survives_a_round_trip(servers: Settings, kind: str) -> None:
     arrow, values = _TYPES[kind]
     with connect(servers, "loader") as loader:
-        create = sql.SQL('create temporary table "a ""table" (place integer, "Value" {})')
+        create = sql.SQL('create temporary table "a ""table" (number integer, "Value" {})')
         loader.execute(create.format(sql.SQL(kind)))
-        wanted = [None, *values, None]
-        # In two chunks, of which one begins in the middle of its array; and by name, not in the table's order.
-        array = pa.array([None, *wanted], arrow)
+        expected = [None, *values, None]
+        # Two chunks, one of which begins in the middle of its array; columns in another order than in the table.
+        array = pa.array([None, *expected], arrow)
         column = pa.chunked_array([array.slice(1, 1), array.slice(2)])
-        rows = pa.table({"Value": column, "place": pa.array(range(len(wanted)), pa.int32())})
+        rows = pa.table({"Value": column, "number": pa.array(range(len(expected)), pa.int32())})
         copy_rows(loader, sql.Identifier("pg_temp", 'a "table'), rows)
-        found: list[Any] = loader.execute('select "Value" from "a ""table" order by place').fetchall()
-        assert [value for value, *_ in found] == wanted
+        found: list[Any] = loader.execute('select "Value" from "a ""table" order by number').fetchall()
+        assert [value for value, *_ in found] == expected
         loader.rollback()
 
 
-def test_what_the_server_refuses_leaves_nothing(servers: Settings) -> None:
+def test_rejected_rows_leave_nothing_behind(servers: Settings) -> None:
     with connect(servers, "loader") as loader:
         loader.execute("create temporary table few (value text not null)")
         loader.commit()

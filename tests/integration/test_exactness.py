@@ -1,4 +1,4 @@
-"""The flow without Airflow: a disturbed stream, built while it comes in, ends in the undisturbed truth."""
+"""The pipeline without Airflow: a stream with faults, built as it arrives, ends in the same marts as one without."""
 
 import json
 import time
@@ -23,18 +23,18 @@ from sluice.settings import ROOT, Settings
 from sluice.transform import transform
 from sluice.transform.dbt import Dbt
 from sluice.warehouse import connect, schema
-from tests.e2e import truth
-from tests.servers import Stream
+from tests.fixtures import truth
+from tests.fixtures.servers import Stream
 
 FIRST = date(2013, 1, 1)
 DAY_MS = 86_400_000
-TROUBLE = Faults(late=0.05, late_hours=48, duplicates=0.03, corrupt=0.005, invalid=0.005, seed=13)
+FAULTS = Faults(late=0.05, late_hours=48, duplicates=0.03, corrupt=0.005, invalid=0.005, seed=13)
 
 
 @pytest.mark.parametrize(
     ("days", "step"), [(14, 3), pytest.param(365, 14, marks=[pytest.mark.thorough, pytest.mark.timeout(3600)])]
 )
-def test_a_disturbed_stream_that_is_built_as_it_comes_in_ends_in_the_truth(
+def test_a_stream_with_faults_that_is_built_as_it_arrives_ends_in_correct_marts(
     servers: Settings, environment_file: Path, tmp_path: Path, say: Callable[[str], None], days: int, step: int
 ) -> None:
     settings = servers.model_copy(
@@ -54,59 +54,61 @@ def test_a_disturbed_stream_that_is_built_as_it_comes_in_ends_in_the_truth(
             cursor.execute(statement.encode())
             return pd.DataFrame(cursor.fetchall(), columns=[column.name for column in cursor.description or ()])
 
-    def bring_in() -> None:
+    def load_all() -> None:
         for stream in streams:
             stream.wait_for_lake()
             load(settings, stream.contract)
 
-    began = time.monotonic()
+    started = time.monotonic()
     sink = streams[0].start_sink()
     try:
-        # The topics keep what other tests have sent.
-        bring_in()
-        bad = query("select count(*) from raw.quarantine").iloc[0, 0]
-        for events in _as_they_come(
-            inject_faults(Timeline(contracts, FIRST, last).batches(), TROUBLE, contracts), step
+        # The topics still hold what other tests have sent.
+        load_all()
+        quarantined = query("select count(*) from raw.quarantine").iloc[0, 0]
+        for events in _in_order_of_arrival(
+            inject_faults(Timeline(contracts, FIRST, last).batches(), FAULTS, contracts), step
         ):
-            sent.update(event.disturbance for event in events)
-            late += sum(event.disturbance == LATE and event.stream.startswith("flights.") for event in events)
+            sent.update(event.fault for event in events)
+            late += sum(event.fault == LATE and event.stream.startswith("flights.") for event in events)
             _send(settings, events)
-            bring_in()
-            if transform(settings, contracts, dbt=dbt, run="exact", say=dbt.say).touched:
+            load_all()
+            if transform(settings, contracts, dbt=dbt, run="exact", log_line=dbt.log_line).dates:
                 transforms += 1
                 built += _built(dbt, "fct_flights")
         streams[0].stop_sink(sink)
     finally:
         streams[0].close()
 
-    seconds = time.monotonic() - began
+    seconds = time.monotonic() - started
     assert transforms > days // step
-    truth.marts_are_true(query, FIRST.isoformat(), last.isoformat())
+    truth.assert_marts(query, FIRST.isoformat(), last.isoformat())
     assert len(query("select from marts.fct_flights")) == len(truth.between(FIRST.isoformat(), last.isoformat()))
-    assert query("select count(*) from raw.quarantine").iloc[0, 0] - bad == sent[CORRUPT] + sent[INVALID] > 0
-    found = reconcile(settings, contracts, patience=0)
-    assert found.agrees, found.text()
+    assert query("select count(*) from raw.quarantine").iloc[0, 0] - quarantined == sent[CORRUPT] + sent[INVALID] > 0
+    reconciliation = reconcile(settings, contracts, patience=0)
+    assert reconciliation.agrees, reconciliation.text()
     flights = len(query("select from marts.fct_flights"))
-    say(f"{days} days, {sent.total():,} events, {transforms} transforms, {seconds:.0f} s: the marts are the truth")
+    say(f"{days} days, {sent.total():,} events, {transforms} transforms, {seconds:.0f} s: the marts are correct")
     say(
-        f"{built:,} rows of fct_flights were built for {flights:,} flights, {late:,} late events among theirs:"
-        f" {(built - flights) / late:.2f} rows built again per late event"
+        f"{built:,} rows of fct_flights were built for {flights:,} flights with {late:,} late events:"
+        f" {(built - flights) / late:.2f} rows rebuilt per late event"
     )
 
 
 def _built(dbt: Dbt, model: str) -> int:
-    """Rows that the last transform has inserted into a model."""
+    """Returns the number of rows that the last transform inserted into a model."""
     results = json.loads(dbt.results.read_text())["results"]
     return sum(
-        each["adapter_response"]["rows_affected"] for each in results if each["unique_id"] == f"model.sluice.{model}"
+        result["adapter_response"]["rows_affected"]
+        for result in results
+        if result["unique_id"] == f"model.sluice.{model}"
     )
 
 
-def _as_they_come(batches: Iterable[list[Event]], step: int) -> Iterator[list[Event]]:
-    """The events of ``step`` days at a time, by the time at which they are sent."""
+def _in_order_of_arrival(batches: Iterable[list[Event]], step: int) -> Iterator[list[Event]]:
+    """Yields the events of ``step`` days at a time, by the time at which they are sent."""
     events = (event for batch in batches for event in batch)
-    for _, some in groupby(events, key=lambda event: event.due // (step * DAY_MS)):
-        yield list(some)
+    for _, group in groupby(events, key=lambda event: event.due // (step * DAY_MS)):
+        yield list(group)
 
 
 def _send(settings: Settings, events: list[Event]) -> None:

@@ -1,4 +1,4 @@
-"""The live view on real servers: its numbers are the truth, whatever is sent and however often it is killed."""
+"""The live view on real servers: its figures are correct whatever is sent, and however often it is killed."""
 
 import random
 import subprocess
@@ -21,15 +21,15 @@ from sluice.contracts import load_contracts
 from sluice.kafka import topics
 from sluice.settings import ROOT, Settings
 from sluice.warehouse import connect, schema
-from tests.e2e import truth
-from tests.waiting import wait
+from tests.fixtures import truth
+from tests.fixtures.waiting import wait
 
 FIRST, LAST = date(2013, 1, 1), date(2013, 1, 4)
-TROUBLE = Faults(late=0.1, late_hours=48, duplicates=0.1, corrupt=0.02, invalid=0.02, seed=17)
+FAULTS = Faults(late=0.1, late_hours=48, duplicates=0.1, corrupt=0.02, invalid=0.02, seed=17)
 
 
 class Live:
-    """The live view's process on a database of its own."""
+    """The live view's process, with a database of its own."""
 
     def __init__(self, settings: Settings, file: Path) -> None:
         self.settings = settings
@@ -55,11 +55,11 @@ class Live:
             return pd.DataFrame(cursor.fetchall(), columns=[column.name for column in cursor.description or ()])
 
     def read(self) -> int:
-        """How many offsets the state covers."""
+        """Returns how many offsets the state covers."""
         return int(self.query("select coalesce(sum(next_offset), 0) from live.partitions").iloc[0, 0])
 
-    def wait(self, what: str, until: Callable[[], bool]) -> None:
-        wait(what, until, every=0.05, detail=lambda: self.query("select * from live.partitions"))
+    def wait(self, description: str, until: Callable[[], bool]) -> None:
+        wait(description, until, every=0.05, detail=lambda: self.query("select * from live.partitions"))
 
     def wait_until_read(self) -> None:
         """Waits until the state covers everything that Kafka has."""
@@ -68,7 +68,7 @@ class Live:
 
 @pytest.fixture(scope="module")
 def empty_topics(servers: Settings) -> None:
-    """Other tests send flights of other dates."""
+    """Topics of flights without records: other tests send flights of other dates."""
     contracts = load_contracts(ROOT / "contracts")
     with topics.admin(servers) as admin:
         admin.delete_topics([stream for stream in STREAMS if stream in admin.list_topics()])
@@ -84,26 +84,26 @@ def live(
     contracts = load_contracts(settings.contracts)
     topics.provision(settings, contracts)
     schema.provision(settings, contracts)
-    found = Live(settings, environment_file)
-    yield found
-    found.kill()
+    live = Live(settings, environment_file)
+    yield live
+    live.kill()
 
 
 def _end(settings: Settings) -> int:
-    return sum(each.end for each in topics.kafka_ranges(settings, list(STREAMS)))
+    return sum(partition.end for partition in topics.kafka_ranges(settings, list(STREAMS)))
 
 
-def test_killed_three_times_in_a_disturbed_stream_it_shows_the_truth(live: Live) -> None:
+def test_it_is_correct_after_three_kills_in_a_stream_with_faults(live: Live) -> None:
     contracts = load_contracts(live.settings.contracts)
     events = [
         event
-        for batch in inject_faults(Timeline(contracts, FIRST, LAST).batches(), TROUBLE, contracts)
+        for batch in inject_faults(Timeline(contracts, FIRST, LAST).batches(), FAULTS, contracts)
         for event in batch
         if event.stream in STREAMS
     ]
     parts = [events[start::4] for start in range(4)]
     producer = KafkaProducer(bootstrap_servers=live.settings.kafka, acks="all", linger_ms=20)
-    chance = random.Random(3)
+    rng = random.Random(3)
     try:
         for part in parts:
             before = live.read()
@@ -112,20 +112,20 @@ def test_killed_three_times_in_a_disturbed_stream_it_shows_the_truth(live: Live)
                 producer.send(event.stream, value=event.value, key=event.key, timestamp_ms=event.timestamp)
             producer.flush()
             if part is not parts[-1]:
-                # Somewhere in what has just come in.
-                wanted = before + chance.randrange(1, len(part) // 2)
-                live.wait(f"{wanted} read", partial(lambda wanted: live.read() >= wanted, wanted))
+                # Killed somewhere within the records that have just arrived.
+                target = before + rng.randrange(1, len(part) // 2)
+                live.wait(f"{target} read", partial(lambda target: live.read() >= target, target))
                 live.kill()
         live.wait_until_read()
     finally:
         producer.close()
     assert _end(live.settings) > len(events) - 1
     expected = truth.airports_live(str(FIRST), str(LAST))
-    truth.equal(live.query("select * from live.airport_hours"), expected, ["origin", "hour"])
+    truth.assert_equal(live.query("select * from live.airport_hours"), expected, ["origin", "hour"])
     assert probes.live(live.settings) is None
 
 
-def test_read_again_from_the_start_it_stays_as_it_is(live: Live) -> None:
+def test_reading_everything_again_changes_nothing(live: Live) -> None:
     live.start()
     live.wait("something, and all of it, read", lambda: live.read() == _end(live.settings) > 0)
     live.kill()
@@ -137,7 +137,8 @@ def test_read_again_from_the_start_it_stays_as_it_is(live: Live) -> None:
     assert live.query("select * from live.airport_hours order by origin, hour").equals(before)
 
 
-def test_it_goes_on_when_postgres_has_cut_it_off(live: Live) -> None:
+@pytest.mark.essential
+def test_it_reconnects_after_postgres_has_closed_its_connection(live: Live) -> None:
     live.start()
     live.wait_until_read()
     assert live.process is not None
@@ -146,14 +147,15 @@ def test_it_goes_on_when_postgres_has_cut_it_off(live: Live) -> None:
         postgres.execute(
             "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'sluice-live'"
         )
-    live.wait("its heartbeat", lambda: probes.live(live.settings) is None)
+    live.wait("a heartbeat", lambda: probes.live(live.settings) is None)
     assert live.process.poll() is None
 
 
+@pytest.mark.essential
 @pytest.mark.parametrize(
     "statement",
     ["delete from live.flights", "truncate live.partitions", "select from ops.loads", "create table live.x (a int)"],
 )
-def test_its_role_writes_its_own_tables_alone(live: Live, statement: str) -> None:
+def test_its_role_can_only_write_its_own_tables(live: Live, statement: str) -> None:
     with connect(live.settings, "live") as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
         connection.execute(statement)  # type: ignore[call-overload]

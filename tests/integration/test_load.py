@@ -1,4 +1,4 @@
-"""The load on real servers: each offset once in raw or in quarantine, whatever is run twice, at once or killed."""
+"""The load on real servers: each offset once in raw or quarantine, even if loads are repeated or run concurrently."""
 
 import json
 from collections.abc import Callable
@@ -9,11 +9,11 @@ import psycopg
 import pytest
 
 from sluice.contracts import Column
-from sluice.load import LoadReport, load, reload, touch
+from sluice.load import LoadReport, load, mark_stale, reload
 from sluice.load.reload import Reload
 from sluice.reconcile import reconcile
 from sluice.warehouse import connect, schema
-from tests.servers import Stream
+from tests.fixtures.servers import Stream
 
 THIRD_MS = 1_357_200_000_000
 """2013-01-03T08:00:00Z."""
@@ -29,12 +29,13 @@ def _query(stream: Stream, query: str) -> list[tuple[object, ...]]:
         return reader.execute(query.format(raw=f"raw.{stream.contract.table}", stream=stream.name).encode()).fetchall()
 
 
-def _agrees(stream: Stream) -> None:
-    found = reconcile(stream.settings, {stream.name: stream.contract}, patience=0)
-    assert found.agrees, found.text()
+def _assert_agrees(stream: Stream) -> None:
+    result = reconcile(stream.settings, {stream.name: stream.contract}, patience=0)
+    assert result.agrees, result.text()
 
 
-def test_a_load_brings_rows_quarantine_ledger_and_touched_dates(make_stream: Callable[..., Stream]) -> None:
+@pytest.mark.essential
+def test_a_load_writes_rows_quarantine_ledger_and_stale_dates(make_stream: Callable[..., Stream]) -> None:
     stream = make_stream(partitions=2)
     stream.send([_event(n) for n in range(5)])
     third = "2013-01-03T08:00:00Z"
@@ -66,10 +67,11 @@ def test_a_load_brings_rows_quarantine_ledger_and_touched_dates(make_stream: Cal
     assert _query(
         stream, "select event_date::text, built_at from ops.touched_dates where stream = '{stream}' order by 1"
     ) == [("2013-01-01", None), ("2013-01-03", None)]
-    _agrees(stream)
+    _assert_agrees(stream)
 
 
-def test_loading_again_or_twice_at_once_changes_nothing(make_stream: Callable[..., Stream]) -> None:
+@pytest.mark.essential
+def test_repeated_and_concurrent_loads_change_nothing(make_stream: Callable[..., Stream]) -> None:
     stream = make_stream(partitions=2)
     for partition in (0, 1):
         stream.send([_event(n) for n in range(200)], partition=partition)
@@ -78,10 +80,11 @@ def test_loading_again_or_twice_at_once_changes_nothing(make_stream: Callable[..
         reports = list(pool.map(lambda _: load(stream.settings, stream.contract), range(4)))
     assert sum(report.rows for report in reports) == 400
     assert load(stream.settings, stream.contract).rows == 0
-    _agrees(stream)
+    _assert_agrees(stream)
 
 
-def test_a_date_loaded_anew_is_as_it_was(make_stream: Callable[..., Stream]) -> None:
+@pytest.mark.essential
+def test_a_reloaded_date_is_unchanged(make_stream: Callable[..., Stream]) -> None:
     stream = make_stream(partitions=1)
     stream.send([_event(n) for n in range(5)])
     stream.send([b"nope", _event(7, read_at="2013-01-03T08:00:00Z")], THIRD_MS)
@@ -97,25 +100,26 @@ def test_a_date_loaded_anew_is_as_it_was(make_stream: Callable[..., Stream]) -> 
 
     assert _query(stream, rows) == before
     assert load(stream.settings, stream.contract).rows == 1
-    _agrees(stream)
+    _assert_agrees(stream)
 
 
-def test_raw_rows_that_vanished_disagree_until_their_date_is_loaded_anew(make_stream: Callable[..., Stream]) -> None:
+@pytest.mark.essential
+def test_lost_raw_rows_are_a_disagreement_until_their_date_is_reloaded(make_stream: Callable[..., Stream]) -> None:
     stream = make_stream(partitions=1)
     stream.send([_event(n) for n in range(5)])
     stream.land()
     load(stream.settings, stream.contract)
     with connect(stream.settings, "loader") as loader:
         loader.execute(f"delete from raw.{stream.contract.table} where reading = 3".encode())
-    found = reconcile(stream.settings, {stream.name: stream.contract}, patience=0)
-    assert not found.agrees
-    assert "2013-01-01: the lake has 5 rows, the warehouse 4 and 0 in quarantine" in found.text()
+    result = reconcile(stream.settings, {stream.name: stream.contract}, patience=0)
+    assert not result.agrees
+    assert "2013-01-01: the lake has 5 rows, the warehouse 4 and 0 in quarantine" in result.text()
     reload(stream.settings, stream.contract, date(2013, 1, 1))
-    _agrees(stream)
+    _assert_agrees(stream)
 
 
 @pytest.mark.parametrize(
-    ("first", "following", "fault"),
+    ("first_offset", "next_offset", "error"),
     [
         (0, 3, psycopg.errors.UniqueViolation),
         (2, 8, psycopg.errors.ForeignKeyViolation),
@@ -123,29 +127,28 @@ def test_raw_rows_that_vanished_disagree_until_their_date_is_loaded_anew(make_st
         (5, 5, psycopg.errors.CheckViolation),
     ],
 )
-def test_the_ledger_refuses_overlap_and_gap(
-    make_stream: Callable[..., Stream], first: int, following: int, fault: type[psycopg.Error]
+def test_the_ledger_rejects_overlaps_and_gaps(
+    make_stream: Callable[..., Stream], first_offset: int, next_offset: int, error: type[psycopg.Error]
 ) -> None:
     stream = make_stream(partitions=1)
     stream.send([_event(n) for n in range(5)])
     stream.land()
     load(stream.settings, stream.contract)
-    with connect(stream.settings, "loader") as loader, pytest.raises(fault):
+    with connect(stream.settings, "loader") as loader, pytest.raises(error):
         loader.execute(
             "insert into ops.loads (stream, topic_id, partition, first_offset, next_offset, rows, quarantined)"
             " select stream, topic_id, partition, %s, %s, 1, 0 from ops.loads where stream = %s and next_offset = 5",
-            (first, following, stream.name),
+            (first_offset, next_offset, stream.name),
         )
 
 
-def test_the_load_says_what_it_waits_for(make_stream: Callable[..., Stream]) -> None:
+def test_offsets_that_are_not_loaded_are_a_disagreement(make_stream: Callable[..., Stream]) -> None:
     stream = make_stream(partitions=1)
     stream.send([_event(1)])
-    found = reconcile(stream.settings, {stream.name: stream.contract}, patience=0) if stream.next_offsets() else None
-    assert found is None
+    assert not stream.next_offsets()
     stream.land()
-    found = reconcile(stream.settings, {stream.name: stream.contract}, patience=0)
-    assert "the warehouse has offsets up to 0, Kafka up to 1" in found.text()
+    result = reconcile(stream.settings, {stream.name: stream.contract}, patience=0)
+    assert "the warehouse has offsets up to 0, Kafka up to 1" in result.text()
 
 
 DATES = (
@@ -156,7 +159,7 @@ DRIFT = "select event_date::text, field, rows from ops.drift where stream = '{st
 FIRST, THIRD = date(2013, 1, 1), date(2013, 1, 3)
 
 
-def test_a_load_says_what_is_known_of_each_date(make_stream: Callable[..., Stream]) -> None:
+def test_a_load_updates_the_statistics_of_each_date(make_stream: Callable[..., Stream]) -> None:
     stream = make_stream(partitions=1)
     third = {"read_at": "2013-01-03T08:00:00Z"}
     stream.send([_event(n) for n in range(3)])
@@ -169,26 +172,26 @@ def test_a_load_says_what_is_known_of_each_date(make_stream: Callable[..., Strea
         stream, "select next_offset, watermark::text from ops.loads where stream = '{stream}' and next_offset > 0"
     ) == [(6, "2013-01-03 08:00:00+00")]
 
-    # The ledger's watermark goes on to count for the next load.
+    # The next load continues with the ledger's watermark.
     stream.send([_event(5)])
     stream.land()
     load(stream.settings, stream.contract)
-    known = [("2013-01-01", 5, 0, 2, 2, 2), ("2013-01-03", 1, 1, 0, 0, 1)]
-    assert _query(stream, DATES) == known
+    expected = [("2013-01-01", 5, 0, 2, 2, 2), ("2013-01-03", 1, 1, 0, 0, 1)]
+    assert _query(stream, DATES) == expected
 
-    # A reload that changes nothing leaves all of it, and makes nothing up.
+    # A reload that changes no rows keeps all statistics, and adds none.
     for day in (FIRST, THIRD, date(2013, 1, 2)):
         assert not reload(stream.settings, stream.contract, day).changed
-    assert _query(stream, DATES) == known
+    assert _query(stream, DATES) == expected
 
     with connect(stream.settings, "loader") as loader:
         loader.execute(f"delete from raw.{stream.contract.table} where reading = 1".encode())
     assert reload(stream.settings, stream.contract, FIRST).changed
-    assert _query(stream, DATES) == [("2013-01-01", 5, 0, 2, 2, 3), known[1]]
-    _agrees(stream)
+    assert _query(stream, DATES) == [("2013-01-01", 5, 0, 2, 2, 3), expected[1]]
+    _assert_agrees(stream)
 
 
-def test_fields_that_the_contract_does_not_name_are_counted_and_kept_out(make_stream: Callable[..., Stream]) -> None:
+def test_fields_that_are_not_in_the_contract_are_counted_and_not_loaded(make_stream: Callable[..., Stream]) -> None:
     stream = make_stream(partitions=1)
     stream.send([_event(0), _event(1, gate="A"), _event(2, gate=None, **{"naïve \0": {}}), b'{"gate": 1}'])
     stream.send([_event(3, gate=1, read_at="2013-01-03T08:00:00Z")], THIRD_MS)
@@ -207,7 +210,7 @@ def test_fields_that_the_contract_does_not_name_are_counted_and_kept_out(make_st
     assert _query(stream, DRIFT) == [("2013-01-01", "gate", 3), first[1], ("2013-01-03", "gate", 1)]
 
 
-def test_a_column_declared_later_is_null_until_its_dates_are_loaded_anew(make_stream: Callable[..., Stream]) -> None:
+def test_a_new_column_is_null_until_its_dates_are_reloaded(make_stream: Callable[..., Stream]) -> None:
     stream = make_stream(partitions=1)
     stream.send([_event(0, gate="A"), _event(1)])
     stream.send([_event(2, gate="B", read_at="2013-01-03T08:00:00Z")], THIRD_MS)
@@ -225,7 +228,7 @@ def test_a_column_declared_later_is_null_until_its_dates_are_loaded_anew(make_st
     assert _query(stream, DATES) == [("2013-01-01", 2, 0, 0, 0, 2), ("2013-01-03", 1, 0, 0, 0, 1)]
 
 
-def test_what_a_reload_takes_out_of_quarantine_is_noted(make_stream: Callable[..., Stream]) -> None:
+def test_records_that_a_reload_releases_from_quarantine_are_logged(make_stream: Callable[..., Stream]) -> None:
     stream = make_stream(partitions=1)
     stream.send([_event(0), _event(1, reading=-1), b"nope"])
     stream.land()
@@ -240,24 +243,24 @@ def test_what_a_reload_takes_out_of_quarantine_is_noted(make_stream: Callable[..
     assert _query(
         stream, "select \"offset\", reason, action, done_by from ops.quarantine_log where stream = '{stream}'"
     ) == [(1, "reading: -1 is below the minimum 0", "reloaded", "reload")]
-    _agrees(stream)
+    _assert_agrees(stream)
 
 
-def test_a_reload_touches_its_date_as_it_is_told(make_stream: Callable[..., Stream]) -> None:
+def test_a_reload_marks_its_date_as_stale_only_when_asked_to(make_stream: Callable[..., Stream]) -> None:
     stream = make_stream(partitions=1)
     stream.send([_event(0)])
     stream.land()
     load(stream.settings, stream.contract)
-    touched = "select count(*) from ops.touched_dates where stream = '{stream}'"
-    reload(stream.settings, stream.contract, FIRST, touch="changed")
-    reload(stream.settings, stream.contract, FIRST, touch="never")
-    assert _query(stream, touched) == [(1,)]
+    marks = "select count(*) from ops.touched_dates where stream = '{stream}'"
+    reload(stream.settings, stream.contract, FIRST, mark_stale="changed")
+    reload(stream.settings, stream.contract, FIRST, mark_stale="never")
+    assert _query(stream, marks) == [(1,)]
     reload(stream.settings, stream.contract, FIRST)
-    touch(stream.settings, stream.contract, [FIRST, THIRD])
-    assert _query(stream, touched) == [(4,)]
+    mark_stale(stream.settings, stream.contract, [FIRST, THIRD])
+    assert _query(stream, marks) == [(4,)]
 
 
-def test_loads_do_not_wait_for_reloads_and_both_stay_exact(
+def test_loads_do_not_wait_for_reloads_and_both_stay_exactly_once(
     make_stream: Callable[..., Stream], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stream = make_stream(partitions=2)
@@ -268,23 +271,23 @@ def test_loads_do_not_wait_for_reloads_and_both_stay_exact(
     stream.send([_event(n, gate=1) for n in range(50, 60)])
     stream.land()
 
-    looks: list[LoadReport] = []
-    look = Reload.look
+    loads: list[LoadReport] = []
+    fingerprint = Reload.fingerprint
 
-    def look_after_a_load(rewrite: Reload) -> object:
-        # The reload has taken the date's rows out and brought them again, and has not committed.
-        looks.append(load(stream.settings, stream.contract))
-        return look(rewrite)
+    def fingerprint_after_a_load(date_reload: Reload) -> object:
+        # The reload has deleted and rewritten the date's rows, and has not committed yet.
+        loads.append(load(stream.settings, stream.contract))
+        return fingerprint(date_reload)
 
-    monkeypatch.setattr(Reload, "look", look_after_a_load)
+    monkeypatch.setattr(Reload, "fingerprint", fingerprint_after_a_load)
     assert not reload(stream.settings, stream.contract, FIRST).changed
     monkeypatch.undo()
 
-    assert [report.rows for report in looks] == [10]
+    assert [report.rows for report in loads] == [10]
     assert _query(stream, DATES) == [("2013-01-01", 110, 0, 0, 0, 2)]
     assert _query(stream, DRIFT) == [("2013-01-01", "gate", 110)]
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: reload(stream.settings, stream.contract, FIRST), range(4)))
     assert _query(stream, DATES) == [("2013-01-01", 110, 0, 0, 0, 2)]
     assert _query(stream, DRIFT) == [("2013-01-01", "gate", 110)]
-    _agrees(stream)
+    _assert_agrees(stream)

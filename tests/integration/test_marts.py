@@ -15,14 +15,15 @@ from datetime import date
 import pandas as pd
 import pytest
 
-from bench.transform.warehouse import Filler
 from producers.flights.timeline import Timeline
 from sluice.errors import SluiceError, TerminalError, TransientError
 from sluice.settings import ROOT, Settings
-from sluice.transform import TransformReport, document, transform
+from sluice.transform import TransformReport, document, run_dbt, transform
 from sluice.transform.dbt import Dbt
+from sluice.transform.stale import write_plan
 from sluice.warehouse import connect, schema
-from tests.e2e import truth
+from tests.fixtures import truth
+from tests.fixtures.raw_rows import RawRows
 
 TABLES = ("fct_flights", "agg_carrier_daily", "agg_airport_hourly", "dim_carrier", "dim_airport", "dim_aircraft")
 FIRST = date(2013, 1, 1)
@@ -33,7 +34,7 @@ class Marts:
     """A warehouse with some dates loaded and built, and a copy of the dbt project to break."""
 
     settings: Settings
-    filler: Filler
+    raw: RawRows
     last: date = FIRST
     lines: list[str] = field(default_factory=list)
     on_line: Callable[[str, Dbt], None] = lambda line, dbt: None
@@ -45,13 +46,18 @@ class Marts:
         return self.last
 
     def fill(self, day: date) -> None:
-        self.filler.fill(event for batch in Timeline(self.filler.contracts, day, day).batches() for event in batch)
+        self.raw.fill(event for batch in Timeline(self.raw.contracts, day, day).batches() for event in batch)
 
     def transform(self, run: str = "a run", resume: bool = False) -> TransformReport:
         self.lines.clear()
         dbt = Dbt(self.settings, self._say)
         self._dbt = dbt
-        return transform(self.settings, self.filler.contracts, dbt=dbt, run=run, say=self._say, resume=resume)
+        return transform(self.settings, self.raw.contracts, dbt=dbt, run=run, say=self._say, resume=resume)
+
+    def by_hand(self, *arguments: str) -> None:
+        """Runs dbt as `make dbt` does."""
+        dbt = Dbt(self.settings, self.lines.append)
+        run_dbt(self.settings, self.raw.contracts, list(arguments), dbt=dbt, say=self.lines.append)
 
     def _say(self, line: str) -> None:
         self.lines.append(line)
@@ -77,7 +83,7 @@ class Marts:
     def are_true(self) -> None:
         """That the marts show exactly what was loaded."""
         assert self.pending() == 0
-        truth.marts_are_true(self.query, FIRST.isoformat(), self.last.isoformat())
+        truth.assert_marts(self.query, FIRST.isoformat(), self.last.isoformat())
         assert self.query("select max(flight_date) from marts.fct_flights").iloc[0, 0] == self.last
         for table in TABLES:
             assert self.query(f"select * from marts.{table} except select * from staging.{table}", "transformer").empty
@@ -89,11 +95,13 @@ class Marts:
         text = path.read_text() if path.exists() else None
         assert text is None or old in text
         path.write_text(text.replace(old, new) if text is not None else new)
-        yield
-        if text is None:
-            path.unlink()
-        else:
-            path.write_text(text)
+        try:
+            yield
+        finally:
+            if text is None:
+                path.unlink()
+            else:
+                path.write_text(text)
 
 
 @pytest.fixture(scope="module")
@@ -104,9 +112,9 @@ def built(servers: Settings, tmp_path_factory: pytest.TempPathFactory) -> Marts:
         update={"warehouse": "marts", "home": folder / "home", "contracts": ROOT / "contracts", "dbt": project}
     )
     shutil.copytree(ROOT / "dbt", project, ignore=shutil.ignore_patterns("target", "logs", "generated"))
-    filler = Filler(settings)
-    schema.provision(settings, filler.contracts)
-    marts = Marts(settings, filler)
+    raw = RawRows(settings)
+    schema.provision(settings, raw.contracts)
+    marts = Marts(settings, raw)
     marts.fill(FIRST)
     marts.transform()
     return marts
@@ -119,12 +127,13 @@ def marts(built: Marts) -> Iterator[Marts]:
     built.on_line = lambda line, dbt: None
 
 
+@pytest.mark.essential
 def test_a_failed_model_leaves_the_marts_and_its_retry_builds_only_the_rest(marts: Marts) -> None:
     marts.are_true()
     marts.load()
     before, pending = marts.shown(), marts.pending()
     with (
-        marts.broken("models/marts/agg_carrier_daily.sql", "select * from final", "select 1 / 0 as flights"),
+        marts.broken("models/marts/agg_carrier_daily.sql", "count(*) as flights", "count(*) / 0 as flights"),
         pytest.raises(TerminalError, match=r"agg_carrier_daily: .*division by zero"),
     ):
         marts.transform()
@@ -153,6 +162,7 @@ def test_a_failed_test_leaves_the_marts_and_its_retry_tests_again(marts: Marts) 
     marts.are_true()
 
 
+@pytest.mark.essential
 def test_a_publication_that_fails_publishes_nothing_and_is_done_by_the_retry(marts: Marts) -> None:
     marts.load()
     before = marts.shown()
@@ -167,7 +177,7 @@ def test_a_publication_that_fails_publishes_nothing_and_is_done_by_the_retry(mar
     marts.are_true()
 
 
-@pytest.mark.parametrize("moment", ["START sql incremental model staging.agg_carrier_daily", "START hook"])
+@pytest.mark.parametrize("moment", ["START sql by_key model staging.agg_carrier_daily", "START hook"])
 def test_a_killed_dbt_leaves_the_marts_and_the_next_transform_is_right(marts: Marts, moment: str) -> None:
     marts.load()
     before = marts.shown()
@@ -186,6 +196,7 @@ from sluice.contracts import load_contracts
 from sluice.settings import load_settings
 from sluice.transform import transform
 from sluice.transform.dbt import Dbt
+from sluice.transform.stale import write_plan
 settings = load_settings()
 dbt = Dbt(settings, print)
 transform(settings, load_contracts(settings.contracts), dbt=dbt, run="killed", say=print)
@@ -217,7 +228,7 @@ def test_what_is_loaded_during_a_transform_is_built_by_the_next_one(marts: Marts
     once: list[date] = []
 
     def load(line: str, dbt: Dbt) -> None:
-        if "START sql incremental model staging.stg_flights_departed" in line and not once:
+        if "START sql by_key model staging.stg_flights_departed" in line and not once:
             once.append(marts.load())
 
     marts.on_line = load
@@ -257,11 +268,51 @@ def test_a_full_refresh_brings_a_new_column_to_readers(marts: Marts) -> None:
         marts.load()
         with pytest.raises(SluiceError, match="agg_carrier_daily"):
             marts.transform()
-        dbt = Dbt(marts.settings, marts.lines.append)
-        dbt.run("build", "--selector", "transform", "--full-refresh")
+        marts.by_hand("build", "--selector", "transform", "--full-refresh")
         assert marts.query("select distinct added from marts.agg_carrier_daily").iloc[0, 0] == "x"
         assert marts.pending() == 0
-    Dbt(marts.settings, marts.lines.append).run("build", "--selector", "transform", "--full-refresh")
+    marts.by_hand("build", "--selector", "transform", "--full-refresh")
+    marts.are_true()
+
+
+@pytest.mark.essential
+def test_dbt_publishes_no_plan_but_that_of_its_own_run(marts: Marts) -> None:
+    marts.load()
+    before, pending = marts.shown(), marts.pending()
+    assert pending
+    with connect(marts.settings, "transformer") as connection:
+        write_plan(connection, "another run")
+    dbt = Dbt(marts.settings, marts.lines.append)
+    command = ("build", "--selector", "transform", "--full-refresh")
+    with pytest.raises(TerminalError, match="no plan of its own"):
+        dbt.run(*command)
+    with pytest.raises(TerminalError, match="the plan is not that of this run"):
+        dbt.run(*command, run_name="a run")
+    assert (marts.shown(), marts.pending()) == (before, pending)
+    marts.transform()
+    marts.are_true()
+
+
+def test_a_model_that_is_run_by_hand_is_not_published(marts: Marts) -> None:
+    marts.load()
+    before, pending = marts.shown(), marts.pending()
+    marts.by_hand("run", "--select", "+fct_flights")
+    assert (marts.shown(), marts.pending()) == (before, pending)
+    marts.transform()
+    marts.are_true()
+
+
+@pytest.mark.essential
+def test_a_mart_without_a_key_is_replaced_whole_by_each_run(marts: Marts) -> None:
+    model = "select origin, count(*) as flights from {{ ref('fct_flights') }} group by origin"
+    with marts.broken("models/marts/my_routes.sql", "", "{{ config(materialized='table') }}\n" + model):
+        for _ in range(2):
+            marts.load()
+            marts.transform()
+            differs = "select origin, flights from {} except select origin, count(*) from marts.fct_flights group by 1"
+            assert marts.query(differs.format("marts.my_routes")).empty
+            assert marts.query("select count(*) from marts.my_routes").iloc[0, 0] == 3
+    marts.execute("drop table marts.my_routes, staging.my_routes")
     marts.are_true()
 
 
@@ -289,8 +340,8 @@ def test_the_documentation_describes_every_column_that_there_is(marts: Marts) ->
     dbt = Dbt(marts.settings, marts.lines.append)
     log = dbt.home / "logs" / "dbt.log"
     parsed = log.read_text().count("Starting full parse")
-    document(marts.settings, marts.filler.contracts, dbt=dbt)
-    assert not document(marts.settings, marts.filler.contracts, dbt=dbt)
+    document(marts.settings, marts.raw.contracts, dbt=dbt)
+    assert not document(marts.settings, marts.raw.contracts, dbt=dbt)
     assert "fct_flights" in marts.settings.dbt_docs.read_text()
     target = dbt.home / "target"
     manifest, catalog = (json.loads((target / name).read_text()) for name in ("manifest.json", "catalog.json"))
@@ -308,6 +359,7 @@ def test_the_documentation_describes_every_column_that_there_is(marts: Marts) ->
     assert log.read_text().count("Starting full parse") == parsed
 
 
+@pytest.mark.essential
 def test_the_logic_of_the_models(marts: Marts) -> None:
     dbt = Dbt(marts.settings, marts.lines.append)
     dbt.run("test", "--selector", "unit")

@@ -1,21 +1,25 @@
-"""Adding a stream is one YAML: its topic, raw table and lake table follow (its DAG and dbt source: see tests/unit)."""
+"""Adding a stream takes one YAML file: topic, raw table and lake table follow (DAG and dbt source: see tests/unit)."""
 
 from collections.abc import Callable
+
+import pytest
 
 from sluice.contracts import load_contracts
 from sluice.kafka import topics
 from sluice.warehouse import connect, schema
-from tests.servers import Stream
+from tests.fixtures.servers import Stream
+
+pytestmark = pytest.mark.essential
 
 
-def test_a_new_contract_gives_topic_and_raw_table(make_stream: Callable[..., Stream]) -> None:
+def test_a_new_contract_creates_topic_and_raw_table(make_stream: Callable[..., Stream]) -> None:
     stream = make_stream(partitions=3)
-    assert [each.partition for each in topics.kafka_ranges(stream.settings, [stream.name])] == [0, 1, 2]
+    assert [offsets.partition for offsets in topics.kafka_ranges(stream.settings, [stream.name])] == [0, 1, 2]
     with topics.admin(stream.settings) as admin:
         from kafka.admin import ConfigResource, ConfigResourceType
 
-        found = admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, stream.name)])
-    assert "-1" in str(found)
+        configs = admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, stream.name)])
+    assert "-1" in str(configs)
     with connect(stream.settings, "reader") as reader:
         columns = reader.execute(
             "select column_name, data_type, is_nullable from information_schema.columns"
@@ -30,7 +34,7 @@ def test_a_new_contract_gives_topic_and_raw_table(make_stream: Callable[..., Str
     ]
 
 
-def test_a_new_column_is_added_and_a_changed_type_refused(make_stream: Callable[..., Stream]) -> None:
+def test_a_new_column_is_added_and_a_changed_type_is_rejected(make_stream: Callable[..., Stream]) -> None:
     import pytest
 
     from sluice.errors import TerminalError
@@ -43,5 +47,5 @@ def test_a_new_column_is_added_and_a_changed_type_refused(make_stream: Callable[
     with connect(stream.settings, "reader") as reader:
         assert reader.execute(f"select battery from raw.{stream.contract.table}".encode()).fetchall() == []
     path.write_text(text.replace("type: int32", "type: string").replace(", minimum: 0", ""))
-    with pytest.raises(TerminalError, match="reading is integer, its contract says text"):
+    with pytest.raises(TerminalError, match="reading has type integer, but its contract declares text"):
         schema.provision(stream.settings, load_contracts(stream.settings.contracts))

@@ -1,4 +1,4 @@
-"""The quarantine on real servers: what fits goes to raw once, what is discarded stays, and nothing goes unrecorded."""
+"""The quarantine on real servers: valid records move to raw once, discarded ones stay, and everything is logged."""
 
 import json
 import subprocess
@@ -17,8 +17,8 @@ from sluice.quarantine.replay import replay
 from sluice.reconcile import reconcile
 from sluice.settings import ROOT
 from sluice.warehouse import connect, schema
-from tests.servers import Stream
-from tests.waiting import wait
+from tests.fixtures.servers import Stream
+from tests.fixtures.waiting import wait
 
 FIRST = date(2013, 1, 1)
 THIRD_MS = 1_357_200_000_000
@@ -35,13 +35,13 @@ def query(stream: Stream, text: str) -> list[tuple[object, ...]]:
         return reader.execute(text.format(raw=f"raw.{stream.contract.table}", stream=stream.name).encode()).fetchall()
 
 
-def agrees(stream: Stream) -> None:
-    found = reconcile(stream.settings, {stream.name: stream.contract}, patience=0)
-    assert found.agrees, found.text()
+def assert_agrees(stream: Stream) -> None:
+    result = reconcile(stream.settings, {stream.name: stream.contract}, patience=0)
+    assert result.agrees, result.text()
 
 
 def change(stream: Stream, old: str, new: str) -> None:
-    """Edits the contract, and has the warehouse know it."""
+    """Edits the contract and provisions the warehouse again."""
     path = stream.settings.contracts / f"{stream.name}.yaml"
     text = path.read_text()
     assert old in text
@@ -52,10 +52,10 @@ def change(stream: Stream, old: str, new: str) -> None:
 
 
 def run(stream: Stream, **selected: object) -> tuple[int, int]:
-    """Replays; returns how many went to raw, and how many stayed."""
+    """Replays; returns how many records moved to raw, and how many stayed."""
     contracts = {stream.name: stream.contract}
-    done = list(replay(stream.settings, contracts, Selection(stream.name, **selected), "tester"))
-    return sum(each.moved for each in done), sum(each.left for each in done)
+    replays = list(replay(stream.settings, contracts, Selection(stream.name, **selected), "tester"))
+    return sum(result.moved for result in replays), sum(result.left for result in replays)
 
 
 def sluice(stream: Stream, *arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -67,23 +67,24 @@ def sluice(stream: Stream, *arguments: str) -> "subprocess.CompletedProcess[str]
 
 @pytest.fixture
 def stream(make_stream: Callable[..., Stream]) -> Stream:
-    """Four good events, three below the minimum (one of which has another fault too), two that are no JSON."""
-    made = make_stream(partitions=2)
-    made.send([event(n) for n in range(4)])
-    made.send(
+    """Four valid events, three below the minimum (one of which has a second violation), and two that are not JSON."""
+    stream = make_stream(partitions=2)
+    stream.send([event(n) for n in range(4)])
+    stream.send(
         [event(4, reading=-1), event(5, reading=-2, read_at="2013-01-01T11:00:00Z"), b"nope", b"\xff\xfe"], partition=1
     )
-    made.send([event(6, reading=-3, read_at="2013-01-03T08:00:00Z")], THIRD_MS, partition=1)
-    made.land()
-    load(made.settings, made.contract)
-    return made
+    stream.send([event(6, reading=-3, read_at="2013-01-03T08:00:00Z")], THIRD_MS, partition=1)
+    stream.land()
+    load(stream.settings, stream.contract)
+    return stream
 
 
-def test_what_fits_a_loosened_contract_goes_to_raw_at_its_own_offset_and_once(stream: Stream) -> None:
+@pytest.mark.essential
+def test_records_that_are_valid_under_a_loosened_contract_move_to_raw_once_at_their_own_offsets(stream: Stream) -> None:
     assert run(stream) == (0, 5)
     change(stream, "minimum: 0, ", "")
-    touched = "select count(*) from ops.touched_dates where stream = '{stream}'"
-    before = query(stream, touched)[0][0]
+    marks = "select count(*) from ops.touched_dates where stream = '{stream}'"
+    before = query(stream, marks)[0][0]
 
     assert run(stream) == (2, 3)
     after = query(stream, "select xmin::text, * from {raw} order by _partition, _offset")
@@ -94,34 +95,35 @@ def test_what_fits_a_loosened_contract_goes_to_raw_at_its_own_offset_and_once(st
         ("e4", -1, 0, "2013-01-01"),
         ("e6", -3, 4, "2013-01-03"),
     ]
-    # The record with two faults is told the one that it has left.
+    # The record with two violations now has the remaining one as its reason.
     assert query(stream, 'select "offset", kind from ops.quarantine where stream = \'{stream}\' order by "offset"') == [
         (1, "read_at: … is not the record's timestamp …"),
         (2, "not JSON: Expecting value at character …"),
         (3, "not JSON: not UTF-8 at byte …"),
     ]
+    note = "valid under the current contract"
     assert query(
         stream,
         'select partition, "offset", event_date::text, reason, action, note, done_by from ops.quarantine_log'
         " where stream = '{stream}' order by 1, 2",
     ) == [
-        (1, 0, "2013-01-01", "reading: -1 is below the minimum 0", "replayed", "fits its contract now", "tester"),
-        (1, 4, "2013-01-03", "reading: -3 is below the minimum 0", "replayed", "fits its contract now", "tester"),
+        (1, 0, "2013-01-01", "reading: -1 is below the minimum 0", "replayed", note, "tester"),
+        (1, 4, "2013-01-03", "reading: -3 is below the minimum 0", "replayed", note, "tester"),
     ]
-    assert query(stream, touched) == [(before + 2,)]
-    agrees(stream)
+    assert query(stream, marks) == [(before + 2,)]
+    assert_agrees(stream)
 
 
-def test_only_what_is_selected_is_replayed(stream: Stream) -> None:
+def test_only_selected_records_are_replayed(stream: Stream) -> None:
     change(stream, "minimum: 0, ", "")
     assert run(stream, reason="not JSON") == (0, 2)
     assert run(stream, day=date(2013, 1, 3)) == (1, 0)
-    # By the kind that the list prints.
+    # By the kind of reason, as `list` prints it.
     assert run(stream, reason="reading: … is below") == (1, 1)
-    agrees(stream)
+    assert_agrees(stream)
 
 
-def test_a_column_that_the_contract_has_gained_comes_with_the_replay(stream: Stream) -> None:
+def test_a_replay_fills_columns_that_are_new_in_the_contract(stream: Stream) -> None:
     stream.send([event(9, reading=-9, unit="K")])
     stream.land()
     load(stream.settings, stream.contract)
@@ -129,10 +131,10 @@ def test_a_column_that_the_contract_has_gained_comes_with_the_replay(stream: Str
     change(stream, "columns:\n", "columns:\n  - {name: unit, type: string, description: Of the reading.}\n")
     assert run(stream, day=FIRST) == (2, 3)
     assert query(stream, "select event_id, unit from {raw} where reading < 0 order by 1") == [("e4", None), ("e9", "K")]
-    agrees(stream)
+    assert_agrees(stream)
 
 
-def test_what_is_known_of_the_date_follows(stream: Stream) -> None:
+def test_a_replay_updates_the_statistics_of_the_date(stream: Stream) -> None:
     with connect(stream.settings, "loader") as loader:
         loader.execute("delete from ops.dates where stream = %s", (stream.name,))
         loader.execute(
@@ -150,26 +152,26 @@ def test_what_is_known_of_the_date_follows(stream: Stream) -> None:
     ) == [(5, 3, 0, 2, True, True)]
 
 
-def test_a_replay_that_is_killed_leaves_everything_as_it_was(stream: Stream) -> None:
+def test_a_killed_replay_changes_nothing(stream: Stream) -> None:
     change(stream, "minimum: 0, ", "")
     with connect(stream.settings, "loader") as blocker, connect(stream.settings, "reader") as watcher:
         watcher.autocommit = True
-        # It gets as far as marking the date, which comes last.
+        # The replay blocks where it marks the date as stale.
         blocker.execute("lock table ops.touched_dates in share row exclusive mode")
         process = subprocess.Popen(
             [sys.executable, "-m", "cli", "quarantine", "replay"], env=stream.environment, cwd=ROOT
         )
         waiting = "select count(*) from pg_locks where not granted and relation = 'ops.touched_dates'::regclass"
-        wait("its mark of the date", lambda: watcher.execute(waiting).fetchone() != (0,), alive=process)
+        wait("the replay to mark the date", lambda: watcher.execute(waiting).fetchone() != (0,), alive=process)
         process.kill()
         process.wait()
     assert query(stream, "select count(*) from {raw}") == [(4,)]
     assert query(stream, "select count(*) from ops.quarantine_log where stream = '{stream}'") == [(0,)]
     assert run(stream) == (2, 3)
-    agrees(stream)
+    assert_agrees(stream)
 
 
-def test_beside_loads_and_reloads_of_the_same_date_nothing_is_lost_or_doubled(stream: Stream) -> None:
+def test_concurrent_loads_and_reloads_of_the_same_date_lose_and_duplicate_nothing(stream: Stream) -> None:
     stream.send([event(n, reading=-n) for n in range(100, 1100)], partition=1)
     stream.land()
     load(stream.settings, stream.contract)
@@ -182,19 +184,20 @@ def test_beside_loads_and_reloads_of_the_same_date_nothing_is_lost_or_doubled(st
             pool.submit(load, stream.settings, stream.contract),
             *(pool.submit(reload, stream.settings, stream.contract, FIRST) for _ in range(2)),
         ]
-        for each in others:
-            each.result()
-        moved = sum(each.result()[0] for each in replays)
+        for future in others:
+            future.result()
+        moved = sum(future.result()[0] for future in replays)
     run(stream)
-    # A record leaves by a replay or by a reload, and there is an entry of each.
+    # Each record leaves quarantine by either a replay or a reload, and has one log entry.
     assert query(stream, "select count(*), count(distinct (_partition, _offset)) from {raw}") == [(2006, 2006)]
     log = "select count(*), count(distinct (partition, \"offset\")) from ops.quarantine_log where stream = '{stream}'"
-    entries, different = query(stream, log)[0]
-    assert entries == different >= moved
-    agrees(stream)
+    entries, distinct = query(stream, log)[0]
+    assert entries == distinct >= moved
+    assert_agrees(stream)
 
 
-def test_what_is_discarded_stays_accounted_for_and_is_not_shown(stream: Stream) -> None:
+@pytest.mark.essential
+def test_discarded_records_stay_accounted_for_and_are_hidden(stream: Stream) -> None:
     junk = Selection(stream.name, reason="not JSON")
     for note, name in (("", "me"), (" ", "me"), ("test data", "")):
         with pytest.raises(TerminalError, match="needs a note and a name"):
@@ -202,21 +205,22 @@ def test_what_is_discarded_stays_accounted_for_and_is_not_shown(stream: Stream) 
     assert discard(stream.settings, junk, "test data", "me") == 2
     assert discard(stream.settings, junk, "again", "me") == 0
 
-    assert [(each.records, each.kind) for each in groups(stream.settings, Selection(stream.name))] == [
+    assert [(group.records, group.kind) for group in groups(stream.settings, Selection(stream.name))] == [
         (2, "reading: … is below the minimum 0"),
         (1, "reading: … is below the minimum 0"),
     ]
     assert show(stream.settings, junk, 9) == []
     everything = Selection(stream.name, reason="not JSON", discarded=True)
-    assert [(each["offset"], each["note"], each["done_by"]) for each in show(stream.settings, everything, 9)] == [
+    shown = show(stream.settings, everything, 9)
+    assert [(record["offset"], record["note"], record["done_by"]) for record in shown] == [
         (2, "test data", "me"),
         (3, "test data", "me"),
     ]
-    agrees(stream)
+    assert_agrees(stream)
     reload(stream.settings, stream.contract, FIRST)
-    assert [each.discarded for each in groups(stream.settings, everything)] == [1, 1]
+    assert [group.discarded for group in groups(stream.settings, everything)] == [1, 1]
     assert run(stream) == (0, 3)
-    agrees(stream)
+    assert_agrees(stream)
 
 
 def test_the_commands(stream: Stream) -> None:
@@ -244,13 +248,13 @@ def test_the_commands(stream: Stream) -> None:
     assert done.stdout.splitlines() == [
         f"{stream.name} 2013-01-01: 1 replayed, 1 left",
         f"{stream.name} 2013-01-03: 1 replayed, 0 left",
-        "2 replayed, 1 do not fit their contract",
+        "2 replayed, 1 still invalid",
     ]
-    for arguments, says in (
+    for arguments, message in (
         (["list", "--stream", "no.such"], "unknown stream 'no.such'"),
-        (["show", "--date", "yesterday"], "'yesterday' is no date"),
+        (["show", "--date", "yesterday"], "'yesterday' is not a date"),
         (["discard", "--note", " "], "discarding needs a note"),
     ):
         done = sluice(stream, *arguments)
         assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-        assert says in done.stderr
+        assert message in done.stderr

@@ -1,4 +1,4 @@
-"""The warehouse made again from the lake alone: marts, decisions and replayed records are what they were."""
+"""The warehouse rebuilt from the lake alone: marts, audit log and replayed records are unchanged."""
 
 import os
 import shutil
@@ -25,8 +25,8 @@ from sluice.sink.status import status
 from sluice.transform import transform
 from sluice.transform.dbt import Dbt
 from sluice.warehouse import connect, schema
-from tests.servers import Stream
-from tests.waiting import wait
+from tests.fixtures.servers import Stream
+from tests.fixtures.waiting import wait
 
 RANGE = ("--from", "2013-01-01", "--to", "2013-01-02")
 
@@ -38,7 +38,7 @@ def query(settings: Settings, text: str) -> list[tuple[object, ...]]:
 
 @pytest.fixture
 def environment(servers: Settings, environment_file: Path, tmp_path: Path) -> dict[str, str]:
-    """Of processes; the contracts are copies, which the test changes."""
+    """The environment of processes; the contracts are copies that the test edits."""
     shutil.copytree(servers.contracts, tmp_path / "contracts", ignore=shutil.ignore_patterns("examples"))
     return {
         **os.environ,
@@ -51,20 +51,20 @@ def environment(servers: Settings, environment_file: Path, tmp_path: Path) -> di
 
 @pytest.fixture
 def settings(servers: Settings, environment: dict[str, str]) -> Iterator[Settings]:
-    """Two days of disturbed events in the lake, loaded and in the marts; some were replayed, some discarded."""
+    """Two days of events with faults in the lake, loaded, with a contract that was loosened afterwards."""
     settings = servers.model_copy(update={"contracts": Path(environment["SLUICE_CONTRACTS"])})
     contracts = load_contracts(settings.contracts)
     topics.provision(settings, contracts)
     schema.provision(settings, contracts)
-    disturbed = ("--invalid", "0.2", "--corrupt", "0.02", "--duplicates", "0.05", "--late", "0.05:24", "--seed", "3")
+    faults = ("--invalid", "0.2", "--corrupt", "0.02", "--duplicates", "0.05", "--late", "0.05:24", "--seed", "3")
     subprocess.run(
-        [sys.executable, "-m", "producers", "replay", *RANGE, *disturbed], env=environment, cwd=ROOT, check=True
+        [sys.executable, "-m", "producers", "replay", *RANGE, *faults], env=environment, cwd=ROOT, check=True
     )
     sink = subprocess.Popen(Stream.SINK, env=environment, cwd=ROOT)
     try:
         wait(
             "everything in the lake",
-            lambda: not any(part.lag for each in status(settings, list(contracts)) for part in each.partitions),
+            lambda: not any(part.lag for stream in status(settings, list(contracts)) for part in stream.partitions),
             alive=sink,
         )
     finally:
@@ -88,26 +88,29 @@ def load_all(settings: Settings, contracts: dict[str, Contract]) -> None:
 
 
 def build(settings: Settings, contracts: dict[str, Contract]) -> None:
-    transform(settings, contracts, dbt=Dbt(settings, print), run="test", say=print)
+    transform(settings, contracts, dbt=Dbt(settings, print), run="test", log_line=print)
 
 
-def test_what_the_lake_holds_is_enough(settings: Settings, environment: dict[str, str]) -> None:
+def test_the_lake_alone_is_enough(settings: Settings, environment: dict[str, str]) -> None:
     contracts = load_contracts(settings.contracts)
     departed = Selection("flights.departed")
-    moved = sum(each.moved for each in replay(settings, contracts, departed, "tester"))
+    moved = sum(result.moved for result in replay(settings, contracts, departed, "tester"))
     assert moved > 0
-    put_aside = discard(settings, Selection(reason="not JSON"), "noise", "tester")
-    assert put_aside > 0
+    assert discard(settings, Selection(reason="not JSON"), "noise", "tester") > 0
     build(settings, contracts)
-    decided = "select * from ops.quarantine_log order by seq"
-    log = query(settings, decided)
-    # Each reason's own, since a replay states those that hold now.
-    aside = 'select topic_id, partition, "offset", reason, discarded, note from ops.quarantine order by 1, 2, 3'
-    quarantine = query(settings, aside)
-    dates = "select stream, event_date, rows, quarantined from ops.dates where rows + quarantined > 0 order by 1, 2"
-    known = query(settings, dates)
+    log_query = "select * from ops.quarantine_log order by seq"
+    log = query(settings, log_query)
+    # With full reasons: the replay has updated them.
+    quarantine_query = (
+        'select topic_id, partition, "offset", reason, discarded, note from ops.quarantine order by 1, 2, 3'
+    )
+    quarantine = query(settings, quarantine_query)
+    dates_query = (
+        "select stream, event_date, rows, quarantined from ops.dates where rows + quarantined > 0 order by 1, 2"
+    )
+    dates = query(settings, dates_query)
 
-    # Killed when everything is gone.
+    # Killed when the warehouse is empty.
     command = [sys.executable, "-u", "-m", "cli", "rebuild-warehouse", "--force"]
     first = subprocess.Popen(command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     for line in first.stdout:
@@ -117,48 +120,53 @@ def test_what_the_lake_holds_is_enough(settings: Settings, environment: dict[str
     first.wait()
     assert not query(settings, "select tablename from pg_tables where schemaname in ('staging', 'marts')")
 
-    # Begun again, while loads of others go on.
+    # Restarted while other loads are running.
     with ThreadPoolExecutor(3) as pool:
         others = [pool.submit(load_all, settings, contracts) for _ in range(2)]
-        found = rebuild(settings, contracts, dbt=Dbt(settings, print), say=print)
-        for each in others:
-            each.result()
+        result = rebuild(settings, contracts, dbt=Dbt(settings, print), log_line=print)
+        for future in others:
+            future.result()
 
-    print(found.text())
-    assert found.comparable
-    assert found.same
-    assert len(found.tables) > 5
-    assert all(table.rows for table in found.tables)
-    assert query(settings, decided) == log
-    assert query(settings, aside) == quarantine
-    assert query(settings, dates) == known
-    compared = reconcile(settings, contracts, patience=0)
-    assert compared.agrees, compared.text()
-    assert not compared.unbuilt
+    print(result.text())
+    assert result.comparable
+    assert result.same
+    assert len(result.tables) > 5
+    assert all(table.rows for table in result.tables)
+    assert query(settings, log_query) == log
+    assert query(settings, quarantine_query) == quarantine
+    assert query(settings, dates_query) == dates
+    reconciliation = reconcile(settings, contracts, patience=0)
+    assert reconciliation.agrees, reconciliation.text()
+    assert not reconciliation.pending_dates
 
 
-def test_a_lake_that_is_behind_the_warehouse_empties_nothing(settings: Settings, environment: dict[str, str]) -> None:
+def test_nothing_is_emptied_if_the_lake_is_behind_the_warehouse(
+    settings: Settings, environment: dict[str, str]
+) -> None:
     contract = load_contracts(settings.contracts)["weather.observed"]
-    (topic_id, partition), head = next(iter(LakeReader(settings, contract.stream).next_offsets([], contract).items()))
-    assert LakeReader(settings, contract.stream).transaction(transaction_id(topic_id, partition)) == head
+    lake = LakeReader(settings, contract.stream)
+    (topic_id, partition), next_offset = next(iter(lake.next_offsets([], contract).items()))
+    assert lake.transaction(transaction_id(topic_id, partition)) == next_offset
     with connect(settings, "loader") as loader:
         loader.execute(
             "insert into ops.loads (stream, topic_id, partition, first_offset, next_offset, rows, quarantined)"
             " values (%s, %s, %s, %s, %s, 0, 0)",
-            (contract.stream, topic_id, partition, head, head + 1),
+            (contract.stream, topic_id, partition, next_offset, next_offset + 1),
         )
     try:
         before = query(settings, "select count(*) from raw.weather_observed")
         command = [sys.executable, "-m", "cli", "rebuild-warehouse"]
-        asked = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
-        assert asked.returncode == 1
-        assert "FORCE=1" in asked.stderr
+        unconfirmed = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert unconfirmed.returncode == 1
+        assert "FORCE=1" in unconfirmed.stderr
         done = subprocess.run(
             [*command, "--force"], env=environment, cwd=ROOT, capture_output=True, text=True, check=False
         )
         assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-        assert f"the lake has offsets up to {head}, the warehouse up to {head + 1}" in done.stderr
+        assert f"the lake has offsets up to {next_offset}, the warehouse up to {next_offset + 1}" in done.stderr
         assert query(settings, "select count(*) from raw.weather_observed") == before
     finally:
         with connect(settings, "loader") as loader:
-            loader.execute("delete from ops.loads where topic_id = %s and next_offset = %s", (topic_id, head + 1))
+            loader.execute(
+                "delete from ops.loads where topic_id = %s and next_offset = %s", (topic_id, next_offset + 1)
+            )

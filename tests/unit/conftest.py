@@ -1,4 +1,4 @@
-"""An Airflow that the commands ask, in place of the platform's."""
+"""A fake Airflow for the commands."""
 
 from typing import Any
 
@@ -8,23 +8,23 @@ from sluice.orchestration import batch
 from sluice.orchestration.rest import Json
 
 
-class Server:
-    """One whose runs all end well; it notes what it was asked."""
+class FakeAirflow:
+    """Every run succeeds; records the requests."""
 
     def __init__(self) -> None:
-        self.asked: list[Any] = []
+        self.requests: list[Any] = []
 
     def close(self) -> None:
-        self.asked.append("close")
+        self.requests.append("close")
 
     def dag(self, dag_id: str) -> Json:
         return {"is_paused": False}
 
-    def refuse_paused(self, dag_id: str) -> None:
+    def ensure_not_paused(self, dag_id: str) -> None:
         pass
 
     def trigger(self, dag_id: str, run_id: str) -> None:
-        self.asked.append(dag_id)
+        self.requests.append(dag_id)
 
     def run(self, dag_id: str, run_id: str) -> Json:
         return {"state": "success"}
@@ -34,7 +34,7 @@ class Server:
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Server:
-    made = Server()
-    monkeypatch.setattr(batch, "Airflow", lambda settings: made)
-    return made
+def airflow(monkeypatch: pytest.MonkeyPatch) -> FakeAirflow:
+    fake = FakeAirflow()
+    monkeypatch.setattr(batch, "Airflow", lambda settings: fake)
+    return fake

@@ -1,4 +1,4 @@
-"""A platform whose tasks run on workers, and the Redis that it needs."""
+"""A platform whose tasks run on Celery workers, and the Redis that it needs."""
 
 import os
 import shutil
@@ -9,18 +9,18 @@ from pathlib import Path
 import pytest
 
 from sluice.settings import Settings
-from tests.e2e.conftest import Running, launched
+from tests.fixtures.platform import Running, launched
 
 PACKAGES = ("redis-server", "redis-tools", "libatomic1", "libjemalloc2", "liblzf1")
 
 
 @pytest.fixture(scope="session")
 def redis(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a `redis-server`: the machine's, or Debian's package, unpacked but not installed."""
+    """Returns a folder with a `redis-server`: the machine's, or Debian's package, unpacked but not installed."""
     if found := shutil.which("redis-server"):
         return Path(found).parent
     folder = tmp_path_factory.mktemp("redis")
-    # In a folder that apt's own user may write to, and without installing: that would start a service on this machine.
+    # The folder is readable for apt's own user. Not installed, because that would start a service on this machine.
     folder.chmod(0o755)
     try:
         subprocess.run(["apt-get", "download", *PACKAGES], cwd=folder, check=True, capture_output=True)
@@ -29,20 +29,20 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Path:
         program = next(folder.glob("root/usr/bin/redis-server"))
         libraries = {str(path.parent) for path in folder.glob("root/usr/lib/**/*.so*")}
     except (OSError, subprocess.CalledProcessError, StopIteration) as error:
-        pytest.skip(f"there is no redis-server, nor does apt-get give Debian's ({error}): install redis-server")
-    started = folder / "bin" / "redis-server"
-    started.parent.mkdir()
-    started.write_text(f'#!/bin/sh\nLD_LIBRARY_PATH={":".join(libraries)} exec {program} "$@"\n')
-    started.chmod(0o755)
-    done = subprocess.run([started, "--version"], capture_output=True, text=True, check=False)
+        pytest.skip(f"no redis-server, and downloading Debian's package failed ({error}): install redis-server")
+    wrapper = folder / "bin" / "redis-server"
+    wrapper.parent.mkdir()
+    wrapper.write_text(f'#!/bin/sh\nLD_LIBRARY_PATH={":".join(libraries)} exec {program} "$@"\n')
+    wrapper.chmod(0o755)
+    done = subprocess.run([wrapper, "--version"], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         pytest.skip(f"Debian's redis-server does not run here ({done.stderr.strip()}): install redis-server")
-    return started.parent
+    return wrapper.parent
 
 
 @pytest.fixture(scope="session")
 def platform(redis: Path) -> Iterator[Running]:
-    """The platform with two workers."""
+    """A platform with two workers."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("PATH", f"{redis}:{os.environ['PATH']}")
         with launched(airflow_executor="CeleryExecutor", airflow_workers=2) as running:

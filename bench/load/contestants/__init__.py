@@ -1,1 +1,1 @@
-"""What is measured: each a program that loads the same events once."""
+"""The contestants of the load's benchmark: programs that each load the same events once."""

@@ -1,4 +1,4 @@
-"""dlt: its filesystem source over files of JSON lines, its Postgres destination, loading by CSV and COPY."""
+"""dlt: filesystem source with files of JSON lines, Postgres destination, loading CSV by COPY."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,7 +10,7 @@ from bench.load.contestants.spec import READING, Spec
 
 
 def main() -> None:
-    """Extracts, normalises and loads all files into a table of dlt's own."""
+    """Extracts, normalises and loads all files into a table that dlt creates."""
     spec = Spec.read()
     with TemporaryDirectory(prefix="sluice-dlt-") as folder:
         pipeline = dlt.pipeline(

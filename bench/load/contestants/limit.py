@@ -1,4 +1,4 @@
-"""The limit: psycopg sends the ready rows, which a file holds as Postgres wrote them, by binary COPY."""
+"""The upper bound: psycopg sends prepared rows, from a file that Postgres exported, by binary COPY."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from psycopg import sql
 
 from bench.load.contestants.spec import READING, Spec
 
-_PART = 1 << 20
+_BLOCK = 1 << 20
 
 
 def main() -> None:
@@ -20,8 +20,8 @@ def main() -> None:
         connection.cursor().copy(statement) as copy,
         Path(spec.copy).open("rb") as file,
     ):
-        while part := file.read(_PART):
-            copy.write(part)
+        while block := file.read(_BLOCK):
+            copy.write(block)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""pandas, as tutorials do it: read_json, and to_sql with its defaults."""
+"""pandas as in tutorials: read_json, and to_sql with its defaults."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from bench.load.contestants.spec import READING, Spec
 
 
 def main() -> None:
-    """Reads each file and appends it to a table of its own."""
+    """Appends every file to one table that pandas creates."""
     spec = Spec.read()
     engine = sqlalchemy.create_engine(spec.dsn.replace("postgresql://", "postgresql+psycopg2://"))
     print(READING, flush=True)

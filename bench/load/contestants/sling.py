@@ -1,4 +1,4 @@
-"""sling: its program copies files of JSON lines, with a column per field, into a table of its own."""
+"""sling: copies files of JSON lines, one column per field, into a table that it creates."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from bench.load.contestants.spec import READING, Spec
 
 
 def main() -> None:
-    """Becomes the program."""
+    """Replaces this process with sling."""
     spec = Spec.read()
     program = next(path for path in Path(package).parent.rglob("sling*") if os.access(path, os.X_OK) and path.is_file())
     os.environ["BENCH_TARGET"] = f"{spec.dsn}?sslmode=disable"
@@ -18,7 +18,7 @@ def main() -> None:
     options = json.dumps({"format": "jsonlines", "flatten": True})
     source = ["--src-stream", Path(spec.folder).as_uri() + "/", "--src-options", options]
     target = ["--tgt-conn", "BENCH_TARGET", "--tgt-object", "public.bench_sling", "--mode", "full-refresh"]
-    os.execv(program, [str(program), "run", *source, *target])  # noqa: S606 - the program itself is to be measured
+    os.execv(program, [str(program), "run", *source, *target])  # noqa: S606 - sling itself is measured
 
 
 if __name__ == "__main__":

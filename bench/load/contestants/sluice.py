@@ -8,7 +8,7 @@ from sluice.settings import load_settings
 
 
 def main() -> None:
-    """Loads everything that the lake has."""
+    """Loads all events of the lake."""
     settings = load_settings()
     contract = load_contracts(settings.contracts)[STREAM]
     print(READING, flush=True)

@@ -1,29 +1,29 @@
-"""What a contestant is told: through the environment, since one of them runs in another Python environment."""
+"""The parameters of a contestant, passed as environment variables, because some run in another Python environment."""
 
 import os
 from dataclasses import asdict, dataclass, fields
 
 READING = "reading"
-"""What a contestant prints when its start-up, imports and all, is over."""
+"""The line that a contestant prints at the end of its start-up, imports included."""
 
 
 @dataclass(frozen=True)
 class Spec:
-    """Where the events are and where they go."""
+    """The input and the target of a contestant."""
 
     folder: str
-    """Of files of JSON lines."""
+    """The folder with the files of JSON lines."""
     copy: str
-    """The ready rows, as Postgres copies them in binary."""
+    """The file with the prepared rows, in the format of binary COPY."""
     dsn: str
     table: str
     """The raw table."""
 
     def variables(self) -> dict[str, str]:
-        """As environment variables."""
+        """Returns the parameters as environment variables."""
         return {f"BENCH_{name.upper()}": value for name, value in asdict(self).items()}
 
     @classmethod
     def read(cls) -> "Spec":
-        """From the environment."""
-        return cls(**{each.name: os.environ[f"BENCH_{each.name.upper()}"] for each in fields(cls)})
+        """Returns the parameters from the environment variables."""
+        return cls(**{field.name: os.environ[f"BENCH_{field.name.upper()}"] for field in fields(cls)})

@@ -1,1 +1,1 @@
-"""The programs that the sink is measured against: one module each, run as a process of its own."""
+"""The contestants of the sink's benchmark: programs that each read the same topic, as a process of their own."""

@@ -1,4 +1,4 @@
-"""deltalake's writer behind confluent-kafka: no dates, no transactions, offsets committed after the data."""
+"""confluent-kafka with deltalake's writer: no dates, no transactions, offsets committed after the data."""
 
 import pyarrow as pa
 from confluent_kafka import Consumer
@@ -10,7 +10,7 @@ ROWS = 200_000
 
 
 def main() -> None:
-    """Appends every 200,000 records to a table."""
+    """Appends the records to a table, 200,000 at a time."""
     spec = read_spec()
     consumer = Consumer(
         {
@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def write(spec: Spec, rows: list[tuple[object, ...]]) -> None:
-    """Appends rows as they are."""
+    """Appends rows unchanged."""
     columns = zip(*rows, strict=True)
     types = [pa.int32(), pa.int64(), pa.timestamp("ms"), pa.binary(), pa.binary()]
     names = ["partition", "offset", "timestamp", "key", "value"]

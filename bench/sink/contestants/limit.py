@@ -1,4 +1,4 @@
-"""The limit: confluent-kafka reads every record and forgets it; with ``tuned``, a full queue is refilled at once."""
+"""The upper bound: confluent-kafka reads and discards every record; ``tuned`` sets the sink's queue back-off."""
 
 import sys
 
@@ -8,11 +8,11 @@ from bench.sink.contestants.spec import read_spec, reading
 
 
 def main() -> None:
-    """Reads and discards."""
+    """Reads and discards the records."""
     spec = read_spec()
     tuned = {"fetch.queue.backoff.ms": 10} if "tuned" in sys.argv else {}
-    known = {"bootstrap.servers": spec.kafka, "group.id": spec.group, "auto.offset.reset": "earliest"}
-    consumer = Consumer(known | tuned)
+    options = {"bootstrap.servers": spec.kafka, "group.id": spec.group, "auto.offset.reset": "earliest"}
+    consumer = Consumer(options | tuned)
     consumer.subscribe([spec.topic])
     seen = 0
     while seen < spec.events:

@@ -1,4 +1,4 @@
-"""The consumer that capstone projects write: kafka-python, one object per 1,000 records, commits by a timer."""
+"""The typical consumer of a capstone project: kafka-python, one object per 1,000 records, auto-commit."""
 
 import io
 
@@ -11,7 +11,7 @@ RECORDS = 1_000
 
 
 def main() -> None:
-    """Puts each 1,000 values as an object of lines."""
+    """Writes every 1,000 values as an object of JSON lines."""
     spec = read_spec()
     client = Minio(endpoint=spec.minio, access_key=spec.user, secret_key=spec.password, secure=False)
     consumer = KafkaConsumer(

@@ -1,4 +1,4 @@
-"""quixstreams' S3 file sink: ``python -m bench.sink.contestants.quix json|parquet``, in the environment .venv-bench."""
+"""quixstreams' S3 file sink: ``python -m bench.sink.contestants.quix json|parquet``, in .venv-bench."""
 
 import sys
 from tempfile import TemporaryDirectory
@@ -13,7 +13,7 @@ FORMATS: dict[str, Format] = {"json": JSONFormat(compress=True), "parquet": Parq
 
 
 def main() -> None:
-    """Lands the topic with the library's defaults: a checkpoint, and so a file per partition, every five seconds."""
+    """Writes the topic with the library's defaults: a checkpoint, and so a file per partition, every five seconds."""
     spec = read_spec()
     with TemporaryDirectory() as state:
         application = Application(

@@ -1,4 +1,4 @@
-"""What a contestant is told, as JSON in one environment variable; only the standard library, for every environment."""
+"""The parameters of a contestant, as JSON in an environment variable. Standard library only, for any environment."""
 
 import json
 import os
@@ -6,12 +6,12 @@ from dataclasses import asdict, dataclass
 
 VARIABLE = "BENCH_SPEC"
 READING = "contestant reads"
-"""The line that a contestant prints when it has its first records: what it used until then is its start-up."""
+"""The line that a contestant prints when it has its first records, which end its start-up."""
 
 
 @dataclass(frozen=True)
 class Spec:
-    """Where to read and to write, and how many events, after which the contestant ends by itself."""
+    """The source, the target, and the number of events after which the contestant exits."""
 
     kafka: str
     topic: str
@@ -24,15 +24,15 @@ class Spec:
     password: str
 
     def variables(self) -> dict[str, str]:
-        """As environment variables."""
+        """Returns the parameters as environment variables."""
         return {VARIABLE: json.dumps(asdict(self))}
 
 
 def read_spec() -> Spec:
-    """The spec that this process was started with."""
+    """Returns the parameters that this process was started with."""
     return Spec(**json.loads(os.environ[VARIABLE]))
 
 
 def reading() -> None:
-    """Says that the first records are there."""
+    """Reports the end of the start-up: the first records have arrived."""
     print(READING, flush=True)

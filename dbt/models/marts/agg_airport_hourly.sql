@@ -1,9 +1,7 @@
 {{
     config(
-        materialized='incremental',
-        incremental_strategy='append',
-        meta={'rebuilt': '__touched_hours__'},
-        pre_hook="{{ delete_rows(in_touched_hours('hour')) }}",
+        materialized='by_key',
+        rebuild='hour',
         indexes=[
             {'columns': ['origin', 'hour'], 'unique': true},
             {'columns': ['(' ~ utc_date('hour') ~ ')']},
@@ -19,14 +17,12 @@ with flights as (
         count(*) filter (where status = 'cancelled') as cancelled,
         {{ mean('departure_delay_minutes') }} as avg_departure_delay_minutes
     from {{ ref('fct_flights') }}
-    {%- if is_incremental() %}
-    where {{ in_touched_hours('scheduled_at') }}
-    {%- endif %}
+    where {{ is_stale('scheduled_at') }}
     group by origin, date_trunc('hour', scheduled_at, 'UTC')
 ),
 
 weather as (
-    -- An airport has one observation an hour. Where a producer gave it several, the first one counts.
+    -- An airport has one observation per hour. If a producer sent several, the first one counts.
     select distinct on (origin, date_trunc('hour', observed_at, 'UTC'))
         origin,
         date_trunc('hour', observed_at, 'UTC') as hour,
@@ -35,9 +31,7 @@ weather as (
         precipitation_in,
         visibility_miles
     from {{ ref('stg_weather_observed') }}
-    {%- if is_incremental() %}
-    where {{ in_touched_hours('observed_at') }}
-    {%- endif %}
+    where {{ is_stale('observed_at') }}
     order by origin, date_trunc('hour', observed_at, 'UTC'), observed_at, _partition, _offset, _topic_id
 ),
 

@@ -1,18 +1,14 @@
 {{
     config(
-        materialized='incremental',
-        incremental_strategy='append',
-        meta={'rebuilt': '__touched_flight_dates__'},
-        pre_hook="{{ delete_rows(on_touched_flight_dates()) }}",
+        materialized='by_key',
+        rebuild='flight_date',
         indexes=[{'columns': ['flight_date', 'carrier'], 'unique': true}],
     )
 }}
 
 with flights as (
     select * from {{ ref('fct_flights') }}
-    {%- if is_incremental() %}
-    where {{ on_touched_flight_dates() }}
-    {%- endif %}
+    where {{ is_stale() }}
 ),
 
 counted as (

@@ -1,9 +1,7 @@
 {{
     config(
-        materialized='incremental',
-        incremental_strategy='append',
-        meta={'rebuilt': '__touched_flights__'},
-        pre_hook="{{ delete_rows(of_touched_flights()) }}",
+        materialized='by_key',
+        rebuild='flight_id',
         indexes=[
             {'columns': ['flight_id'], 'unique': true},
             {'columns': ['flight_date']},
@@ -18,17 +16,16 @@
     )
 }}
 
+-- depends_on: {{ ref('int_flights_to_rebuild') }}
 {%- set streams = ['departed', 'arrived', 'cancelled'] %}
 
 with
 {%- for stream in streams %}
 {{ stream }} as (
-    -- A flight has one event of a kind. Where a producer gave it several, the first one counts.
+    -- A flight has one event of each type. If a producer sent several, the first one counts.
     select distinct on (flight_id) *
     from {{ ref('stg_flights_' ~ stream) }}
-    {%- if is_incremental() %}
-    where {{ of_touched_flights() }}
-    {%- endif %}
+    where {{ is_stale() }}
     order by flight_id, _partition, _offset, _topic_id
 ),
 {% endfor %}

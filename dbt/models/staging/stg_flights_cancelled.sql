@@ -1,30 +1,18 @@
 {{ config(indexes=flight_event_indexes()) }}
 
-with source as (
-    select * from {{ source('raw', 'flights_cancelled') }}
-    {%- if is_incremental() %} where {{ touched('flights_cancelled') }}{% endif %}
-),
-
-renamed as (
-    select
-        event_id,
-        flight_id,
-        carrier,
-        flight_number,
-        tail_number,
-        origin,
-        dest,
-        distance_miles,
-        scheduled_at,
-        _event_date,
-        _topic_id,
-        _partition,
-        _offset
-    from source
-),
-
-final as (
-    {{ first_of_each_event('renamed') }}
-)
-
-select * from final
+{{
+    stage_events(
+        'flights_cancelled',
+        [
+            'event_id',
+            'flight_id',
+            'carrier',
+            'flight_number',
+            'tail_number',
+            'origin',
+            'dest',
+            'distance_miles',
+            'scheduled_at',
+        ],
+    )
+}}

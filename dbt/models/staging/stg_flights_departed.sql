@@ -1,32 +1,20 @@
 {{ config(indexes=flight_event_indexes()) }}
 
-with source as (
-    select * from {{ source('raw', 'flights_departed') }}
-    {%- if is_incremental() %} where {{ touched('flights_departed') }}{% endif %}
-),
-
-renamed as (
-    select
-        event_id,
-        flight_id,
-        carrier,
-        flight_number,
-        tail_number,
-        origin,
-        dest,
-        distance_miles,
-        scheduled_at,
-        departed_at,
-        departure_delay_minutes,
-        _event_date,
-        _topic_id,
-        _partition,
-        _offset
-    from source
-),
-
-final as (
-    {{ first_of_each_event('renamed') }}
-)
-
-select * from final
+{{
+    stage_events(
+        'flights_departed',
+        [
+            'event_id',
+            'flight_id',
+            'carrier',
+            'flight_number',
+            'tail_number',
+            'origin',
+            'dest',
+            'distance_miles',
+            'scheduled_at',
+            'departed_at',
+            'departure_delay_minutes',
+        ],
+    )
+}}

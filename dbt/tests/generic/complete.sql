@@ -1,4 +1,4 @@
-{#- None of the columns is ever null. One query, where not_null would take one for each. -#}
+{#- None of the columns is ever null. One query, whereas not_null would need one per column. -#}
 {% test complete(model, columns) %}
     select * from {{ model }}
     where num_nulls({{ columns | join(', ') }}) > 0

@@ -1,4 +1,4 @@
-{#- None of the columns is below zero; null is no fault here. -#}
+{#- None of the columns is negative. Nulls pass. -#}
 {% test not_negative(model, columns) %}
     select * from {{ model }}
     where least({{ columns | join(', ') }}) < 0

@@ -1,24 +1,24 @@
-"""Which partitions stand still."""
+"""Which partitions are stalled."""
 
 import pytest
 
-from sluice.alerts.checks import Heads, stalled
+from sluice.alerts.checks import NextOffsets, stalled_partitions
 
 
 @pytest.mark.parametrize(
-    ("before", "ends", "after", "found"),
+    ("lake_before", "kafka_before", "lake_after", "lag"),
     [
-        ({("a", 0): 5}, {("a", 0): 5}, {("a", 0): 5}, {}),  # the lake has all
-        ({("a", 0): 5}, {("a", 0): 9}, {("a", 0): 9}, {}),  # the sink brought it
-        ({("a", 0): 5}, {("a", 0): 9}, {("a", 0): 6}, {}),  # it goes on, slowly
+        ({("a", 0): 5}, {("a", 0): 5}, {("a", 0): 5}, {}),  # no lag
+        ({("a", 0): 5}, {("a", 0): 9}, {("a", 0): 9}, {}),  # the sink has caught up
+        ({("a", 0): 5}, {("a", 0): 9}, {("a", 0): 6}, {}),  # slow progress
         ({("a", 0): 5}, {("a", 0): 9}, {("a", 0): 5}, {("a", 0): 4}),
-        ({}, {("a", 0): 3}, {}, {("a", 0): 3}),  # nothing of it was ever brought
-        ({}, {("a", 0): 0}, {}, {}),  # and there is nothing
+        ({}, {("a", 0): 3}, {}, {("a", 0): 3}),  # never committed
+        ({}, {("a", 0): 0}, {}, {}),  # an empty partition
         ({("a", 0): 5, ("a", 1): 5}, {("a", 0): 9, ("a", 1): 9}, {("a", 0): 9, ("a", 1): 5}, {("a", 1): 4}),
-        ({("old", 0): 7}, {("new", 0): 2}, {("old", 0): 7}, {("new", 0): 2}),  # a topic made again
+        ({("old", 0): 7}, {("new", 0): 2}, {("old", 0): 7}, {("new", 0): 2}),  # a topic that was created again
     ],
 )
-def test_a_partition_stands_still_if_more_waits_and_the_lake_does_not_go_on(
-    before: Heads, ends: Heads, after: Heads, found: Heads
+def test_a_partition_is_stalled_if_it_lags_and_makes_no_progress(
+    lake_before: NextOffsets, kafka_before: NextOffsets, lake_after: NextOffsets, lag: NextOffsets
 ) -> None:
-    assert stalled(before, ends, after) == found
+    assert stalled_partitions(lake_before, kafka_before, lake_after) == lag

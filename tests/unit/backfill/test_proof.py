@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from sluice.backfill.proof import SHORT, Proof, prove
+from sluice.backfill.proof import MAX_LISTED_DATES, Proof, prove
 from sluice.backfill.snapshot import Snapshot
 from sluice.warehouse.checksum import Checksum
 
@@ -12,7 +12,7 @@ FIRST, SECOND = DAYS = (date(2013, 1, 14), date(2013, 1, 15))
 
 
 def snapshot(rows: int = 5, content: str = "50", bad: int = 2, flights: str = "70", aircraft: int = 9) -> Snapshot:
-    """Two dates; what the arguments say is of the second one."""
+    """Two dates; the arguments are the figures of the second one."""
     return Snapshot(
         {"flights.departed": [("t", 0, 100)]},
         {"flights.departed": {FIRST: Checksum(4, "40"), SECOND: Checksum(rows, content)}},
@@ -28,7 +28,7 @@ def compared(after: Snapshot, arrived: int = 0) -> Proof:
     return prove(snapshot(), after, {"flights.departed": {SECOND: arrived}}, DAYS)
 
 
-def test_equal_figures_say_that_nothing_changed() -> None:
+def test_equal_figures_prove_that_nothing_changed() -> None:
     proof = compared(snapshot())
     assert proof.holds
     assert not any(day.changed for day in proof.days)
@@ -40,14 +40,14 @@ def test_equal_figures_say_that_nothing_changed() -> None:
 @pytest.mark.parametrize(
     ("after", "arrived", "reason"),
     [
-        (snapshot(7, "51", 0), 0, "2 left the quarantine: they fit their contract now"),
-        (snapshot(4, "51", 3), 0, "1 went to quarantine"),
-        (snapshot(8, "51"), 3, "3 came meanwhile"),
-        (snapshot(7, "51", 3), 3, "3 came meanwhile; 1 went to quarantine"),
-        (snapshot(6, "51"), 0, "1 were missing in raw"),
+        (snapshot(7, "51", 0), 0, "2 left quarantine: they are valid now"),
+        (snapshot(4, "51", 3), 0, "1 moved to quarantine"),
+        (snapshot(8, "51"), 3, "3 arrived in the meantime"),
+        (snapshot(7, "51", 3), 3, "3 arrived in the meantime; 1 moved to quarantine"),
+        (snapshot(6, "51"), 0, "1 were missing from raw"),
         (snapshot(4, "51"), 0, "1 in raw were not in the lake"),
-        (snapshot(content="51"), 0, "the same events are read otherwise: a contract or the reading changed"),
-        (snapshot(flights="71"), 0, "raw is as before: a model changed, or another date of the same flights"),
+        (snapshot(content="51"), 0, "the same events parse differently: a contract or the parser changed"),
+        (snapshot(flights="71"), 0, "raw is unchanged: a model changed, or another date of the same keys"),
     ],
 )
 def test_each_change_has_its_reason(after: Snapshot, arrived: int, reason: str) -> None:
@@ -58,12 +58,12 @@ def test_each_change_has_its_reason(after: Snapshot, arrived: int, reason: str) 
     assert reason in compared(after, arrived).text()
 
 
-def test_a_table_without_a_date_is_told_of_once() -> None:
+def test_an_undated_table_is_listed_once() -> None:
     lines = compared(snapshot(aircraft=11)).text().splitlines()
-    assert [line for line in lines if "dim_aircraft +2 rows" in line] == ["without a date         dim_aircraft +2 rows"]
+    assert [line for line in lines if "dim_aircraft +2 rows" in line] == ["undated tables         dim_aircraft +2 rows"]
 
 
-def test_dates_of_the_marts_beside_those_asked_for_are_told_if_they_changed() -> None:
+def test_marts_dates_outside_the_request_are_listed_if_they_changed() -> None:
     before, after = snapshot(), snapshot()
     for day, content in ((date(2013, 1, 13), "2"), (date(2013, 1, 16), "1")):
         before.marts["fct_flights"][day] = Checksum(1, "1")
@@ -71,14 +71,14 @@ def test_dates_of_the_marts_beside_those_asked_for_are_told_if_they_changed() ->
     lines = prove(before, after, {}, DAYS).text().splitlines()
     assert [line.split(";")[0] for line in lines] == [
         f"2013-01-13  changed    marts 1 rows {1:016x} -> 1 rows {2:016x}, outside the request",
-        f"{'':<23}fct_flights other values: raw is as before: a model changed, or another date of the same flights",
-        f"2013-01-14  as before  raw 4 rows {40:016x}",
-        f"2013-01-15  as before  raw 5 rows {50:016x}",
+        f"{'':<23}fct_flights values changed: raw is unchanged: a model changed, or another date of the same keys",
+        f"2013-01-14  unchanged  raw 4 rows {40:016x}",
+        f"2013-01-15  unchanged  raw 5 rows {50:016x}",
         "0 of 2 dates changed, and 1 outside the request: raw +0 rows, quarantine +0, marts +0 rows",
     ]
 
 
-def test_of_many_dates_only_those_that_changed_are_shown_and_not_all_of_them() -> None:
+def test_of_many_dates_only_the_first_that_changed_are_listed() -> None:
     days = [date(2013, month, day) for month in (1, 3) for day in range(1, 29)]
 
     def rows(count: int) -> Snapshot:
@@ -87,16 +87,16 @@ def test_of_many_dates_only_those_that_changed_are_shown_and_not_all_of_them() -
     assert len(prove(rows(1), rows(1), {}, days).text().splitlines()) == 1
     lines = prove(rows(1), rows(2), {}, days).text().splitlines()
     assert lines[-2:] == [
-        f"and {56 - SHORT} more dates that changed",
+        f"and {56 - MAX_LISTED_DATES} more changed dates",
         "56 of 56 dates changed: raw +56 rows, quarantine +0, marts +0 rows",
     ]
 
 
-def test_a_fault_is_said_and_the_proof_does_not_hold() -> None:
+def test_a_proof_with_a_fault_shows_it_and_does_not_hold() -> None:
     proof = prove(snapshot(), snapshot(), {}, DAYS, ["a.b/0 2013-01-14: the lake has 3 rows"])
     assert not proof.holds
     assert proof.text().endswith("the lake has 3 rows")
 
 
-def test_a_snapshot_is_the_same_after_it_was_written_down() -> None:
+def test_a_snapshot_survives_serialization() -> None:
     assert Snapshot.of(snapshot().fields()) == snapshot()

@@ -1,3 +1,5 @@
+"""The command line: errors, exit codes, and the targets of the Makefile."""
+
 import re
 import shutil
 import subprocess
@@ -16,31 +18,31 @@ def sluice(tmp_path: Path, *arguments: str, **settings: str) -> "subprocess.Comp
 
 
 @pytest.mark.parametrize(
-    ("arguments", "settings", "says"),
+    ("arguments", "settings", "message"),
     [
-        (["logs"], {}, "there is no log"),
-        (["logs", "kafak"], {}, "there is no service kafak. Hint: choose from kafka"),
+        (["logs"], {}, "no log in"),
+        (["logs", "kafak"], {}, "unknown service 'kafak'. Hint: choose from kafka"),
         (["up", "--months", "13"], {}, "MONTHS=13"),
         (["status"], {"SLUICE_KAFKA_PORT": "many"}, "SLUICE_KAFKA_PORT"),
     ],
 )
-def test_a_mistake_is_one_line_and_exit_code_1(
-    tmp_path: Path, arguments: list[str], settings: dict[str, str], says: str
+def test_invalid_input_is_an_error_of_one_line_and_exit_code_1(
+    tmp_path: Path, arguments: list[str], settings: dict[str, str], message: str
 ) -> None:
     done = sluice(tmp_path, *arguments, **settings)
     assert done.returncode == 1
-    assert says in done.stderr
+    assert message in done.stderr
     assert done.stderr.count("\n") == 1
 
 
-def test_status_of_nothing_names_every_service_and_fails(tmp_path: Path) -> None:
+def test_status_of_a_stopped_platform_lists_every_service_and_fails(tmp_path: Path) -> None:
     done = sluice(tmp_path, "status")
     assert done.returncode == 1
     assert "airflow-scheduler" in done.stdout
     assert "stopped" in done.stdout
 
 
-def test_clean_does_not_delete_unasked(tmp_path: Path) -> None:
+def test_clean_deletes_nothing_without_confirmation(tmp_path: Path) -> None:
     (tmp_path / "supervisor.conf").touch()
     done = sluice(tmp_path, "clean")
     assert done.returncode == 1
@@ -57,8 +59,8 @@ def test_every_target_is_documented() -> None:
 
 
 @pytest.mark.parametrize("query", ["select 1", """select 'it''s', "b" from t where c = '$1' and d ~ '`x`$(y)'"""])
-def test_a_query_reaches_the_command_as_it_was_written(tmp_path: Path, query: str) -> None:
-    # A stand-in for the interpreter prints what it is given; the bootstrap is one that has nothing to do.
+def test_make_passes_a_query_to_the_command_unchanged(tmp_path: Path, query: str) -> None:
+    # A stub interpreter prints its arguments; a stub bootstrap does nothing.
     shutil.copytree(ROOT / "infra", tmp_path / "infra", ignore=shutil.ignore_patterns("bootstrap"))
     for name, text in (
         (".venv/bin/python", '#!/bin/bash\nprintf "%s\\n" "$@"\n'),

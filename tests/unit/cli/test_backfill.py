@@ -1,4 +1,4 @@
-"""The command backfill: what it asks of Airflow, how it goes on, what it refuses, and that it ends in its proof."""
+"""The command backfill: its requests to Airflow, resuming, rejected input, and the verification at its end."""
 
 from collections.abc import Iterator
 from datetime import date, timedelta
@@ -15,13 +15,13 @@ from sluice.orchestration.rest import Json
 from sluice.reconcile import Reconciliation
 from sluice.settings import ROOT, Settings
 from sluice.warehouse.checksum import Checksum
-from tests.unit.conftest import Server
+from tests.unit.conftest import FakeAirflow
 
 DAYS = ("2013-01-01", "2013-01-02")
 
 
-class Rebuilding(Server):
-    """One whose backfills end as told, a date each."""
+class BackfillingAirflow(FakeAirflow):
+    """Backfills whose runs, one per date, end with the given outcome."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -31,10 +31,10 @@ class Rebuilding(Server):
         self.clock = 0
 
     def close(self) -> None:
-        """Not noted: what is looked at here is what the command asks for."""
+        """Not recorded: only the other requests matter here."""
 
     def tasks(self, dag_id: str, run_id: str) -> list[Json]:
-        return [{"task_id": "t", "state": "failed", "try_number": 1, "duration": 1.0}] if dag_id == "rebuild" else []
+        return [{"task_id": "t", "state": "failed", "try_number": 1, "duration": 1.0}] if dag_id == "reprocess" else []
 
     def log(self, dag_id: str, run_id: str, task_id: str, attempt: int) -> list[Json]:
         return [{"event": "the lake is gone", "level": "error"}]
@@ -43,16 +43,16 @@ class Rebuilding(Server):
         return self.open
 
     def pause_backfill(self, number: int, paused: bool = True) -> None:
-        self.asked.append(f"{'pause' if paused else 'unpause'} {number}")
+        self.requests.append(f"{'pause' if paused else 'unpause'} {number}")
 
     def backfill(
-        self, dag_id: str, first: date, last: date, conf: Json, at_once: int, again: str = "completed"
+        self, dag_id: str, first: date, last: date, conf: Json, max_active_runs: int, reprocess: str = "completed"
     ) -> Json:
-        self.asked.append((str(first), str(last), conf["what"], conf["streams"], again))
+        self.requests.append((str(first), str(last), conf["what"], conf["streams"], reprocess))
         self.clock += 1
         now = f"2026-01-01T00:00:{self.clock:02}Z"
         for day in DAYS:
-            if str(first) <= day <= str(last) and (again == "completed" or self.runs[day][0] == "failed"):
+            if str(first) <= day <= str(last) and (reprocess == "completed" or self.runs[day][0] == "failed"):
                 self.runs[day] = (self.outcome[day], now)
         return {
             "id": 6 + self.clock,
@@ -71,17 +71,17 @@ class Rebuilding(Server):
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Rebuilding:
-    held = Rebuilding()
-    monkeypatch.setattr(batch, "Airflow", lambda settings: held)
+def airflow(monkeypatch: pytest.MonkeyPatch) -> BackfillingAirflow:
+    fake = BackfillingAirflow()
+    monkeypatch.setattr(batch, "Airflow", lambda settings: fake)
     rows = iter(range(1, 100))
     monkeypatch.setattr(
-        "sluice.backfill.take",
+        "sluice.backfill.take_snapshot",
         lambda *_: Snapshot({}, {"a": {date(2013, 1, 1): Checksum(n := next(rows), str(n))}}, {}, {}),
     )
-    monkeypatch.setattr("sluice.backfill.snapshot.arrived", lambda *_: {})
+    monkeypatch.setattr("sluice.backfill.snapshot.count_arrivals", lambda *_: {})
     monkeypatch.setattr("sluice.reconcile.reconcile_loaded", lambda *_: Reconciliation())
-    return held
+    return fake
 
 
 @pytest.fixture
@@ -89,107 +89,111 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(contracts=ROOT / "contracts", home=tmp_path)
 
 
-def ask(settings: Settings, what: str = "all", dry_run: bool = False) -> list[str]:
+def run(settings: Settings, what: str = "all", dry_run: bool = False) -> list[str]:
     shown: list[str] = []
     backfill.run_backfill(settings, *DAYS, ["flights.arrived"], what, dry_run, shown.append)
     return "\n".join(shown).splitlines()
 
 
-def test_a_backfill_is_planned_followed_by_one_transform_and_proved(server: Rebuilding, settings: Settings) -> None:
-    lines = ask(settings, "raw")
-    assert server.asked == [(*DAYS, "raw", ["flights.arrived"], "completed"), "transform"]
+def test_a_backfill_is_planned_followed_by_one_transform_and_verified(
+    airflow: BackfillingAirflow, settings: Settings
+) -> None:
+    lines = run(settings, "raw")
+    assert airflow.requests == [(*DAYS, "raw", ["flights.arrived"], "completed"), "transform"]
     assert lines[0].startswith("backfill of 2 dates, 2013-01-01 to 2013-01-02: raw rows from the lake")
-    # From the figures before, 1 row, to those after it, 2.
+    # The snapshot before has 1 row, the one after it has 2.
     assert "1 of 2 dates changed: raw +1 rows, quarantine +0, marts +0 rows" in lines
     assert not list(settings.home.iterdir())
 
 
-def test_a_dry_run_shows_the_plan_and_asks_nothing(server: Rebuilding, settings: Settings) -> None:
-    lines = ask(settings, dry_run=True)
+def test_a_dry_run_shows_the_plan_and_requests_nothing(airflow: BackfillingAirflow, settings: Settings) -> None:
+    lines = run(settings, dry_run=True)
     assert "2013-01-01            1            0" in lines
-    assert server.asked == []
+    assert airflow.requests == []
     assert not list(settings.home.iterdir())
 
 
-def test_dates_that_failed_are_named_the_others_proved_and_the_same_command_does_what_is_left(
-    server: Rebuilding, settings: Settings
+def test_failed_dates_are_named_and_the_same_command_retries_only_them(
+    airflow: BackfillingAirflow, settings: Settings
 ) -> None:
-    server.outcome["2013-01-02"] = "failed"
-    with pytest.raises(TerminalError, match=r"1 of 2 dates were not rebuilt \(2013-01-02\).*the lake is gone"):
-        ask(settings)
-    assert server.asked[1:] == ["transform"]
-    server.asked.clear()
-    server.outcome["2013-01-02"] = "success"
-    lines = ask(settings)
-    assert server.asked[0] == ("2013-01-02", "2013-01-02", "all", ["flights.arrived"], "failed")
-    assert "1 of these dates are done already, since 2026-01-01T00:00:01Z: the command goes on with the rest" in lines
-    # The first command took two snapshots, this one the third: the proof compares it with the very first.
+    airflow.outcome["2013-01-02"] = "failed"
+    with pytest.raises(TerminalError, match=r"1 of 2 dates failed \(2013-01-02\).*the lake is gone"):
+        run(settings)
+    assert airflow.requests[1:] == ["transform"]
+    airflow.requests.clear()
+    airflow.outcome["2013-01-02"] = "success"
+    lines = run(settings)
+    assert airflow.requests[0] == ("2013-01-02", "2013-01-02", "all", ["flights.arrived"], "failed")
+    assert "resuming: 1 of these dates are already done, since 2026-01-01T00:00:01Z" in lines
+    # The first command took two snapshots, this one the third: it is compared with the first.
     assert "1 of 2 dates changed: raw +2 rows, quarantine +0, marts +0 rows" in lines
 
 
-def test_a_command_that_was_stopped_has_paused_its_backfill_and_goes_on_with_it(
-    server: Rebuilding, settings: Settings, monkeypatch: pytest.MonkeyPatch
+def test_an_interrupted_command_pauses_its_backfill_and_resumes_it(
+    airflow: BackfillingAirflow, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupt(*_: object) -> None:
-        server.runs["2013-01-02"] = ("queued", "")
+        airflow.runs["2013-01-02"] = ("queued", "")
         raise KeyboardInterrupt
 
     def end(*_: object) -> None:
-        server.runs["2013-01-02"] = ("success", "2026-01-01T00:00:09Z")
+        airflow.runs["2013-01-02"] = ("success", "2026-01-01T00:00:09Z")
 
     monkeypatch.setattr(backfill, "follow_backfill", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        ask(settings)
-    assert server.asked[1:] == ["pause 7"]
-    server.open = {"id": 7, "from_date": f"{DAYS[0]}T00:00:00Z", "to_date": f"{DAYS[1]}T00:00:00Z"}
-    server.asked.clear()
+        run(settings)
+    assert airflow.requests[1:] == ["pause 7"]
+    airflow.open = {"id": 7, "from_date": f"{DAYS[0]}T00:00:00Z", "to_date": f"{DAYS[1]}T00:00:00Z"}
+    airflow.requests.clear()
     monkeypatch.setattr(backfill, "follow_backfill", end)
-    ask(settings)
-    assert server.asked == ["unpause 7", "transform"]
+    run(settings)
+    assert airflow.requests == ["unpause 7", "transform"]
 
 
-def test_a_backfill_that_was_started_elsewhere_is_named(server: Rebuilding, settings: Settings) -> None:
-    server.open = {"id": 3, "from_date": f"{DAYS[0]}T00:00:00Z", "to_date": f"{DAYS[0]}T00:00:00Z"}
-    server.runs[DAYS[0]] = ("running", "")
-    with pytest.raises(TransientError, match=r"backfill 3 of rebuild, 2013-01-01 to 2013-01-01, .* started elsewhere"):
-        ask(settings)
-    assert server.asked == []
+def test_an_error_names_a_backfill_that_was_started_elsewhere(airflow: BackfillingAirflow, settings: Settings) -> None:
+    airflow.open = {"id": 3, "from_date": f"{DAYS[0]}T00:00:00Z", "to_date": f"{DAYS[0]}T00:00:00Z"}
+    airflow.runs[DAYS[0]] = ("running", "")
+    with pytest.raises(TransientError, match=r"backfill 3 of reprocess, 2013-01-01 to 2013-01-01, .*elsewhere"):
+        run(settings)
+    assert airflow.requests == []
 
 
-def test_one_that_has_ended_is_waited_for_until_airflow_has_closed_it(
-    server: Rebuilding, settings: Settings, monkeypatch: pytest.MonkeyPatch
+def test_an_ended_backfill_is_waited_for_until_airflow_closes_it(
+    airflow: BackfillingAirflow, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers: list[Json | None] = [
         {"id": 3, "from_date": f"{DAYS[0]}T00:00:00Z", "to_date": f"{DAYS[0]}T00:00:00Z"},
         None,
     ]
-    monkeypatch.setattr(server, "open_backfill", lambda dag_id: answers.pop(0))
+    monkeypatch.setattr(airflow, "open_backfill", lambda dag_id: answers.pop(0))
     monkeypatch.setattr(backfill, "POLL", timedelta(0))
-    server.runs[DAYS[0]] = ("success", "2026-01-01T00:00:00Z")
-    ask(settings)
-    assert server.asked[0] == (*DAYS, "all", ["flights.arrived"], "completed")
+    airflow.runs[DAYS[0]] = ("success", "2026-01-01T00:00:00Z")
+    run(settings)
+    assert airflow.requests[0] == (*DAYS, "all", ["flights.arrived"], "completed")
 
 
-def test_a_disagreement_is_no_proof(server: Rebuilding, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = Reconciliation(faults=["flights.arrived/0 2013-01-01: the lake has 3 rows, the warehouse 2"])
-    monkeypatch.setattr("sluice.reconcile.reconcile_loaded", lambda *_: found)
-    with pytest.raises(TerminalError, match=r"the proof .* does not hold.* the lake has 3 rows"):
-        ask(settings)
+def test_a_disagreement_fails_the_verification(
+    airflow: BackfillingAirflow, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reconciliation = Reconciliation(faults=["flights.arrived/0 2013-01-01: the lake has 3 rows, the warehouse 2"])
+    monkeypatch.setattr("sluice.reconcile.reconcile_loaded", lambda *_: reconciliation)
+    with pytest.raises(TerminalError, match=r"backfill verification failed: 1 faults.* the lake has 3 rows"):
+        run(settings)
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("2013-01-02", "2013-01-01", None, "all"), "FROM=2013-01-02 is after TO=2013-01-01"),
-        (("2012-01-02", "2013-01-01", None, "all"), "outside the source's event dates"),
-        (("2013-01-01", "x", None, "all"), "TO=x is no date"),
+        (("2012-01-02", "2013-01-01", None, "all"), "outside the data set's event dates"),
+        (("2013-01-01", "x", None, "all"), "TO=x is not a date"),
         (("2013-01-01", "2013-01-01", ["gates.changed"], "all"), "unknown stream 'gates.changed'"),
         (("2013-01-01", "2013-01-01", None, "most"), "WHAT=most is unknown. Hint: choose from raw, marts, all"),
     ],
 )
-def test_wrong_input_is_refused_before_anything_is_asked(
-    server: Rebuilding, settings: Settings, arguments: tuple[Any, ...], message: str
+def test_invalid_input_is_rejected_before_any_request(
+    airflow: BackfillingAirflow, settings: Settings, arguments: tuple[Any, ...], message: str
 ) -> None:
     with pytest.raises(TerminalError, match=message):
         backfill.run_backfill(settings, *arguments)
-    assert server.asked == []
+    assert airflow.requests == []

@@ -1,3 +1,5 @@
+"""The command replay: restarts of a killed producer, and forwarded signals."""
+
 import os
 import signal
 import subprocess
@@ -18,17 +20,17 @@ def replay(*command: str) -> "subprocess.Popen[str]":
     return subprocess.Popen([sys.executable, "-c", RUN, *command], cwd=ROOT, stderr=subprocess.PIPE, text=True)
 
 
-@pytest.mark.parametrize(("kills", "tries", "status"), [(0, 1, 7), (2, 3, 7), (9, 4, 128 + signal.SIGKILL)])
-def test_a_killed_producer_is_started_again_three_times(tmp_path: Path, kills: int, tries: int, status: int) -> None:
+@pytest.mark.parametrize(("kills", "attempts", "status"), [(0, 1, 7), (2, 3, 7), (9, 4, 128 + signal.SIGKILL)])
+def test_a_killed_producer_is_restarted_three_times(tmp_path: Path, kills: int, attempts: int, status: int) -> None:
     count = tmp_path / "count"
     process = replay(sys.executable, "-c", KILLED, str(count), str(kills))
-    _, said = process.communicate(timeout=30)
+    _, stderr = process.communicate(timeout=30)
     assert process.returncode == status
-    assert len(count.read_text()) == tries
-    assert said.count("was killed by SIGKILL") == min(kills, 4)
+    assert len(count.read_text()) == attempts
+    assert stderr.count("was killed by SIGKILL") == min(kills, 4)
 
 
-def test_a_signal_to_stop_reaches_the_producer_whose_exit_code_counts(tmp_path: Path) -> None:
+def test_a_stop_signal_is_forwarded_and_the_producers_exit_code_returned(tmp_path: Path) -> None:
     ready = tmp_path / "ready"
     program = (
         "import pathlib, signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(5));"
@@ -39,6 +41,6 @@ def test_a_signal_to_stop_reaches_the_producer_whose_exit_code_counts(tmp_path: 
     while not ready.exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     os.kill(process.pid, signal.SIGTERM)
-    _, said = process.communicate(timeout=20)
+    _, stderr = process.communicate(timeout=20)
     assert process.returncode == 5
-    assert "again" not in said
+    assert "restarting" not in stderr

@@ -1,4 +1,4 @@
-"""The contracts' examples: each good event is loaded, each bad one goes to quarantine with its reason."""
+"""The contract examples: every valid event is loaded, every invalid one goes to quarantine with its reason."""
 
 import json
 from datetime import UTC, datetime
@@ -17,38 +17,38 @@ EXAMPLES = sorted((ROOT / "contracts" / "examples").glob("*.json"))
 
 
 def _parts(path: Path) -> tuple[str, bool]:
-    """The stream and whether the event is good: the name is ``<stream>.<case>.{pass,fail}.json``."""
+    """Returns the stream and whether the event is valid; files are named ``<stream>.<case>.{pass,fail}.json``."""
     *stream, _, verdict, _ = path.name.split(".")
     assert verdict in ("pass", "fail"), path.name
     return ".".join(stream), verdict == "pass"
 
 
 def _event_time(value: bytes, name: str) -> datetime:
-    """The timestamp that its record would have; any, where the event has none that can be read."""
+    """Returns the timestamp of the event's record; a default if the event has no readable one."""
     try:
         return datetime.fromisoformat(json.loads(value)[name])
     except (ValueError, KeyError, TypeError, IndexError):
         return datetime(2013, 1, 1, tzinfo=UTC)
 
 
-def test_every_stream_has_good_and_bad_examples() -> None:
-    found = {_parts(path) for path in EXAMPLES}
-    assert found == {(stream, verdict) for stream in CONTRACTS for verdict in (True, False)}
+def test_every_stream_has_valid_and_invalid_examples() -> None:
+    examples = {_parts(path) for path in EXAMPLES}
+    assert examples == {(stream, valid) for stream in CONTRACTS for valid in (True, False)}
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
-def test_an_example_is_judged_as_its_name_says(path: Path) -> None:
-    stream, good = _parts(path)
+def test_the_file_name_states_whether_an_example_is_valid(path: Path) -> None:
+    stream, valid = _parts(path)
     contract = CONTRACTS[stream]
     value = path.read_bytes().strip()
 
     timestamp = _event_time(value, contract.event_time)
-    stamps = pa.chunked_array([pa.array([timestamp], pa.timestamp("us", tz="UTC"))])
+    timestamps = pa.chunked_array([pa.array([timestamp], pa.timestamp("us", tz="UTC"))])
 
     event, reason = validate_event(contract, value, timestamp)
-    columns = read_columns(contract, pa.chunked_array([pa.array([value], pa.binary())]), stamps)
+    columns = read_columns(contract, pa.chunked_array([pa.array([value], pa.binary())]), timestamps)
 
-    assert (event is not None) == good, reason
-    assert bool(reason) == (not good)
-    assert columns.fits.to_pylist() == [good]
-    assert columns.reasons == ([] if good else [reason])
+    assert (event is not None) == valid, reason
+    assert bool(reason) == (not valid)
+    assert columns.is_valid.to_pylist() == [valid]
+    assert columns.reasons == ([] if valid else [reason])

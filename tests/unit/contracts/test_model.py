@@ -1,4 +1,4 @@
-"""A contract says what is wrong with it, where, and what was expected; what is derived from it follows."""
+"""Errors in a contract name the file, line, key and expected value; derived names follow from the contract."""
 
 import re
 from datetime import timedelta
@@ -13,7 +13,7 @@ from sluice.settings import ROOT
 DEPARTED = (ROOT / "contracts" / "flights.departed.yaml").read_text()
 
 
-def test_every_contract_of_the_project_is_read() -> None:
+def test_all_contracts_of_the_project_load() -> None:
     contracts = load_contracts(ROOT / "contracts")
     assert list(contracts) == sorted(path.stem for path in (ROOT / "contracts").glob("*.yaml"))
     departed = contracts["flights.departed"]
@@ -22,29 +22,29 @@ def test_every_contract_of_the_project_is_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "replaced", "line", "message"),
+    ("original", "replacement", "line", "message"),
     [
         ("partitions: 4", "partitions: four", 5, "topic.partitions: Input should be a valid integer, found 'four'"),
         ("partitions: 4", "partitions: 0", 5, "topic.partitions: Input should be greater than or equal to 1, found 0"),
         ("type: int32", "type: int33", 26, "columns.3.type: Input should be 'string', 'boolean'"),
-        ("48h", "soon", 9, "lateness: expected a number and a unit, as 30m, 48h or 7d"),
-        ('"*/2 * * * *"', '"hourly"', 11, 'load.schedule: expected five cron fields, as "*/2 * * * *"'),
+        ("48h", "soon", 9, "lateness: expected a number and a unit, such as 30m, 48h or 7d"),
+        ('"*/2 * * * *"', '"hourly"', 11, 'load.schedule: expected five cron fields, such as "*/2 * * * *"'),
         ("owner: flight-operations\n", "", 1, "owner: Field required"),
         ("  - name: carrier\n", "  - nam: carrier\n", 21, "columns.2.nam: Extra inputs are not permitted"),
         ("key: flight_id", "key: flight", 1, "key: expected the name of a string column with nullable: false"),
         ("event_time: departed_at", "event_time: carrier", 1, "event_time: expected the name of a timestamp column"),
         ("name: carrier", "name: origin", 1, "columns: origin is declared twice"),
         ("    minimum: 1\n", "    minimum: 5\n    maximum: 4\n", 25, "expected minimum <= maximum, found 5 > 4"),
-        ("stream: flights.departed", "stream: flights.left", 1, "expected flights.departed, as the file is called"),
-        ("stream: flights.departed", "stream: [", None, "not YAML"),
+        ("stream: flights.departed", "stream: flights.left", 1, "expected flights.departed to match the file name"),
+        ("stream: flights.departed", "stream: [", None, "invalid YAML"),
     ],
 )
-def test_a_wrong_contract_is_refused_by_file_line_key_and_expectation(
-    tmp_path: Path, found: str, replaced: str, line: int | None, message: str
+def test_an_invalid_contract_is_rejected_with_file_line_key_and_expected_value(
+    tmp_path: Path, original: str, replacement: str, line: int | None, message: str
 ) -> None:
     path = tmp_path / "flights.departed.yaml"
-    assert found in DEPARTED
-    path.write_text(DEPARTED.replace(found, replaced, 1))
+    assert original in DEPARTED
+    path.write_text(DEPARTED.replace(original, replacement, 1))
     with pytest.raises(TerminalError) as error:
         read_contract(path)
     text = str(error.value)
@@ -56,10 +56,10 @@ def test_a_wrong_contract_is_refused_by_file_line_key_and_expectation(
 
 
 def test_a_folder_without_contracts_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(TerminalError, match="no contract found"):
+    with pytest.raises(TerminalError, match="no contracts found"):
         load_contracts(tmp_path)
 
 
-def test_an_unknown_stream_is_answered_with_the_known_ones() -> None:
+def test_the_error_for_an_unknown_stream_lists_the_known_ones() -> None:
     with pytest.raises(TerminalError, match=r"unknown stream 'flights.lost'.*flights.arrived, flights.cancelled"):
         get_contract(load_contracts(ROOT / "contracts"), "flights.lost")

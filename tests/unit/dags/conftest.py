@@ -1,4 +1,4 @@
-"""Gives Airflow a home of its own before anything imports it: it writes its configuration there."""
+"""Sets a separate AIRFLOW_HOME before anything imports Airflow, which writes its configuration there."""
 
 import os
 import tempfile

@@ -1,4 +1,4 @@
-"""The DAG files: which DAGs they make, that each is documented and bounded, and that reading them touches no server."""
+"""The DAG files: the DAGs they define, their documentation and limits, and that parsing them contacts no server."""
 
 import re
 import shutil
@@ -12,28 +12,27 @@ from airflow.sdk import DAG, Asset, AssetAny
 from airflow.serialization.serialized_objects import DagSerialization
 
 from sluice.contracts import load_contracts
-from sluice.orchestration.history import FIRST_EVENT_DATE, LAST_EVENT_DATE
 from sluice.orchestration.retries import RETRY_POLICY
-from sluice.settings import ROOT
+from sluice.settings import ROOT, Settings
 
 CONTRACTS = load_contracts(ROOT / "contracts")
 LOADS = {contract.dag_id for contract in CONTRACTS.values()}
-OTHERS = {"transform", "rebuild", "reconcile", "maintain", "watch"}
+OTHERS = {"transform", "reprocess", "reconcile", "maintain", "monitor"}
 
 
-def read(folder: Path) -> DagBag:
+def parse(folder: Path) -> DagBag:
     return DagBag(folder, collect_dags=True)
 
 
-def complete(bag: DagBag, expected: set[str]) -> None:
-    """What every test of a DAG folder asks: all files import, and they make exactly the DAGs expected."""
+def assert_complete(bag: DagBag, expected: set[str]) -> None:
+    """Asserts that all files import and define exactly the expected DAGs."""
     assert bag.import_errors == {}
     assert set(bag.dag_ids) == expected
 
 
 @pytest.fixture(scope="module")
 def bag() -> DagBag:
-    return read(ROOT / "dags")
+    return parse(ROOT / "dags")
 
 
 @pytest.fixture(scope="module", params=sorted(LOADS | OTHERS))
@@ -41,25 +40,27 @@ def dag(request: pytest.FixtureRequest, bag: DagBag) -> DAG:
     return bag.dags[request.param]
 
 
-def test_the_folder_makes_a_load_per_contract_and_the_five_others(bag: DagBag) -> None:
-    complete(bag, LOADS | OTHERS)
+def test_the_folder_defines_a_load_per_contract_and_the_five_other_dags(bag: DagBag) -> None:
+    assert_complete(bag, LOADS | OTHERS)
 
 
-def test_a_file_that_does_not_import_fails(tmp_path: Path) -> None:
+def test_a_file_that_does_not_import_is_detected(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "dags", tmp_path / "dags")
     (tmp_path / "dags" / "broken.py").write_text('"""An Airflow DAG."""\nimport no_such_module\n')
-    broken = read(tmp_path / "dags")
+    broken = parse(tmp_path / "dags")
     assert [Path(file).name for file in broken.import_errors] == ["broken.py"]
     with pytest.raises(AssertionError):
-        complete(broken, LOADS | OTHERS)
+        assert_complete(broken, LOADS | OTHERS)
 
 
-def test_an_empty_folder_fails(tmp_path: Path) -> None:
+def test_an_empty_folder_is_detected(tmp_path: Path) -> None:
     with pytest.raises(AssertionError):
-        complete(read(tmp_path), LOADS | OTHERS)
+        assert_complete(parse(tmp_path), LOADS | OTHERS)
 
 
-def test_a_new_contract_is_a_new_load_that_wakes_the_transform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_contract_defines_a_load_that_triggers_the_transform(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     contracts = tmp_path / "contracts"
     shutil.copytree(ROOT / "contracts", contracts)
     text = (
@@ -67,41 +68,41 @@ def test_a_new_contract_is_a_new_load_that_wakes_the_transform(tmp_path: Path, m
     )
     (contracts / "gates.changed.yaml").write_text(text)
     monkeypatch.setenv("SLUICE_CONTRACTS", str(contracts))
-    bag = read(ROOT / "dags")
-    complete(bag, LOADS | OTHERS | {"load_gates_changed"})
+    bag = parse(ROOT / "dags")
+    assert_complete(bag, LOADS | OTHERS | {"load_gates_changed"})
     assert "raw.gates_changed" in {asset.name for asset in bag.dags["transform"].schedule.objects}
     assert "maintain_gates_changed" in bag.dags["maintain"].task_ids
 
 
-def test_reading_the_files_opens_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parsing_the_files_opens_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
-        raise AssertionError("a DAG file opened a connection while it was read")
+        raise AssertionError("a DAG file opened a connection while it was parsed")
 
     for name in ("connect", "connect_ex"):
         monkeypatch.setattr(socket.socket, name, refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     monkeypatch.setattr(socket, "create_connection", refuse)
-    complete(read(ROOT / "dags"), LOADS | OTHERS)
+    assert_complete(parse(ROOT / "dags"), LOADS | OTHERS)
 
 
-def test_reading_the_files_needs_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parsing_the_files_needs_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLUICE_ENV_FILE", str(tmp_path / "none"))
-    complete(read(ROOT / "dags"), LOADS | OTHERS)
+    assert_complete(parse(ROOT / "dags"), LOADS | OTHERS)
 
 
-def test_every_dag_says_what_it_is(dag: DAG) -> None:
+def test_every_dag_is_documented(dag: DAG) -> None:
     assert dag.description
     assert dag.doc_md
     assert dag.tags
-    for said in ("When", "When it fails", "make ", "make status"):
-        assert said in dag.doc_md, said
+    for phrase in ("When", "When it fails", "make ", "make status"):
+        assert phrase in dag.doc_md, phrase
     for task in dag.tasks:
         assert task.doc_md, task.task_id
         assert 1 <= len(re.findall(r"\.(?=\s|$)", task.doc_md)) <= 3, task.doc_md
         assert task.owner not in ("", "airflow"), task.task_id
 
 
-def test_every_dag_is_bounded(dag: DAG) -> None:
+def test_every_dag_has_limits(dag: DAG) -> None:
     assert dag.catchup is False
     assert dag.max_active_runs <= 3
     assert dag.dagrun_timeout is not None
@@ -111,7 +112,7 @@ def test_every_dag_is_bounded(dag: DAG) -> None:
         assert task.execution_timeout < dag.dagrun_timeout
 
 
-def test_every_task_retries_by_the_one_rule(dag: DAG) -> None:
+def test_every_task_has_the_same_retry_policy(dag: DAG) -> None:
     for task in dag.tasks:
         assert task.retries >= 3
         assert task.retry_policy is RETRY_POLICY
@@ -119,26 +120,26 @@ def test_every_task_retries_by_the_one_rule(dag: DAG) -> None:
         assert task.max_retry_delay == timedelta(minutes=5)
 
 
-def test_every_dag_leads_to_the_pages_of_this_platform_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_dag_links_only_to_the_pages_of_this_platform(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, port in (("DASHBOARD", 4321), ("MINIO_CONSOLE", 4322)):
         monkeypatch.setenv(f"SLUICE_{name}_PORT", str(port))
-    bag = read(ROOT / "dags")
-    complete(bag, LOADS | OTHERS)
+    bag = parse(ROOT / "dags")
+    assert_complete(bag, LOADS | OTHERS)
     for dag in bag.dags.values():
         links = set(re.findall(r"\]\(([^)\s]+)\)", dag.doc_md or ""))
-        for wanted in (
+        for page in (
             "http://127.0.0.1:4321/pipeline",
             "http://127.0.0.1:4321/dbt",
             "http://127.0.0.1:4322/browser/lake",
         ):
-            assert any(link.startswith(wanted) for link in links), (dag.dag_id, wanted)
+            assert any(link.startswith(page) for link in links), (dag.dag_id, page)
         texts = [dag.doc_md or "", *(task.doc_md or "" for task in dag.tasks)]
-        places = {link for text in texts for link in re.findall(r"https?://[^/)\s]+", text)}
-        assert places == {"http://127.0.0.1:4321", "http://127.0.0.1:4322"}, dag.dag_id
+        hosts = {link for text in texts for link in re.findall(r"https?://[^/)\s]+", text)}
+        assert hosts == {"http://127.0.0.1:4321", "http://127.0.0.1:4322"}, dag.dag_id
 
 
 @pytest.mark.parametrize("stream", sorted(CONTRACTS))
-def test_a_load_is_made_from_its_contract(bag: DagBag, stream: str) -> None:
+def test_a_load_is_defined_by_its_contract(bag: DagBag, stream: str) -> None:
     contract = CONTRACTS[stream]
     dag = bag.dags[contract.dag_id]
     assert dag.schedule == contract.load.schedule
@@ -153,9 +154,9 @@ def test_a_load_is_made_from_its_contract(bag: DagBag, stream: str) -> None:
         assert f"| `{column.name}` | {column.type} |" in (dag.doc_md or "")
 
 
-def test_any_raw_table_wakes_the_transform_and_only_one_runs(bag: DagBag) -> None:
+def test_any_raw_table_triggers_the_transform_and_only_one_runs(bag: DagBag) -> None:
     dag = bag.dags["transform"]
-    # Any of them is enough: with all, a quiet stream would hold back the others.
+    # Any table suffices: waiting for all would let an idle stream delay the others.
     assert isinstance(dag.schedule, AssetAny)
     assert {asset.name for asset in dag.schedule.objects} == {
         f"raw.{contract.table}" for contract in CONTRACTS.values()
@@ -163,19 +164,23 @@ def test_any_raw_table_wakes_the_transform_and_only_one_runs(bag: DagBag) -> Non
     assert dag.max_active_runs == 1
 
 
-def test_rebuild_has_an_interval_per_event_date_and_never_starts_by_itself(bag: DagBag) -> None:
-    dag = bag.dags["rebuild"]
-    served = DagSerialization.from_dict(DagSerialization.to_dict(dag))
-    assert served.next_dagrun_info(last_automated_run_info=None) is None
-    first, last = (datetime(day.year, day.month, day.day, tzinfo=UTC) for day in (FIRST_EVENT_DATE, LAST_EVENT_DATE))
-    intervals = [info.data_interval for info in served.iter_dagrun_infos_between(first, last)]
+def test_reprocess_has_an_interval_per_event_date_and_never_runs_by_itself(bag: DagBag) -> None:
+    dag = bag.dags["reprocess"]
+    serialized = DagSerialization.from_dict(DagSerialization.to_dict(dag))
+    assert serialized.next_dagrun_info(last_automated_run_info=None) is None
+    settings = Settings()
+    first, last = (
+        datetime(day.year, day.month, day.day, tzinfo=UTC)
+        for day in (settings.first_event_date, settings.last_event_date)
+    )
+    intervals = [info.data_interval for info in serialized.iter_dagrun_infos_between(first, last)]
     assert len(intervals) == 366
-    assert [interval.start.date() for interval in (intervals[0], intervals[-1])] == [FIRST_EVENT_DATE, LAST_EVENT_DATE]
+    assert [interval.start for interval in (intervals[0], intervals[-1])] == [first, last]
     assert all(interval.end - interval.start == timedelta(days=1) for interval in intervals)
 
 
-def test_rebuild_reloads_the_start_of_its_interval_for_the_streams_asked_for(bag: DagBag) -> None:
-    dag = bag.dags["rebuild"]
+def test_reprocess_reloads_the_start_of_its_interval_for_the_selected_streams(bag: DagBag) -> None:
+    dag = bag.dags["reprocess"]
     task = dag.get_task("reload")
     context = {
         "data_interval_start": datetime(2013, 5, 6, tzinfo=UTC),
@@ -186,7 +191,7 @@ def test_rebuild_reloads_the_start_of_its_interval_for_the_streams_asked_for(bag
     assert task.streams == ["weather.observed"]
 
 
-def test_the_marts_check_is_rendered_for_the_reader(bag: DagBag) -> None:
+def test_the_marts_check_uses_the_reader_role(bag: DagBag) -> None:
     dag = bag.dags["reconcile"]
     task = dag.get_task("marts_keep_up")
     assert task.conn_id == "warehouse_reader"
@@ -195,7 +200,7 @@ def test_the_marts_check_is_rendered_for_the_reader(bag: DagBag) -> None:
     assert "interval '7 minutes'" in task.sql
 
 
-def test_no_file_is_named_like_the_dbt_package() -> None:
+def test_no_file_shadows_the_dbt_package() -> None:
     assert not list((ROOT / "dags").glob("dbt*"))
 
 

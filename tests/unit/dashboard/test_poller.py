@@ -1,31 +1,31 @@
-"""How fast events come in, from counts that are looked at now and then."""
+"""The event rate, computed from counts that are polled periodically."""
 
 from dashboard.poller import RATE_SECONDS, Rate
 
 
-def test_a_first_count_has_no_rate() -> None:
-    assert Rate().tell(1_000, 5.0) is None
+def test_the_first_sample_has_no_rate() -> None:
+    assert Rate().update(1_000, 5.0) is None
 
 
-def test_a_rate_is_that_of_the_last_minute() -> None:
+def test_the_rate_covers_the_last_minute() -> None:
     rate = Rate()
     for second in range(0, 600, 5):
-        found = rate.tell(second * 10, float(second))
-    assert found == 10
-    # What came long ago counts no more.
+        per_second = rate.update(second * 10, float(second))
+    assert per_second == 10
+    # Older samples no longer count.
     for second in range(600, 600 + int(RATE_SECONDS) + 10, 5):
-        found = rate.tell(6_000, float(second))
-    assert found == 0
+        per_second = rate.update(6_000, float(second))
+    assert per_second == 0
 
 
-def test_a_count_that_falls_begins_anew() -> None:
+def test_a_falling_count_restarts_the_rate() -> None:
     rate = Rate()
-    rate.tell(1_000, 0.0)
-    assert rate.tell(0, 5.0) is None
-    assert rate.tell(50, 10.0) == 10
+    rate.update(1_000, 0.0)
+    assert rate.update(0, 5.0) is None
+    assert rate.update(50, 10.0) == 10
 
 
-def test_a_gap_is_part_of_the_time() -> None:
+def test_a_gap_between_samples_counts_as_elapsed_time() -> None:
     rate = Rate()
-    rate.tell(0, 0.0)
-    assert rate.tell(1_000, 1_000.0) == 1
+    rate.update(0, 0.0)
+    assert rate.update(1_000, 1_000.0) == 1

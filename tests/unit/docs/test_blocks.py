@@ -1,8 +1,8 @@
-"""Command blocks of pages: what is found, and what counts as the same output."""
+"""Command blocks of pages: which are found, and which output matches."""
 
 import pytest
 
-from tests.docs.blocks import FIGURES, OUTPUT, Command, blocks, is_shown
+from tests.fixtures.blocks import FIGURES, OUTPUT, Command, blocks, matches
 
 PAGE = f"""# A page
 
@@ -28,21 +28,21 @@ b
 """
 
 
-def test_scripts_and_typed_commands_are_found_in_order() -> None:
-    script, typed = blocks("page.md", PAGE)
+def test_scripts_and_commands_are_found_in_order() -> None:
+    script, console = blocks("page.md", PAGE)
     assert (script.line, script.commands, script.mark) == (3, (Command("make up\n", None),), "")
-    assert (typed.line, typed.mark) == (12, FIGURES)
-    assert typed.commands == (Command("echo a\n", "a\n"), Command("cat <<'END'\nb\n  c\nEND\n", "b\n  c\n"))
+    assert (console.line, console.mark) == (12, FIGURES)
+    assert console.commands == (Command("echo a\n", "a\n"), Command("cat <<'END'\nb\n  c\nEND\n", "b\n  c\n"))
 
 
-def test_a_command_that_is_shown_failing_has_to() -> None:
+def test_a_command_that_the_page_shows_failing_has_to_fail() -> None:
     assert Command("make sql", "sluice: no\nmake: *** [Makefile:1: sql] Error 1\n").fails
     assert not Command("make sql", "1\n").fails
     assert not Command("make up", None).fails
 
 
 @pytest.mark.parametrize(
-    ("shown", "printed", "mark", "same"),
+    ("output", "printed", "mark", "same"),
     [
         ("a\nb\n", "a\nb\n", "", True),
         ("a\nb\n", "a\nc\n", "", False),
@@ -61,5 +61,5 @@ def test_a_command_that_is_shown_failing_has_to() -> None:
         ("a.c (x)\n", "abc (x)\n", "", False),
     ],
 )
-def test_what_counts_as_the_same_output(shown: str, printed: str, mark: str, same: bool) -> None:
-    assert is_shown(shown, printed, mark) is same
+def test_outputs_match_apart_from_widths_and_durations(output: str, printed: str, mark: str, same: bool) -> None:
+    assert matches(output, printed, mark) is same

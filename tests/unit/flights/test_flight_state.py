@@ -1,4 +1,4 @@
-"""Which of several events of a flight counts, however they come."""
+"""Which of several events of a flight counts, in any order of arrival."""
 
 import json
 from datetime import UTC, datetime
@@ -36,16 +36,16 @@ def read(stream: str, value: object, timestamp: int | None) -> FlightState | Non
     return flight_state(CONTRACTS[stream], record(stream, value, timestamp))
 
 
-def test_a_departure_counts_in_the_hour_it_left() -> None:
+def test_a_departure_counts_in_the_hour_of_departure() -> None:
     expected = FlightState("UA1-20130101T10", "EWR", HOUR, True, 19, "t", 1, 7)
     assert read(DEPARTED, DEPARTURE, AT_10_59) == expected
 
 
-def test_a_cancellation_counts_in_the_hour_it_was_to_leave() -> None:
+def test_a_cancellation_counts_in_the_hour_of_scheduled_departure() -> None:
     assert read(CANCELLED, FLIGHT, AT_10_40) == FlightState("UA1-20130101T10", "EWR", HOUR, False, None, "t", 1, 7)
 
 
-def test_an_hour_is_utcs_whatever_the_events_own() -> None:
+def test_hours_are_utc_whatever_the_events_time_zone() -> None:
     found = read(DEPARTED, DEPARTURE | {"departed_at": "2013-01-01T06:29:00-04:30"}, AT_10_59)
     assert found is not None
     assert found.hour == HOUR
@@ -62,11 +62,11 @@ def test_an_hour_is_utcs_whatever_the_events_own() -> None:
         (DEPARTURE, 1 << 62),
     ],
 )
-def test_what_does_not_fit_its_contract_says_nothing(value: object, timestamp: int | None) -> None:
+def test_an_invalid_event_has_no_state(value: object, timestamp: int | None) -> None:
     assert read(DEPARTED, value, timestamp) is None
 
 
-def test_bytes_that_are_no_json_say_nothing() -> None:
+def test_invalid_json_has_no_state() -> None:
     for value in (b"", b"\x00\xff", b'{"event_id": ', None):
         assert flight_state(CONTRACTS[DEPARTED], Record(DEPARTED, "t", 0, 0, AT_10_59, value)) is None
 
@@ -83,24 +83,23 @@ states = st.lists(
         st.integers(0, 2),
         st.integers(0, 9),
     ),
-    # A place in Kafka holds one event.
-    unique_by=lambda each: (each.departed, each.topic_id, each.partition, each.offset),
+    # An offset of a Kafka partition holds one event.
+    unique_by=lambda state: (state.departed, state.topic_id, state.partition, state.offset),
 )
 
 
 @given(states, st.data())
-def test_neither_order_nor_repetition_nor_cuts_matter(said: list[FlightState], data: st.DataObject) -> None:
-    again = data.draw(
-        st.permutations(said + data.draw(st.lists(st.sampled_from(said), max_size=9) if said else st.just([])))
-    )
-    state: list[FlightState] = []
-    while again:
-        cut = data.draw(st.integers(1, len(again)))
-        state, again = resolve([*state, *resolve(again[:cut])]), again[cut:]
-    assert state == resolve(said)
+def test_neither_order_nor_repetition_nor_batches_matter(reported: list[FlightState], data: st.DataObject) -> None:
+    repeated = data.draw(st.lists(st.sampled_from(reported), max_size=9) if reported else st.just([]))
+    remaining = data.draw(st.permutations(reported + repeated))
+    resolved: list[FlightState] = []
+    while remaining:
+        cut = data.draw(st.integers(1, len(remaining)))
+        resolved, remaining = resolve([*resolved, *resolve(remaining[:cut])]), remaining[cut:]
+    assert resolved == resolve(reported)
 
 
-def test_a_departure_outweighs_a_cancellation_and_the_first_of_a_kind_counts() -> None:
+def test_a_departure_takes_precedence_over_a_cancellation_and_the_first_of_a_kind_counts() -> None:
     def of(departed: bool, partition: int, offset: int) -> FlightState:
         return FlightState("a", "EWR", HOUR, departed, offset if departed else None, "t", partition, offset)
 

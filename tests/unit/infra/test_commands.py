@@ -9,7 +9,7 @@ import pytest
 from infra.processes.commands import InterruptedRunError, LoggedError, last_lines, run_logged
 
 
-def test_a_failure_names_the_command_and_its_log(tmp_path: Path) -> None:
+def test_the_error_of_a_failed_command_refers_to_its_log(tmp_path: Path) -> None:
     log = tmp_path / "logs" / "it.log"
     with pytest.raises(LoggedError, match="exit code 3") as caught:
         run_logged(["bash", "-c", "echo the reason; exit 3"], log)
@@ -17,19 +17,19 @@ def test_a_failure_names_the_command_and_its_log(tmp_path: Path) -> None:
     assert last_lines(log) == "    the reason"
 
 
-def test_a_command_reads_what_is_given_and_has_no_terminal_to_ask_on(tmp_path: Path) -> None:
+def test_a_command_reads_standard_input_and_has_no_terminal_to_prompt_on(tmp_path: Path) -> None:
     log = tmp_path / "it.log"
-    ask = "import getpass; print('got', getpass.getpass(''))"
-    run_logged([sys.executable, "-c", ask], log, stdin="it\n")
+    prompt = "import getpass; print('got', getpass.getpass(''))"
+    run_logged([sys.executable, "-c", prompt], log, stdin="it\n")
     assert last_lines(log, 1) == "    got it"
 
 
-def test_a_cancelled_command_ends_with_its_children(tmp_path: Path) -> None:
+def test_a_cancelled_command_is_ended_with_its_children(tmp_path: Path) -> None:
     pids, cancelled = tmp_path / "pids", threading.Event()
     threading.Timer(0.5, cancelled.set).start()
     start = time.monotonic()
     with pytest.raises(InterruptedRunError):
         run_logged(["bash", "-c", f"sleep 60 & echo $$ $! > {pids}; wait"], tmp_path / "it.log", cancelled=cancelled)
     assert time.monotonic() - start < 8
-    left = [psutil.Process(pid) for pid in map(int, pids.read_text().split()) if psutil.pid_exists(pid)]
-    assert not psutil.wait_procs(left, timeout=5)[1]
+    alive = [psutil.Process(pid) for pid in map(int, pids.read_text().split()) if psutil.pid_exists(pid)]
+    assert not psutil.wait_procs(alive, timeout=5)[1]

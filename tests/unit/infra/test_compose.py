@@ -1,4 +1,4 @@
-"""`docker-compose.yaml` says what the native way says, and gives no container more than it needs."""
+"""`docker-compose.yaml` matches the configuration without containers and grants each container only what it needs."""
 
 import itertools
 import re
@@ -14,52 +14,52 @@ from infra.config.settings_file import SECRETS, variable
 from infra.launch.container_steps import STEPS
 from infra.servers import kafka, minio, postgres, redis
 from infra.servers.service import environment
-from infra.servers.services import SERVICES, find
+from infra.servers.services import SERVICES, find_service
 from sluice.settings import ROOT, Settings
 
 FILE = yaml.safe_load((ROOT / "docker-compose.yaml").read_text())
 CONTAINERS: dict[str, dict[str, Any]] = FILE["services"]
-RESET = "taken away"
+RESET = "reset"
 
 
-class SpreadLoader(yaml.SafeLoader):
-    """Compose's YAML: what a second file says of the first."""
+class OverrideLoader(yaml.SafeLoader):
+    """Loads Compose's YAML with its tags for overriding another file."""
 
 
-SpreadLoader.add_constructor("!reset", lambda *_: RESET)
-SpreadLoader.add_constructor("!override", lambda loader, node: loader.construct_sequence(node))
-SPREAD = yaml.load((ROOT / "infra" / "compose" / "scale.yaml").read_text(), SpreadLoader)["services"]  # noqa: S506
+OverrideLoader.add_constructor("!reset", lambda *_: RESET)
+OverrideLoader.add_constructor("!override", lambda loader, node: loader.construct_sequence(node))
+SCALED = yaml.load((ROOT / "infra" / "compose" / "scale.yaml").read_text(), OverrideLoader)["services"]  # noqa: S506
 OPERATORS = {"init", "cli"}
-"""They make the others' users and databases, or do whatever their caller asks: they are given the settings file."""
+"""They provision users and databases, or run any command: they receive the whole settings file."""
 ONE_SHOT = {"init", "fill", "marts", "cli"}
 OWN = {name for name in SERVICES if CONTAINERS[name]["image"] == "sluice-platform"}
 
 
-class Watched(Settings):
-    """Settings that note which secrets are asked for."""
+class RecordingSettings(Settings):
+    """Settings that record which secrets are read."""
 
     def secret(self, name: str) -> str:
-        ASKED.add(name)
+        SECRETS_READ.add(name)
         return super().secret(name)
 
 
-ASKED: set[str] = set()
+SECRETS_READ: set[str] = set()
 
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    ASKED.clear()
+    SECRETS_READ.clear()
     secrets = {name: SecretStr(f"secret-of-{name}") for name in SECRETS}
-    return Watched(_env_file=None, home=tmp_path, **secrets)  # type: ignore[call-arg, arg-type]
+    return RecordingSettings(_env_file=None, home=tmp_path, **secrets)  # type: ignore[call-arg, arg-type]
 
 
-def given_secrets(name: str) -> set[str]:
-    """The secrets that a container is given, however they are called there."""
+def container_secrets(name: str) -> set[str]:
+    """Returns the secrets that a container receives, regardless of the variable's name there."""
     text = yaml.safe_dump(CONTAINERS[name].get("environment", {}))
     return {secret for secret in SECRETS if re.search(rf"\b{variable(secret)}\b", text)}
 
 
-def test_every_service_is_a_container_and_every_other_container_a_step() -> None:
+def test_every_service_has_a_container_and_every_other_container_is_a_step() -> None:
     assert CONTAINERS.keys() == SERVICES.keys() | ONE_SHOT
     assert ONE_SHOT - {"cli"} <= STEPS.keys()
     for name in OWN:
@@ -67,13 +67,13 @@ def test_every_service_is_a_container_and_every_other_container_a_step() -> None
 
 
 @pytest.mark.parametrize("name", sorted(OWN))
-def test_a_container_is_given_the_secrets_that_its_service_asks_for(name: str, settings: Settings) -> None:
+def test_a_container_receives_exactly_the_secrets_that_its_service_reads(name: str, settings: Settings) -> None:
     environment(SERVICES[name], settings)
-    assert given_secrets(name) == ASKED
+    assert container_secrets(name) == SECRETS_READ
 
 
-def test_other_containers_are_given_no_more_than_this() -> None:
-    assert {name: given_secrets(name) for name in CONTAINERS.keys() - OWN - OPERATORS} == {
+def test_other_containers_receive_exactly_these_secrets() -> None:
+    assert {name: container_secrets(name) for name in CONTAINERS.keys() - OWN - OPERATORS} == {
         "kafka": set(),
         "postgres": {"postgres_password"},
         "minio": {"minio_root_password"},
@@ -83,83 +83,85 @@ def test_other_containers_are_given_no_more_than_this() -> None:
     assert {name for name, container in CONTAINERS.items() if "env_file" in container} == OPERATORS
 
 
-def test_the_dashboard_reads_what_transforms_document_and_cannot_write_there() -> None:
-    (written,) = (each for each in CONTAINERS["airflow-scheduler"]["volumes"] if each.startswith("dbt:"))
-    assert f"{written}:ro" in CONTAINERS["dashboard"]["volumes"]
-    assert written == f"dbt:{Settings(home=Path('/var/lib/sluice')).dbt_docs.parent}"
+def test_the_dashboard_can_read_but_not_write_the_models_documentation() -> None:
+    (volume,) = (volume for volume in CONTAINERS["airflow-scheduler"]["volumes"] if volume.startswith("dbt:"))
+    assert f"{volume}:ro" in CONTAINERS["dashboard"]["volumes"]
+    assert volume == f"dbt:{Settings(home=Path('/var/lib/sluice')).dbt_docs.parent}"
 
 
 @pytest.mark.parametrize("name", sorted(OWN - {"sink", "live", "producer", "airflow-cleaner"}))
 def test_links_for_a_browser_lead_to_published_ports(name: str) -> None:
-    given = CONTAINERS[name]["environment"]
-    for service, address, port in (
+    variables = CONTAINERS[name]["environment"]
+    for service, url, port in (
         ("airflow-api-server", "AIRFLOW_URL", "AIRFLOW_PORT"),
         ("dashboard", "DASHBOARD_URL", "DASHBOARD_PORT"),
         ("minio", "MINIO_CONSOLE_URL", "MINIO_CONSOLE_PORT"),
     ):
-        found = given[f"SLUICE_{address}"].removeprefix("http://")
-        assert f"SLUICE_{port}:-" in found
-        assert any(published.startswith(f"{found}:") for published in CONTAINERS[service]["ports"])
+        address = variables[f"SLUICE_{url}"].removeprefix("http://")
+        assert f"SLUICE_{port}:-" in address
+        assert any(published.startswith(f"{address}:") for published in CONTAINERS[service]["ports"])
 
 
-def test_no_secret_is_in_the_file() -> None:
+def test_the_file_contains_no_secret() -> None:
     for name, container in CONTAINERS.items():
         for key, value in container.get("environment", {}).items():
             if key.endswith(("_PASSWORD", "_KEY", "_SECRET")):
                 assert value is None or re.fullmatch(r"\$\{SLUICE_\w+:\?[^}]*\}", value), (name, key)
 
 
-def test_minio_is_as_without_containers(settings: Settings) -> None:
-    found = CONTAINERS["minio"]["environment"]
+def test_minio_is_configured_as_without_containers(settings: Settings) -> None:
+    variables = CONTAINERS["minio"]["environment"]
     expected = minio.environment(settings)
-    assert found | {"MINIO_ROOT_PASSWORD": ""} == expected | {"MINIO_ROOT_PASSWORD": ""}
+    assert variables | {"MINIO_ROOT_PASSWORD": ""} == expected | {"MINIO_ROOT_PASSWORD": ""}
     assert minio.VERSION in (ROOT / "infra" / "images" / "minio" / "Dockerfile").read_text()
 
 
-def test_postgres_is_as_without_containers() -> None:
+def test_postgres_is_configured_as_without_containers() -> None:
     words = shlex.split(CONTAINERS["postgres"]["command"])
-    found = dict(word.split("=", 1) for before, word in itertools.pairwise(words) if before == "-c")
-    # The image's own socket is for its set-up.
-    assert found == {name: value for name, value in postgres.OPTIONS.items() if name != "unix_socket_directories"}
+    options = dict(word.split("=", 1) for previous, word in itertools.pairwise(words) if previous == "-c")
+    # The image needs its socket for its initial setup.
+    assert options == {name: value for name, value in postgres.OPTIONS.items() if name != "unix_socket_directories"}
 
 
-def test_kafka_is_as_without_containers(settings: Settings) -> None:
-    found = CONTAINERS["kafka"]["environment"]
+def test_kafka_is_configured_as_without_containers(settings: Settings) -> None:
+    variables = CONTAINERS["kafka"]["environment"]
     lines = [line.split("=", 1) for line in kafka.PROPERTIES.splitlines() if line and not line.startswith("#")]
-    # Its addresses differ, and where its data is.
+    # Its addresses and data folder differ.
     expected = {name: value for name, value in lines if "{" not in value and not name.startswith("listener.security")}
     assert len(expected) > 10
     for name, value in expected.items():
-        assert str(found[f"KAFKA_{name.replace('.', '_').upper()}"]) == value, name
+        assert str(variables[f"KAFKA_{name.replace('.', '_').upper()}"]) == value, name
     assert CONTAINERS["kafka"]["image"] == f"apache/kafka:{kafka.VERSION}"
 
 
-def test_redis_is_as_without_containers() -> None:
-    lines = SPREAD["redis"]["command"][-1].splitlines()
-    # What is only for whoever finds its process by its environment is not there.
+def test_redis_is_configured_as_without_containers() -> None:
+    lines = SCALED["redis"]["command"][-1].splitlines()
+    # Process titles matter only where processes are identified by their environment.
     expected = {name: value for name, value in redis.OPTIONS.items() if name != "set-proc-title"}
     assert dict(line.split() for line in lines if line.split()[0] in redis.OPTIONS) == expected
 
 
 @pytest.mark.parametrize("name", sorted(OWN | ONE_SHOT))
-def test_spread_out_every_part_asks_for_any_of_the_brokers(name: str) -> None:
-    assert SPREAD[name]["environment"]["SLUICE_KAFKA_HOST"] == "brokers"
+def test_scaled_out_every_component_can_connect_to_any_broker(name: str) -> None:
+    assert SCALED[name]["environment"]["SLUICE_KAFKA_HOST"] == "brokers"
 
 
 @pytest.mark.parametrize("name", ["airflow-api-server", "airflow-scheduler", "airflow-dag-processor", "airflow-worker"])
-def test_spread_out_a_container_is_given_the_secrets_that_its_service_asks_for(name: str, settings: Settings) -> None:
-    spread = settings.model_copy(update={"airflow_executor": "CeleryExecutor"})
-    service = find(name, spread)
+def test_scaled_out_a_container_receives_exactly_the_secrets_that_its_service_reads(
+    name: str, settings: Settings
+) -> None:
+    with_workers = settings.model_copy(update={"airflow_executor": "CeleryExecutor"})
+    service = find_service(name, with_workers)
     assert service
-    environment(service, spread)
-    more = SPREAD[name]["environment"]
-    base = CONTAINERS[SPREAD[name].get("extends", {}).get("service", name)]["environment"]
-    given = {key for key, value in (base | more).items() if value is not RESET}
-    assert {secret for secret in SECRETS if variable(secret) in given} == ASKED
+    environment(service, with_workers)
+    override = SCALED[name]["environment"]
+    base = CONTAINERS[SCALED[name].get("extends", {}).get("service", name)]["environment"]
+    variables = {key for key, value in (base | override).items() if value is not RESET}
+    assert {secret for secret in SECRETS if variable(secret) in variables} == SECRETS_READ
 
 
 @pytest.mark.parametrize("name", CONTAINERS)
-def test_a_container_can_do_little_and_is_held_to_its_share(name: str) -> None:
+def test_a_container_has_minimal_privileges_and_a_memory_limit(name: str) -> None:
     container = CONTAINERS[name]
     assert container["read_only"] is True
     assert container["cap_drop"] == ["ALL"]
@@ -172,24 +174,25 @@ def test_a_container_can_do_little_and_is_held_to_its_share(name: str) -> None:
         assert container["restart"] == "no"
     else:
         assert container["restart"] == "unless-stopped"
-        # These two serve nobody: that they run is what there is.
+        # These two have no endpoint; that they run is all that can be checked.
         assert name in ("producer", "airflow-cleaner") or container["healthcheck"]["test"]
     assert ":latest" not in container["image"]
     for mount in container.get("volumes", []):
         assert not mount.startswith(".") or mount.endswith(":ro")
 
 
-def test_the_last_step_of_a_launch_needs_every_service() -> None:
-    needed, left = set(), ["marts"]
-    while left:
-        name = left.pop()
+def test_the_last_step_of_a_launch_waits_for_every_service_but_the_producer() -> None:
+    needed, pending = set(), ["marts"]
+    while pending:
+        name = pending.pop()
         needed.add(name)
-        left += CONTAINERS[name].get("depends_on", {}).keys() - needed
+        pending += CONTAINERS[name].get("depends_on", {}).keys() - needed
     assert SERVICES.keys() - needed == {"producer"}
 
 
-def test_whoever_needs_another_waits_until_it_is_healthy_or_done() -> None:
+def test_a_container_waits_until_the_containers_it_needs_are_healthy_or_completed() -> None:
     for container in CONTAINERS.values():
-        for needed, how in container.get("depends_on", {}).items():
-            serves = "service_healthy" if "healthcheck" in CONTAINERS[needed] else "service_started"
-            assert how["condition"] == ("service_completed_successfully" if needed in ONE_SHOT else serves)
+        for needed, dependency in container.get("depends_on", {}).items():
+            ready = "service_healthy" if "healthcheck" in CONTAINERS[needed] else "service_started"
+            expected = "service_completed_successfully" if needed in ONE_SHOT else ready
+            assert dependency["condition"] == expected

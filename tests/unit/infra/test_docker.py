@@ -1,4 +1,4 @@
-"""What is wrong with a machine's Docker is named with its mend, and decides which way the platform goes."""
+"""Errors of a machine's Docker come with a hint and decide whether the platform runs in containers."""
 
 import os
 import shutil
@@ -20,64 +20,66 @@ case "$1 $2" in
 esac
 """
 REFUSED = 'echo "permission denied while trying to connect to the Docker daemon socket" >&2; exit 1'
-SILENT = 'echo "Cannot connect to the Docker daemon. Is the docker daemon running?" >&2; exit 1'
+DOWN = 'echo "Cannot connect to the Docker daemon. Is the docker daemon running?" >&2; exit 1'
 
 
-def ask(
-    folder: Path, question: str, version: str = "echo 28.5.1", compose: str = "echo v2.40.3", memory: int = 8 * 10**9
+def call(
+    folder: Path, function: str, version: str = "echo 28.5.1", compose: str = "echo v2.40.3", memory: int = 8 * 10**9
 ) -> str:
-    """What the launcher's function says on a machine with such a Docker."""
+    """Returns the output of a shell function of the launcher on a machine with this Docker."""
     program = folder / "bin" / "docker"
     program.parent.mkdir(exist_ok=True)
     program.write_text(DOCKER.format(version=version, compose=compose, memory=memory))
     program.chmod(0o755)
     path = f"{program.parent}:/usr/bin:/bin"
-    script = f". {ROOT}/infra/docker.sh; use_profile ''; {question}"
+    script = f". {ROOT}/infra/docker.sh; use_profile ''; {function}"
     done = subprocess.run(
         ["bash", "-euc", script], env={"PATH": path}, cwd=ROOT, capture_output=True, text=True, check=True
     )
     return done.stdout.strip()
 
 
-def test_an_engine_that_will_do_has_no_fault(tmp_path: Path) -> None:
-    assert ask(tmp_path, "engine_fault") == ""
-    assert ask(tmp_path, "engine_fault", version="echo 25.0.0", compose="echo 2.24.0") == ""
-    assert ask(tmp_path, "memory_fault || true") == ""
+def test_a_suitable_engine_has_no_error(tmp_path: Path) -> None:
+    assert call(tmp_path, "engine_fault") == ""
+    assert call(tmp_path, "engine_fault", version="echo 25.0.0", compose="echo 2.24.0") == ""
+    assert call(tmp_path, "memory_fault || true") == ""
 
 
 @pytest.mark.parametrize(
-    ("version", "compose", "says"),
+    ("version", "compose", "expected"),
     [
-        (REFUSED, "echo 2.40.3", "no permission on Docker's socket: `sudo usermod -aG docker"),
-        (SILENT, "echo 2.40.3", "does not answer: start it"),
-        ("echo 20.10.24", "echo 2.40.3", "engine 20.10.24 is too old: update it to 25 or later"),
+        (REFUSED, "echo 2.40.3", "no permission on Docker's socket. Hint: run `sudo usermod -aG docker"),
+        (DOWN, "echo 2.40.3", "engine is down. Hint: start it"),
+        ("echo 20.10.24", "echo 2.40.3", "engine 20.10.24 is too old. Hint: update it to 25 or later."),
         ("echo 24.0.9", "echo 2.40.3", "engine 24.0.9 is too old"),
-        ("echo 28.5.1", "exit 1", "no Compose v2: install the package docker-compose-plugin"),
-        ("echo 28.5.1", "echo 2.23.3", "Compose 2.23.3 is too old: update it to 2.24 or later"),
+        ("echo 28.5.1", "exit 1", "no Compose v2. Hint: install the package docker-compose-plugin."),
+        ("echo 28.5.1", "echo 2.23.3", "Compose 2.23.3 is too old. Hint: update it to 2.24 or later."),
     ],
 )
-def test_a_fault_is_named_with_its_mend(tmp_path: Path, version: str, compose: str, says: str) -> None:
-    said = ask(tmp_path, "engine_fault", version=version, compose=compose)
-    assert says in said
-    assert "\n" not in said
+def test_an_engine_error_is_one_line_with_a_hint(tmp_path: Path, version: str, compose: str, expected: str) -> None:
+    error = call(tmp_path, "engine_fault", version=version, compose=compose)
+    assert expected in error
+    assert "\n" not in error
 
 
-def test_a_taken_port_is_named_with_its_setting(tmp_path: Path) -> None:
+def test_the_error_of_a_taken_port_names_its_setting(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        said = ask(tmp_path, f"SLUICE_SINK_PORT={port} port_faults | grep SINK")
-    assert f"port {port} (SLUICE_SINK_PORT) is taken by" in said
-    assert "choose another port in .env" in said
+        error = call(tmp_path, f"SLUICE_SINK_PORT={port} port_faults | grep SINK")
+    assert f"port {port} (SLUICE_SINK_PORT) is taken by" in error
+    assert "Hint: end that process or choose another port in .env." in error
 
 
-def test_too_little_memory_is_named(tmp_path: Path) -> None:
-    assert "2000 MB of memory, the platform needs 4 GiB" in ask(tmp_path, "memory_fault || true", memory=2 * 10**9)
+def test_too_little_memory_is_an_error(tmp_path: Path) -> None:
+    assert "2000 MB of memory, and the platform needs 4 GiB. Hint: " in call(
+        tmp_path, "memory_fault || true", memory=2 * 10**9
+    )
 
 
 def tree(folder: Path) -> Path:
-    """A copy of what the launcher is, with a platform that only says what it is asked."""
+    """Copies the launcher into a folder, with an interpreter that only prints its arguments."""
     shutil.copytree(ROOT / "infra", folder / "infra", ignore=shutil.ignore_patterns("bootstrap"))
     shutil.copy(ROOT / "docker-compose.yaml", folder)
     for name, text in (("infra/bootstrap", "#!/bin/bash\n"), (".venv/bin/python", '#!/bin/bash\necho "native $*"\n')):
@@ -90,18 +92,18 @@ def tree(folder: Path) -> Path:
 def run(
     folder: Path, *arguments: str, docker: bool = False, machine: dict[str, Any] | None = None, **environment: str
 ) -> "subprocess.CompletedProcess[str]":
-    """The launcher's command line, on a machine with or without Docker, which answers as ``machine`` says."""
+    """Runs the launcher on a machine without Docker, or with a Docker that ``machine`` describes."""
     path = "/usr/bin:/bin"
-    hidden = folder / "no-docker"
+    without_docker = folder / "no-docker"
     if docker:
-        ask(folder, "true", **machine or {})
+        call(folder, "true", **machine or {})
         path = f"{folder / 'bin'}:{path}"
     else:
-        hidden.mkdir(exist_ok=True)
+        without_docker.mkdir(exist_ok=True)
         for name in ("bash", "cat", "dirname", "mkdir", "id"):
-            if not (hidden / name).exists():
-                (hidden / name).symlink_to(shutil.which(name) or "")
-        path = str(hidden)
+            if not (without_docker / name).exists():
+                (without_docker / name).symlink_to(shutil.which(name) or "")
+        path = str(without_docker)
     return subprocess.run(
         [str(folder / "infra" / "sluice"), *arguments],
         env={"PATH": path, "HOME": os.environ.get("HOME", "/"), **environment},
@@ -111,68 +113,72 @@ def run(
     )
 
 
-def test_without_docker_it_goes_without_and_says_why(tmp_path: Path) -> None:
+def test_without_docker_the_platform_runs_without_containers_and_reports_why(tmp_path: Path) -> None:
     done = run(tree(tmp_path), "up", "--months", "0")
-    assert done.stdout.splitlines()[0].startswith("without containers (Docker is not installed")
+    assert done.stdout.splitlines()[0].startswith("running without containers: Docker is not installed. Hint: ")
     assert done.stdout.splitlines()[1] == "native -m cli up --months 0"
 
 
-def test_a_platform_stays_with_the_way_it_was_launched(tmp_path: Path) -> None:
+def test_the_runtime_is_fixed_at_first_launch(tmp_path: Path) -> None:
     folder = tree(tmp_path)
     assert "native -m cli up" in run(folder, "up", docker=True, RUNTIME="native").stdout
     assert run(folder, "status", docker=True).stdout == "native -m cli status\n"
     other = run(folder, "status", docker=True, RUNTIME="docker")
     assert other.returncode == 1
-    assert "launched as RUNTIME=native" in other.stderr
+    assert "launched with RUNTIME=native" in other.stderr
     assert "make clean" in other.stderr
 
 
 def test_with_docker_a_command_runs_in_a_container(tmp_path: Path) -> None:
     folder = tree(tmp_path)
     early = run(folder, "sql", "select 1", docker=True)
-    assert (early.returncode, early.stderr) == (1, "sluice: there is no .env, so nothing was launched yet: `make up`\n")
+    assert early.returncode == 1
+    assert early.stderr == "sluice: there is no .env: nothing has been launched yet. Hint: run `make up`.\n"
     (folder / ".env").touch()
     assert run(folder, "sql", "select 1", docker=True).stdout.endswith(" cli sql select 1\n")
 
 
 @pytest.mark.parametrize(
-    ("environment", "says"),
+    ("environment", "expected"),
     [
         ({"RUNTIME": "podman"}, "RUNTIME=podman is unknown"),
         ({"PROFILE": "huge"}, "PROFILE=huge is unknown"),
-        ({"RUNTIME": "native", "PROFILE": "scale"}, "PROFILE=scale is for containers"),
+        ({"RUNTIME": "native", "PROFILE": "scale"}, "PROFILE=scale requires containers"),
     ],
 )
-def test_what_there_is_not_is_refused_in_one_line(tmp_path: Path, environment: dict[str, str], says: str) -> None:
+def test_an_impossible_choice_is_a_one_line_error(tmp_path: Path, environment: dict[str, str], expected: str) -> None:
     done = run(tree(tmp_path), "up", docker=True, **environment)
     assert done.returncode == 1
-    assert says in done.stderr
+    assert expected in done.stderr
+    assert " Hint: " in done.stderr
     assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("command", ["up", "doctor"])
 @pytest.mark.parametrize(
-    ("machine", "says"),
+    ("machine", "expected"),
     [
-        ({"version": "echo 20.10.24"}, "engine 20.10.24 is too old: update it to 25 or later"),
-        ({"version": REFUSED}, "no permission on Docker's socket: `sudo usermod -aG docker"),
-        ({"version": SILENT}, "does not answer: start it"),
-        ({"compose": "exit 1"}, "no Compose v2: install the package docker-compose-plugin"),
-        ({"memory": 2 * 10**9}, "2000 MB of memory, the platform needs 4 GiB: give it more"),
+        ({"version": "echo 20.10.24"}, "engine 20.10.24 is too old. Hint: update it to 25 or later."),
+        ({"version": REFUSED}, "no permission on Docker's socket. Hint: run `sudo usermod -aG docker"),
+        ({"version": DOWN}, "engine is down. Hint: start it"),
+        ({"compose": "exit 1"}, "no Compose v2. Hint: install the package docker-compose-plugin."),
+        ({"memory": 2 * 10**9}, "2000 MB of memory, and the platform needs 4 GiB. Hint: give Docker more memory."),
     ],
 )
-def test_up_and_doctor_name_what_is_wrong(tmp_path: Path, command: str, machine: dict[str, Any], says: str) -> None:
+def test_up_and_doctor_report_an_unsuitable_docker(
+    tmp_path: Path, command: str, machine: dict[str, Any], expected: str
+) -> None:
     done = run(tree(tmp_path), command, docker=True, machine=machine, RUNTIME="docker")
     assert done.returncode == 1
-    assert says in done.stdout + done.stderr
+    assert expected in done.stdout + done.stderr
     assert len(done.stderr.splitlines()) == (1 if command == "up" else 0)
 
 
-def test_the_third_broker_s_port_is_asked_for_where_there_is_one(tmp_path: Path) -> None:
-    assert "SLUICE_KAFKA_3_PORT" not in ask(tmp_path, "ports")
-    assert "SLUICE_KAFKA_3_PORT 9292" in ask(tmp_path, "use_profile scale; ports")
+def test_the_third_brokers_port_is_checked_only_with_the_profile_that_has_it(tmp_path: Path) -> None:
+    assert "SLUICE_KAFKA_3_PORT" not in call(tmp_path, "ports")
+    assert "SLUICE_KAFKA_3_PORT 9292" in call(tmp_path, "use_profile scale; ports")
 
 
-def test_months_that_there_are_not_are_refused_before_anything_starts(tmp_path: Path) -> None:
+def test_months_out_of_range_are_rejected_before_anything_starts(tmp_path: Path) -> None:
     done = run(tree(tmp_path), "up", "--months", "13", docker=True)
-    assert "MONTHS=13 is not possible" in done.stderr
+    assert "MONTHS=13 is out of range" in done.stderr

@@ -1,4 +1,4 @@
-"""The manifests are valid, run the services that there are, and give each what it asks for."""
+"""The manifests are valid, run existing services, and give each exactly the secrets that it reads."""
 
 import re
 from pathlib import Path
@@ -12,46 +12,49 @@ from pydantic import SecretStr
 from infra.config.settings_file import SECRETS, variable
 from infra.servers import kafka
 from infra.servers.service import environment
-from infra.servers.services import find
+from infra.servers.services import find_service
 from sluice.settings import ROOT, Settings
 
 FOLDER = ROOT / "infra" / "kubernetes"
 VERSION = "1.33"
 MANIFESTS = list(yaml.safe_load_all((FOLDER / "platform.yaml").read_text()))
-PLACES = next(each for each in MANIFESTS if each["kind"] == "ConfigMap")["data"]
+ADDRESSES = next(manifest for manifest in MANIFESTS if manifest["kind"] == "ConfigMap")["data"]
 VALUES = yaml.safe_load((FOLDER / "airflow-values.yaml").read_text())
 
 
-class Watched(Settings):
-    """Settings that note which secrets are asked for."""
+class RecordingSettings(Settings):
+    """Settings that record which secrets are read."""
 
     def secret(self, name: str) -> str:
-        ASKED.add(name)
+        SECRETS_READ.add(name)
         return super().secret(name)
 
 
-ASKED: set[str] = set()
+SECRETS_READ: set[str] = set()
 
 
-def named(env: list[dict[str, Any]]) -> set[str]:
-    return {each["name"] for each in env}
+def variable_names(env: list[dict[str, Any]]) -> set[str]:
+    return {entry["name"] for entry in env}
 
 
 def pods() -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    found = [each["spec"]["template"]["spec"] for each in MANIFESTS if each["kind"] in ("Deployment", "Job")]
-    return [(pod, container) for pod in found for container in pod["containers"]]
+    kinds = ("Deployment", "Job")
+    specs = [manifest["spec"]["template"]["spec"] for manifest in MANIFESTS if manifest["kind"] in kinds]
+    return [(pod, container) for pod in specs for container in pod["containers"]]
 
 
-@pytest.mark.parametrize("manifest", MANIFESTS, ids=lambda each: f"{each['kind']}-{each['metadata']['name']}")
+@pytest.mark.parametrize(
+    "manifest", MANIFESTS, ids=lambda manifest: f"{manifest['kind']}-{manifest['metadata']['name']}"
+)
 def test_a_manifest_is_valid(manifest: dict[str, Any]) -> None:
     kubernetes_validate.validate(manifest, VERSION, strict=True)
 
 
-def test_every_place_is_a_setting() -> None:
-    assert {name.removeprefix("SLUICE_").lower() for name in PLACES} <= Settings.model_fields.keys()
+def test_every_variable_of_the_config_map_is_a_setting() -> None:
+    assert {name.removeprefix("SLUICE_").lower() for name in ADDRESSES} <= Settings.model_fields.keys()
 
 
-def test_a_pod_can_do_little_and_is_held_to_its_share() -> None:
+def test_a_pod_has_minimal_privileges_and_a_memory_limit() -> None:
     assert len(pods()) == 3
     for pod, container in pods():
         assert pod["automountServiceAccountToken"] is False
@@ -63,7 +66,7 @@ def test_a_pod_can_do_little_and_is_held_to_its_share() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "part"),
+    ("name", "component"),
     [
         ("airflow-api-server", VALUES["apiServer"]),
         ("airflow-dag-processor", VALUES["dagProcessor"]),
@@ -74,26 +77,26 @@ def test_a_pod_can_do_little_and_is_held_to_its_share() -> None:
         ("airflow-cleaner", next(container for _, container in pods() if container["name"] == "airflow-cleaner")),
     ],
 )
-def test_a_part_is_a_service_and_is_given_the_secrets_that_it_asks_for(
-    name: str, part: dict[str, Any], tmp_path: Path
+def test_a_component_is_a_service_and_receives_exactly_the_secrets_that_it_reads(
+    name: str, component: dict[str, Any], tmp_path: Path
 ) -> None:
-    assert part["args"] == [name]
-    ASKED.clear()
+    assert component["args"] == [name]
+    SECRETS_READ.clear()
     secrets = {secret: SecretStr("x" * 32) for secret in SECRETS}
-    settings = Watched(_env_file=None, home=tmp_path, airflow_executor="CeleryExecutor", **secrets)  # type: ignore[arg-type]
-    service = find(name, settings)
+    settings = RecordingSettings(_env_file=None, home=tmp_path, airflow_executor="CeleryExecutor", **secrets)  # type: ignore[arg-type]
+    service = find_service(name, settings)
     assert service
     environment(service, settings)
-    assert named(part["env"]) == {variable(secret) for secret in ASKED}
+    assert variable_names(component["env"]) == {variable(secret) for secret in SECRETS_READ}
 
 
-def test_kafka_keeps_every_record_on_three_nodes() -> None:
+def test_every_record_is_replicated_to_three_kafka_nodes() -> None:
     pool, cluster = yaml.safe_load_all((FOLDER / "kafka.yaml").read_text())
-    # What Strimzi has known alone since 1.0; Kafka 4.3.1 came with 1.2.
+    # The only API version since Strimzi 1.0; Kafka 4.3.1 is supported since 1.2.
     assert {pool["apiVersion"], cluster["apiVersion"]} == {"kafka.strimzi.io/v1"}
     assert cluster["spec"]["kafka"]["version"] == kafka.VERSION
     assert pool["metadata"]["labels"] == {"strimzi.io/cluster": cluster["metadata"]["name"]}
     assert pool["spec"]["replicas"] == 3
     assert cluster["spec"]["kafka"]["config"]["default.replication.factor"] == 3
     assert cluster["spec"]["kafka"]["config"]["min.insync.replicas"] == 2
-    assert f"{cluster['metadata']['name']}-kafka-bootstrap" == PLACES["SLUICE_KAFKA_HOST"]
+    assert f"{cluster['metadata']['name']}-kafka-bootstrap" == ADDRESSES["SLUICE_KAFKA_HOST"]

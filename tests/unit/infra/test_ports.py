@@ -24,7 +24,7 @@ def settings(**ports: int) -> Settings:
     return Settings(_env_file=None, **ports)  # type: ignore[call-arg, arg-type]
 
 
-def test_a_taken_port_is_named_with_its_owner_its_setting_and_the_file(taken: int) -> None:
+def test_the_error_of_a_taken_port_names_its_owner_its_setting_and_the_settings_file(taken: int) -> None:
     with pytest.raises(SluiceError) as caught:
         check_ports(settings(kafka_port=taken), ["kafka_port"], FILE)
     message = str(caught.value)
@@ -33,13 +33,13 @@ def test_a_taken_port_is_named_with_its_owner_its_setting_and_the_file(taken: in
     assert "\n" not in message
 
 
-def test_a_port_given_twice_names_both_settings() -> None:
+def test_the_error_of_a_port_assigned_twice_names_both_settings() -> None:
     port = free_ports(1)[0]
     with pytest.raises(SluiceError, match="both SLUICE_KAFKA_PORT and SLUICE_MINIO_PORT"):
         check_ports(settings(kafka_port=port, minio_port=port), ["kafka_port", "minio_port"], FILE)
 
 
-def test_free_ports_pass_and_differ() -> None:
+def test_free_ports_are_distinct_and_pass_the_check() -> None:
     ports = free_ports(3)
     assert len(set(ports)) == 3
     check_ports(settings(kafka_port=ports[0], minio_port=ports[1]), ["kafka_port", "minio_port"], FILE)

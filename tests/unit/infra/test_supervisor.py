@@ -9,7 +9,7 @@ from infra.supervision.supervisor import configuration, socket_path
 from sluice.errors import SluiceError
 
 
-def test_there_is_a_program_per_service_that_restarts_and_starts_only_when_asked(tmp_path: Path) -> None:
+def test_each_service_is_a_program_that_is_restarted_but_not_started_automatically(tmp_path: Path) -> None:
     parsed = configparser.ConfigParser(interpolation=None)
     parsed.read_string(configuration(SERVICES.values(), tmp_path))
     programs = {name.removeprefix("program:") for name in parsed.sections() if name.startswith("program:")}
@@ -18,17 +18,17 @@ def test_there_is_a_program_per_service_that_restarts_and_starts_only_when_asked
         program = parsed[f"program:{name}"]
         assert (program["autostart"], program["autorestart"]) == ("false", "true")
         assert program["command"].endswith(f"-m infra {name}")
-        # No settings, so no secrets: the service reads them itself.
+        # No settings and therefore no secrets: the service reads them itself.
         assert "environment" not in program
 
 
 @pytest.mark.parametrize("length", [10, 60, 200])
-def test_the_socket_s_name_fits_however_long_the_folder_s_is(length: int) -> None:
+def test_the_socket_path_is_short_enough_regardless_of_the_folder(length: int) -> None:
     home = Path("/") / ("h" * length)
     assert len(os.fsencode(socket_path(home))) <= 90
     assert socket_path(home) != socket_path(home / "other")
 
 
-def test_a_folder_that_the_supervisor_cannot_name_is_refused(tmp_path: Path) -> None:
+def test_a_folder_with_a_per_cent_sign_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(SluiceError, match="per cent"):
         configuration(SERVICES.values(), tmp_path / "100%")

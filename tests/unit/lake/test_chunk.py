@@ -1,4 +1,4 @@
-"""Lake rows hold the record as it came; the hash tells every difference and no cut."""
+"""Lake rows contain the record unchanged; the hash depends on every value but not on how arrays are split."""
 
 from datetime import UTC, date, datetime
 
@@ -42,19 +42,19 @@ def test_the_event_date_is_the_timestamps_utc_date(milliseconds: int, day: date)
 
 
 @pytest.mark.parametrize("milliseconds", [-1, 2**62, -(2**62)])
-def test_a_timestamp_that_is_none_or_beyond_the_calendar_is_null(milliseconds: int) -> None:
+def test_a_missing_or_out_of_range_timestamp_is_null(milliseconds: int) -> None:
     rows = record_columns("id", 0, [0], [milliseconds], [None], [None], [None])
     assert rows["timestamp"].to_pylist() == [None]
     assert rows["event_date"].to_pylist() == [date(1970, 1, 1)]
 
 
-def test_the_hash_does_not_depend_on_how_values_are_cut() -> None:
+def test_the_hash_does_not_depend_on_how_values_are_split() -> None:
     values = [b"one", None, b"", b"four" * 100]
     whole = pa.chunked_array([pa.array(values, pa.binary())])
-    cut = pa.chunked_array([whole.chunk(0)[:1], whole.chunk(0)[1:3], whole.chunk(0)[3:]])
-    assert value_hash(whole) == value_hash(cut)
+    split = pa.chunked_array([whole.chunk(0)[:1], whole.chunk(0)[1:3], whole.chunk(0)[3:]])
+    assert value_hash(whole) == value_hash(split)
 
 
-def test_the_hash_tells_order_null_and_boundaries() -> None:
+def test_the_hash_depends_on_order_nulls_and_boundaries() -> None:
     variants = [[b"a", b"b"], [b"b", b"a"], [b"ab", b""], [b"", b"ab"], [None, b"ab"], [b"ab"], [b"ab", None]]
     assert len({value_hash(pa.chunked_array([pa.array(values, pa.binary())])) for values in variants}) == len(variants)

@@ -1,4 +1,4 @@
-"""A process may end right after a scan that failed or was left: no thread of Arrow's is at a file any more."""
+"""A process can exit right after a failed or abandoned scan: no Arrow thread is still reading a file."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ from deltalake import DeltaTable, write_deltalake
 
 from sluice.settings import ROOT
 
-FILES, ROWS, OCTETS = 24, 5_000, 100
+FILES, ROWS, VALUE_BYTES = 24, 5_000, 100
 PROGRAM = """
 import sys
 import pyarrow as pa
@@ -24,7 +24,7 @@ from sluice.lake.files import TableFiles
 
 how, folder = sys.argv[1:]
 table = DeltaTable(folder)
-# A reader of a table that has no place in a store.
+# A reader of a table in a folder, not in a store.
 lake = reader.LakeReader.__new__(reader.LakeReader)
 lake.uri, lake.table, lake.files = folder, table, pa.table(table.get_add_actions(flatten=True))
 paths = lake.files["path"].to_pylist()
@@ -34,27 +34,27 @@ reader.SCHEMA = table.to_pyarrow_dataset().schema
 fragments = [lake._format.make_fragment(path, lake._filesystem) for path in paths]
 try:
     for batch in lake._scan(fragments, ["value"], None):
-        if how == "left":
+        if how == "abandoned":
             break
 except TerminalError as error:
-    assert "a data file is damaged" in str(error)
+    assert "a data file is corrupt" in str(error)
 else:
-    assert how == "left"
-assert not lake._store.opened
+    assert how == "abandoned"
+assert not lake._store.open_files
 """
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     for _ in range(FILES):
-        rows = pa.table({"value": pa.array([os.urandom(OCTETS) for _ in range(ROWS)])})
+        rows = pa.table({"value": pa.array([os.urandom(VALUE_BYTES) for _ in range(ROWS)])})
         write_deltalake(tmp_path, rows, mode="append")
     return tmp_path
 
 
-@pytest.mark.parametrize("how", ["left", "damaged"])
-def test_a_process_ends_well_after_a_scan_that_did_not(folder: Path, how: str) -> None:
-    if how == "damaged":
+@pytest.mark.parametrize("how", ["abandoned", "corrupt"])
+def test_a_process_exits_cleanly_after_an_incomplete_scan(folder: Path, how: str) -> None:
+    if how == "corrupt":
         path = folder / pa.table(DeltaTable(folder).get_add_actions(flatten=True))["path"][1].as_py()
         data = path.read_bytes()
         path.write_bytes(data[:1000] + bytes(len(data) // 2) + data[1000 + len(data) // 2 :])

@@ -1,4 +1,4 @@
-"""Maintenance on a table in a folder: closed dates are joined, the log is cleaned, and no offset or head changes."""
+"""Maintenance on a table in a folder: closed dates are compacted, the log is cleaned; rows and next offsets stay."""
 
 import os
 import subprocess
@@ -38,96 +38,95 @@ def maintain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Maintain:
 
 @pytest.fixture
 def table(tmp_path: Path) -> LakeTable:
-    """Five commits of two partitions over three dates; the last ends with offsets that hold no record."""
-    made = LakeTable(str(tmp_path), {})
-    made.create()
-    for first in range(0, 50, 10):
-        made.append([chunk(partition, first, first + 10) for partition in (0, 1)])
-    made.append([Chunk("id", 0, 50, 57, chunk(0, 50, 51).rows)])
-    return made
+    """Five commits of two partitions over three dates, then a commit that ends with offsets without a record."""
+    table = LakeTable(str(tmp_path), {})
+    table.create()
+    for start_offset in range(0, 50, 10):
+        table.append([chunk(partition, start_offset, start_offset + 10) for partition in (0, 1)])
+    table.append([Chunk("id", 0, 50, 57, chunk(0, 50, 51).rows)])
+    return table
 
 
-def chunk(partition: int, first: int, following: int) -> Chunk:
-    offsets = list(range(first, following))
-    nothing: list[None] = [None] * len(offsets)
+def chunk(partition: int, start_offset: int, next_offset: int) -> Chunk:
+    offsets = list(range(start_offset, next_offset))
+    nulls: list[None] = [None] * len(offsets)
     times = [DAY_MS * (offset % 3) for offset in offsets]
     values = [f"{partition}:{offset}".encode() for offset in offsets]
-    return Chunk(
-        "id", partition, first, following, record_columns("id", partition, offsets, times, nothing, values, nothing)
-    )
+    rows = record_columns("id", partition, offsets, times, nulls, values, nulls)
+    return Chunk("id", partition, start_offset, next_offset, rows)
 
 
-def forget_at_once(folder: Path) -> None:
-    """Has the log kept no longer than it is needed."""
+def expire_log_at_once(folder: Path) -> None:
+    """Sets the log retention to zero."""
     DeltaTable(str(folder)).alter.set_table_properties({"delta.logRetentionDuration": "interval 0 seconds"})
-    # A file's age counts in whole milliseconds.
+    # The age of a file has a resolution of milliseconds.
     time.sleep(0.01)
 
 
-def logs(folder: Path) -> set[str]:
+def log_files(folder: Path) -> set[str]:
     return {path.name for path in (folder / "_delta_log").iterdir()}
 
 
-def test_old_files_that_no_commit_ever_named_are_removed(tmp_path: Path, maintain: Maintain) -> None:
+def test_old_files_that_no_commit_ever_referenced_are_removed(tmp_path: Path, maintain: Maintain) -> None:
     table = LakeTable(str(tmp_path), {})
     table.create()
     table.append([chunk(0, 0, 1)])
-    (named,) = tmp_path.glob("event_date=*/*.parquet")
-    # As a sink leaves them that was killed between its files and its commit; one is as young as a commit under way.
-    old, young = named.with_name("old.parquet"), named.with_name("young.parquet")
+    (referenced,) = tmp_path.glob("event_date=*/*.parquet")
+    # A sink killed between its files and its commit leaves such files. A young one may belong to a commit in progress.
+    old, young = referenced.with_name("old.parquet"), referenced.with_name("young.parquet")
     for path in (old, young):
-        path.write_bytes(named.read_bytes())
+        path.write_bytes(referenced.read_bytes())
     os.utime(old, (OLD, OLD))
-    os.utime(named, (OLD, OLD))
+    os.utime(referenced, (OLD, OLD))
 
     report = maintain()
 
-    assert (report.vacuumed, report.vacuumed_size) == (1, named.stat().st_size)
+    assert (report.vacuumed, report.vacuumed_size) == (1, referenced.stat().st_size)
     assert not old.exists()
     assert young.exists()
-    assert named.exists()
+    assert referenced.exists()
 
 
-def test_closed_dates_are_joined_and_the_report_says_what_was_done(
+def test_closed_dates_are_compacted_and_the_report_has_the_figures(
     tmp_path: Path, table: LakeTable, maintain: Maintain
 ) -> None:
     closed = {date(1970, 1, 1): True, date(1970, 1, 2): False}
     report = maintain(closed)
-    assert (report.dates, report.joined, report.files) == (1, 5, 1)
-    assert report.joined_size > report.size > 0
+    assert (report.dates, report.files_before, report.files) == (1, 5, 1)
+    assert report.size_before > report.size > 0
     assert (report.checkpoint, report.log_removed, report.vacuumed) == (7, 0, 0)
-    assert "00000000000000000007.checkpoint.parquet" in logs(tmp_path)
+    assert "00000000000000000007.checkpoint.parquet" in log_files(tmp_path)
     assert report.text().startswith(
-        "s: 5 files of 1 closed dates (0.0 MiB) joined to 1 (0.0 MiB), checkpoint at version 7"
+        "s: 5 files of 1 closed dates (0.0 MiB) compacted into 1 (0.0 MiB), checkpoint at version 7"
     )
-    again = maintain(closed)
-    assert (again.dates, again.version) == (0, report.version)
+    repeated = maintain(closed)
+    assert (repeated.dates, repeated.version) == (0, report.version)
     assert verify(str(tmp_path), {}).faults == []
 
 
-def test_after_the_log_was_cleaned_heads_and_rows_are_what_they_were(
+def test_cleaning_the_log_changes_no_next_offset_and_no_row(
     tmp_path: Path, table: LakeTable, maintain: Maintain
 ) -> None:
     rows = DeltaTable(str(tmp_path)).to_pyarrow_table(columns=["partition", "offset", "value"])
-    forget_at_once(tmp_path)
+    expire_log_at_once(tmp_path)
 
     report = maintain()
 
     assert report.log_removed == 8
-    assert "00000000000000000000.json" not in logs(tmp_path)
+    assert "00000000000000000000.json" not in log_files(tmp_path)
     after = LakeReader(None, "s")
     contract = SimpleNamespace(topic=SimpleNamespace(partitions=2))
     assert after.next_offsets(["id"], contract) == {("id", 0): 57, ("id", 1): 50}
     assert after.transaction("id/0/empty") == 6
     order = [("partition", "ascending"), ("offset", "ascending")]
-    found = after.table.to_pyarrow_table(columns=["partition", "offset", "value"])
-    assert found.sort_by(order).equals(rows.sort_by(order))
-    proof = verify(str(tmp_path), {})
-    assert (proof.faults, proof.rows, proof.empty, proof.unproved) == ([], 101, 6, 107)
-    # A sink goes on from there, and only from there.
+    rows_after = after.table.to_pyarrow_table(columns=["partition", "offset", "value"])
+    assert rows_after.sort_by(order).equals(rows.sort_by(order))
+    verified = verify(str(tmp_path), {})
+    assert (verified.faults, verified.rows, verified.empty, verified.unverified) == ([], 101, 6, 107)
+    # A sink can resume from there, and only from there.
     sink = LakeTable(str(tmp_path), {})
-    done = sink.append([chunk(0, 57, 60), chunk(1, 30, 40)])
-    assert [[each.start_offset for each in chunks] for chunks in (done.committed, done.fenced)] == [[57], [30]]
+    result = sink.append([chunk(0, 57, 60), chunk(1, 30, 40)])
+    assert [[chunk.start_offset for chunk in chunks] for chunks in (result.committed, result.fenced)] == [[57], [30]]
     assert sink.next_offset("id", 0) == 60
     assert maintain().log_removed > 0
     assert verify(str(tmp_path), {}).faults == []
@@ -145,11 +144,11 @@ folder, step, moment = sys.argv[1:]
 maintenance.table_uri = lambda *_: folder
 maintenance.storage_options = lambda *_: {}
 owner = TableOptimizer if step == "compact" else DeltaTable
-done = getattr(owner, step)
+original = getattr(owner, step)
 
-def killed(*arguments, **named):
+def killed(*args, **kwargs):
     if moment == "after":
-        done(*arguments, **named)
+        original(*args, **kwargs)
     os.kill(os.getpid(), signal.SIGKILL)
 
 setattr(owner, step, killed)
@@ -162,9 +161,9 @@ maintenance.maintain(None, SimpleNamespace(stream="s", lateness=timedelta(0)), {
 def test_killed_at_any_step_the_next_run_finishes(
     tmp_path: Path, table: LakeTable, maintain: Maintain, step: str, moment: str
 ) -> None:
-    forget_at_once(tmp_path)
-    (tmp_path / "event_date=1970-01-01" / "left.parquet").write_bytes(b"left behind")
-    os.utime(tmp_path / "event_date=1970-01-01" / "left.parquet", (OLD, OLD))
+    expire_log_at_once(tmp_path)
+    (tmp_path / "event_date=1970-01-01" / "orphan.parquet").write_bytes(b"left behind")
+    os.utime(tmp_path / "event_date=1970-01-01" / "orphan.parquet", (OLD, OLD))
     killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), step, moment], cwd=ROOT, check=False)
     assert killed.returncode == -9
     assert verify(str(tmp_path), {}).faults == []
@@ -172,20 +171,20 @@ def test_killed_at_any_step_the_next_run_finishes(
     maintain()
 
     assert maintain().dates == 0
-    assert not (tmp_path / "event_date=1970-01-01" / "left.parquet").exists()
-    assert "00000000000000000000.json" not in logs(tmp_path)
+    assert not (tmp_path / "event_date=1970-01-01" / "orphan.parquet").exists()
+    assert "00000000000000000000.json" not in log_files(tmp_path)
     assert [len(list(tmp_path.glob(f"event_date=1970-01-0{day}/*.parquet"))) for day in (1, 2)] == [6, 6]
-    proof = verify(str(tmp_path), {})
-    # Files that were joined wait for the vacuum of a week later.
-    assert (proof.faults, proof.rows, proof.files) == ([], 101, 8)
+    verified = verify(str(tmp_path), {})
+    # Files that were compacted stay until the vacuum of a week later.
+    assert (verified.faults, verified.rows, verified.files) == ([], 101, 8)
 
 
-def test_which_dates_are_closed() -> None:
+def test_only_closed_dates_with_several_files_are_compacted() -> None:
     days = [date(2013, 1, 1)] * 2 + [date(2013, 1, 2)] * 2 + [date(2013, 1, 4)] * 2 + [date(2013, 1, 3)]
     files = pa.table({"date": days, "bytes": [1] * 7})
     assert dates_to_compact(files, timedelta(days=1), {}) == [date(2013, 1, 1), date(2013, 1, 2)]
     assert dates_to_compact(files, timedelta(days=3), {}) == []
-    # What the warehouse knows goes first.
+    # What the warehouse knows takes precedence.
     known = {date(2013, 1, 1): False, date(2013, 1, 4): True}
     assert dates_to_compact(files, timedelta(days=1), known) == [date(2013, 1, 2), date(2013, 1, 4)]
     assert dates_to_compact(files.slice(0, 0), timedelta(0), {}) == []

@@ -1,4 +1,4 @@
-"""Faults of the object store: which of them can pass."""
+"""Errors of the object store are classified as transient or terminal; snapshots stay small."""
 
 from pathlib import Path
 
@@ -7,12 +7,12 @@ import pytest
 from sluice.errors import SluiceError, TerminalError, TransientError
 from sluice.lake import table
 from sluice.lake.chunk import Chunk, record_columns
-from sluice.lake.errors import store_fault
+from sluice.lake.errors import store_error
 from sluice.lake.table import LakeTable
 
 
 @pytest.mark.parametrize(
-    ("words", "kind"),
+    ("message", "expected_type"),
     [
         ("Generic S3 error: error sending request: connection refused", TransientError),
         ("Generic S3 error: Server returned non-2xx status code: 503 Service Unavailable", TransientError),
@@ -26,24 +26,24 @@ from sluice.lake.table import LakeTable
         ("Corrupt snappy compressed data.", TerminalError),
     ],
 )
-def test_a_fault_says_whether_it_can_pass(words: str, kind: type[SluiceError]) -> None:
-    fault = store_fault("s3://lake/a.b", OSError(words))
-    assert type(fault) is kind
-    assert words in str(fault)
-    assert "\n" not in str(fault)
+def test_a_store_error_is_transient_or_terminal(message: str, expected_type: type[SluiceError]) -> None:
+    error = store_error("s3://lake/a.b", OSError(message))
+    assert type(error) is expected_type
+    assert message in str(error)
+    assert "\n" not in str(error)
 
 
-def test_a_cause_set_off_for_terminals_is_said_in_plain_text() -> None:
-    said = "Generic S3 error\n     \x1b[31m↳\x1b[0m HTTP error\n      \x1b[31m↳\x1b[0m connection refused\n"
-    assert str(store_fault("s3://lake/a.b", OSError(said))).startswith(
+def test_terminal_formatting_is_removed_from_a_cause() -> None:
+    message = "Generic S3 error\n     \x1b[31m↳\x1b[0m HTTP error\n      \x1b[31m↳\x1b[0m connection refused\n"
+    assert str(store_error("s3://lake/a.b", OSError(message))).startswith(
         "s3://lake/a.b: Generic S3 error: HTTP error: connection refused"
     )
 
 
-def test_a_snapshot_ends_with_a_checkpoint_since_commits_go_through_its_log(
+def test_a_snapshot_is_renewed_at_a_checkpoint_because_commits_read_its_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(table, "_CHECKPOINT", 3)
+    monkeypatch.setattr(table, "_CHECKPOINT_INTERVAL", 3)
     lake = LakeTable(str(tmp_path), {})
     lake.create()
     snapshots = [lake.open()]

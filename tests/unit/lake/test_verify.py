@@ -1,4 +1,4 @@
-"""Whatever is taken from the lake, added to it or altered in it, verify names it; compaction changes nothing."""
+"""Verify reports everything that was removed from, added to or altered in the lake; compaction changes nothing."""
 
 import json
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
-from sluice.lake import verify as module
+from sluice.lake import verify as verify_module
 from sluice.lake.chunk import Chunk, record_columns
 from sluice.lake.layout import RANGES_KEY
 from sluice.lake.table import LakeTable
@@ -19,8 +19,8 @@ TOPIC = "topic-1"
 DAY_MS = 86_400_000
 
 
-def chunk(partition: int, offsets: list[int], end: int | None = None, first: int | None = None) -> Chunk:
-    """Records over three dates, whose values say where they belong."""
+def chunk(partition: int, offsets: list[int], end: int | None = None, start: int | None = None) -> Chunk:
+    """Returns records on three dates, with values derived from partition and offset."""
     count = len(offsets)
     rows = record_columns(
         TOPIC,
@@ -31,7 +31,7 @@ def chunk(partition: int, offsets: list[int], end: int | None = None, first: int
         [f"{partition}:{offset}".encode() * 40 for offset in offsets],
         [None] * count,
     )
-    return Chunk(TOPIC, partition, offsets[0] if first is None else first, end or offsets[-1] + 1, rows)
+    return Chunk(TOPIC, partition, offsets[0] if start is None else start, end or offsets[-1] + 1, rows)
 
 
 @pytest.fixture
@@ -56,58 +56,58 @@ def check(lake: LakeTable) -> Verification:
     return verify(lake.uri, {})
 
 
-def test_what_the_sink_wrote_has_no_fault(lake: LakeTable) -> None:
-    found = check(lake)
-    assert found.faults == []
-    assert (found.version, found.commits, found.ranges, found.rows, found.files) == (3, 3, 6, 60, 9)
+def test_a_lake_written_by_the_sink_has_no_faults(lake: LakeTable) -> None:
+    result = check(lake)
+    assert result.faults == []
+    assert (result.version, result.commits, result.ranges, result.rows, result.files) == (3, 3, 6, 60, 9)
 
 
 def test_compaction_changes_nothing(lake: LakeTable) -> None:
     lake.open().optimize.compact()
     lake.append([chunk(0, list(range(30, 35)))])
-    found = check(lake)
-    assert found.faults == []
-    assert (found.version, found.files, found.rows) == (5, 6, 65)
+    result = check(lake)
+    assert result.faults == []
+    assert (result.version, result.files, result.rows) == (5, 6, 65)
 
 
-def test_it_needs_no_memory_for_ranges_that_are_not_whole_yet(lake: LakeTable, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "HELD_BYTES", 1)
+def test_incomplete_ranges_can_spill_to_disk(lake: LakeTable, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verify_module, "BUFFER_BYTES", 1)
     assert check(lake).faults == []
 
 
-def test_a_missing_file_is_named(lake: LakeTable) -> None:
-    gone = files(lake)[0]
-    rows = pq.ParquetFile(gone).metadata.num_rows
-    gone.unlink()
-    found = check(lake)
-    assert f"file {gone.relative_to(lake.uri)}: is missing" in found.faults
-    assert found.missing == rows
-    assert (found.gaps, found.overlaps, found.doubled, found.wrong_hashes) == (0, 0, 0, 0)
+def test_a_missing_file_is_reported(lake: LakeTable) -> None:
+    path = files(lake)[0]
+    rows = pq.ParquetFile(path).metadata.num_rows
+    path.unlink()
+    result = check(lake)
+    assert f"file {path.relative_to(lake.uri)}: is missing" in result.faults
+    assert result.missing == rows
+    assert (result.gaps, result.overlaps, result.duplicated, result.wrong_hashes) == (0, 0, 0, 0)
 
 
-@pytest.mark.parametrize("damage", [lambda data: data[: len(data) // 2], lambda data: b"\0" * len(data)])
-def test_a_damaged_file_is_named(lake: LakeTable, damage: Callable[[bytes], bytes]) -> None:
-    hurt = files(lake)[1]
-    hurt.write_bytes(damage(hurt.read_bytes()))
-    found = check(lake)
-    assert any(fault.startswith(f"file {hurt.relative_to(lake.uri)}: is damaged") for fault in found.faults)
-    assert found.missing > 0
+@pytest.mark.parametrize("corrupt", [lambda data: data[: len(data) // 2], lambda data: b"\0" * len(data)])
+def test_a_corrupt_file_is_reported(lake: LakeTable, corrupt: Callable[[bytes], bytes]) -> None:
+    path = files(lake)[1]
+    path.write_bytes(corrupt(path.read_bytes()))
+    result = check(lake)
+    assert any(fault.startswith(f"file {path.relative_to(lake.uri)}: is corrupt") for fault in result.faults)
+    assert result.missing > 0
 
 
-def test_a_file_damaged_in_its_values_alone_is_named(lake: LakeTable) -> None:
-    hurt = files(lake)[1]
-    column = pq.ParquetFile(hurt).metadata.row_group(0).column(5)
+def test_a_file_with_corrupt_values_only_is_reported(lake: LakeTable) -> None:
+    path = files(lake)[1]
+    column = pq.ParquetFile(path).metadata.row_group(0).column(5)
     assert column.path_in_schema == "value"
-    data = bytearray(hurt.read_bytes())
+    data = bytearray(path.read_bytes())
     start = column.dictionary_page_offset or column.data_page_offset
     data[start : start + column.total_compressed_size] = b"\xff" * column.total_compressed_size
-    hurt.write_bytes(data)
-    found = check(lake)
-    assert any(fault.startswith(f"file {hurt.relative_to(lake.uri)}: is damaged") for fault in found.faults)
+    path.write_bytes(data)
+    result = check(lake)
+    assert any(fault.startswith(f"file {path.relative_to(lake.uri)}: is corrupt") for fault in result.faults)
 
 
 def rewrite(path: Path, change: Callable[[pa.Table], pa.Table], uri: str) -> None:
-    """Puts other rows into a data file, and its new size into the log, as somebody who hides it would."""
+    """Changes the rows of a data file, and covers it up by putting the new size into the log."""
     old = path.stat().st_size
     pq.write_table(change(pq.ParquetFile(path).read()), path, compression="zstd")
     for log in (Path(uri) / "_delta_log").glob("*.json"):
@@ -119,34 +119,34 @@ def rewrite(path: Path, change: Callable[[pa.Table], pa.Table], uri: str) -> Non
         log.write_text("\n".join(json.dumps(line) for line in lines))
 
 
-def test_an_altered_value_is_found_in_its_range(lake: LakeTable) -> None:
+def test_an_altered_value_is_reported_with_its_range(lake: LakeTable) -> None:
     def alter(rows: pa.Table) -> pa.Table:
         values = rows["value"].to_pylist()
         values[0] = values[0][:-1] + b"!"
         return rows.set_column(rows.schema.get_field_index("value"), "value", [pa.array(values, pa.binary())])
 
     path = files(lake)[0]
-    first = pq.ParquetFile(path).read().slice(0, 1).to_pylist()[0]
+    row = pq.ParquetFile(path).read().slice(0, 1).to_pylist()[0]
     rewrite(path, alter, lake.uri)
-    found = check(lake)
-    assert found.wrong_hashes == 1
-    low = first["offset"] // 10 * 10
-    assert found.faults == [
-        f"partition {first['partition']}, version {low // 10 + 1}, offsets {low} to {low + 9}: "
-        "the hash of its values is not the recorded one"
+    result = check(lake)
+    assert result.wrong_hashes == 1
+    low = row["offset"] // 10 * 10
+    assert result.faults == [
+        f"partition {row['partition']}, version {low // 10 + 1}, offsets {low} to {low + 9}: "
+        "the hash of its values differs from the recorded one"
     ]
 
 
-def test_a_row_taken_out_of_a_file_is_missing(lake: LakeTable) -> None:
+def test_a_row_removed_from_a_file_is_missing(lake: LakeTable) -> None:
     path = files(lake)[0]
     rewrite(path, lambda rows: rows.slice(1), lake.uri)
-    found = check(lake)
-    assert found.missing == 1
-    assert any(fault.startswith(f"file {path.relative_to(lake.uri)}: holds") for fault in found.faults)
-    assert any("1 of 10 recorded rows are missing" in fault for fault in found.faults)
+    result = check(lake)
+    assert result.missing == 1
+    assert any(fault.startswith(f"file {path.relative_to(lake.uri)}: has") for fault in result.faults)
+    assert any("1 of 10 recorded rows are missing" in fault for fault in result.faults)
 
 
-def test_swapped_values_are_found(lake: LakeTable) -> None:
+def test_swapped_values_are_reported(lake: LakeTable) -> None:
     path = files(lake)[0]
     rewrite(
         path,
@@ -158,25 +158,25 @@ def test_swapped_values_are_found(lake: LakeTable) -> None:
     assert check(lake).wrong_hashes >= 1
 
 
-def test_rows_doubled_by_a_raw_append_are_found(lake: LakeTable) -> None:
+def test_rows_duplicated_by_a_plain_append_are_reported(lake: LakeTable) -> None:
     write_deltalake(lake.uri, chunk(1, [4, 5, 6]).rows, mode="append")
-    found = check(lake)
-    assert found.faults == [
-        "version 4: not the sink's: a WRITE that names no offsets",
-        "partition 1, version 1, offsets 0 to 9: 3 rows are doubled",
+    result = check(lake)
+    assert result.faults == [
+        "version 4: not written by the sink: WRITE without offset ranges",
+        "partition 1, version 1, offsets 0 to 9: 3 rows are duplicated",
     ]
-    assert found.doubled == 3
+    assert result.duplicated == 3
 
 
-def test_rows_beyond_the_head_and_of_other_topics_are_found(lake: LakeTable) -> None:
+def test_rows_beyond_the_next_offset_and_of_other_topics_are_reported(lake: LakeTable) -> None:
     write_deltalake(lake.uri, chunk(1, [40, 41]).rows, mode="append")
     other = chunk(0, [0]).rows
     other = other.set_column(0, other.schema.field(0), [pa.array(["other"], pa.string())])
     write_deltalake(lake.uri, other, mode="append")
-    found = check(lake)
-    assert found.faults[2:] == [
-        "partition 0: 1 rows from offset 0 on lie in no commit's range",
-        "partition 1: 2 rows from offset 40 on lie in no commit's range",
+    result = check(lake)
+    assert result.faults[2:] == [
+        "partition 0: 1 rows from offset 0 are in no commit",
+        "partition 1: 2 rows from offset 40 are in no commit",
     ]
 
 
@@ -188,60 +188,62 @@ def edit_ranges(lake: LakeTable, version: int, change: Callable[[list[dict]], li
     commit(lake, version).write_text("\n".join(json.dumps(line) for line in lines))
 
 
-def test_a_range_that_no_commit_names_is_a_gap(lake: LakeTable) -> None:
-    edit_ranges(lake, 2, lambda ranges: [each for each in ranges if each["partition"] != 1])
-    found = check(lake)
-    assert (found.gaps, found.overlaps) == (1, 0)
-    assert found.faults == [
-        "partition 1: no commit names offsets 10 to 19",
-        "partition 1: 10 rows from offset 10 on lie in no commit's range",
+def test_a_range_in_no_commit_is_a_gap(lake: LakeTable) -> None:
+    edit_ranges(lake, 2, lambda ranges: [entry for entry in ranges if entry["partition"] != 1])
+    result = check(lake)
+    assert (result.gaps, result.overlaps) == (1, 0)
+    assert result.faults == [
+        "partition 1: offsets 10 to 19 are in no commit",
+        "partition 1: 10 rows from offset 10 are in no commit",
     ]
 
 
-def test_ranges_that_end_before_the_head_are_a_gap(lake: LakeTable) -> None:
-    edit_ranges(lake, 3, lambda ranges: [each for each in ranges if each["partition"] != 0])
-    assert "partition 0: the commits' ranges end at 20, the head is 30" in check(lake).faults
+def test_ranges_that_end_before_the_next_offset_are_a_gap(lake: LakeTable) -> None:
+    edit_ranges(lake, 3, lambda ranges: [entry for entry in ranges if entry["partition"] != 0])
+    assert "partition 0: the commits end at offset 20, but the next offset is 30" in check(lake).faults
 
 
-def test_ranges_that_overlap_are_found(lake: LakeTable) -> None:
-    edit_ranges(lake, 2, lambda ranges: [{**each, "first": 7} if each["partition"] == 0 else each for each in ranges])
-    found = check(lake)
-    assert found.overlaps == 1
-    assert "partition 0, version 2, offsets 7 to 19: 7 to 9 are in an earlier commit's range too" in found.faults
+def test_overlapping_ranges_are_reported(lake: LakeTable) -> None:
+    edit_ranges(
+        lake, 2, lambda ranges: [entry | {"first": 7} if entry["partition"] == 0 else entry for entry in ranges]
+    )
+    result = check(lake)
+    assert result.overlaps == 1
+    assert "partition 0, version 2, offsets 7 to 19: 7 to 9 are also in an earlier commit" in result.faults
 
 
-def test_metadata_that_cannot_be_read_is_named(lake: LakeTable) -> None:
+def test_unreadable_metadata_is_reported(lake: LakeTable) -> None:
     edit_ranges(lake, 2, lambda ranges: [{"partition": 0}])
-    assert any(fault.startswith(f"version 2: its {RANGES_KEY} cannot be read") for fault in check(lake).faults)
+    assert any(fault.startswith(f"version 2: cannot parse {RANGES_KEY}") for fault in check(lake).faults)
 
 
-def test_deleted_rows_are_found(lake: LakeTable) -> None:
+def test_deleted_rows_are_reported(lake: LakeTable) -> None:
     DeltaTable(lake.uri).delete("offset = 12")
-    found = check(lake)
-    assert "version 4: not the sink's: a DELETE that names no offsets" in found.faults
-    assert found.missing == 2
+    result = check(lake)
+    assert "version 4: not written by the sink: DELETE without offset ranges" in result.faults
+    assert result.missing == 2
 
 
-def test_offsets_without_a_record_are_as_recorded(lake: LakeTable) -> None:
+def test_recorded_offsets_without_a_record_are_no_fault(lake: LakeTable) -> None:
     lake.append([chunk(0, [30, 31, 34], end=36)])
     lake.append([Chunk(TOPIC, 0, 36, 50, chunk(0, [0]).rows.slice(0, 0), {"gap": "retention"})])
     lake.append([chunk(0, [50, 51])])
-    found = check(lake)
-    assert found.faults == []
-    assert found.empty == 17
+    result = check(lake)
+    assert result.faults == []
+    assert result.empty == 17
     assert lake.empty_offsets(TOPIC, 0) == 17
 
 
-def test_what_was_cleaned_from_the_log_is_counted_and_said(lake: LakeTable) -> None:
+def test_offsets_cleaned_from_the_log_are_counted_and_reported(lake: LakeTable) -> None:
     lake.append([chunk(0, [30, 33], end=35)])
     lake.open().create_checkpoint()
     lake.append([chunk(0, [35])])
     for version in range(5):
         commit(lake, version).unlink()
-    found = check(lake)
-    assert found.faults == []
-    assert (found.oldest, found.commits, found.unproved) == (5, 1, 35 + 30)
-    assert "versions before 5 are cleaned from the log: 65 offsets are only counted" in found.text("s")
+    result = check(lake)
+    assert result.faults == []
+    assert (result.oldest, result.commits, result.unverified) == (5, 1, 35 + 30)
+    assert "versions before 5 were cleaned from the log: their 65 offsets were counted" in result.text("s")
     DeltaTable(lake.uri).delete("offset = 12")
     assert check(lake).missing == 2
 
@@ -250,4 +252,4 @@ def test_figures_and_faults_are_printed(lake: LakeTable) -> None:
     write_deltalake(lake.uri, chunk(1, [4]).rows, mode="append")
     text = check(lake).text("s")
     assert text.startswith("s: version 4, 3 commits, 6 ranges, 61 rows in 10 files")
-    assert "\ns: partition 1, version 1, offsets 0 to 9: 1 rows are doubled" in text
+    assert "\ns: partition 1, version 1, offsets 0 to 9: 1 rows are duplicated" in text

@@ -1,4 +1,4 @@
-"""Values become columns; what does not fit costs only itself, and says why."""
+"""Values become typed columns; an invalid value affects only itself and gets a reason."""
 
 import json
 import random
@@ -31,7 +31,7 @@ EVENT: dict[str, Any] = {
 }
 GOOD = json.dumps(EVENT).encode()
 
-UNFIT = {
+INVALID = {
     "null": (None, "no value"),
     "empty": (b"", "not JSON: Expecting value at character 0"),
     "text": (b"nope", "not JSON: Expecting value at character 0"),
@@ -68,7 +68,7 @@ UNFIT = {
     "other time": (GOOD.replace(b"10:17:00Z", b"10:18:00Z"), "departed_at: 2013-01-01T10:18:00Z is not the record's"),
     "deep": (b"[" * 100_000, "not JSON: nested too deep"),
 }
-FIT = {
+VALID = {
     "plain": GOOD,
     "line breaks": json.dumps(EVENT, indent=2).encode(),
     "space around": b" " + GOOD + b"\r\n",
@@ -87,7 +87,7 @@ def _read(values: list[bytes | None], timestamp: datetime | None = TIMESTAMP) ->
     return read_columns(CONTRACT, pa.chunked_array([pa.array(values, pa.binary())]), pa.chunked_array([stamps]))
 
 
-def test_a_good_value_becomes_a_typed_row() -> None:
+def test_a_valid_value_becomes_a_typed_row() -> None:
     columns = _read([GOOD])
     assert columns.rows.to_pylist() == [
         EVENT
@@ -98,45 +98,45 @@ def test_a_good_value_becomes_a_typed_row() -> None:
     ]
 
 
-@pytest.mark.parametrize("case", UNFIT)
-def test_what_does_not_fit_says_why(case: str) -> None:
-    value, reason = UNFIT[case]
+@pytest.mark.parametrize("case", INVALID)
+def test_an_invalid_value_has_a_reason(case: str) -> None:
+    value, reason = INVALID[case]
     columns = _read([value])
     assert columns.rows.num_rows == 0
-    assert columns.fits.to_pylist() == [False]
+    assert columns.is_valid.to_pylist() == [False]
     assert columns.reasons[0].startswith(reason)
 
 
-@pytest.mark.parametrize("case", FIT)
-def test_what_fits_is_read_however_it_is_written(case: str) -> None:
-    columns = _read([FIT[case]])
+@pytest.mark.parametrize("case", VALID)
+def test_a_valid_value_is_read_in_any_notation(case: str) -> None:
+    columns = _read([VALID[case]])
     assert columns.reasons == []
     assert columns.rows["event_id"].to_pylist() == [EVENT["event_id"]]
 
 
-def test_a_record_whose_timestamp_is_not_its_events_time_is_unfit() -> None:
+def test_a_record_whose_timestamp_is_not_its_event_time_is_invalid() -> None:
     assert _read([GOOD], None).reasons == ["the record has no timestamp"]
     assert _read([GOOD.replace(b"10:17:00Z", b"10:17:00.000999Z")]).reasons == []
     assert _read([GOOD.replace(b"10:17:00Z", b"12:17:00+02:00")]).reasons == []
 
 
-def test_a_bad_value_costs_only_itself() -> None:
+def test_an_invalid_value_affects_only_itself() -> None:
     numbered = [json.dumps({**EVENT, "flight_number": number + 1}).encode() for number in range(40_000)]
-    values: list[tuple[bytes | None, bool]] = [(value, True) for value in (*numbered, *FIT.values())]
-    values += [(value, False) for value, _ in UNFIT.values()]
+    values: list[tuple[bytes | None, bool]] = [(value, True) for value in (*numbered, *VALID.values())]
+    values += [(value, False) for value, _ in INVALID.values()]
     random.Random(7).shuffle(values)
 
     columns = _read([value for value, _ in values])
 
-    assert columns.fits.to_pylist() == [good for _, good in values]
-    wanted = [json.loads(value)["flight_number"] for value, good in values if good and value]
-    assert columns.rows["flight_number"].to_pylist() == wanted
-    assert len(columns.reasons) == len(UNFIT)
+    assert columns.is_valid.to_pylist() == [good for _, good in values]
+    expected = [json.loads(value)["flight_number"] for value, good in values if good and value]
+    assert columns.rows["flight_number"].to_pylist() == expected
+    assert len(columns.reasons) == len(INVALID)
 
 
-def test_no_values_give_no_rows() -> None:
+def test_no_values_yield_no_rows() -> None:
     columns = _read([])
-    assert (columns.rows.num_rows, len(columns.fits), columns.reasons) == (0, 0, [])
+    assert (columns.rows.num_rows, len(columns.is_valid), columns.reasons) == (0, 0, [])
 
 
 _field = st.one_of(
@@ -153,8 +153,8 @@ _value = st.one_of(
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(_value, max_size=12))
-def test_the_columnar_check_agrees_with_the_check_of_each_event(values: list[bytes | None]) -> None:
+def test_validation_of_columns_agrees_with_validation_of_single_events(values: list[bytes | None]) -> None:
     columns = _read(values)
-    judged = [validate_event(CONTRACT, value, TIMESTAMP) for value in values]
-    assert columns.fits.to_pylist() == [event is not None for event, _ in judged]
-    assert columns.reasons == [reason for event, reason in judged if event is None]
+    expected = [validate_event(CONTRACT, value, TIMESTAMP) for value in values]
+    assert columns.is_valid.to_pylist() == [event is not None for event, _ in expected]
+    assert columns.reasons == [reason for event, reason in expected if event is None]

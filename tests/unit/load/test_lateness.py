@@ -1,10 +1,10 @@
-"""Late is what comes when its partition has already shown a later date."""
+"""An event is late if its partition has already passed the end of its date."""
 
 from datetime import UTC, date, datetime, timedelta
 
 import pyarrow as pa
 
-from sluice.load.lateness import arrivals
+from sluice.load.lateness import track_lateness
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LATENESS = timedelta(hours=2)
@@ -24,7 +24,7 @@ def _rows(*events: tuple[int, int, str]) -> pa.Table:
     )
 
 
-def test_late_is_what_comes_after_its_dates_end_and_closed_after_the_lateness() -> None:
+def test_an_event_is_late_after_the_end_of_its_date_and_after_close_once_the_lateness_has_passed() -> None:
     rows = _rows(
         (0, 0, "2013-01-01T23:59"),
         (0, 1, "2013-01-01T10:00"),
@@ -34,31 +34,31 @@ def test_late_is_what_comes_after_its_dates_end_and_closed_after_the_lateness() 
         (0, 5, "2013-01-01T23:00"),
         (0, 6, "2013-01-02T01:00"),
     )
-    came = arrivals(rows, {}, LATENESS, NOW)
-    assert came.late.tolist() == [False, False, False, True, False, True, False]
-    assert came.after_close.tolist() == [False, False, False, False, False, True, False]
-    assert came.watermarks == {("t", 0): datetime(2013, 1, 2, 2, tzinfo=UTC)}
+    lateness = track_lateness(rows, {}, LATENESS, NOW)
+    assert lateness.late.tolist() == [False, False, False, True, False, True, False]
+    assert lateness.after_close.tolist() == [False, False, False, False, False, True, False]
+    assert lateness.watermarks == {("t", 0): datetime(2013, 1, 2, 2, tzinfo=UTC)}
 
 
-def test_each_partition_has_its_own_watermark_and_the_order_is_that_of_offsets() -> None:
+def test_each_partition_has_its_own_watermark_in_the_order_of_offsets() -> None:
     rows = _rows((1, 8, "2013-01-01T10:00"), (0, 1, "2013-01-01T10:00"), (1, 7, "2013-01-03T00:00"))
-    came = arrivals(rows, {}, LATENESS, NOW)
-    assert came.late.tolist() == [True, False, False]
-    assert came.watermarks[("t", 0)].date() == date(2013, 1, 1)
+    lateness = track_lateness(rows, {}, LATENESS, NOW)
+    assert lateness.late.tolist() == [True, False, False]
+    assert lateness.watermarks[("t", 0)].date() == date(2013, 1, 1)
 
 
-def test_the_watermark_goes_on_from_the_ledgers() -> None:
+def test_the_watermark_continues_from_that_of_the_ledger() -> None:
     before = {("t", 0): datetime(2013, 1, 2, tzinfo=UTC), ("u", 0): datetime(2013, 1, 9, tzinfo=UTC)}
-    came = arrivals(_rows((0, 5, "2013-01-01T10:00")), before, LATENESS, NOW)
-    assert came.late.tolist() == [True]
-    assert came.after_close.tolist() == [False]
-    assert came.watermarks == before
+    lateness = track_lateness(_rows((0, 5, "2013-01-01T10:00")), before, LATENESS, NOW)
+    assert lateness.late.tolist() == [True]
+    assert lateness.after_close.tolist() == [False]
+    assert lateness.watermarks == before
 
 
-def test_a_time_that_has_not_come_yet_makes_nothing_late() -> None:
+def test_a_time_in_the_future_makes_no_event_late() -> None:
     rows = _rows((0, 0, "2099-01-01T00:00"), (0, 1, "2013-01-01T10:00"))
-    came = arrivals(rows, {}, LATENESS, NOW)
-    assert came.late.tolist() == [False, False]
-    assert came.watermarks == {("t", 0): datetime(2013, 1, 1, 10, tzinfo=UTC)}
-    assert arrivals(rows.slice(0, 1), {}, LATENESS, NOW).watermarks == {}
-    assert arrivals(rows.slice(0, 0), {}, LATENESS, NOW).watermarks == {}
+    lateness = track_lateness(rows, {}, LATENESS, NOW)
+    assert lateness.late.tolist() == [False, False]
+    assert lateness.watermarks == {("t", 0): datetime(2013, 1, 1, 10, tzinfo=UTC)}
+    assert track_lateness(rows.slice(0, 1), {}, LATENESS, NOW).watermarks == {}
+    assert track_lateness(rows.slice(0, 0), {}, LATENESS, NOW).watermarks == {}

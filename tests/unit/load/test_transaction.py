@@ -1,4 +1,4 @@
-"""Faults of the warehouse during a load: which of them can pass."""
+"""Postgres errors during a load: which of them are transient."""
 
 from typing import Any
 
@@ -20,14 +20,14 @@ from sluice.warehouse.connect import refusal
         ("40001", TransientError),  # serialization failure
         ("40P01", TransientError),  # deadlock
         ("53100", TransientError),  # disk full
-        ("55P03", TransientError),  # lock time-out
-        ("57P01", TransientError),  # ended by an operator
+        ("55P03", TransientError),  # lock timeout
+        ("57P01", TransientError),  # terminated by an operator
         ("42501", TerminalError),  # permission denied
         ("42P01", TerminalError),  # no such table
         ("22003", TerminalError),  # out of range
     ],
 )
-def test_a_fault_of_a_transaction_says_whether_it_can_pass(
+def test_an_error_in_a_transaction_is_transient_or_terminal(
     monkeypatch: pytest.MonkeyPatch, state: str | None, kind: type[SluiceError]
 ) -> None:
     contract = next(iter(load_contracts(ROOT / "contracts").values()))
@@ -41,11 +41,11 @@ def test_a_fault_of_a_transaction_says_whether_it_can_pass(
 
     monkeypatch.setattr(module, "connect", lambda settings, role: Connection())
     with pytest.raises(kind), module.transaction(Settings(), contract):
-        raise psycopg.errors.lookup(state)("Postgres says so") if state else psycopg.OperationalError("it is gone")
+        raise psycopg.errors.lookup(state)("error") if state else psycopg.OperationalError("connection lost")
 
 
 @pytest.mark.parametrize(
-    ("words", "kind"),
+    ("message", "kind"),
     [
         ("connection refused", TransientError),
         ("FATAL:  the database system is starting up", TransientError),
@@ -55,6 +55,6 @@ def test_a_fault_of_a_transaction_says_whether_it_can_pass(
         ('FATAL:  database "warehouse" does not exist', TerminalError),
     ],
 )
-def test_a_refused_connection_says_whether_it_can_pass(words: str, kind: type[SluiceError]) -> None:
-    error: Any = OSError(words)
+def test_a_refused_connection_is_transient_or_terminal(message: str, kind: type[SluiceError]) -> None:
+    error: Any = OSError(message)
     assert type(refusal(Settings(), "loader", error)) is kind

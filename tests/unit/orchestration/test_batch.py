@@ -1,24 +1,24 @@
-"""The commands load and transform: what they ask of Airflow."""
+"""The commands load and transform: the runs that they trigger in Airflow."""
 
 from sluice.orchestration import batch
 from sluice.settings import ROOT, Settings
-from tests.unit.conftest import Server
+from tests.unit.conftest import FakeAirflow
 
 SETTINGS = Settings(contracts=ROOT / "contracts")
 SHOWN: list[str] = []
 
 
-def test_all_loads_are_asked_for_and_followed(server: Server) -> None:
+def test_all_loads_are_triggered_and_followed(airflow: FakeAirflow) -> None:
     batch.run_loads(SETTINGS, show=SHOWN.append)
     loads = ["load_flights_arrived", "load_flights_cancelled", "load_flights_departed", "load_weather_observed"]
-    assert server.asked == [*loads, "close"]
+    assert airflow.requests == [*loads, "close"]
 
 
-def test_one_load_may_be_asked_for(server: Server) -> None:
+def test_a_single_load_can_be_triggered(airflow: FakeAirflow) -> None:
     batch.run_loads(SETTINGS, ["weather.observed"], SHOWN.append)
-    assert server.asked == ["load_weather_observed", "close"]
+    assert airflow.requests == ["load_weather_observed", "close"]
 
 
-def test_transform_is_asked_for(server: Server) -> None:
+def test_transform_is_triggered(airflow: FakeAirflow) -> None:
     batch.run_transform(SETTINGS, SHOWN.append)
-    assert server.asked == ["transform", "close"]
+    assert airflow.requests == ["transform", "close"]

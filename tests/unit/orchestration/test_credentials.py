@@ -1,4 +1,4 @@
-"""Tasks take the warehouse's password from Airflow's connection of their role, and only that one."""
+"""Tasks read the warehouse password from the Airflow connection of their own role, and no other password."""
 
 import pytest
 
@@ -15,7 +15,7 @@ def test_address_and_password_come_from_the_connection(monkeypatch: pytest.Monke
     assert settings.transformer_password is None
 
 
-def test_a_missing_connection_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_names_the_missing_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AIRFLOW_CONN_WAREHOUSE_READER", raising=False)
     with pytest.raises(TerminalError, match="warehouse_reader"):
         settings_as("reader")

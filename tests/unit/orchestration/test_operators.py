@@ -1,4 +1,4 @@
-"""The operators: what is templated, which role each works as, what they hand on, when they skip or fail."""
+"""The operators: template fields, the role each one uses, returned figures, and when they skip or fail."""
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
@@ -25,8 +25,8 @@ from sluice.settings import ROOT, Settings
 from sluice.transform import TransformReport
 
 ROLES: list[str] = []
-SETTLED: list[tuple[Any, ...]] = []
-"""Alerts: a kind, what was found, and among which subjects."""
+SYNCED: list[tuple[Any, ...]] = []
+"""Synced alerts: kind, findings, and the subjects checked."""
 
 
 @pytest.fixture(autouse=True)
@@ -36,18 +36,18 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         return Settings(contracts=ROOT / "contracts")
 
     ROLES.clear()
-    SETTLED.clear()
+    SYNCED.clear()
     monkeypatch.setattr(operators, "settings_as", settings_as)
-    monkeypatch.setattr(operators, "sync_and_notify", lambda *alerts, **among: SETTLED.append((*alerts, among)))
+    monkeypatch.setattr(operators, "sync_and_notify", lambda *alerts, **among: SYNCED.append((*alerts, among)))
     yield
 
 
-def loads(monkeypatch: pytest.MonkeyPatch, report: LoadReport, pending: bool) -> None:
+def fake_load(monkeypatch: pytest.MonkeyPatch, report: LoadReport, pending: bool) -> None:
     monkeypatch.setattr("sluice.load.load", lambda settings, contract: report)
-    monkeypatch.setattr("sluice.transform.stale.is_pending", lambda settings, role, stream: pending)
+    monkeypatch.setattr("sluice.transform.stale.is_stale", lambda settings, role, stream: pending)
 
 
-def test_fields_that_name_data_are_templated() -> None:
+def test_fields_that_select_data_are_templated() -> None:
     assert LoadOperator.template_fields == ("stream",)
     assert ReloadOperator.template_fields == ("event_date", "streams", "what")
     assert TransformOperator.template_fields == ("run_name",)
@@ -60,12 +60,12 @@ def test_templates_are_rendered() -> None:
     assert (task.event_date, task.streams) == ("2013-01-02", ["a.b"])
 
 
-def test_a_load_works_as_the_loader_and_hands_on_its_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_load_uses_the_loader_role_and_returns_its_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     report = LoadReport("flights.departed", 7, 2, 1, [date(2013, 1, 2), date(2013, 1, 1)], 0.24)
-    loads(monkeypatch, report, pending=True)
-    figures = LoadOperator(task_id="load", stream="flights.departed").execute(told())
+    fake_load(monkeypatch, report, pending=True)
+    figures = LoadOperator(task_id="load", stream="flights.departed").execute(outlet_context())
     assert figures == {
-        "summary": "7 rows and 2 in quarantine, of 2 dates",
+        "summary": "7 rows, 2 quarantined, 2 dates",
         "stream": "flights.departed",
         "rows": 7,
         "quarantined": 2,
@@ -73,44 +73,46 @@ def test_a_load_works_as_the_loader_and_hands_on_its_figures(monkeypatch: pytest
         "seconds": 0.2,
     }
     assert ROLES == ["loader"]
-    assert SETTLED == [("overdue load", {}, {"among": ["flights.departed"]})]
+    assert SYNCED == [("overdue load", {}, {"among": ["flights.departed"]})]
 
 
-def test_a_load_of_nothing_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
-    loads(monkeypatch, LoadReport("flights.departed"), pending=False)
-    context: Any = {"ti": runs_waiting(0)}
+def test_a_load_with_nothing_new_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_load(monkeypatch, LoadReport("flights.departed"), pending=False)
+    context: Any = {"ti": queued_runs(0)}
     with pytest.raises(AirflowSkipException, match="nothing new"):
         LoadOperator(task_id="load", stream="flights.departed").execute(context)
-    assert SETTLED == [("overdue load", {}, {"among": ["flights.departed"]})]
+    assert SYNCED == [("overdue load", {}, {"among": ["flights.departed"]})]
 
 
-def test_a_load_whose_forerunner_died_after_its_commit_still_wakes_the_transform(
+def test_a_load_after_one_that_died_after_its_commit_still_triggers_the_transform(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    loads(monkeypatch, LoadReport("flights.departed"), pending=True)
-    context: Any = {"ti": runs_waiting(0), **told()}
+    fake_load(monkeypatch, LoadReport("flights.departed"), pending=True)
+    context: Any = {"ti": queued_runs(0), **outlet_context()}
     assert LoadOperator(task_id="load", stream="flights.departed").execute(context)["rows"] == 0
 
 
-def test_a_load_of_nothing_leaves_what_a_backfill_has_touched_to_the_backfill(monkeypatch: pytest.MonkeyPatch) -> None:
-    loads(monkeypatch, LoadReport("flights.departed"), pending=True)
-    context: Any = {"ti": runs_waiting(1)}
+def test_a_load_with_nothing_new_leaves_stale_dates_to_an_active_backfill(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fake_load(monkeypatch, LoadReport("flights.departed"), pending=True)
+    context: Any = {"ti": queued_runs(1)}
     with pytest.raises(AirflowSkipException, match="nothing new"):
         LoadOperator(task_id="load", stream="flights.departed").execute(context)
 
 
-def test_an_unknown_stream_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_names_the_unknown_stream(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(TerminalError, match=r"unknown stream 'gates\.changed'.*flights\.departed"):
         LoadOperator(task_id="load", stream="gates.changed").execute({})
 
 
-def told() -> Any:
-    """A context that takes events."""
+def outlet_context() -> Any:
+    """Returns a context that accepts asset events."""
     return {"outlet_events": {REPROCESSED: Outlet()}}
 
 
 class Outlet:
-    """What Airflow's accessor of an alias notes."""
+    """Records the asset events that a task adds to the alias."""
 
     def __init__(self) -> None:
         self.added: list[str] = []
@@ -119,113 +121,113 @@ class Outlet:
         self.added.append(asset.name)
 
 
-def reloading(
-    monkeypatch: pytest.MonkeyPatch, what: str, waiting: int = 0, pending: tuple[str, ...] = ()
+def run_reload(
+    monkeypatch: pytest.MonkeyPatch, what: str, queued: int = 0, pending: tuple[str, ...] = ()
 ) -> tuple[list[tuple[str, date, str]], dict[str, Any], list[str]]:
-    """Reloads a date of two streams; returns what was asked of the load, the figures and the assets told of."""
-    asked: list[tuple[str, date, str]] = []
+    """Reloads a date of two streams; returns the calls, the figures and the assets with an event."""
+    calls: list[tuple[str, date, str]] = []
 
-    def reload(settings: Settings, contract: Contract, day: date, *, touch: str) -> LoadReport:
-        asked.append((contract.stream, day, touch))
+    def reload(settings: Settings, contract: Contract, day: date, *, mark_stale: str) -> LoadReport:
+        calls.append((contract.stream, day, mark_stale))
         return LoadReport(contract.stream, 3, 1, 1, [day], 0.1, changed=contract.stream == "flights.arrived")
 
-    def touch(settings: Settings, contract: Contract, days: list[date]) -> None:
-        asked.extend((contract.stream, day, "touch") for day in days)
+    def mark_stale(settings: Settings, contract: Contract, days: list[date]) -> None:
+        calls.extend((contract.stream, day, "mark_stale") for day in days)
 
     monkeypatch.setattr("sluice.load.reload", reload)
-    monkeypatch.setattr("sluice.load.touch", touch)
-    monkeypatch.setattr("sluice.transform.stale.is_pending", lambda settings, role, stream: stream in pending)
+    monkeypatch.setattr("sluice.load.mark_stale", mark_stale)
+    monkeypatch.setattr("sluice.transform.stale.is_stale", lambda settings, role, stream: stream in pending)
     outlet = Outlet()
-    context = {"ti": runs_waiting(waiting), "outlet_events": {REPROCESSED: outlet}}
+    context = {"ti": queued_runs(queued), "outlet_events": {REPROCESSED: outlet}}
     task = ReloadOperator(task_id="reload", event_date="2013-01-02", streams=STREAMS, what=what)
     figures = task.execute(context)  # type: ignore[arg-type]
-    return asked, figures, outlet.added
+    return calls, figures, outlet.added
 
 
 STREAMS = ["flights.arrived", "weather.observed"]
 
 
-def runs_waiting(count: int) -> SimpleNamespace:
+def queued_runs(count: int) -> SimpleNamespace:
     return SimpleNamespace(
-        get_dr_count=lambda dag_id, states: count if (dag_id, states) == ("rebuild", ["queued"]) else 0
+        get_dr_count=lambda dag_id, states: count if (dag_id, states) == ("reprocess", ["queued"]) else 0
     )
 
 
-@pytest.mark.parametrize(("what", "touch"), [("all", "always"), ("raw", "changed")])
-def test_a_reload_takes_its_date_of_every_stream_asked_for(
-    monkeypatch: pytest.MonkeyPatch, what: str, touch: str
+@pytest.mark.parametrize(("what", "mark_stale"), [("all", "always"), ("raw", "changed")])
+def test_a_reload_covers_its_date_of_every_selected_stream(
+    monkeypatch: pytest.MonkeyPatch, what: str, mark_stale: str
 ) -> None:
-    asked, figures, _ = reloading(monkeypatch, what)
-    assert asked == [(stream, date(2013, 1, 2), touch) for stream in STREAMS]
+    calls, figures, _ = run_reload(monkeypatch, what)
+    assert calls == [(stream, date(2013, 1, 2), mark_stale) for stream in STREAMS]
     assert figures == {"event_date": "2013-01-02", "rows": 6, "quarantined": 2, "changed": ["flights.arrived"]}
     assert ROLES == ["loader"]
 
 
-def test_marts_alone_are_rebuilt_without_a_reload(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked, figures, _ = reloading(monkeypatch, "marts")
-    assert asked == [(stream, date(2013, 1, 2), "touch") for stream in STREAMS]
+def test_the_scope_marts_reloads_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls, figures, _ = run_reload(monkeypatch, "marts")
+    assert calls == [(stream, date(2013, 1, 2), "mark_stale") for stream in STREAMS]
     assert figures["rows"] == 0
 
 
-def test_only_a_run_after_which_none_waits_wakes_the_transform_for_what_is_pending(
+def test_only_a_run_with_no_run_queued_behind_it_triggers_the_transform_for_stale_dates(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert reloading(monkeypatch, "all", waiting=1, pending=("weather.observed",))[2] == []
-    assert reloading(monkeypatch, "raw", waiting=0, pending=("weather.observed",))[2] == ["raw.weather_observed"]
-    assert reloading(monkeypatch, "raw", waiting=0)[2] == []
+    assert run_reload(monkeypatch, "all", queued=1, pending=("weather.observed",))[2] == []
+    assert run_reload(monkeypatch, "raw", queued=0, pending=("weather.observed",))[2] == ["raw.weather_observed"]
+    assert run_reload(monkeypatch, "raw", queued=0)[2] == []
 
 
-def test_what_is_unknown_is_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_scope_is_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(TerminalError, match="WHAT=most"):
-        reloading(monkeypatch, "most")
+        run_reload(monkeypatch, "most")
 
 
-def test_a_reload_of_no_date_is_terminal() -> None:
-    with pytest.raises(TerminalError, match="no date"):
+def test_a_reload_without_a_date_is_terminal() -> None:
+    with pytest.raises(TerminalError, match="is not a date"):
         ReloadOperator(task_id="reload", event_date="", streams="flights.arrived").execute({})
 
 
 @pytest.mark.parametrize(("attempt", "resumes"), [(1, False), (2, True)])
-def test_a_retried_transform_goes_on(monkeypatch: pytest.MonkeyPatch, attempt: int, resumes: bool) -> None:
-    asked: dict[str, Any] = {}
+def test_a_retried_transform_resumes(monkeypatch: pytest.MonkeyPatch, attempt: int, resumes: bool) -> None:
+    options_used: dict[str, Any] = {}
 
     def transform(settings: Settings, contracts: dict[str, Contract], **options: Any) -> TransformReport:
-        asked.update(options)
+        options_used.update(options)
         return TransformReport({"flights.departed": [date(2013, 1, 2)]}, options["resume"], 5, 1.0)
 
     monkeypatch.setattr("sluice.transform.transform", transform)
     monkeypatch.setattr("sluice.transform.document", lambda *_, **__: True)
     task = TransformOperator(task_id="transform", run_name="scheduled__1")
     figures = task.execute({"ti": SimpleNamespace(try_number=attempt)})
-    assert (asked["run"], asked["resume"]) == ("scheduled__1", resumes)
-    assert figures["touched"] == {"flights.departed": ["2013-01-02"]}
+    assert (options_used["run"], options_used["resume"]) == ("scheduled__1", resumes)
+    assert figures["dates"] == {"flights.departed": ["2013-01-02"]}
     assert (figures["nodes"], figures["resumed"]) == (5, resumes)
     assert "flights.departed 1" in figures["summary"]
     assert ROLES == ["transformer"]
 
 
-def test_a_transform_documents_what_it_built_and_fails_for_no_page(
+def test_a_transform_updates_the_documentation_and_does_not_fail_with_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    done: list[str] = []
+    steps: list[str] = []
 
     def transform(*_: object, **__: object) -> TransformReport:
-        done.append("built")
+        steps.append("built")
         return TransformReport(nodes=5)
 
     def document(*_: object, **__: object) -> bool:
-        done.append("documented")
-        raise TerminalError("dbt: no template", "mend it")
+        steps.append("documented")
+        raise TerminalError("dbt: no template", "fix it")
 
     monkeypatch.setattr("sluice.transform.transform", transform)
     monkeypatch.setattr("sluice.transform.document", document)
     figures = TransformOperator(task_id="transform", run_name="x").execute({"ti": SimpleNamespace(try_number=1)})
-    assert done == ["built", "documented"]
+    assert steps == ["built", "documented"]
     assert figures["nodes"] == 5
     assert "dbt: no template" in capsys.readouterr().out
 
 
-def test_a_stopped_transform_stops_dbt(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stopping_a_transform_stops_dbt(monkeypatch: pytest.MonkeyPatch) -> None:
     stopped: list[bool] = []
     monkeypatch.setattr("sluice.transform.dbt.Dbt.stop", lambda self: stopped.append(True))
     monkeypatch.setattr("sluice.transform.transform", lambda *_, **__: TransformReport())
@@ -239,9 +241,11 @@ def test_a_stopped_transform_stops_dbt(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("agrees", [True, False])
-def test_reconcile_fails_where_the_counts_disagree(monkeypatch: pytest.MonkeyPatch, agrees: bool) -> None:
-    found = SimpleNamespace(agrees=agrees, rows=[1, 2], offsets={"a.b": (1, 1, 1)}, text=lambda: "a table\nof lines")
-    monkeypatch.setattr("sluice.reconcile.reconcile", lambda settings, contracts: found)
+def test_reconcile_fails_if_the_counts_disagree(monkeypatch: pytest.MonkeyPatch, agrees: bool) -> None:
+    reconciliation = SimpleNamespace(
+        agrees=agrees, rows=[1, 2], offsets={"a.b": (1, 1, 1)}, text=lambda: "a table\nof lines"
+    )
+    monkeypatch.setattr("sluice.reconcile.reconcile", lambda settings, contracts: reconciliation)
     task = ReconcileOperator(task_id="reconcile")
     if agrees:
         assert task.execute({})["summary"] == "2 dates of 1 streams agree"
@@ -249,21 +253,21 @@ def test_reconcile_fails_where_the_counts_disagree(monkeypatch: pytest.MonkeyPat
         with pytest.raises(TerminalError, match="disagree"):
             task.execute({})
     assert ROLES == ["reader"]
-    wrong = "Kafka, lake and warehouse disagree; `make reconcile` says where"
-    assert [("reconcile", {} if agrees else {"platform": wrong}, {})] == SETTLED
+    message = "Kafka, lake and warehouse disagree; `make reconcile` shows where"
+    assert [("reconcile", {} if agrees else {"platform": message}, {})] == SYNCED
 
 
-def test_a_watch_settles_the_alerts_of_what_it_looks_at(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_monitor_syncs_the_alerts_of_its_checks(monkeypatch: pytest.MonkeyPatch) -> None:
     stalled = {"flights.departed": "3 offsets wait"}
     monkeypatch.setattr("sluice.alerts.checks.stalled_sinks", lambda settings, contracts: stalled)
     monkeypatch.setattr("sluice.alerts.checks.high_quarantine_rate", lambda settings: {})
-    assert MonitorOperator(task_id="watch").execute({})["summary"] == "stalled sink: flights.departed"
-    assert [("stalled sink", stalled, {}), ("quarantine", {}, {})] == SETTLED
+    assert MonitorOperator(task_id="monitor").execute({})["summary"] == "stalled sink: flights.departed"
+    assert [("stalled sink", stalled, {}), ("quarantine", {}, {})] == SYNCED
     stalled.clear()
-    assert MonitorOperator(task_id="watch").execute({})["summary"] == "all is well"
+    assert MonitorOperator(task_id="monitor").execute({})["summary"] == "no alerts"
 
 
-def test_a_date_of_the_interval_is_the_event_date() -> None:
+def test_the_event_date_is_the_start_of_the_data_interval() -> None:
     with DAG("interval") as dag:
         task = ReloadOperator(
             task_id="reload", event_date="{{ data_interval_start.strftime('%Y-%m-%d') }}", streams="a.b"

@@ -1,4 +1,4 @@
-"""The real input, read once: the year, and the month that most tests look at; and a delivery without a broker."""
+"""The source data, read once: the year, and the month that most tests use; and a delivery without a broker."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -30,16 +30,16 @@ def january(contracts: dict[str, Contract]) -> Timeline:
     return Timeline(contracts, date(2013, 1, 1), date(2013, 1, 31))
 
 
-class Recorder(Delivery):
-    """Confirms every event when it is collected; refuses from a given one on."""
+class RecordingDelivery(Delivery):
+    """Confirms every event on ``poll``, or only the first ``confirm`` ones; the others fail."""
 
-    def __init__(self, refuse_from: int | None = None) -> None:
+    def __init__(self, confirm: int | None = None) -> None:
         self.confirmed = Counter()
-        self.refused = []
+        self.failures = []
         self.events: list[Event] = []
         self.closed = False
-        self._refuse_from = refuse_from
-        self._seen = 0
+        self._confirm = confirm
+        self._polled = 0
 
     @property
     def full(self) -> bool:
@@ -52,28 +52,28 @@ class Recorder(Delivery):
     def send(self, event: Event) -> None:
         self.events.append(event)
 
-    def collect(self) -> None:
-        for event in self.events[self._seen :]:
-            self._seen += 1
-            if self._refuse_from is not None and self._seen > self._refuse_from:
-                self.refused.append(TimeoutError())
+    def poll(self) -> None:
+        for event in self.events[self._polled :]:
+            self._polled += 1
+            if self._confirm is not None and self._polled > self._confirm:
+                self.failures.append(TimeoutError())
             else:
-                self.confirmed[event.stream, event.disturbance] += 1
+                self.confirmed[event.stream, event.fault] += 1
 
-    def finish(self, _stop: Stop, _tick: Callable[[], None]) -> None:
-        self.collect()
+    def flush(self, _stop: Stop, _tick: Callable[[], None]) -> None:
+        self.poll()
 
-    def failure(self) -> TransientError:
+    def delivery_error(self) -> TransientError:
         return TransientError(f"{self.unconfirmed} events were not delivered")
 
     def close(self) -> None:
         self.closed = True
 
     @property
-    def oldest(self) -> int | None:
+    def oldest_pending(self) -> int | None:
         return None
 
 
 @pytest.fixture
-def recording() -> type[Recorder]:
-    return Recorder
+def recording_delivery() -> type[RecordingDelivery]:
+    return RecordingDelivery

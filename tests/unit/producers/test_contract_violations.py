@@ -9,27 +9,27 @@ from sluice.contracts import Contract
 
 
 @pytest.mark.parametrize("stream", STREAMS)
-def test_each_breach_changes_one_thing_and_is_json(
+def test_a_violation_changes_one_column_and_is_json(
     stream: str, contracts: dict[str, Contract], january: Timeline
 ) -> None:
     value = next(event.value for batch in january.batches() for event in batch if event.stream == stream)
     event = json.loads(value)
     for violation in contract_violations(contracts[stream]):
-        broken = json.loads(violation.apply(value))
+        invalid = json.loads(violation.apply(value))
         if not violation.column:
-            assert not isinstance(broken, dict)
+            assert not isinstance(invalid, dict)
             continue
-        changed = {name for name in event if name not in broken or broken[name] != event[name]}
+        changed = {name for name in event if name not in invalid or invalid[name] != event[name]}
         assert changed == {violation.column}, violation
 
 
 @pytest.mark.parametrize("stream", STREAMS)
-def test_every_rule_of_the_contract_is_broken(stream: str, contracts: dict[str, Contract]) -> None:
-    ways = {(violation.column, violation.way) for violation in contract_violations(contracts[stream])}
-    assert ("", "not an object") in ways
+def test_every_rule_of_the_contract_is_violated(stream: str, contracts: dict[str, Contract]) -> None:
+    kinds = {(violation.column, violation.kind) for violation in contract_violations(contracts[stream])}
+    assert ("", "not an object") in kinds
     for column in contracts[stream].columns:
-        assert (column.name, "wrong type") in ways
-        assert ((column.name, "missing") in ways) == (not column.nullable)
-        assert ((column.name, "null") in ways) == (not column.nullable)
-        assert ((column.name, "below minimum") in ways) == (column.minimum is not None)
-        assert ((column.name, "above maximum") in ways) == (column.maximum is not None)
+        assert (column.name, "wrong type") in kinds
+        assert ((column.name, "missing") in kinds) == (not column.nullable)
+        assert ((column.name, "null") in kinds) == (not column.nullable)
+        assert ((column.name, "below minimum") in kinds) == (column.minimum is not None)
+        assert ((column.name, "above maximum") in kinds) == (column.maximum is not None)

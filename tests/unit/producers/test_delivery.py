@@ -8,7 +8,7 @@ from kafka.errors import KafkaTimeoutError, OutOfOrderSequenceNumberError
 from kafka.future import Future
 from kafka.partitioner import murmur2
 
-from producers.delivery import ATTEMPTS, PENDING, Delivery, connect
+from producers.delivery import MAX_ATTEMPTS, MAX_PENDING, Delivery, connect
 from producers.events import Event
 from producers.stop import Stop
 from sluice.errors import TransientError
@@ -16,8 +16,8 @@ from sluice.errors import TransientError
 EVENT = Event("weather.observed", b"JFK", b"{}", 1_000, 1_000)
 
 
-class Broker:
-    """In KafkaProducer's place: keeps what is sent until the test answers it."""
+class FakeProducer:
+    """Replaces KafkaProducer: a record is in flight until the test resolves its future."""
 
     def __init__(self) -> None:
         self.sent: list[tuple[str, bytes, bytes, int, int]] = []
@@ -33,100 +33,102 @@ class Broker:
 
 
 @pytest.fixture
-def broker() -> Broker:
-    return Broker()
+def producer() -> FakeProducer:
+    return FakeProducer()
 
 
 @pytest.fixture
-def delivery(broker: Broker) -> Delivery:
-    return Delivery(broker, {"weather.observed": 2}, "127.0.0.1:1")
+def delivery(producer: FakeProducer) -> Delivery:
+    return Delivery(producer, {"weather.observed": 2}, "127.0.0.1:1")
 
 
 def nothing() -> None:
     pass
 
 
-def test_a_record_goes_where_kafka_s_own_partitioner_would_send_it(broker: Broker, delivery: Delivery) -> None:
+def test_the_partition_is_that_of_kafka_s_default_partitioner(producer: FakeProducer, delivery: Delivery) -> None:
     delivery.send(EVENT)
     partition = (murmur2(b"JFK") & 0x7FFFFFFF) % 2
-    assert broker.sent == [("weather.observed", b"{}", b"JFK", partition, 1_000)]
+    assert producer.sent == [("weather.observed", b"{}", b"JFK", partition, 1_000)]
 
 
-def test_only_what_the_broker_confirmed_counts(broker: Broker, delivery: Delivery) -> None:
-    for kind in ("", "late", ""):
-        delivery.send(EVENT._replace(disturbance=kind))
-    delivery.collect()
+def test_only_confirmed_records_count(producer: FakeProducer, delivery: Delivery) -> None:
+    for fault in ("", "late", ""):
+        delivery.send(EVENT._replace(fault=fault))
+    delivery.poll()
     assert (delivery.total, delivery.unconfirmed) == (0, 3)
-    for future in broker.futures[:2]:
+    for future in producer.futures[:2]:
         future.success(None)
-    delivery.collect()
+    delivery.poll()
     assert delivery.confirmed == {("weather.observed", ""): 1, ("weather.observed", "late"): 1}
     assert delivery.unconfirmed == 1
 
 
-def test_the_oldest_unconfirmed_event_is_known(broker: Broker, delivery: Delivery) -> None:
-    assert delivery.oldest is None
+def test_oldest_pending_is_the_earliest_event_in_flight(producer: FakeProducer, delivery: Delivery) -> None:
+    assert delivery.oldest_pending is None
     for timestamp in (1_000, 2_000):
         delivery.send(EVENT._replace(timestamp=timestamp))
-    broker.futures[0].success(None)
-    delivery.collect()
-    assert delivery.oldest == 2_000
+    producer.futures[0].success(None)
+    delivery.poll()
+    assert delivery.oldest_pending == 2_000
 
 
-def test_an_event_that_the_client_gave_up_is_sent_again(broker: Broker, delivery: Delivery) -> None:
+def test_an_event_that_the_client_fails_is_resent(producer: FakeProducer, delivery: Delivery) -> None:
     delivery.send(EVENT)
-    broker.futures[0].failure(OutOfOrderSequenceNumberError())
-    delivery.collect()
-    assert len(broker.sent) == 2
-    assert broker.sent[0] == broker.sent[1]
-    broker.futures[1].success(None)
-    delivery.collect()
+    producer.futures[0].failure(OutOfOrderSequenceNumberError())
+    delivery.poll()
+    assert len(producer.sent) == 2
+    assert producer.sent[0] == producer.sent[1]
+    producer.futures[1].success(None)
+    delivery.poll()
     assert (delivery.total, delivery.unconfirmed) == (1, 0)
 
 
-def test_what_is_refused_for_good_is_an_error_that_says_how_many_and_why(broker: Broker, delivery: Delivery) -> None:
+def test_the_delivery_error_counts_the_undelivered_events_and_their_causes(
+    producer: FakeProducer, delivery: Delivery
+) -> None:
     delivery.send(EVENT)
     delivery.send(EVENT)
-    broker.futures[0].failure(KafkaTimeoutError())
-    while len(broker.futures) < ATTEMPTS + 1:
-        broker.futures[-1].failure(OutOfOrderSequenceNumberError())
-        delivery.collect()
-    broker.futures[-1].failure(OutOfOrderSequenceNumberError())
-    delivery.collect()
+    producer.futures[0].failure(KafkaTimeoutError())
+    while len(producer.futures) < MAX_ATTEMPTS + 1:
+        producer.futures[-1].failure(OutOfOrderSequenceNumberError())
+        delivery.poll()
+    producer.futures[-1].failure(OutOfOrderSequenceNumberError())
+    delivery.poll()
     assert delivery.unconfirmed == 2
-    text = str(delivery.failure())
+    text = str(delivery.delivery_error())
     assert "2 events were not delivered" in text
-    assert "1 times KafkaTimeoutError" in text
-    assert "1 times OutOfOrderSequenceNumberError" in text
+    assert "1 KafkaTimeoutError" in text
+    assert "1 OutOfOrderSequenceNumberError" in text
 
 
-def test_too_many_on_their_way_are_full(broker: Broker, delivery: Delivery) -> None:
-    for _ in range(PENDING):
+def test_a_delivery_is_full_at_the_maximum_of_events_in_flight(producer: FakeProducer, delivery: Delivery) -> None:
+    for _ in range(MAX_PENDING):
         delivery.send(EVENT)
     assert delivery.full
-    broker.futures[0].success(None)
-    delivery.collect()
+    producer.futures[0].success(None)
+    delivery.poll()
     assert not delivery.full
 
 
-def test_finishing_waits_for_the_last_answer(broker: Broker, delivery: Delivery) -> None:
+def test_flush_waits_for_the_last_confirmation(producer: FakeProducer, delivery: Delivery) -> None:
     delivery.send(EVENT)
-    answers: list[Callable[[], object]] = [nothing, lambda: broker.futures[0].success(None)]
+    ticks: list[Callable[[], object]] = [nothing, lambda: producer.futures[0].success(None)]
     with Stop() as stop:
-        delivery.finish(stop, lambda: answers.pop(0)() and None)
-    assert (delivery.total, answers) == (1, [])
+        delivery.flush(stop, lambda: ticks.pop(0)() and None)
+    assert (delivery.total, ticks) == (1, [])
 
 
-def test_a_second_signal_ends_the_wait_for_answers(delivery: Delivery) -> None:
+def test_a_second_signal_ends_the_flush(delivery: Delivery) -> None:
     delivery.send(EVENT)
     with Stop() as stop:
-        delivery.finish(stop, lambda: os.kill(os.getpid(), signal.SIGINT))
+        delivery.flush(stop, lambda: os.kill(os.getpid(), signal.SIGINT))
     assert delivery.unconfirmed == 1
 
 
-def test_no_kafka_is_one_line_with_its_address_and_the_mend() -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-        with pytest.raises(TransientError, match=f"{address} does not answer.*make up"):
+def test_a_kafka_that_is_down_is_an_error_with_its_address_and_a_hint() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{unused.getsockname()[1]}"
+        with pytest.raises(TransientError, match=f"{address} is down.*make up"):
             connect(address, ("weather.observed",))

@@ -20,107 +20,110 @@ def batches(contracts: dict[str, Contract]) -> list[list[Event]]:
 
 
 @pytest.fixture(scope="module")
-def good(batches: list[list[Event]]) -> list[Event]:
+def originals(batches: list[list[Event]]) -> list[Event]:
     return [event for batch in batches for event in batch]
 
 
-def disturbed(batches: list[list[Event]], wanted: Faults, contracts: dict[str, Contract]) -> list[Event]:
-    return [event for batch in inject_faults(batches, wanted, contracts) for event in batch]
+def inject(batches: list[list[Event]], faults: Faults, contracts: dict[str, Contract]) -> list[Event]:
+    return [event for batch in inject_faults(batches, faults, contracts) for event in batch]
 
 
 @pytest.fixture(scope="module")
-def bad(batches: list[list[Event]], contracts: dict[str, Contract]) -> list[Event]:
-    return disturbed(batches, ALL, contracts)
+def faulty(batches: list[list[Event]], contracts: dict[str, Contract]) -> list[Event]:
+    return inject(batches, ALL, contracts)
 
 
 def record(event: Event) -> tuple[str, bytes, bytes, int]:
     return event[:4]
 
 
-def test_they_add_and_never_replace(good: list[Event], bad: list[Event]) -> None:
-    kept = Counter(record(event) for event in bad if event.disturbance in ("", LATE))
-    assert kept == Counter(record(event) for event in good)
+def test_every_original_is_sent(originals: list[Event], faulty: list[Event]) -> None:
+    without_additions = Counter(record(event) for event in faulty if event.fault in ("", LATE))
+    assert without_additions == Counter(record(event) for event in originals)
 
 
-def test_they_obey_their_shares(good: list[Event], bad: list[Event]) -> None:
-    kinds = Counter(event.disturbance for event in bad)
-    for kind, share in ALL.shares.items():
-        assert kinds[kind] == pytest.approx(share * len(good), rel=0.15)
+def test_every_fault_has_its_share(originals: list[Event], faulty: list[Event]) -> None:
+    counts = Counter(event.fault for event in faulty)
+    for fault, share in ALL.share_by_fault.items():
+        assert counts[fault] == pytest.approx(share * len(originals), rel=0.15)
 
 
-def test_everything_is_sent_when_it_is_due(bad: list[Event]) -> None:
-    times = [event.due for event in bad]
+def test_events_are_in_the_order_of_their_due_time(faulty: list[Event]) -> None:
+    times = [event.due for event in faulty]
     assert times == sorted(times)
 
 
-def test_a_late_event_keeps_its_timestamp_and_comes_later_within_the_limit(bad: list[Event]) -> None:
-    delays = [event.due - event.timestamp for event in bad if event.disturbance == LATE]
+def test_a_late_event_keeps_its_timestamp_and_its_delay_is_bounded(faulty: list[Event]) -> None:
+    delays = [event.due - event.timestamp for event in faulty if event.fault == LATE]
     assert min(delays) > 0
     assert 5 * HOUR < max(delays) <= 6 * HOUR
-    assert all(event.due == event.timestamp for event in bad if not event.disturbance)
+    assert all(event.due == event.timestamp for event in faulty if not event.fault)
 
 
-def test_a_duplicate_is_the_same_record_again_some_at_once_some_later(good: list[Event], bad: list[Event]) -> None:
-    twice = [event for event in bad if event.disturbance == DUPLICATE]
-    assert {record(event) for event in twice} <= {record(event) for event in good}
-    later = sum(event.due > event.timestamp for event in twice)
-    assert 0.3 < later / len(twice) < 0.7
+def test_a_duplicate_is_the_same_record_sent_at_once_or_later(originals: list[Event], faulty: list[Event]) -> None:
+    duplicates = [event for event in faulty if event.fault == DUPLICATE]
+    assert {record(event) for event in duplicates} <= {record(event) for event in originals}
+    later = sum(event.due > event.timestamp for event in duplicates)
+    assert 0.3 < later / len(duplicates) < 0.7
 
 
-def test_corrupt_bytes_are_no_json_under_the_key_and_time_of_a_real_event(good: list[Event], bad: list[Event]) -> None:
-    places = {(event.stream, event.key, event.timestamp) for event in good}
-    corrupt = [event for event in bad if event.disturbance == CORRUPT]
+def test_a_corrupt_event_is_invalid_json_with_the_key_and_timestamp_of_an_original(
+    originals: list[Event], faulty: list[Event]
+) -> None:
+    sources = {(event.stream, event.key, event.timestamp) for event in originals}
+    corrupt = [event for event in faulty if event.fault == CORRUPT]
     for event in corrupt:
-        assert (event.stream, event.key, event.timestamp) in places
+        assert (event.stream, event.key, event.timestamp) in sources
         with pytest.raises(ValueError):
             json.loads(event.value)
     assert any(not event.value for event in corrupt)
     assert any(b"\xff" in event.value for event in corrupt)
 
 
-def test_invalid_ones_are_json_that_no_good_event_equals(good: list[Event], bad: list[Event]) -> None:
-    values = {event.value for event in good}
-    invalid = [event for event in bad if event.disturbance == INVALID]
+def test_an_invalid_event_is_json_that_differs_from_every_original(originals: list[Event], faulty: list[Event]) -> None:
+    values = {event.value for event in originals}
+    invalid = [event for event in faulty if event.fault == INVALID]
     for event in invalid:
         json.loads(event.value)
         assert event.value not in values
 
 
-def test_the_same_seed_disturbs_alike_and_another_one_otherwise(
-    batches: list[list[Event]], bad: list[Event], contracts: dict[str, Contract]
+def test_the_seed_determines_the_faults(
+    batches: list[list[Event]], faulty: list[Event], contracts: dict[str, Contract]
 ) -> None:
-    assert disturbed(batches, ALL, contracts) == bad
+    assert inject(batches, ALL, contracts) == faulty
     other = Faults(late=0.05, late_hours=6, duplicates=0.04, corrupt=0.03, invalid=0.02, seed=4)
-    assert disturbed(batches, other, contracts) != bad
+    assert inject(batches, other, contracts) != faulty
 
 
-def test_a_kind_draws_the_same_events_whatever_the_others_do(
-    batches: list[list[Event]], bad: list[Event], contracts: dict[str, Contract]
+def test_a_fault_selects_the_same_events_without_the_others(
+    batches: list[list[Event]], faulty: list[Event], contracts: dict[str, Contract]
 ) -> None:
-    alone = disturbed(batches, Faults(corrupt=0.03, seed=3), contracts)
-    assert [e for e in alone if e.disturbance == CORRUPT] == [e for e in bad if e.disturbance == CORRUPT]
+    alone = inject(batches, Faults(corrupt=0.03, seed=3), contracts)
+    assert [e for e in alone if e.fault == CORRUPT] == [e for e in faulty if e.fault == CORRUPT]
 
 
-def test_the_size_of_batches_moves_no_draw(good: list[Event], bad: list[Event], contracts: dict[str, Contract]) -> None:
-    small = [good[low : low + 777] for low in range(0, len(good), 777)]
-    assert Counter(disturbed(small, ALL, contracts)) == Counter(bad)
-
-
-def test_without_disturbances_nothing_changes(
-    batches: list[list[Event]], good: list[Event], contracts: dict[str, Contract]
+def test_the_faults_do_not_depend_on_the_batch_size(
+    originals: list[Event], faulty: list[Event], contracts: dict[str, Contract]
 ) -> None:
-    assert disturbed(batches, Faults(), contracts) == good
+    small = [originals[low : low + 777] for low in range(0, len(originals), 777)]
+    assert Counter(inject(small, ALL, contracts)) == Counter(faulty)
 
 
-def test_a_share_of_one_takes_every_event(good: list[Event], contracts: dict[str, Contract]) -> None:
-    made = disturbed([good[:500]], Faults(late=1, duplicates=1, corrupt=1, invalid=1), contracts)
-    kinds = Counter(event.disturbance for event in made)
-    assert kinds == {LATE: 500, DUPLICATE: 500, CORRUPT: 500, INVALID: 500}
+def test_without_faults_nothing_changes(
+    batches: list[list[Event]], originals: list[Event], contracts: dict[str, Contract]
+) -> None:
+    assert inject(batches, Faults(), contracts) == originals
+
+
+def test_a_share_of_one_selects_every_event(originals: list[Event], contracts: dict[str, Contract]) -> None:
+    events = inject([originals[:500]], Faults(late=1, duplicates=1, corrupt=1, invalid=1), contracts)
+    assert Counter(event.fault for event in events) == {LATE: 500, DUPLICATE: 500, CORRUPT: 500, INVALID: 500}
 
 
 @pytest.mark.parametrize(
     "wrong", [{"late": 1.01}, {"duplicates": -0.1}, {"corrupt": 7}, {"invalid": -1}, {"late_hours": 0}, {"seed": -1}]
 )
-def test_what_is_no_share_is_refused(wrong: dict[str, float]) -> None:
+def test_invalid_settings_are_rejected(wrong: dict[str, float]) -> None:
     with pytest.raises(TerminalError, match=next(iter(wrong)).removesuffix("_hours")):
         Faults(**wrong)  # type: ignore[arg-type]

@@ -6,29 +6,29 @@ import time
 from producers.stop import Stop
 
 
-def test_a_signal_ends_a_wait_at_once_and_gives_its_exit_code() -> None:
+def test_a_signal_interrupts_a_wait_and_sets_the_exit_code() -> None:
     with Stop() as stop:
         assert not stop
-        assert stop.code == 0
+        assert stop.exit_code == 0
         threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGTERM)).start()
-        began = time.monotonic()
+        started = time.monotonic()
         stop.wait(10)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - started < 5
         assert stop.signal is signal.SIGTERM
-        assert stop.code == 143
+        assert stop.exit_code == 143
         stop.wait(10)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - started < 5
 
 
-def test_ctrl_c_raises_nothing_and_a_second_one_insists() -> None:
+def test_ctrl_c_raises_nothing_and_a_second_one_forces_the_stop() -> None:
     with Stop() as stop:
         os.kill(os.getpid(), signal.SIGINT)
-        assert (stop.code, stop.insisted) == (130, False)
+        assert (stop.exit_code, stop.forced) == (130, False)
         os.kill(os.getpid(), signal.SIGINT)
-        assert (stop.code, stop.insisted) == (130, True)
+        assert (stop.exit_code, stop.forced) == (130, True)
 
 
-def test_the_former_handlers_come_back() -> None:
+def test_the_previous_handlers_are_restored() -> None:
     before = signal.getsignal(signal.SIGTERM)
     with Stop():
         assert signal.getsignal(signal.SIGTERM) != before

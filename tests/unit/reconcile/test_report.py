@@ -1,4 +1,4 @@
-"""A reconciliation's text: a line where there is something to say, and one for all dates of which there is nothing."""
+"""A reconciliation's text: a line per remarkable date, and one line for consecutive unremarkable ones."""
 
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -18,22 +18,22 @@ def lines(*rows: DateRow) -> list[str]:
     return Reconciliation(list(rows), {"a.b": (1, 1, 1)}).text().splitlines()[: len(rows) + 1]
 
 
-def test_dates_of_which_there_is_nothing_to_say_share_a_line() -> None:
+def test_consecutive_unremarkable_dates_share_a_line() -> None:
     shown = lines(row(1), row(2), row(3), row(5), row(6, late=2), row(7, closed=False, pending=True))
     assert shown == [
-        "stream  date                       lake    raw  quarantine  duplicates  late  after close",
+        "stream  date                       lake    raw  quarantine  duplicates  late  after close  status",
         "a.b     2013-01-01 to 2013-01-03  3,000  3,000           0           0     0            0  agrees",
         "a.b     2013-01-05                1,000  1,000           0           0     0            0  agrees",
         "a.b     2013-01-06                1,000  1,000           0           0     2            0  agrees",
         "a.b     2013-01-07                1,000  1,000           0           0     0            0  "
-        "agrees, open, not in the marts yet",
+        "agrees, open, pending",
         "",
         "stream  kafka  lake  warehouse",
     ]
 
 
-def test_whatever_is_odd_has_its_own_line() -> None:
-    odd = [
+def test_each_remarkable_date_has_its_own_line() -> None:
+    remarkable = [
         row(1, agrees=False),
         row(2, quarantined=1),
         row(3, late=1),
@@ -42,10 +42,10 @@ def test_whatever_is_odd_has_its_own_line() -> None:
         row(6, pending=True),
         row(7, closed=False),
     ]
-    shown = lines(*odd)
+    shown = lines(*remarkable)
     assert [line.split()[1] for line in shown[1:]] == [f"2013-01-0{day}" for day in range(1, 8)]
     assert shown[1].endswith("DISAGREES")
 
 
-def test_a_date_that_nothing_is_known_of_has_no_figures_of_its_own() -> None:
+def test_a_date_without_a_status_has_no_statistics() -> None:
     assert lines(replace(row(1), status=None))[1].split() == ["a.b", "2013-01-01", "1,000", "1,000", "0", "agrees"]

@@ -1,8 +1,8 @@
-"""Whatever two sinks do to each other, and whatever is lost between, each offset is in the lake exactly once.
+"""Two sinks interleave in any order, with lost responses and crashes: each offset is in the lake exactly once.
 
-The machine drives the real loop against a real Delta table in a temporary folder. Both sinks believe to own all
-partitions whenever they are (re)started, as members of a group do that were paused and came back: only the lake's fence
-keeps them apart.
+The state machine drives the real loop against a real Delta table in a temporary folder. Each sink believes that it owns
+all partitions whenever it (re)starts, like a group member that wakes up after its session expired. Only the lake's
+fencing keeps the two apart.
 """
 
 import contextlib
@@ -24,33 +24,33 @@ from hypothesis.stateful import (
 
 from sluice.errors import TransientError
 from sluice.lake.chunk import Chunk, record_columns
-from sluice.lake.table import Appended, LakeTable
+from sluice.lake.table import AppendResult, LakeTable
 from sluice.sink.sink import FlushPolicy, Records, Sink, TopicPartition
 
 STREAM = "flights.departed"
 TOPIC_ID = "6f1c2a52-0000-4000-8000-000000000000"
 PARTITIONS = 2
-PLACES = [TopicPartition(STREAM, partition) for partition in range(PARTITIONS)]
+TOPIC_PARTITIONS = [TopicPartition(STREAM, partition) for partition in range(PARTITIONS)]
 
 
 class Log:
-    """What Kafka holds: per partition the number of records; a record's value names its place."""
+    """Kafka's log: the number of records per partition. A record's value names its partition and offset."""
 
     def __init__(self) -> None:
-        self.ends = dict.fromkeys(PLACES, 0)
-        self.marked = dict.fromkeys(PLACES, 0)
+        self.ends = dict.fromkeys(TOPIC_PARTITIONS, 0)
+        self.committed_offsets = dict.fromkeys(TOPIC_PARTITIONS, 0)
         """The consumer group's offsets."""
 
-    def read(self, place: TopicPartition, start: int, count: int) -> Records | None:
-        stop = min(start + count, self.ends[place])
+    def read(self, topic_partition: TopicPartition, start: int, count: int) -> Records | None:
+        stop = min(start + count, self.ends[topic_partition])
         if stop <= start:
             return None
         offsets = range(start, stop)
-        values = [f"{place.partition}:{offset}".encode() for offset in offsets]
+        values = [f"{topic_partition.partition}:{offset}".encode() for offset in offsets]
         times = [1_357_000_000_000 + offset * 40_000_000 for offset in offsets]
-        nothing = [None] * len(values)
-        rows = record_columns(TOPIC_ID, place.partition, list(offsets), times, nothing, values, nothing)
-        return Records(place, rows, stop)
+        nulls = [None] * len(values)
+        rows = record_columns(TOPIC_ID, topic_partition.partition, list(offsets), times, nulls, values, nulls)
+        return Records(topic_partition, rows, stop)
 
 
 class Reader:
@@ -59,23 +59,23 @@ class Reader:
     def __init__(self, log: Log) -> None:
         self.log = log
         self.positions: dict[TopicPartition, int] = {}
-        self.wanted: dict[TopicPartition, int] = {}
+        self.counts: dict[TopicPartition, int] = {}
 
     def poll(self, timeout: float) -> Sequence[Records]:
-        found = []
-        for place, count in self.wanted.items():
-            records = self.log.read(place, self.positions[place], count)
+        batches = []
+        for topic_partition, count in self.counts.items():
+            records = self.log.read(topic_partition, self.positions[topic_partition], count)
             if records is not None:
-                self.positions[place] = records.next_offset
-                found.append(records)
-        self.wanted = {}
-        return found
+                self.positions[topic_partition] = records.next_offset
+                batches.append(records)
+        self.counts = {}
+        return batches
 
-    def seek(self, place: TopicPartition, offset: int) -> None:
-        self.positions[place] = offset
+    def seek(self, topic_partition: TopicPartition, offset: int) -> None:
+        self.positions[topic_partition] = offset
 
-    def commit_offsets(self, heads: dict[TopicPartition, int]) -> None:
-        self.log.marked |= heads
+    def commit_offsets(self, next_offsets: dict[TopicPartition, int]) -> None:
+        self.log.committed_offsets |= next_offsets
 
     def pause(self) -> None:
         pass
@@ -83,15 +83,15 @@ class Reader:
     def resume(self) -> None:
         pass
 
-    def high_watermarks(self, places: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
-        return {place: self.log.ends[place] for place in places}
+    def high_watermarks(self, topic_partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        return {topic_partition: self.log.ends[topic_partition] for topic_partition in topic_partitions}
 
     def topic_id(self, stream: str) -> str | None:
         return TOPIC_ID
 
 
 class FaultyTable(LakeTable):
-    """The lake's table, whose next commit's answer can be lost: after it was made, or before."""
+    """The lake's table. The next commit can fail before it is made, or its response can be lost."""
 
     fault = ""
 
@@ -101,11 +101,11 @@ class FaultyTable(LakeTable):
             raise OSError("connection reset before the request")
         super()._write(table, chunks)
         if fault == "after":
-            raise OSError("connection reset before the answer")
+            raise OSError("connection reset before the response")
 
 
 class Member:
-    """One sink process: it can crash and be started again, and then knows nothing."""
+    """One sink process. It can crash, and restarts without any state."""
 
     def __init__(self, log: Log, uri: str, sink_class: type[Sink] = Sink) -> None:
         self.log = log
@@ -118,25 +118,25 @@ class Member:
         self.reader = Reader(self.log)
         self.table = self.make_table()
         self.table.create()
-        limits = FlushPolicy(age=1e9, batch_bytes=1 << 40, budget_bytes=1 << 40)
-        self.sink = self.sink_class(self.reader, {STREAM: self.table}, lambda: self.now, limits)
-        self.reader.positions = self.sink.assigned(dict.fromkeys(PLACES, TOPIC_ID))
+        policy = FlushPolicy(age=1e9, batch_bytes=1 << 40, budget_bytes=1 << 40)
+        self.sink = self.sink_class(self.reader, {STREAM: self.table}, lambda: self.now, policy)
+        self.reader.positions = self.sink.assigned(dict.fromkeys(TOPIC_PARTITIONS, TOPIC_ID))
 
     def make_table(self) -> FaultyTable:
         return FaultyTable(self.uri, {})
 
-    def read(self, wanted: dict[TopicPartition, int]) -> None:
-        self.reader.wanted = wanted
+    def read(self, counts: dict[TopicPartition, int]) -> None:
+        self.reader.counts = counts
         self.sink.step()
 
     def flush(self) -> None:
-        # After a fault the loop goes on; what became of the commit is found out with the next one.
+        # After an error the loop continues; the next commit finds out whether this one was made.
         with contextlib.suppress(TransientError):
             self.sink.flush()
 
 
 class SinksMachine(RuleBasedStateMachine):
-    """Two sinks, one topic, any interleaving."""
+    """Two sinks on one topic, in any interleaving."""
 
     member_class: type[Member] = Member
 
@@ -148,28 +148,28 @@ class SinksMachine(RuleBasedStateMachine):
 
     @rule(counts=st.tuples(*[st.integers(0, 5)] * PARTITIONS))
     def produce(self, counts: tuple[int, ...]) -> None:
-        for place, count in zip(PLACES, counts, strict=True):
-            self.log.ends[place] += count
+        for topic_partition, count in zip(TOPIC_PARTITIONS, counts, strict=True):
+            self.log.ends[topic_partition] += count
 
-    @rule(who=st.integers(0, 1), counts=st.tuples(*[st.integers(0, 4)] * PARTITIONS))
-    def read(self, who: int, counts: tuple[int, ...]) -> None:
-        self.members[who].read(dict(zip(PLACES, counts, strict=True)))
+    @rule(number=st.integers(0, 1), counts=st.tuples(*[st.integers(0, 4)] * PARTITIONS))
+    def read(self, number: int, counts: tuple[int, ...]) -> None:
+        self.members[number].read(dict(zip(TOPIC_PARTITIONS, counts, strict=True)))
 
-    @rule(who=st.integers(0, 1), fault=st.sampled_from(["", "", "before", "after"]))
-    def flush(self, who: int, fault: str) -> None:
-        self.members[who].table.fault = fault
-        self.members[who].flush()
-        self.members[who].table.fault = ""
+    @rule(number=st.integers(0, 1), fault=st.sampled_from(["", "", "before", "after"]))
+    def flush(self, number: int, fault: str) -> None:
+        self.members[number].table.fault = fault
+        self.members[number].flush()
+        self.members[number].table.fault = ""
 
-    @rule(who=st.integers(0, 1))
-    def crash(self, who: int) -> None:
-        self.members[who].start()
+    @rule(number=st.integers(0, 1))
+    def crash(self, number: int) -> None:
+        self.members[number].start()
 
-    @rule(who=st.integers(0, 1), partition=st.integers(0, PARTITIONS - 1))
-    def lose(self, who: int, partition: int) -> None:
-        member = self.members[who]
-        member.sink.lost([PLACES[partition]])
-        member.reader.positions |= member.sink.assigned({PLACES[partition]: TOPIC_ID})
+    @rule(number=st.integers(0, 1), partition=st.integers(0, PARTITIONS - 1))
+    def lose(self, number: int, partition: int) -> None:
+        member = self.members[number]
+        member.sink.lost([TOPIC_PARTITIONS[partition]])
+        member.reader.positions |= member.sink.assigned({TOPIC_PARTITIONS[partition]: TOPIC_ID})
 
     @precondition(lambda self: sum(self.log.ends.values()) > 0)
     @rule()
@@ -179,31 +179,31 @@ class SinksMachine(RuleBasedStateMachine):
         table.create_checkpoint()
 
     @invariant()
-    def each_committed_offset_is_there_once(self) -> None:
+    def every_committed_offset_is_in_the_lake_once(self) -> None:
         if not hasattr(self, "folder"):
             return
-        for place, values in committed(self.folder.name).items():
-            assert values == [f"{place.partition}:{offset}".encode() for offset in range(len(values))]
+        for topic_partition, values in committed(self.folder.name).items():
+            assert values == [f"{topic_partition.partition}:{offset}".encode() for offset in range(len(values))]
 
     def teardown(self) -> None:
         if not hasattr(self, "folder"):
             return
         for _ in range(3):
             for member in self.members:
-                member.read(dict.fromkeys(PLACES, 1 << 20))
+                member.read(dict.fromkeys(TOPIC_PARTITIONS, 1 << 20))
                 member.flush()
-        found = {place: len(values) for place, values in committed(self.folder.name).items()}
-        assert found == {place: end for place, end in self.log.ends.items() if end}
+        counts = {topic_partition: len(values) for topic_partition, values in committed(self.folder.name).items()}
+        assert counts == {topic_partition: end for topic_partition, end in self.log.ends.items() if end}
         self.folder.cleanup()
 
 
 def committed(uri: str) -> dict[TopicPartition, list[bytes]]:
-    """The values in the lake per partition, in the order of their offsets."""
+    """Returns the values in the lake per partition, in offset order."""
     rows: pa.Table = DeltaTable(uri).to_pyarrow_table(columns=["partition", "offset", "value"])
-    found: dict[TopicPartition, list[bytes]] = {}
+    values: dict[TopicPartition, list[bytes]] = {}
     for row in rows.sort_by([("partition", "ascending"), ("offset", "ascending")]).to_pylist():
-        found.setdefault(TopicPartition(STREAM, row["partition"]), []).append(row["value"])
-    return found
+        values.setdefault(TopicPartition(STREAM, row["partition"]), []).append(row["value"])
+    return values
 
 
 TestSinks = SinksMachine.TestCase
@@ -211,15 +211,15 @@ TestSinks.settings = settings(max_examples=40, stateful_step_count=25, deadline=
 
 
 class UncheckedTable(FaultyTable):
-    """A mutant: it writes whatever it is given, from whatever snapshot."""
+    """A mutant that writes any chunk from any snapshot."""
 
-    def append(self, chunks: Sequence[Chunk]) -> Appended:
+    def append(self, chunks: Sequence[Chunk]) -> AppendResult:
         table = self.open()
         try:
             self._write(table, chunks)
         except OSError as error:
             raise TransientError(str(error)) from error
-        return Appended(table.version(), committed=list(chunks))
+        return AppendResult(table.version(), committed=list(chunks))
 
 
 class UncheckedMember(Member):
@@ -230,51 +230,53 @@ class UncheckedMember(Member):
 
 
 class UncheckedMachine(SinksMachine):
-    """The same interleavings, over the mutant."""
+    """The same interleavings, over the mutant table."""
 
     member_class = UncheckedMember
 
 
-def test_a_sink_that_does_not_check_its_snapshot_is_caught() -> None:
+def test_a_sink_without_fencing_is_caught() -> None:
     assert fails(UncheckedMachine)
 
 
 class TrustingSink(Sink):
-    """A mutant: it commits consumer offsets before the data, and goes on from them."""
+    """A mutant that commits consumer offsets before the data, and resumes from them."""
 
     log: Log
 
     def assigned(self, topic_ids: dict[TopicPartition, str]) -> dict[TopicPartition, int]:
         super().assigned(topic_ids)
-        for place in topic_ids:
-            self._buffers[place].restart(self.log.marked[place])
-        return {place: self.log.marked[place] for place in topic_ids}
+        for topic_partition in topic_ids:
+            self._buffers[topic_partition].restart(self.log.committed_offsets[topic_partition])
+        return {topic_partition: self.log.committed_offsets[topic_partition] for topic_partition in topic_ids}
 
     def _commit(self, stream: str) -> None:
-        self._source.commit_offsets({place: chunk.next_offset for place, chunk in self._chunks(stream).items()})
+        self._source.commit_offsets(
+            {topic_partition: chunk.next_offset for topic_partition, chunk in self._chunks(stream).items()}
+        )
         super()._commit(stream)
 
 
 class TrustingMember(UncheckedMember):
-    """The mutant sink; the fence would catch it, so its table has none."""
+    """The mutant sink. Its table has no fencing, which would catch it."""
 
     def __init__(self, log: Log, uri: str) -> None:
         super().__init__(log, uri, type("TrustingSinkOfThisLog", (TrustingSink,), {"log": log}))
 
 
 class TrustingMachine(SinksMachine):
-    """The same interleavings, over that mutant."""
+    """The same interleavings, over the mutant sink."""
 
     member_class = TrustingMember
 
 
-def test_a_sink_that_commits_offsets_before_the_data_and_trusts_them_is_caught() -> None:
+def test_a_sink_that_trusts_consumer_offsets_committed_before_the_data_is_caught() -> None:
     assert fails(TrustingMachine)
 
 
 def fails(machine: type[SinksMachine]) -> bool:
-    """Whether the machine finds a fault within the examples that the real sink passes."""
-    found = settings(
+    """Returns whether the machine fails within as many examples as the real sink passes."""
+    options = settings(
         max_examples=40,
         stateful_step_count=25,
         deadline=None,
@@ -283,7 +285,7 @@ def fails(machine: type[SinksMachine]) -> bool:
         report_multiple_bugs=False,
     )
     try:
-        run_state_machine_as_test(machine, settings=found)
+        run_state_machine_as_test(machine, settings=options)
     except AssertionError:
         return True
     return False

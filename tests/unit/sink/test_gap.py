@@ -1,29 +1,29 @@
-"""A gap is recorded only for exactly the offsets that are lost."""
+"""A gap can only be recorded for exactly the offsets that are lost."""
 
 import pytest
 
 from sluice.errors import TerminalError
 from sluice.kafka.topics import KafkaRange
-from sluice.sink.gap import refuse
+from sluice.sink.gap import check_gap
 
 KAFKA = KafkaRange("s", "id", 3, start=12, end=20)
 
 
-def test_exactly_what_is_lost_is_accepted() -> None:
-    refuse(KAFKA, head=5, end=12)
+def test_exactly_the_lost_offsets_are_accepted() -> None:
+    check_gap(KAFKA, next_offset=5, end=12)
 
 
 @pytest.mark.parametrize(
-    ("head", "end", "says"),
+    ("next_offset", "end", "message"),
     [
-        (12, 12, "s/3: nothing is lost: the lake goes on at 12, and Kafka has offsets from 12"),
-        (15, 20, "s/3: nothing is lost: the lake goes on at 15"),
-        (5, 11, "s/3: offsets 5 to 11 are lost, not 5 to 10. Hint: Kafka has offsets from 12: say --to 12"),
-        (5, 13, "say --to 12"),
-        (5, 5, "say --to 12"),
+        (12, 12, "s/3: nothing is lost: the lake's next offset is 12, and Kafka has offsets from 12"),
+        (15, 20, "s/3: nothing is lost: the lake's next offset is 15"),
+        (5, 11, "s/3: offsets 5 to 11 are lost, not 5 to 10. Hint: pass --to 12, the first offset that Kafka has"),
+        (5, 13, "pass --to 12"),
+        (5, 5, "pass --to 12"),
     ],
 )
-def test_anything_else_is_refused(head: int, end: int, says: str) -> None:
+def test_any_other_range_is_rejected(next_offset: int, end: int, message: str) -> None:
     with pytest.raises(TerminalError) as error:
-        refuse(KAFKA, head, end)
-    assert says in str(error.value)
+        check_gap(KAFKA, next_offset, end)
+    assert message in str(error.value)

@@ -1,4 +1,4 @@
-"""The loop's decisions: when a stream is committed, what happens when that fails, what is held, what is healthy."""
+"""The loop's decisions: when to commit a stream, how to retry, when to pause consumption, and what is healthy."""
 
 from collections.abc import Iterable, Sequence
 
@@ -7,7 +7,7 @@ import pytest
 from infra.servers import probes
 from sluice.errors import TerminalError, TransientError
 from sluice.lake.chunk import Chunk, record_columns
-from sluice.lake.table import Appended
+from sluice.lake.table import AppendResult
 from sluice.settings import LOOPBACK
 from sluice.sink.metrics import serve
 from sluice.sink.sink import FlushPolicy, Records, Sink, TopicPartition
@@ -16,29 +16,31 @@ SMALL, LARGE = TopicPartition("small.stream", 0), TopicPartition("large.stream",
 
 
 class Source:
-    """Gives what the test puts in."""
+    """A source that returns the records that the test puts in."""
 
     def __init__(self) -> None:
-        self.coming: list[Records] = []
+        self.pending: list[Records] = []
         self.paused: list[bool] = []
-        self.known: dict[TopicPartition, int] = {}
+        self.ends: dict[TopicPartition, int] = {}
         self.topic: str | None = "id"
 
-    def put(self, place: TopicPartition, first: int, count: int, size: int = 10) -> None:
-        nothing = [None] * count
+    def put(self, topic_partition: TopicPartition, start: int, count: int, size: int = 10) -> None:
+        nulls = [None] * count
         values = [b"x" * size] * count
-        rows = record_columns("id", place.partition, range(first, first + count), [0] * count, nothing, values, nothing)
-        self.coming.append(Records(place, rows, first + count))
-        self.known[place] = first + count
+        rows = record_columns(
+            "id", topic_partition.partition, range(start, start + count), [0] * count, nulls, values, nulls
+        )
+        self.pending.append(Records(topic_partition, rows, start + count))
+        self.ends[topic_partition] = start + count
 
     def poll(self, timeout: float) -> Sequence[Records]:
-        coming, self.coming = self.coming, []
-        return coming
+        pending, self.pending = self.pending, []
+        return pending
 
-    def seek(self, place: TopicPartition, offset: int) -> None:
-        raise AssertionError("nobody took anything over")
+    def seek(self, topic_partition: TopicPartition, offset: int) -> None:
+        raise AssertionError("no partition was taken over")
 
-    def commit_offsets(self, heads: dict[TopicPartition, int]) -> None:
+    def commit_offsets(self, next_offsets: dict[TopicPartition, int]) -> None:
         pass
 
     def pause(self) -> None:
@@ -47,15 +49,15 @@ class Source:
     def resume(self) -> None:
         self.paused.append(False)
 
-    def high_watermarks(self, places: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
-        return self.known
+    def high_watermarks(self, topic_partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        return self.ends
 
     def topic_id(self, stream: str) -> str | None:
         return self.topic
 
 
 class Table:
-    """Remembers what was committed; fails while it is told to."""
+    """A table that records its commits, and fails while ``broken`` is set."""
 
     def __init__(self, name: str, order: list[str]) -> None:
         self.name = name
@@ -66,23 +68,25 @@ class Table:
     def next_offset(self, topic_id: str, partition: int) -> int:
         return 0
 
-    def append(self, chunks: Sequence[Chunk]) -> Appended:
+    def append(self, chunks: Sequence[Chunk]) -> AppendResult:
         self.attempts += 1
         if self.broken:
             raise TransientError("the store is down")
         self.order.append(self.name)
-        return Appended(1, committed=list(chunks))
+        return AppendResult(1, committed=list(chunks))
 
 
 class Loop:
-    """A sink over fakes, with a clock that the test moves."""
+    """A sink over fakes, with a clock that the test advances."""
 
-    def __init__(self, limits: FlushPolicy) -> None:
+    def __init__(self, policy: FlushPolicy) -> None:
         self.now = 100.0
         self.order: list[str] = []
         self.source = Source()
-        self.tables = {place.stream: Table(place.stream, self.order) for place in (SMALL, LARGE)}
-        self.sink = Sink(self.source, self.tables, lambda: self.now, limits)
+        self.tables = {
+            topic_partition.stream: Table(topic_partition.stream, self.order) for topic_partition in (SMALL, LARGE)
+        }
+        self.sink = Sink(self.source, self.tables, lambda: self.now, policy)
         self.sink.assigned({SMALL: "id", LARGE: "id"})
 
     def step(self, seconds: float = 0.0) -> None:
@@ -104,14 +108,14 @@ def test_the_last_record_of_an_idle_stream_is_committed_within_the_age_limit(loo
     assert loop.order == ["small.stream"]
 
 
-def test_a_full_batch_is_committed_at_once_and_the_largest_first(loop: Loop) -> None:
+def test_full_batches_are_committed_at_once_largest_first(loop: Loop) -> None:
     loop.source.put(SMALL, 0, 110, 100)
     loop.source.put(LARGE, 0, 200, 100)
     loop.step()
     assert loop.order == ["large.stream", "small.stream"]
 
 
-def test_a_failed_commit_is_tried_again_later_and_later_and_loses_nothing(loop: Loop) -> None:
+def test_a_failed_commit_is_retried_with_backoff_and_loses_nothing(loop: Loop) -> None:
     table = loop.tables["small.stream"]
     table.broken = True
     loop.source.put(SMALL, 0, 200, 100)
@@ -131,7 +135,7 @@ def test_a_failed_commit_is_tried_again_later_and_later_and_loses_nothing(loop: 
     assert loop.sink.metrics.registry.get_sample_value("sluice_sink_events_total", {"stream": "small.stream"}) == 200
 
 
-def test_reading_is_held_beyond_the_budget_and_goes_on_after_the_commit(loop: Loop) -> None:
+def test_consumption_pauses_beyond_the_budget_and_resumes_after_the_commit(loop: Loop) -> None:
     loop.tables["large.stream"].broken = True
     loop.source.put(LARGE, 0, 600, 100)
     loop.step()
@@ -141,7 +145,7 @@ def test_reading_is_held_beyond_the_budget_and_goes_on_after_the_commit(loop: Lo
     assert loop.source.paused == [True, False]
 
 
-def test_health_and_lag_tell_standing_still_from_coming_nearer(loop: Loop) -> None:
+def test_health_and_lag_report_a_stuck_partition_and_its_recovery(loop: Loop) -> None:
     table = loop.tables["small.stream"]
     table.broken = True
     loop.source.put(SMALL, 0, 5)
@@ -160,14 +164,14 @@ def test_health_and_lag_tell_standing_still_from_coming_nearer(loop: Loop) -> No
     assert loop.sink.metrics.registry.get_sample_value("sluice_sink_lag_seconds", labels) == 0
 
 
-def test_a_loop_that_stands_still_is_not_healthy(loop: Loop) -> None:
+def test_a_stuck_loop_is_unhealthy(loop: Loop) -> None:
     loop.now += 61
-    assert loop.sink.health() == "the loop stands still for 61 s"
+    assert loop.sink.health() == "no loop iteration for 61 s"
 
 
 def test_metrics_and_health_are_served(loop: Loop) -> None:
-    missing: list[str] = []
-    server = serve(LOOPBACK, 0, loop.sink.metrics, lambda: missing[0] if missing else None)
+    problems: list[str] = []
+    server = serve(LOOPBACK, 0, loop.sink.metrics, lambda: problems[0] if problems else None)
     try:
         port = server.server_port
         loop.source.put(SMALL, 0, 3)
@@ -175,23 +179,23 @@ def test_metrics_and_health_are_served(loop: Loop) -> None:
         loop.step(11)
         assert b'sluice_sink_events_total{stream="small.stream"} 3.0' in probes.http_get(LOOPBACK, port, "/metrics")[1]
         assert probes.http_ok(LOOPBACK, port, "/health") is None
-        missing.append("it stands still")
-        assert probes.http_get(LOOPBACK, port, "/health") == (503, b"it stands still\n")
+        problems.append("no progress")
+        assert probes.http_get(LOOPBACK, port, "/health") == (503, b"no progress\n")
     finally:
         server.shutdown()
         server.server_close()
 
 
-def test_offsets_that_hold_no_record_at_a_partitions_end_are_committed_as_progress(loop: Loop) -> None:
+def test_offsets_without_a_record_at_a_partitions_end_are_committed_as_progress(loop: Loop) -> None:
     loop.source.put(SMALL, 0, 0)
-    loop.source.coming[-1] = Records(SMALL, loop.source.coming[-1].rows, 7)
+    loop.source.pending[-1] = Records(SMALL, loop.source.pending[-1].rows, 7)
     loop.step()
     loop.step(10)
     assert loop.order == ["small.stream"]
     assert loop.sink.health() is None
 
 
-def test_records_of_a_topic_that_was_made_again_are_not_committed_as_those_of_the_old_one(loop: Loop) -> None:
+def test_records_of_a_recreated_topic_are_not_committed_under_the_old_id(loop: Loop) -> None:
     loop.source.put(SMALL, 0, 5)
     loop.step()
     loop.source.topic = "another"
@@ -200,7 +204,7 @@ def test_records_of_a_topic_that_was_made_again_are_not_committed_as_those_of_th
     assert loop.order == []
 
 
-def test_records_of_a_topic_that_is_gone_are_committed(loop: Loop) -> None:
+def test_records_of_a_deleted_topic_are_committed(loop: Loop) -> None:
     loop.source.put(SMALL, 0, 5)
     loop.source.topic = None
     loop.step()

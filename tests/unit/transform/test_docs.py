@@ -101,5 +101,6 @@ def test_every_description_that_is_quoted_is_there() -> None:
 def test_the_dashboard_s_place_in_the_lineage_is_what_it_reads() -> None:
     exposures = yaml.safe_load((ROOT / "dbt" / "models" / "exposures.yml").read_text())["exposures"]
     (said,) = (each["depends_on"] for each in exposures if each["name"] == "dashboard")
-    read = set(re.findall(r"marts\.(\w+)", (ROOT / "dashboard" / "queries.py").read_text()))
+    sources = "".join(file.read_text() for file in (ROOT / "dashboard").rglob("*.py"))
+    read = set(re.findall(r"marts\.(\w+)", sources))
     assert {f"ref('{table}')" for table in read} == set(said)

@@ -6,7 +6,7 @@ import pytest
 
 from sluice.transform import seeds
 from sluice.transform.dbt import Dbt
-from sluice.transform.seeds import note_seeds, seeds_differ
+from sluice.transform.seeds import record_seeds, seeds_differ
 
 MakeDbt = Callable[..., Dbt]
 
@@ -26,7 +26,7 @@ def test_they_are_built_once(make_dbt: MakeDbt, there: set[str]) -> None:
     assert seeds_differ(None, dbt)  # type: ignore[arg-type]
     there.add("airlines")
     assert seeds_differ(None, dbt)  # type: ignore[arg-type]
-    note_seeds(dbt)
+    record_seeds(dbt)
     assert not seeds_differ(None, dbt)  # type: ignore[arg-type]
 
 
@@ -37,7 +37,7 @@ def test_they_are_built_again_for_a_change(make_dbt: MakeDbt, there: set[str], c
     file = dbt.project / "seeds" / "airlines.csv"
     file.write_text("carrier,name\nUA,United\n")
     there |= {"airlines", "airports"}
-    note_seeds(dbt)
+    record_seeds(dbt)
     if change == "content":
         file.write_text("carrier,name\nUA,United Air Lines\n")
     elif change == "another file":

@@ -1,0 +1,27 @@
+"""dbt's own command line, run on the platform's warehouse under the same lock as the transforms."""
+
+import typer
+
+from sluice.contracts import load_contracts
+from sluice.errors import TerminalError
+from sluice.settings import load_settings
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command to the CLI."""
+
+    # All options, including --help, go to dbt.
+    @app.command(
+        add_help_option=False,
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+        help="Run dbt's own command line, for example `dbt build --selector transform --full-refresh`.",
+    )
+    def dbt(context: typer.Context) -> None:
+        from sluice.transform import run_dbt
+        from sluice.transform.dbt import Dbt
+
+        if not context.args:
+            raise TerminalError("no dbt command given", 'name one, for example `make dbt A="ls --select marts"`')
+        settings = load_settings()
+        contracts = load_contracts(settings.contracts)
+        run_dbt(settings, contracts, context.args, dbt=Dbt(settings, print), log_line=print)

@@ -1,0 +1,47 @@
+"""The selection of flights in a page's URL. Invalid parameters are ignored, with a notice for the visitor."""
+
+import calendar
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+
+from dashboard.flights.queries import Selection
+from dashboard.parameters import choice_parameter, date_parameter
+
+
+@dataclass(frozen=True)
+class ParsedSelection:
+    """A selection, and a notice for every parameter that was ignored or corrected."""
+
+    selection: Selection
+    notices: list[str]
+
+
+def parse_selection(
+    parameters: Mapping[str, str], span: tuple[date, date], carriers: set[str], origins: set[str]
+) -> ParsedSelection:
+    """Returns the selection that a URL asks for; without dates, the last month that has flights.
+
+    Args:
+        parameters: the URL's query parameters, of which ``from`` and ``to`` (dates), ``carrier`` and ``origin`` count.
+        span: the first and the last date with flights.
+        carriers: codes of the airlines.
+        origins: codes of the origin airports.
+    """
+    notices: list[str] = []
+    first = date_parameter(parameters, "from", notices)
+    last = date_parameter(parameters, "to", notices)
+    if first is None:
+        first = (last or span[1]).replace(day=1)
+    if last is None:
+        last = first.replace(day=calendar.monthrange(first.year, first.month)[1])
+    if first > last:
+        notices.append(f"from: {first} is after {last}, so the two dates were swapped")
+        first, last = last, first
+    selection = Selection(
+        first,
+        last,
+        choice_parameter(parameters, "carrier", carriers, notices),
+        choice_parameter(parameters, "origin", origins, notices),
+    )
+    return ParsedSelection(selection, notices)

@@ -1,0 +1,64 @@
+{#-
+    A table of which each run rebuilds only the rows with stale keys: it deletes and inserts them in one transaction. The
+    model's config `rebuild` names the key, once for its body (`is_stale`), its tests (`get_where_subquery`) and its
+    publication (`publish_mart`). If there is no table yet, and with --full-refresh, the whole table is built.
+-#}
+{%- materialization by_key, adapter='postgres' -%}
+    {%- set target = this.incorporate(type='table') -%}
+    {%- set existing = load_cached_relation(this) -%}
+
+    {{ run_hooks(pre_hooks, inside_transaction=False) }}
+    {{ run_hooks(pre_hooks, inside_transaction=True) }}
+
+    {%- if rebuilds_part() %}
+        {%- set columns = columns_of_query(sql, existing) -%}
+        {%- call statement('main') %}
+            delete from {{ target }} where {{ is_stale() }};
+            insert into {{ target }} ({{ columns }})
+            {{ sql }}
+        {%- endcall %}
+    {%- else %}
+        {%- set replacement = make_intermediate_relation(target) -%}
+        {{ drop_relation_if_exists(load_cached_relation(replacement)) }}
+        {%- call statement('main') %}
+            {{ get_create_table_as_sql(False, replacement, sql) }}
+        {%- endcall %}
+        {%- do create_indexes(replacement) %}
+        {{ drop_relation_if_exists(existing) }}
+        {%- do adapter.rename_relation(replacement, target) %}
+    {%- endif %}
+
+    {{ run_hooks(post_hooks, inside_transaction=True) }}
+    {%- do adapter.commit() %}
+    {{ run_hooks(post_hooks, inside_transaction=False) }}
+
+    {{ return({'relations': [target]}) }}
+{%- endmaterialization -%}
+
+{#- A model's columns, quoted, in the order of its query. Fails if the table has different columns or types. -#}
+{%- macro columns_of_query(sql, table) -%}
+    {%- set expected, actual = {}, {} -%}
+    {%- for column in get_column_schema_from_query(sql) -%}
+        {%- do expected.update({column.name: column.data_type}) -%}
+    {%- endfor -%}
+    {%- for column in get_column_schema_from_query('select * from ' ~ table) -%}
+        {%- do actual.update({column.name: column.data_type}) -%}
+    {%- endfor -%}
+    {%- if expected != actual -%}
+        {%- do exceptions.raise_compiler_error(
+            'the columns of ' ~ table ~ ' are out of date: ' ~ describe_difference(expected, actual)
+            ~ '. Hint: run `make dbt A="build --selector transform --full-refresh"`'
+        ) -%}
+    {%- endif -%}
+    {{ return(adapter.quote(expected.keys() | join('", "'))) }}
+{%- endmacro -%}
+
+{%- macro describe_difference(expected, actual) -%}
+    {%- set differences = [] -%}
+    {%- for name in expected if name not in actual -%}{%- do differences.append(name ~ ' is missing') -%}{%- endfor -%}
+    {%- for name in actual if name not in expected -%}{%- do differences.append(name ~ ' is not in the model') -%}{%- endfor -%}
+    {%- for name in expected if name in actual and expected[name] != actual[name] -%}
+        {%- do differences.append(name ~ ' is ' ~ actual[name] ~ ', not ' ~ expected[name]) -%}
+    {%- endfor -%}
+    {{ return(differences | join(', ')) }}
+{%- endmacro -%}

@@ -1,0 +1,198 @@
+"""Whatever happens to consumer group, consumer offsets, broker or topic, the sink resumes where the lake ends."""
+
+import os
+import signal
+import subprocess
+import threading
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from kafka import TopicPartition
+from kafka.structs import OffsetAndMetadata
+
+from infra.servers.services import KAFKA
+from infra.supervision.platform import Platform
+from sluice.kafka import topics
+from tests.faults.sink_harness import SinkHarness
+
+THOROUGH = pytest.mark.thorough
+END = 100_050
+"""Kafka's first offset once records are deleted while the sink sleeps: beyond what its consumer has prefetched."""
+
+
+@pytest.mark.essential
+def test_a_sink_suspended_past_its_session_is_fenced_when_it_wakes(harness: SinkHarness) -> None:
+    """Another sink takes over meanwhile; the first one wakes up with buffered records that are in the lake by then."""
+    with harness.load():
+        first = harness.start()
+        harness.wait_for("the first sink commits", lambda: " commit stream=" in harness.logged())
+        # Half a batch later, so that its buffers are not empty.
+        harness.wait_for("the first sink has buffered records", lambda: _is_behind(harness))
+        os.kill(first.pid, signal.SIGSTOP)
+        try:
+            before = harness.stream.next_offsets()
+            second = harness.start()
+            harness.wait_for(
+                "the second sink has taken over every partition",
+                lambda: all(offset > before[key] for key, offset in harness.stream.next_offsets().items()),
+            )
+        finally:
+            os.kill(first.pid, signal.SIGCONT)
+        count = harness.logged().count("assigned ")
+        harness.wait_for("the first sink has rejoined the group", lambda: harness.logged().count("assigned ") > count)
+    harness.stream.wait_for_lake()
+    fenced = harness.logged().count("fenced; resuming at")
+    assert first.poll() is None and second.poll() is None
+    harness.stream.stop_sink(first)
+    harness.stream.stop_sink(second)
+    harness.check(f"suspended past its session, batches of {fenced} partitions fenced when it woke up")
+
+
+@pytest.mark.parametrize("members", [3, pytest.param(20, marks=THOROUGH)])
+def test_sinks_join_and_leave_every_two_seconds_under_load(
+    make_harness: Callable[..., SinkHarness], members: int
+) -> None:
+    """Every two seconds one sink joins and another leaves; every third one is killed."""
+    harness = make_harness(partitions=4)
+    never = threading.Event()
+    others: list[subprocess.Popen[bytes]] = []
+    with harness.load():
+        always = harness.start()
+        for number in range(members + 2):
+            if number < members:
+                others.append(harness.start())
+            # The interval is part of the test, not a substitute for a health check.
+            never.wait(2)
+            if number >= 2:
+                leaving = others[number - 2]
+                if number % 3 == 2:
+                    harness.kill(leaving)
+                else:
+                    harness.stop(leaving)
+        assert always.poll() is None
+    harness.stream.wait_for_lake()
+    harness.stream.stop_sink(always)
+    ended = Counter(other.returncode for other in others)
+    # A sink that was stopped before it installed its signal handler ends by the signal.
+    assert set(ended) <= {0, -signal.SIGTERM, -signal.SIGKILL}, ended
+    harness.check(f"{members} members joined and left, {ended[-signal.SIGKILL]} of them killed")
+
+
+@THOROUGH
+def test_the_sink_survives_a_killed_broker(harness: SinkHarness, environment_file: Path) -> None:
+    platform = Platform(harness.stream.settings, environment_file)
+    harness.keep_running()
+    with harness.load(count=20):
+        harness.wait_for("the first commit", lambda: " commit stream=" in harness.logged())
+        broker = platform.supervisor.state("kafka")["pid"]
+        os.kill(broker, signal.SIGKILL)
+        harness.wait_for(
+            "the broker is back",
+            lambda: (
+                platform.supervisor.state("kafka")["pid"] not in (0, broker)
+                and KAFKA.check_health(harness.stream.settings) is None
+            ),
+        )
+        before = harness.stream.next_offsets()
+        harness.wait_for("the sink resumes", lambda: harness.stream.next_offsets() != before)
+    harness.stream.wait_for_lake()
+    harness.stop_running()
+    assert "Traceback" not in harness.logged()
+    harness.check("broker killed once")
+
+
+@pytest.mark.parametrize(
+    "change", [pytest.param("deleted", marks=THOROUGH), pytest.param("rewound", marks=THOROUGH), "advanced"]
+)
+def test_wrong_consumer_offsets_change_nothing(harness: SinkHarness, change: str) -> None:
+    harness.send(100)
+    harness.land()
+    topic_partitions = [TopicPartition(harness.stream.name, partition) for partition in harness.partitions]
+    with topics.admin(harness.stream.settings) as admin:
+        committed = admin.list_group_offsets(harness.group)[harness.group]
+        assert {committed[topic_partition].offset for topic_partition in topic_partitions} == {100}
+        if change == "deleted":
+            admin.delete_group_offsets(harness.group, topic_partitions)
+        else:
+            # Below the next offset, where everything is in the lake, or far beyond Kafka's end.
+            wrong_offset = OffsetAndMetadata(3 if change == "rewound" else 10_000, "", -1)
+            admin.alter_group_offsets(harness.group, dict.fromkeys(topic_partitions, wrong_offset))
+    harness.send(100)
+    harness.land()
+    harness.check(f"consumer offsets {change}")
+
+
+@pytest.mark.parametrize("more", [pytest.param(False, marks=THOROUGH), True])
+def test_a_topic_is_deleted_and_created_again_while_the_sink_runs(harness: SinkHarness, more: bool) -> None:
+    """``more``: the new topic has more records than the old one, so that the old next offset exists in it."""
+    harness.keep_running()
+    harness.send(100)
+    harness.stream.wait_for_lake()
+    before = harness.stream.next_offsets()
+    with topics.admin(harness.stream.settings) as admin:
+        admin.delete_topics([harness.stream.name])
+        harness.wait_for("the topic is gone", lambda: harness.stream.name not in admin.list_topics())
+    topics.provision(harness.stream.settings, {harness.stream.name: harness.stream.contract})
+    harness.sent.clear()
+    harness.send(250 if more else 40)
+    harness.stream.wait_for_lake()
+    harness.stop_running()
+    assert "Traceback" not in harness.logged()
+    harness.check("topic recreated while the sink ran", before=before)
+
+
+def test_records_deleted_by_kafka_before_they_reach_the_lake_stop_the_sink(harness: SinkHarness) -> None:
+    harness.send(100)
+    harness.land()
+    harness.send(100)
+    before = harness.stream.next_offsets()
+    topic_partition = TopicPartition(harness.stream.name, 1)
+    with topics.admin(harness.stream.settings) as admin:
+        admin.delete_records({topic_partition: 150})
+    for _ in range(2):
+        log_length = len(harness.logged())
+        sink = harness.start()
+        assert sink.wait(timeout=60) == 1
+        messages = [line for line in harness.logged()[log_length:].splitlines() if line.startswith("sluice sink: ")]
+        assert len(messages) == 1
+        assert f"{harness.stream.name}/1: offsets 100 to 149 are lost" in messages[0]
+    assert "Traceback" not in harness.logged()
+    assert harness.stream.next_offsets() == before
+    harness.say(
+        "50 offsets deleted beyond the next offset: two starts exit with 1 and one line each, the lake is unchanged"
+    )
+
+
+@THOROUGH
+def test_records_deleted_by_kafka_while_the_sink_is_suspended_stop_it(harness: SinkHarness) -> None:
+    sink = harness.start()
+    harness.send(100)
+    harness.stream.wait_for_lake()
+    os.kill(sink.pid, signal.SIGSTOP)
+    try:
+        harness.send(100_000)
+        with topics.admin(harness.stream.settings) as admin:
+            admin.delete_records({TopicPartition(harness.stream.name, 1): END})
+    finally:
+        os.kill(sink.pid, signal.SIGCONT)
+    assert sink.wait(timeout=90) == 1
+    restarted = harness.start()
+    assert restarted.wait(timeout=90) == 1
+    assert f"{harness.stream.name}/1: offsets " in harness.logged().splitlines()[-1]
+    assert "are lost" in harness.logged().splitlines()[-1]
+    assert "Traceback" not in harness.logged()
+    harness.say(
+        "deleted while the sink was suspended: it exits, and its next start reports the lost offsets: "
+        + harness.logged().splitlines()[-1]
+    )
+
+
+def _is_behind(harness: SinkHarness) -> bool:
+    """Returns whether Kafka is ahead of the lake by more than 100 records of a partition."""
+    next_offsets = harness.stream.next_offsets()
+    return any(
+        kafka_range.end > next_offsets[kafka_range.topic_id, kafka_range.partition] + 100
+        for kafka_range in topics.kafka_ranges(harness.stream.settings, [harness.stream.name])
+    )

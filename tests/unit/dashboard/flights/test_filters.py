@@ -1,0 +1,52 @@
+"""The selection that a URL asks for, and the notices for invalid parameters."""
+
+from datetime import date
+
+import pytest
+
+from dashboard.flights.filters import parse_selection
+from dashboard.flights.queries import Selection
+
+SPAN = (date(2013, 1, 1), date(2013, 2, 12))
+CARRIERS, ORIGINS = {"UA", "B6"}, {"EWR", "JFK"}
+
+
+def parse(**parameters: str) -> tuple[Selection, list[str]]:
+    """Parses query parameters; ``from_`` stands for ``from``, a keyword of Python."""
+    by_name = {name.rstrip("_"): value for name, value in parameters.items()}
+    parsed = parse_selection(by_name, SPAN, CARRIERS, ORIGINS)
+    return parsed.selection, parsed.notices
+
+
+def test_the_default_is_the_last_month_with_flights() -> None:
+    assert parse() == (Selection(date(2013, 2, 1), date(2013, 2, 28)), [])
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "expected"),
+    [
+        ("2013-01-05", "", (date(2013, 1, 5), date(2013, 1, 31))),
+        ("", "2013-01-05", (date(2013, 1, 1), date(2013, 1, 5))),
+        ("2013-01-05", "2013-01-05", (date(2013, 1, 5), date(2013, 1, 5))),
+    ],
+)
+def test_a_missing_date_is_derived_from_the_other(first: str, last: str, expected: tuple[date, date]) -> None:
+    selection, notices = parse(from_=first, to=last)
+    assert ((selection.first, selection.last), notices) == (expected, [])
+
+
+def test_an_unknown_code_is_ignored_with_a_notice() -> None:
+    selection, notices = parse(carrier="UA", origin="XXX")
+    assert (selection.carrier, selection.origin) == ("UA", None)
+    assert notices == ["origin: 'XXX' does not exist"]
+
+
+def test_an_invalid_date_is_ignored_with_a_notice() -> None:
+    selection, notices = parse(from_="soon", to="2013-01-05")
+    assert (selection.first, notices) == (date(2013, 1, 1), ["from: 'soon' is not a date such as 2013-01-31"])
+
+
+def test_dates_in_the_wrong_order_are_swapped_with_a_notice() -> None:
+    selection, notices = parse(from_="2013-01-05", to="2013-01-02")
+    assert (selection.first, selection.last) == (date(2013, 1, 2), date(2013, 1, 5))
+    assert notices == ["from: 2013-01-05 is after 2013-01-02, so the two dates were swapped"]

@@ -1,0 +1,57 @@
+"""Values formatted for display."""
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+
+from dashboard import formatting
+
+
+def test_a_missing_value_is_a_dash() -> None:
+    assert {
+        formatting.count(None),
+        formatting.percent(None),
+        formatting.decimal(None),
+        formatting.delay(None),
+        formatting.timestamp(None),
+        formatting.duration(None),
+        formatting.ago(None),
+    } == {"–"}
+
+
+def test_numbers_and_times() -> None:
+    assert formatting.count(1234567) == "1,234,567"
+    assert formatting.percent(0.7873) == "78.7 %"
+    assert formatting.decimal(1234.56) == "1,234.6"
+    assert formatting.timestamp(datetime(2013, 1, 1, 1, tzinfo=timezone(timedelta(hours=2)))) == "2012-12-31 23:00"
+    assert formatting.ago(datetime.now(UTC) - timedelta(hours=3)).startswith("3 h 0 min")
+
+
+@pytest.mark.parametrize(
+    ("minutes", "text"),
+    [(12.54, "12.5 min"), (0.0, "0.0 min"), (-0.04, "0.0 min"), (-2.1, "2.1 min early"), (1234.5, "1,234.5 min")],
+)
+def test_a_negative_delay_is_early(minutes: float, text: str) -> None:
+    assert formatting.delay(minutes) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0 s"), (59, "59 s"), (61, "1 min 1 s"), (3600, "1 h 0 min"), (90_000, "1 d 1 h"), (-5, "0 s")],
+)
+def test_durations_have_two_units(seconds: int, text: str) -> None:
+    assert formatting.duration(timedelta(seconds=seconds)) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "no value"),
+        (b"", "empty"),
+        (b'{"a": 1}', '{"a": 1}'),
+        (b"\xff\x00\n", "\\xff\\x00\\n"),
+        (b"x" * 300, "x" * 240 + "…"),
+    ],
+)
+def test_any_bytes_can_be_shown(value: bytes | None, text: str) -> None:
+    assert formatting.excerpt(value) == text
