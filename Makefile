@@ -20,7 +20,7 @@ RANGE = --from "$$FROM" --to "$$TO"
 REPLAY_OPTIONS := SPEED LATE DUPLICATES CORRUPT INVALID COPIES SEED STREAMS
 
 .PHONY: help up down clean status logs replay load transform backfill rebuild-warehouse reconcile sql peek quarantine lake airflow dbt doctor
-.PHONY: test test-all test-rest test-unit test-faults test-year test-browser test-compose screenshots bench-sink bench-backfill bench-load bench-transform lint format
+.PHONY: test test-all test-unit test-faults test-year test-browser test-compose docs screenshots bench-sink bench-backfill bench-load bench-transform lint format
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-19s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -79,17 +79,14 @@ dbt: ## Run dbt's own command line under the transforms' lock: A="build --select
 doctor: ## Check prerequisites, with a hint for each failed check
 	@$(SLUICE) doctor
 
-# Groups of tests that share servers run beside each other, each on one worker.
-IN_PARALLEL := --numprocesses 2 --dist loadgroup
+# Suites run beside each other (tests/conftest.py).
+IN_PARALLEL := --numprocesses 2
 TESTS := tests/unit tests/integration tests/faults tests/acceptance tests/e2e tests/workers tests/docs
 
 test: lint ## Run all checks, all unit tests, and one test per promise on real servers (15 minutes, 9 once installed)
 	@$(PYTEST) $(IN_PARALLEL) $(TESTS) -m "essential and not thorough"
 
-test-all: test test-rest ## Run every test but those of test-year, test-faults, test-browser and test-compose (50 minutes)
-
-# What `make test` leaves out of test-all.
-test-rest:
+test-all: test ## Run make test, then every test but those of the targets below (50 minutes)
 	@$(PYTEST) $(IN_PARALLEL) $(TESTS) -m "not essential and not thorough"
 
 test-unit: ## Run the tests that need no server
@@ -106,6 +103,9 @@ test-browser: ## Test the dashboard in Chromium on a separate platform; SLUICE_E
 
 test-compose: ## Run the tests on a complete platform in containers; needs Docker
 	@$(PYTEST) tests/compose
+
+docs: ## Serve the documentation at http://127.0.0.1:8000
+	@infra/bootstrap dev && NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs serve --strict --dev-addr 127.0.0.1:8000
 
 screenshots: ## Take the README's screenshots of the running platform with Chromium, into docs/pictures
 	@infra/bootstrap dev && .venv/bin/python docs/screenshots.py

@@ -1,12 +1,14 @@
-"""What every suite shares: its fixtures, the tier of each test, and the groups that run beside each other.
+"""What every suite shares: its fixtures, the tier of each test, and the suites that run beside each other.
 
-The tier ``essential`` is what `make test` runs: all unit tests, and one test per promise on real servers. ``thorough``
-tests run in targets of their own. Everything else is the rest of `make test-all`.
+The tier ``essential`` is what `make test` runs: all unit and acceptance tests, and one test per promise on real servers.
+``thorough`` tests run in targets of their own. Everything else is the rest of `make test-all`.
 """
 
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.fixtures.servers import environment_file, make_stream, servers
 from tests.fixtures.summary import pytest_terminal_summary, say
@@ -15,7 +17,7 @@ __all__ = ["environment_file", "make_stream", "pytest_terminal_summary", "say", 
 
 TESTS = Path(__file__).parent
 SHARED_SERVERS = {"integration": "servers", "faults": "servers"}
-"""By suite: the group of tests that share one set of servers. Other suites are a group each; unit tests need none."""
+"""Suites that share one set of servers. Any other suite has servers of its own, and unit tests need none."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -23,11 +25,18 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "thorough: takes longer than `make test-all` has; `make test-faults` runs it")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        suite = item.path.relative_to(TESTS).parts[0]
-        if suite in ("unit", "acceptance"):
-            item.add_marker(pytest.mark.essential)
-        if suite != "unit":
-            item.add_marker(pytest.mark.xdist_group(SHARED_SERVERS.get(suite, suite)))
+def pytest_itemcollected(item: pytest.Item) -> None:
+    if item.path.relative_to(TESTS).parts[0] in ("unit", "acceptance"):
+        item.add_marker(pytest.mark.essential)
+
+
+class SuiteScheduling(LoadScopeScheduling):
+    """Runs suites beside each other: tests that share servers go to one worker, unit tests to any."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        suite = nodeid.split("/")[1]
+        return nodeid if suite == "unit" else SHARED_SERVERS.get(suite, suite)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> SuiteScheduling:
+    return SuiteScheduling(config, log)

@@ -167,6 +167,7 @@ def test_killing_each_server_during_a_replay_loses_and_duplicates_nothing(platfo
     )
     before = _in_kafka(platform)
     wait("events in Kafka", lambda: _in_kafka(platform) > before)
+    psutil.Process(replay.pid).children()[0].kill()
     killed = []
     for name in SERVICES:
         if name == "producer":
@@ -178,7 +179,6 @@ def test_killing_each_server_during_a_replay_loses_and_duplicates_nothing(platfo
             killed.append(name)
         # One at a time: the next one is killed when this one is healthy again.
         wait(f"{name} to be healthy", partial(_healthy, platform, name))
-    psutil.Process(replay.pid).children()[0].kill()
     assert set(killed) >= set(SERVICES) - {"producer"}
     assert replay.wait(timeout=600) == 0
     wait("all services to be healthy", lambda: all(_healthy(platform, name) for name in SERVICES if name != "producer"))

@@ -13,6 +13,7 @@ import psycopg
 import pytest
 from kafka import KafkaProducer
 
+from flights.live_view import schema as live_view
 from flights.live_view.flight_state import STREAMS
 from infra.servers import probes
 from producers.fault_injection import Faults, inject_faults
@@ -84,6 +85,7 @@ def live(
     contracts = load_contracts(settings.contracts)
     topics.provision(settings, contracts)
     schema.provision(settings, contracts)
+    live_view.provision(settings)
     live = Live(settings, environment_file)
     yield live
     live.kill()

@@ -1,4 +1,4 @@
-"""What readers see of a transform: all of it or nothing, whatever fails or is killed. Real dbt and Postgres."""
+"""Readers see all of a transform or nothing, whichever process fails or is killed. With real dbt and Postgres."""
 
 import json
 import os
@@ -31,7 +31,7 @@ FIRST = date(2013, 1, 1)
 
 @dataclass
 class Marts:
-    """A warehouse with some dates loaded and built, and a copy of the dbt project to break."""
+    """A warehouse with some dates loaded and built, and a copy of the dbt project that tests can break."""
 
     settings: Settings
     raw: RawRows
@@ -40,7 +40,7 @@ class Marts:
     on_line: Callable[[str, Dbt], None] = lambda line, dbt: None
 
     def load(self) -> date:
-        """Loads the next date's flights and weather: events of two UTC dates at least, and some of loaded dates."""
+        """Loads the flights and weather of the next date: events of two or more UTC dates, some loaded before."""
         self.last = date.fromordinal(self.last.toordinal() + 1)
         self.fill(self.last)
         return self.last
@@ -50,16 +50,16 @@ class Marts:
 
     def transform(self, run: str = "a run", resume: bool = False) -> TransformReport:
         self.lines.clear()
-        dbt = Dbt(self.settings, self._say)
+        dbt = Dbt(self.settings, self._log_line)
         self._dbt = dbt
-        return transform(self.settings, self.raw.contracts, dbt=dbt, run=run, say=self._say, resume=resume)
+        return transform(self.settings, self.raw.contracts, dbt=dbt, run=run, log_line=self._log_line, resume=resume)
 
     def by_hand(self, *arguments: str) -> None:
         """Runs dbt as `make dbt` does."""
         dbt = Dbt(self.settings, self.lines.append)
-        run_dbt(self.settings, self.raw.contracts, list(arguments), dbt=dbt, say=self.lines.append)
+        run_dbt(self.settings, self.raw.contracts, list(arguments), dbt=dbt, log_line=self.lines.append)
 
-    def _say(self, line: str) -> None:
+    def _log_line(self, line: str) -> None:
         self.lines.append(line)
         self.on_line(line, self._dbt)
 
@@ -72,17 +72,19 @@ class Marts:
         with connect(self.settings, role) as connection:  # type: ignore[arg-type]
             connection.execute(statement.encode())
 
-    def shown(self) -> dict[str, tuple[object, ...]]:
-        """What a reader sees: rows and a checksum of every mart."""
-        hashed = "coalesce(sum(hashtextextended(t::text, 0)::numeric), 0)::text"
-        return {table: tuple(self.query(f"select count(*), {hashed} from marts.{table} t").iloc[0]) for table in TABLES}
+    def contents(self) -> dict[str, tuple[object, ...]]:
+        """Returns what readers see: the row count and a checksum of every mart."""
+        checksum = "coalesce(sum(hashtextextended(t::text, 0)::numeric), 0)::text"
+        return {
+            table: tuple(self.query(f"select count(*), {checksum} from marts.{table} t").iloc[0]) for table in TABLES
+        }
 
-    def pending(self) -> int:
+    def stale_dates(self) -> int:
         return int(self.query("select count(*) from ops.touched_dates where built_at is null").iloc[0, 0])
 
-    def are_true(self) -> None:
-        """That the marts show exactly what was loaded."""
-        assert self.pending() == 0
+    def assert_correct(self) -> None:
+        """Asserts that the marts show exactly what was loaded."""
+        assert self.stale_dates() == 0
         truth.assert_marts(self.query, FIRST.isoformat(), self.last.isoformat())
         assert self.query("select max(flight_date) from marts.fct_flights").iloc[0, 0] == self.last
         for table in TABLES:
@@ -128,82 +130,81 @@ def marts(built: Marts) -> Iterator[Marts]:
 
 
 @pytest.mark.essential
-def test_a_failed_model_leaves_the_marts_and_its_retry_builds_only_the_rest(marts: Marts) -> None:
-    marts.are_true()
+def test_a_failed_model_leaves_the_marts_unchanged_and_a_retry_builds_only_the_rest(marts: Marts) -> None:
+    marts.assert_correct()
     marts.load()
-    before, pending = marts.shown(), marts.pending()
+    before, stale_dates = marts.contents(), marts.stale_dates()
     with (
         marts.broken("models/marts/agg_carrier_daily.sql", "count(*) as flights", "count(*) / 0 as flights"),
         pytest.raises(TerminalError, match=r"agg_carrier_daily: .*division by zero"),
     ):
         marts.transform()
-    assert marts.shown() == before
-    assert marts.pending() == pending
+    assert marts.contents() == before
+    assert marts.stale_dates() == stale_dates
     report = marts.transform(resume=True)
     assert report.resumed
     assert _models(marts) == ["agg_carrier_daily"]
-    marts.are_true()
-    assert marts.shown() != before
-    # Parsed once: the change of a file apart, and variables of which there are none, dbt knows its project.
+    marts.assert_correct()
+    assert marts.contents() != before
+    # A full parse happens once: changed files are parsed alone, and no variables change.
     log = (marts.settings.home / "dbt" / "logs" / "dbt.log").read_text()
     assert log.count("Starting full parse") == 1
 
 
-def test_a_failed_test_leaves_the_marts_and_its_retry_tests_again(marts: Marts) -> None:
+def test_a_failed_test_leaves_the_marts_unchanged_and_a_retry_runs_it_again(marts: Marts) -> None:
     marts.load()
-    before = marts.shown()
+    before = marts.contents()
     query = "select 1 from {{ ref('agg_airport_hourly') }}"
     with marts.broken("tests/never.sql", "", query), pytest.raises(TerminalError, match="never"):
         marts.transform()
-    assert marts.shown() == before
+    assert marts.contents() == before
     with marts.broken("tests/never.sql", "", f"{query} where false"):
         assert marts.transform(resume=True).resumed
         assert _models(marts) == []
-    marts.are_true()
+    marts.assert_correct()
 
 
 @pytest.mark.essential
-def test_a_publication_that_fails_publishes_nothing_and_is_done_by_the_retry(marts: Marts) -> None:
+def test_a_failed_publication_publishes_nothing_and_a_retry_publishes(marts: Marts) -> None:
     marts.load()
-    before = marts.shown()
-    marts.execute("create function staging.no() returns trigger language plpgsql as $$begin raise 'no'; end$$")
-    # The last of the marts by name: the others have been written when it fails.
-    marts.execute("create trigger no before insert on marts.fct_flights execute function staging.no()")
+    before = marts.contents()
+    marts.execute("create function staging.fail() returns trigger language plpgsql as $$begin raise 'fails'; end$$")
+    # The last of the marts by name, so the others have been written when it fails.
+    marts.execute("create trigger fail before insert on marts.fct_flights execute function staging.fail()")
     with pytest.raises(TerminalError, match="on-run-end"):
         marts.transform()
-    assert marts.shown() == before
-    marts.execute("drop function staging.no cascade")
+    assert marts.contents() == before
+    marts.execute("drop function staging.fail cascade")
     marts.transform(resume=True)
-    marts.are_true()
+    marts.assert_correct()
 
 
 @pytest.mark.parametrize("moment", ["START sql by_key model staging.agg_carrier_daily", "START hook"])
-def test_a_killed_dbt_leaves_the_marts_and_the_next_transform_is_right(marts: Marts, moment: str) -> None:
+def test_a_killed_dbt_leaves_the_marts_unchanged_and_the_next_transform_is_correct(marts: Marts, moment: str) -> None:
     marts.load()
-    before = marts.shown()
+    before = marts.contents()
     marts.on_line = lambda line, dbt: os.kill(dbt._process.pid, signal.SIGKILL) if moment in line else None  # type: ignore[union-attr]
     with pytest.raises(TransientError, match="signal 9"):
         marts.transform()
-    # Killed at its last statement, Postgres may still have taken it; then all of it, and the dates are marked.
-    assert (marts.shown() == before) == (marts.pending() > 0)
+    # If dbt is killed at its last statement, Postgres may still execute it, but then in full: the dates are marked.
+    assert (marts.contents() == before) == (marts.stale_dates() > 0)
     marts.on_line = lambda line, dbt: None
     marts.transform(resume=True)
-    marts.are_true()
+    marts.assert_correct()
 
 
-PROGRAM = """
+SCRIPT = """
 from sluice.contracts import load_contracts
 from sluice.settings import load_settings
 from sluice.transform import transform
 from sluice.transform.dbt import Dbt
-from sluice.transform.stale import write_plan
 settings = load_settings()
 dbt = Dbt(settings, print)
-transform(settings, load_contracts(settings.contracts), dbt=dbt, run="killed", say=print)
+transform(settings, load_contracts(settings.contracts), dbt=dbt, run="killed", log_line=print)
 """
 
 
-def test_a_killed_transform_is_finished_by_its_dbt_or_by_the_next_one(marts: Marts) -> None:
+def test_a_killed_transform_is_finished_by_its_dbt_process_or_by_the_next_transform(marts: Marts) -> None:
     marts.load()
     environment = {
         **os.environ,
@@ -213,54 +214,54 @@ def test_a_killed_transform_is_finished_by_its_dbt_or_by_the_next_one(marts: Mar
         "SLUICE_POSTGRES_PORT": str(marts.settings.postgres_port),
         "SLUICE_TRANSFORMER_PASSWORD": marts.settings.secret("transformer_password"),
     }
-    command = [sys.executable, "-uc", PROGRAM]
+    command = [sys.executable, "-uc", SCRIPT]
     process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
     assert process.stdout
     assert any("model staging.fct_flights" in line for line in process.stdout)
     process.kill()
     process.wait()
     marts.transform(run="killed", resume=True)
-    marts.are_true()
+    marts.assert_correct()
 
 
-def test_what_is_loaded_during_a_transform_is_built_by_the_next_one(marts: Marts) -> None:
+def test_rows_that_are_loaded_during_a_transform_are_built_by_the_next_one(marts: Marts) -> None:
     marts.load()
-    once: list[date] = []
+    loaded: list[date] = []
 
     def load(line: str, dbt: Dbt) -> None:
-        if "START sql by_key model staging.stg_flights_departed" in line and not once:
-            once.append(marts.load())
+        if "START sql by_key model staging.stg_flights_departed" in line and not loaded:
+            loaded.append(marts.load())
 
     marts.on_line = load
     marts.transform()
-    assert once
-    assert marts.pending() > 0
+    assert loaded
+    assert marts.stale_dates() > 0
     marts.transform()
-    marts.are_true()
+    marts.assert_correct()
     assert not marts.transform().nodes
 
 
-def test_a_dropped_mart_comes_back_with_grants_and_indexes(marts: Marts) -> None:
+def test_a_dropped_mart_is_recreated_with_grants_and_indexes(marts: Marts) -> None:
     indexes = "select count(*) from pg_indexes where schemaname = 'marts' and tablename = 'agg_carrier_daily'"
     before = marts.query(indexes).iloc[0, 0]
     marts.execute("drop table marts.agg_carrier_daily")
     marts.load()
     marts.transform()
-    marts.are_true()
+    marts.assert_correct()
     assert marts.query(indexes).iloc[0, 0] == before > 0
 
 
-def test_a_table_that_was_built_anew_is_published_whole(marts: Marts) -> None:
+def test_a_table_that_was_built_from_scratch_is_published_in_full(marts: Marts) -> None:
     model = "models/marts/agg_carrier_daily.sql"
     with marts.broken(model, "        cancelled,\n        avg", "        cancelled + 0 as cancelled,\n        avg"):
         marts.execute("drop table staging.agg_carrier_daily")
         marts.execute("update marts.agg_carrier_daily set cancelled = 99 where flight_date = '2013-01-01'")
         marts.load()
         marts.transform()
-    marts.are_true()
+    marts.assert_correct()
 
 
-def test_a_full_refresh_brings_a_new_column_to_readers(marts: Marts) -> None:
+def test_a_full_refresh_publishes_a_new_column(marts: Marts) -> None:
     model = "models/marts/agg_carrier_daily.sql"
     with marts.broken(
         model, "        cancelled,\n        avg", "        cancelled,\n        'x' as added,\n        avg"
@@ -270,40 +271,40 @@ def test_a_full_refresh_brings_a_new_column_to_readers(marts: Marts) -> None:
             marts.transform()
         marts.by_hand("build", "--selector", "transform", "--full-refresh")
         assert marts.query("select distinct added from marts.agg_carrier_daily").iloc[0, 0] == "x"
-        assert marts.pending() == 0
+        assert marts.stale_dates() == 0
     marts.by_hand("build", "--selector", "transform", "--full-refresh")
-    marts.are_true()
+    marts.assert_correct()
 
 
 @pytest.mark.essential
-def test_dbt_publishes_no_plan_but_that_of_its_own_run(marts: Marts) -> None:
+def test_dbt_publishes_only_the_plan_of_its_own_run(marts: Marts) -> None:
     marts.load()
-    before, pending = marts.shown(), marts.pending()
-    assert pending
+    before, stale_dates = marts.contents(), marts.stale_dates()
+    assert stale_dates
     with connect(marts.settings, "transformer") as connection:
         write_plan(connection, "another run")
     dbt = Dbt(marts.settings, marts.lines.append)
     command = ("build", "--selector", "transform", "--full-refresh")
     with pytest.raises(TerminalError, match="no plan of its own"):
         dbt.run(*command)
-    with pytest.raises(TerminalError, match="the plan is not that of this run"):
+    with pytest.raises(TerminalError, match="the plan is missing or belongs to another run"):
         dbt.run(*command, run_name="a run")
-    assert (marts.shown(), marts.pending()) == (before, pending)
+    assert (marts.contents(), marts.stale_dates()) == (before, stale_dates)
     marts.transform()
-    marts.are_true()
+    marts.assert_correct()
 
 
 def test_a_model_that_is_run_by_hand_is_not_published(marts: Marts) -> None:
     marts.load()
-    before, pending = marts.shown(), marts.pending()
+    before, stale_dates = marts.contents(), marts.stale_dates()
     marts.by_hand("run", "--select", "+fct_flights")
-    assert (marts.shown(), marts.pending()) == (before, pending)
+    assert (marts.contents(), marts.stale_dates()) == (before, stale_dates)
     marts.transform()
-    marts.are_true()
+    marts.assert_correct()
 
 
 @pytest.mark.essential
-def test_a_mart_without_a_key_is_replaced_whole_by_each_run(marts: Marts) -> None:
+def test_a_mart_without_a_unique_index_is_replaced_by_each_run(marts: Marts) -> None:
     model = "select origin, count(*) as flights from {{ ref('fct_flights') }} group by origin"
     with marts.broken("models/marts/my_routes.sql", "", "{{ config(materialized='table') }}\n" + model):
         for _ in range(2):
@@ -313,10 +314,10 @@ def test_a_mart_without_a_key_is_replaced_whole_by_each_run(marts: Marts) -> Non
             assert marts.query(differs.format("marts.my_routes")).empty
             assert marts.query("select count(*) from marts.my_routes").iloc[0, 0] == 3
     marts.execute("drop table marts.my_routes, staging.my_routes")
-    marts.are_true()
+    marts.assert_correct()
 
 
-def test_a_transform_says_when_a_date_was_built_and_what_it_left_out(marts: Marts) -> None:
+def test_a_transform_records_when_a_date_was_built_and_how_many_duplicates_it_left_out(marts: Marts) -> None:
     day = marts.load()
     marts.fill(day)
     marts.fill(day)
@@ -325,47 +326,49 @@ def test_a_transform_says_when_a_date_was_built_and_what_it_left_out(marts: Mart
         f" select 'flights.departed', date '{day}' + n, 0, 0, 0, 0, 1, now() from generate_series(0, 1) as n",
         "loader",
     )
-    kept = marts.query(f"select count(distinct event_id) from raw.flights_departed where _event_date = '{day}'")
+    distinct_events = marts.query(
+        f"select count(distinct event_id) from raw.flights_departed where _event_date = '{day}'"
+    )
     marts.transform()
-    marts.are_true()
-    found = marts.query(f"select duplicates, built_at from ops.dates where event_date = '{day}'")
-    # What the day before sent of this date came once.
+    marts.assert_correct()
+    statuses = marts.query(f"select duplicates, built_at from ops.dates where event_date = '{day}'")
+    # Events of this date that the day before sent were loaded once.
     rows = marts.query(f"select count(*) from raw.flights_departed where _event_date = '{day}'").iloc[0, 0]
-    assert found["duplicates"].tolist() == [rows - kept.iloc[0, 0]]
-    assert found["duplicates"].iloc[0] > 0
-    assert found["built_at"].notna().all()
+    assert statuses["duplicates"].tolist() == [rows - distinct_events.iloc[0, 0]]
+    assert statuses["duplicates"].iloc[0] > 0
+    assert statuses["built_at"].notna().all()
 
 
-def test_the_documentation_describes_every_column_that_there_is(marts: Marts) -> None:
+def test_the_documentation_describes_every_column_that_exists(marts: Marts) -> None:
     dbt = Dbt(marts.settings, marts.lines.append)
     log = dbt.home / "logs" / "dbt.log"
-    parsed = log.read_text().count("Starting full parse")
+    full_parses = log.read_text().count("Starting full parse")
     document(marts.settings, marts.raw.contracts, dbt=dbt)
     assert not document(marts.settings, marts.raw.contracts, dbt=dbt)
     assert "fct_flights" in marts.settings.dbt_docs.read_text()
     target = dbt.home / "target"
     manifest, catalog = (json.loads((target / name).read_text()) for name in ("manifest.json", "catalog.json"))
-    said = manifest["nodes"] | manifest["sources"]
+    declared = manifest["nodes"] | manifest["sources"]
     tables = catalog["nodes"] | catalog["sources"]
     assert {f"model.sluice.{table}" for table in TABLES} <= tables.keys()
     for name, table in tables.items():
-        assert said[name]["description"], name
-        described = {column for column, node in said[name]["columns"].items() if node["description"]}
+        assert declared[name]["description"], name
+        described = {column for column, node in declared[name]["columns"].items() if node["description"]}
         assert described == table["columns"].keys(), name
-    # dbt knows its project, and a transform goes on as before.
+    # dbt still has its parsed project, and a transform works as before.
     marts.load()
     marts.transform()
-    marts.are_true()
-    assert log.read_text().count("Starting full parse") == parsed
+    marts.assert_correct()
+    assert log.read_text().count("Starting full parse") == full_parses
 
 
 @pytest.mark.essential
-def test_the_logic_of_the_models(marts: Marts) -> None:
+def test_the_unit_tests_of_the_models_pass(marts: Marts) -> None:
     dbt = Dbt(marts.settings, marts.lines.append)
     dbt.run("test", "--selector", "unit")
     assert dbt.built() > 4
 
 
 def _models(marts: Marts) -> list[str]:
-    """The models that the last transform began, in order."""
-    return [found[1] for line in marts.lines if (found := re.search(r"START sql .* model staging\.(\w+)", line))]
+    """Returns the models that the last transform started, in order."""
+    return [match[1] for line in marts.lines if (match := re.search(r"START sql .* model staging\.(\w+)", line))]

@@ -15,6 +15,7 @@ from sluice.orchestration.rest import Airflow
 from sluice.settings import ROOT, Settings
 from tests.e2e.test_backfill import attempts
 from tests.fixtures import truth
+from tests.fixtures.held_date import held_date
 from tests.fixtures.platform import Running
 from tests.fixtures.waiting import wait
 
@@ -28,15 +29,11 @@ def finished_tasks(settings: Settings, worker: str) -> int:
     return len(re.findall(r"succeeded in", (settings.home / "logs" / f"{worker}.log").read_text()))
 
 
-def running_task(settings: Settings, worker: str) -> psutil.Process | None:
-    """Returns the process of a task that is running on a worker, or None."""
+def _service_with_port(settings: Settings, port: int) -> str | None:
+    """Returns the service whose process has a connection from a local port."""
     for process, service in processes.owned(settings.home):
-        try:
-            # The title of a task's process in Airflow.
-            if service == worker and " ".join(process.cmdline()).startswith("airflow worker -- "):
-                return process
-        except psutil.NoSuchProcess:
-            continue
+        if any(connection.laddr.port == port for connection in process.net_connections("tcp")):
+            return service
     return None
 
 
@@ -67,25 +64,29 @@ def test_redis_rejects_default_passwords(settings: Settings, password: str | Non
 
 def test_nothing_is_lost_if_a_worker_dies_during_a_backfill(platform: Running, settings: Settings) -> None:
     before = [platform.checksum(table) for table in TABLES]
-    backfill = subprocess.Popen(
-        [sys.executable, "-m", "cli", "backfill", "--from", DATES[0], "--to", DATES[1]],
-        env=platform.environment,
-        cwd=ROOT,
-    )
-    victim = WORKERS[0]
-    finished = finished_tasks(settings, WORKERS[1])
-    wait("a task on the worker", lambda: running_task(settings, victim) is not None)
-    # As if its machine died: all its processes are killed in the middle of a task.
-    for process, service in processes.owned(settings.home):
-        if service == victim:
-            process.kill()
+    finished = {worker: finished_tasks(settings, worker) for worker in WORKERS}
+    with held_date(settings, "flights.arrived", DATES[1]) as held:
+        backfill = subprocess.Popen(
+            [sys.executable, "-m", "cli", "backfill", "--from", DATES[0], "--to", DATES[1]],
+            env=platform.environment,
+            cwd=ROOT,
+        )
+        victim = _service_with_port(settings, held.wait_for_reload())
+        assert victim in WORKERS
+        # As if its machine died: all its processes are killed, while the task waits for the lock.
+        for process, service in processes.owned(settings.home):
+            if service == victim:
+                process.kill()
     assert backfill.wait(timeout=600) == 0
     airflow = Airflow(settings)
     try:
-        assert max(tries for _, tries in attempts(airflow, *DATES).values()) > 1
+        state, tries = attempts(airflow, *DATES)[DATES[1]]
+        assert state == "success"
+        assert tries > 1
     finally:
         airflow.close()
-    assert finished_tasks(settings, WORKERS[1]) > finished
+    survivor = next(worker for worker in WORKERS if worker != victim)
+    assert finished_tasks(settings, survivor) > finished[survivor]
     assert [platform.checksum(table) for table in TABLES] == before
     wait("all services to be healthy", lambda: all(service.healthy for service in platform.services().status()))
 

@@ -1,4 +1,4 @@
-"""A dbt that does what a test tells it: a shell script in dbt's place."""
+"""A fake dbt: a shell script that behaves as a test specifies."""
 
 import json
 from collections.abc import Callable
@@ -15,16 +15,16 @@ MakeDbt = Callable[..., Dbt]
 
 
 @pytest.fixture
-def said() -> list[str]:
-    """What dbt's log was."""
+def log_lines() -> list[str]:
+    """The lines that dbt and the transform have logged."""
     return []
 
 
 @pytest.fixture
-def make_dbt(tmp_path: Path, said: list[str]) -> MakeDbt:
-    """Makes a dbt from the lines of a shell script and the results that it leaves, if any.
+def make_dbt(tmp_path: Path, log_lines: list[str]) -> MakeDbt:
+    """Returns a function that makes a fake dbt from a shell script and the results that it writes, if any.
 
-    It notes its arguments in ``arguments`` and its environment in ``environment``, in its working folder.
+    The fake records its arguments and its environment in the files ``arguments`` and ``environment`` of the project.
     """
 
     def make(script: str = "", results: list[dict[str, Any]] | None = None) -> Dbt:
@@ -39,6 +39,6 @@ def make_dbt(tmp_path: Path, said: list[str]) -> MakeDbt:
         executable.chmod(0o755)
         password = SecretStr("s3cret")
         settings = Settings(home=tmp_path / "home", dbt=project, transformer_password=password, postgres_port=6543)
-        return Dbt(settings, said.append, executable)
+        return Dbt(settings, log_lines.append, executable)
 
     return make

@@ -1,4 +1,4 @@
-"""dbt as a process: what it is given, what its log becomes, and what its failures mean."""
+"""dbt as a process: its environment, its log and the errors that its failures become."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ def result(status: str, message: str = "", node: str = "model.sluice.fct_flights
     return {"unique_id": node, "status": status, "message": message}
 
 
-def test_dbt_gets_its_folders_and_no_more_environment_than_it_needs(
+def test_dbt_gets_its_folders_and_only_the_environment_that_it_needs(
     make_dbt: MakeDbt, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SLUICE_LOADER_PASSWORD", "not for dbt")
@@ -38,27 +38,27 @@ def test_dbt_gets_its_folders_and_no_more_environment_than_it_needs(
     assert "not for dbt" not in environment.values()
 
 
-def test_its_log_comes_without_its_own_clock_and_empty_lines(make_dbt: MakeDbt, said: list[str]) -> None:
+def test_log_lines_have_no_time_and_empty_lines_are_dropped(make_dbt: MakeDbt, log_lines: list[str]) -> None:
     make_dbt("printf '10:00:00  1 of 2 START\\n10:00:00\\n  detail\\n'").run("build")
-    assert said == ["1 of 2 START", "  detail"]
+    assert log_lines == ["1 of 2 START", "  detail"]
 
 
-def test_it_counts_what_was_built(make_dbt: MakeDbt) -> None:
+def test_completed_nodes_are_counted(make_dbt: MakeDbt) -> None:
     dbt = make_dbt(results=[result("success"), result("pass"), result("warn"), result("skipped")])
     dbt.run("build")
     assert dbt.built() == 3
 
 
-def test_a_failed_model_is_terminal_and_named_with_its_message_on_one_line(make_dbt: MakeDbt) -> None:
+def test_a_failed_model_is_a_terminal_error_of_one_line_with_its_name_and_message(make_dbt: MakeDbt) -> None:
     failed = [result("success"), result("error", "Database Error\n  division by zero"), result("skipped")]
     with pytest.raises(TerminalError) as caught:
         make_dbt("exit 1", failed).run("build")
-    said = str(caught.value)
-    assert "model.sluice.fct_flights: Database Error division by zero" in said
-    assert "\n" not in said
+    message = str(caught.value)
+    assert "model.sluice.fct_flights: Database Error division by zero" in message
+    assert "\n" not in message
 
 
-def test_a_failed_test_is_terminal_and_others_are_counted(make_dbt: MakeDbt) -> None:
+def test_a_failed_test_is_a_terminal_error_and_further_failures_are_counted(make_dbt: MakeDbt) -> None:
     failed = [result("fail", "Got 3 results", "test.sluice.unique_x"), result("fail", "Got 1 result")]
     with pytest.raises(TerminalError, match=r"test\.sluice\.unique_x: Got 3 results; 1 more failed"):
         make_dbt("exit 1", failed).run("build")
@@ -74,21 +74,21 @@ def test_a_failed_test_is_terminal_and_others_are_counted(make_dbt: MakeDbt) -> 
         "deadlock detected",
     ],
 )
-def test_a_lost_warehouse_is_transient(make_dbt: MakeDbt, message: str) -> None:
+def test_a_lost_connection_to_the_warehouse_is_a_transient_error(make_dbt: MakeDbt, message: str) -> None:
     with pytest.raises(TransientError):
         make_dbt("exit 1", [result("error", "wrong sql"), result("error", f"Database Error\n{message}")]).run("build")
-    # The same before the first model.
+    # Also if dbt exits before the first model.
     with pytest.raises(TransientError):
         make_dbt(f"echo 'Encountered an error:'; echo '{message}'; exit 2").run("build")
 
 
-def test_a_wrong_password_is_terminal(make_dbt: MakeDbt) -> None:
+def test_a_wrong_password_is_a_terminal_error(make_dbt: MakeDbt) -> None:
     message = 'connection to server at "127.0.0.1" failed: FATAL:  password authentication failed for user "x"'
     with pytest.raises(TerminalError, match="password authentication failed"):
         make_dbt(f"echo 'Encountered an error:'; echo '{message}'; exit 2").run("build")
 
 
-def test_a_project_that_does_not_parse_says_so(make_dbt: MakeDbt) -> None:
+def test_a_project_that_does_not_parse_is_reported_with_dbts_message(make_dbt: MakeDbt) -> None:
     script = (
         "echo 'Running with dbt'; echo 'Encountered an error:'; echo 'Compilation Error'; echo '  no model x'; exit 2"
     )
@@ -96,7 +96,7 @@ def test_a_project_that_does_not_parse_says_so(make_dbt: MakeDbt) -> None:
         make_dbt(script).run("build")
 
 
-def test_results_of_an_earlier_run_do_not_explain_this_one(make_dbt: MakeDbt) -> None:
+def test_an_error_does_not_quote_the_results_of_an_earlier_run(make_dbt: MakeDbt) -> None:
     with pytest.raises(TerminalError):
         make_dbt("exit 1", [result("error", "old")]).run("build")
     with pytest.raises(TerminalError) as caught:
@@ -104,37 +104,37 @@ def test_results_of_an_earlier_run_do_not_explain_this_one(make_dbt: MakeDbt) ->
     assert "old" not in str(caught.value)
 
 
-def test_a_missing_dbt_says_how_it_is_installed(make_dbt: MakeDbt, tmp_path: Path) -> None:
+def test_a_missing_dbt_is_reported_with_the_command_that_installs_it(make_dbt: MakeDbt, tmp_path: Path) -> None:
     dbt = make_dbt()
-    dbt.executable = tmp_path / "nowhere"
+    dbt.executable = tmp_path / "missing"
     with pytest.raises(TerminalError, match="make up"):
         dbt.run("build")
 
 
-def test_a_stopped_dbt_is_transient(make_dbt: MakeDbt, said: list[str]) -> None:
+def test_a_stopped_dbt_is_a_transient_error(make_dbt: MakeDbt, log_lines: list[str]) -> None:
     dbt = make_dbt("echo started; exec sleep 60")
-    threading.Thread(target=_when_started, args=(said, dbt)).start()
+    threading.Thread(target=_stop_once_started, args=(log_lines, dbt)).start()
     with pytest.raises(TransientError, match="signal 15"):
         dbt.run("build")
 
 
-def _when_started(said: list[str], dbt: Dbt) -> None:
-    until = time.monotonic() + 10
-    while not said and time.monotonic() < until:
+def _stop_once_started(log_lines: list[str], dbt: Dbt) -> None:
+    deadline = time.monotonic() + 10
+    while not log_lines and time.monotonic() < deadline:
         time.sleep(0.01)
     dbt.stop()
 
 
-def test_dbt_does_not_outlive_a_time_out(make_dbt: MakeDbt) -> None:
+def test_dbt_is_stopped_by_a_time_out(make_dbt: MakeDbt) -> None:
     dbt = make_dbt("echo $$ > pid; echo started; exec sleep 60")
 
     class TimeUp(BaseException):
         pass
 
-    def say(line: str) -> None:
+    def time_out(line: str) -> None:
         raise TimeUp
 
-    dbt.say = say
+    dbt.log_line = time_out
     with pytest.raises(TimeUp):
         dbt.run("build")
     with pytest.raises(ProcessLookupError):

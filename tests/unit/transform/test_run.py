@@ -1,4 +1,4 @@
-"""A transform: one dbt invocation over exactly what was pending, gone on with by the same run alone."""
+"""A transform: one dbt invocation builds exactly the stale dates, and only a retry of the same run resumes it."""
 
 import fcntl
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from types import TracebackType
 import pytest
 
 from sluice.errors import TerminalError, TransientError
-from sluice.transform import audit, transform
+from sluice.transform import audit, run_dbt, transform
 from sluice.transform import run as runs
 from sluice.transform.dbt import Dbt
 from sluice.transform.run import TransformReport
@@ -20,11 +20,11 @@ BAD = [*GOOD, {"unique_id": "model.sluice.b", "status": "error", "message": "ser
 
 
 class Warehouse:
-    """What is pending and planned, in memory, in the place of the functions that read and write it."""
+    """A fake of the warehouse, with the functions that lock it and that read and write its plan."""
 
-    def __init__(self, **pending: list[date]) -> None:
-        self.pending = pending
-        self.plan_: dict[str, list[date]] = {}
+    def __init__(self, **stale_dates: list[date]) -> None:
+        self.stale_dates = stale_dates
+        self.plan: tuple[str, dict[str, list[date]]] | None = None
         self.locked = False
         self.busy = False
         self.seeds_differ = False
@@ -40,165 +40,189 @@ class Warehouse:
         self.locked = True
         return self.busy
 
-    def plan(self, connection: object) -> dict[str, list[date]]:
+    def write_plan(self, connection: object, run: str) -> dict[str, list[date]]:
         assert self.locked
-        self.plan_ = dict(self.pending)
-        return self.plan_
+        dates = dict(self.stale_dates)
+        self.plan = (run, dates)
+        return dates
 
-    def planned(self, connection: object) -> dict[str, list[date]] | None:
+    def read_plan(self, connection: object, run: str) -> dict[str, list[date]] | None:
         assert self.locked
-        return (
-            self.plan_
-            if all(day in self.pending[stream] for stream in self.plan_ for day in self.plan_[stream])
-            else None
-        )
+        if self.plan is None or self.plan[0] != run:
+            return None
+        dates = self.plan[1]
+        return dates if all(day in self.stale_dates[stream] for stream in dates for day in dates[stream]) else None
 
 
 @pytest.fixture
 def warehouse(monkeypatch: pytest.MonkeyPatch) -> Warehouse:
-    held = Warehouse(flights=[date(2013, 1, 1), date(2013, 1, 2)])
-    monkeypatch.setattr(runs, "connect", lambda settings, role: held)
-    for name in ("lock", "plan", "planned"):
-        monkeypatch.setattr(runs, name, getattr(held, name))
-    monkeypatch.setattr(runs, "seeds_differ", lambda connection, dbt: held.seeds_differ)
-    return held
+    fake = Warehouse(flights=[date(2013, 1, 1), date(2013, 1, 2)])
+    monkeypatch.setattr(runs, "connect", lambda settings, role: fake)
+    for name in ("lock", "write_plan", "read_plan"):
+        monkeypatch.setattr(runs, name, getattr(fake, name))
+    monkeypatch.setattr(runs, "seeds_differ", lambda connection, dbt: fake.seeds_differ)
+    return fake
 
 
-def build(dbt: Dbt, said: list[str], *, run: str = "run 1", resume: bool = False) -> TransformReport:
-    return transform(dbt.settings, {}, dbt=dbt, run=run, say=said.append, resume=resume)
+def build(dbt: Dbt, log_lines: list[str], *, run: str = "run 1", resume: bool = False) -> TransformReport:
+    return transform(dbt.settings, {}, dbt=dbt, run=run, log_line=log_lines.append, resume=resume)
 
 
-def asked(dbt: Dbt) -> list[str]:
+def invocations(dbt: Dbt) -> list[str]:
     file = dbt.project / "arguments"
     return [line.split(" --project-dir")[0] for line in file.read_text().splitlines()] if file.exists() else []
 
 
-def test_everything_pending_is_built_by_one_invocation(
-    make_dbt: MakeDbt, warehouse: Warehouse, said: list[str]
+def run_name(dbt: Dbt) -> str:
+    """Returns the run name that the last invocation of dbt was given."""
+    lines = (dbt.project / "environment").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines)["DBT_ENV_CUSTOM_ENV_SLUICE_RUN"]
+
+
+def test_all_stale_dates_are_built_by_one_invocation_under_the_runs_name(
+    make_dbt: MakeDbt, warehouse: Warehouse, log_lines: list[str]
 ) -> None:
     dbt = make_dbt(results=GOOD)
-    report = build(dbt, said)
-    # Without variables, which would have dbt parse its project anew.
-    assert asked(dbt) == ["--no-use-colors build --selector transform"]
-    assert report.touched == {"flights": [date(2013, 1, 1), date(2013, 1, 2)]}
+    report = build(dbt, log_lines)
+    # Without variables: if they changed, dbt would parse its project again.
+    assert invocations(dbt) == ["--no-use-colors build --selector transform"]
+    assert run_name(dbt) == "run 1"
+    assert report.dates == {"flights": [date(2013, 1, 1), date(2013, 1, 2)]}
     assert "flights 2" in report.text()
 
 
-def test_with_nothing_pending_dbt_is_not_started(make_dbt: MakeDbt, warehouse: Warehouse, said: list[str]) -> None:
-    warehouse.pending = {}
+def test_dbt_is_not_started_if_no_date_is_stale(make_dbt: MakeDbt, warehouse: Warehouse, log_lines: list[str]) -> None:
+    warehouse.stale_dates = {}
     dbt = make_dbt(results=GOOD)
-    assert "nothing to build" in build(dbt, said).text()
-    assert asked(dbt) == []
+    assert "nothing to build" in build(dbt, log_lines).text()
+    assert invocations(dbt) == []
 
 
-def test_the_first_transform_builds_everything_even_from_nothing(
-    make_dbt: MakeDbt, warehouse: Warehouse, said: list[str]
+def test_the_first_transform_builds_everything_even_if_no_date_is_stale(
+    make_dbt: MakeDbt, warehouse: Warehouse, log_lines: list[str]
 ) -> None:
-    warehouse.pending = {}
+    warehouse.stale_dates = {}
     warehouse.seeds_differ = True
     dbt = make_dbt(results=GOOD)
-    assert "reference tables" in build(dbt, said).text()
-    assert asked(dbt) == [
+    assert "reference tables" in build(dbt, log_lines).text()
+    assert invocations(dbt) == [
         "--no-use-colors build --selector setup",
         "--no-use-colors build --selector transform",
     ]
 
 
-def test_reference_tables_are_only_noted_when_what_is_built_from_them_is(
-    make_dbt: MakeDbt, warehouse: Warehouse, said: list[str]
+def test_reference_tables_are_recorded_only_after_the_models_that_use_them_are_built(
+    make_dbt: MakeDbt, warehouse: Warehouse, log_lines: list[str]
 ) -> None:
     warehouse.seeds_differ = True
     with pytest.raises(TransientError):
-        build(make_dbt('case "$*" in *transform*) exit 1;; esac', BAD), said)
-    note = make_dbt().home / "seeds.sha256"
-    assert not note.exists()
-    build(make_dbt(results=GOOD), said)
-    assert note.exists()
+        build(make_dbt('case "$*" in *transform*) exit 1;; esac', BAD), log_lines)
+    digest_file = make_dbt().home / "seeds.sha256"
+    assert not digest_file.exists()
+    build(make_dbt(results=GOOD), log_lines)
+    assert digest_file.exists()
 
 
-def test_before_the_first_transform_there_is_nothing_to_audit(
-    make_dbt: MakeDbt, warehouse: Warehouse, said: list[str]
+def test_an_audit_before_the_first_transform_runs_no_tests(
+    make_dbt: MakeDbt, warehouse: Warehouse, log_lines: list[str]
 ) -> None:
     warehouse.seeds_differ = True
     dbt = make_dbt(results=GOOD)
     assert audit(dbt.settings, {}, dbt=dbt) == 0
-    assert asked(dbt) == []
+    assert invocations(dbt) == []
     warehouse.seeds_differ = False
     assert audit(dbt.settings, {}, dbt=dbt) == 1
-    assert "--selector audit" in asked(dbt)[0]
+    assert "--selector audit" in invocations(dbt)[0]
 
 
-def test_a_retry_goes_on_with_the_same_plan(make_dbt: MakeDbt, warehouse: Warehouse, said: list[str]) -> None:
+def test_a_retry_resumes_with_the_same_plan(make_dbt: MakeDbt, warehouse: Warehouse, log_lines: list[str]) -> None:
     with pytest.raises(TransientError):
-        build(make_dbt("exit 1", BAD), said)
-    warehouse.pending = {"flights": [*warehouse.pending["flights"], date(2013, 1, 3)]}
+        build(make_dbt("exit 1", BAD), log_lines)
+    warehouse.stale_dates = {"flights": [*warehouse.stale_dates["flights"], date(2013, 1, 3)]}
     dbt = make_dbt(results=GOOD)
-    report = build(dbt, said, resume=True)
-    assert asked(dbt)[1] == f"--no-use-colors retry --state {dbt.home / 'unfinished'}"
+    report = build(dbt, log_lines, resume=True)
+    assert invocations(dbt)[1] == f"--no-use-colors retry --state {dbt.home / 'unfinished'}"
+    assert run_name(dbt) == "run 1"
     assert report.resumed
-    assert report.touched == {"flights": [date(2013, 1, 1), date(2013, 1, 2)]}
-    # It is done: a third attempt of the same run begins anew.
-    assert not build(dbt, said, resume=True).resumed
+    assert report.dates == {"flights": [date(2013, 1, 1), date(2013, 1, 2)]}
+    # The run is finished: a third attempt starts from scratch.
+    assert not build(dbt, log_lines, resume=True).resumed
 
 
 @pytest.mark.parametrize(("run", "resume"), [("run 1", False), ("run 2", True)])
-def test_another_run_and_a_first_attempt_begin_anew(
-    make_dbt: MakeDbt, warehouse: Warehouse, said: list[str], run: str, resume: bool
+def test_another_run_or_a_first_attempt_starts_from_scratch(
+    make_dbt: MakeDbt, warehouse: Warehouse, log_lines: list[str], run: str, resume: bool
 ) -> None:
     with pytest.raises(TransientError):
-        build(make_dbt("exit 1", BAD), said)
+        build(make_dbt("exit 1", BAD), log_lines)
     dbt = make_dbt(results=GOOD)
-    assert not build(dbt, said, run=run, resume=resume).resumed
-    assert " build " in asked(dbt)[1]
+    assert not build(dbt, log_lines, run=run, resume=resume).resumed
+    assert " build " in invocations(dbt)[1]
 
 
-def test_a_retry_of_what_another_transform_has_built_begins_anew(
-    make_dbt: MakeDbt, warehouse: Warehouse, said: list[str]
+def test_a_retry_starts_from_scratch_if_another_transform_has_built_its_dates(
+    make_dbt: MakeDbt, warehouse: Warehouse, log_lines: list[str]
 ) -> None:
     with pytest.raises(TransientError):
-        build(make_dbt("exit 1", BAD), said)
-    warehouse.pending = {"flights": [date(2013, 1, 9)]}
-    report = build(make_dbt(results=GOOD), said, resume=True)
+        build(make_dbt("exit 1", BAD), log_lines)
+    warehouse.stale_dates = {"flights": [date(2013, 1, 9)]}
+    report = build(make_dbt(results=GOOD), log_lines, resume=True)
     assert not report.resumed
-    assert report.touched == {"flights": [date(2013, 1, 9)]}
+    assert report.dates == {"flights": [date(2013, 1, 9)]}
 
 
-def test_a_retry_without_dbts_record_begins_anew(make_dbt: MakeDbt, warehouse: Warehouse, said: list[str]) -> None:
-    with pytest.raises(TerminalError):
-        build(make_dbt("exit 2"), said)
-    assert not build(make_dbt(results=GOOD), said, resume=True).resumed
-
-
-def test_a_retry_of_what_failed_in_publishing_alone_begins_anew(
-    make_dbt: MakeDbt, warehouse: Warehouse, said: list[str]
+def test_a_retry_without_dbts_record_starts_from_scratch(
+    make_dbt: MakeDbt, warehouse: Warehouse, log_lines: list[str]
 ) -> None:
-    # dbt itself would find nothing to do again, and publish nothing.
+    with pytest.raises(TerminalError):
+        build(make_dbt("exit 2"), log_lines)
+    assert not build(make_dbt(results=GOOD), log_lines, resume=True).resumed
+
+
+def test_a_retry_starts_from_scratch_if_only_publishing_failed(
+    make_dbt: MakeDbt, warehouse: Warehouse, log_lines: list[str]
+) -> None:
+    # `dbt retry` would find nothing to do, and publish nothing.
     failed = [*GOOD, {"unique_id": "operation.sluice.sluice-on-run-end-0", "status": "error", "message": "no"}]
     with pytest.raises(TerminalError):
-        build(make_dbt("exit 1", failed), said)
-    assert not build(make_dbt(results=GOOD), said, resume=True).resumed
+        build(make_dbt("exit 1", failed), log_lines)
+    assert not build(make_dbt(results=GOOD), log_lines, resume=True).resumed
 
 
-def test_what_another_run_has_begun_meanwhile_is_not_gone_on_with(
-    make_dbt: MakeDbt, warehouse: Warehouse, said: list[str]
+def test_a_retry_starts_from_scratch_if_another_run_has_started_since(
+    make_dbt: MakeDbt, warehouse: Warehouse, log_lines: list[str]
 ) -> None:
     with pytest.raises(TransientError):
-        build(make_dbt("exit 1", BAD), said)
-    # The other one was killed before it left a record.
+        build(make_dbt("exit 1", BAD), log_lines)
+    # The other run was killed before it left a record.
     with pytest.raises(TerminalError):
-        build(make_dbt("rm $DBT_TARGET_PATH/run_results.json; exit 2"), said, run="run 2")
-    assert not build(make_dbt(results=GOOD), said, resume=True).resumed
+        build(make_dbt("rm $DBT_TARGET_PATH/run_results.json; exit 2"), log_lines, run="run 2")
+    assert not build(make_dbt(results=GOOD), log_lines, resume=True).resumed
 
 
-def test_it_says_when_it_waited_for_another(make_dbt: MakeDbt, warehouse: Warehouse, said: list[str]) -> None:
+def test_waiting_for_another_transform_is_logged(make_dbt: MakeDbt, warehouse: Warehouse, log_lines: list[str]) -> None:
     warehouse.busy = True
-    build(make_dbt(results=GOOD), said)
-    assert any("waited" in line for line in said)
+    build(make_dbt(results=GOOD), log_lines)
+    assert any("waited" in line for line in log_lines)
 
 
-def test_dbt_itself_holds_the_folders_lock(make_dbt: MakeDbt, warehouse: Warehouse, said: list[str]) -> None:
-    dbt = make_dbt("ls -l /dev/fd/ > held", GOOD)
-    build(dbt, said)
-    assert str(dbt.home / "lock") in (dbt.project / "held").read_text()
+def test_dbt_inherits_the_lock_of_its_folder(make_dbt: MakeDbt, warehouse: Warehouse, log_lines: list[str]) -> None:
+    dbt = make_dbt("ls -l /dev/fd/ > open_files", GOOD)
+    build(dbt, log_lines)
+    assert str(dbt.home / "lock") in (dbt.project / "open_files").read_text()
     with (dbt.home / "lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_a_command_by_hand_has_a_plan_of_its_own_and_its_retry_keeps_it(
+    make_dbt: MakeDbt, warehouse: Warehouse, log_lines: list[str]
+) -> None:
+    planned = warehouse.stale_dates
+    dbt = make_dbt()
+    run_dbt(dbt.settings, {}, ["build", "--selector", "transform"], dbt=dbt, log_line=log_lines.append)
+    assert warehouse.plan == (run_name(dbt), planned)
+    warehouse.stale_dates = {"flights": [*planned["flights"], date(2013, 1, 3)]}
+    run_dbt(dbt.settings, {}, ["retry"], dbt=dbt, log_line=log_lines.append)
+    assert warehouse.plan == (run_name(dbt), planned)
+    run_dbt(dbt.settings, {}, ["build", "--selector", "transform"], dbt=dbt, log_line=log_lines.append)
+    assert warehouse.plan == (run_name(dbt), warehouse.stale_dates)

