@@ -1,7 +1,7 @@
 """What every suite shares: its fixtures, the tier of each test, and the suites that run beside each other.
 
-The tier ``essential`` is what `make test` runs: all unit and acceptance tests, and one test per promise on real servers.
-``thorough`` tests run in targets of their own. Everything else is the rest of `make test-all`.
+The tier ``essential`` is what `make test` runs: all unit and acceptance tests, and one test per promise on real
+servers. ``thorough`` tests run in targets of their own. Everything else is the rest of `make test-all`.
 """
 
 from pathlib import Path

@@ -38,7 +38,7 @@ class Source:
         return pending
 
     def seek(self, topic_partition: TopicPartition, offset: int) -> None:
-        raise AssertionError("no partition was taken over")
+        raise AssertionError("no partition was fenced")
 
     def commit_offsets(self, next_offsets: dict[TopicPartition, int]) -> None:
         pass
