@@ -80,7 +80,7 @@ doctor: ## Check prerequisites, with a hint for each failed check
 	@$(SLUICE) doctor
 
 # Suites run beside each other (tests/conftest.py).
-IN_PARALLEL := --numprocesses 2
+IN_PARALLEL := --numprocesses 3
 TESTS := tests/unit tests/integration tests/faults tests/acceptance tests/e2e tests/workers tests/docs
 
 test: lint ## Run all checks, all unit tests, and one test per promise on real servers (15 minutes, 9 once installed)

@@ -56,8 +56,9 @@ def run_backfill(
     from sluice.backfill.plan import plan
     from sluice.backfill.request import Unfinished, delete_unfinished, load_unfinished, save_unfinished, unfinished_path
 
-    start, end = event_range(settings, first, last)
-    contracts = select_contracts(load_contracts(settings.contracts), streams)
+    known = load_contracts(settings.contracts)
+    start, end = event_range(known.values(), first, last)
+    contracts = select_contracts(known, streams)
     request = Request(start, end, tuple(contract.stream for contract in contracts), reprocess_scope(what))
     with airflow_client(settings) as airflow:
         unfinished = load_unfinished(settings, request)

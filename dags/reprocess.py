@@ -6,7 +6,7 @@ from airflow.sdk import DAG, CronDataIntervalTimetable, Param
 
 from sluice.contracts import load_contracts
 from sluice.orchestration.docs import render
-from sluice.orchestration.history import ALL, REPROCESS, WHATS
+from sluice.orchestration.history import ALL, REPROCESS, WHATS, history
 from sluice.orchestration.operators import ReloadOperator
 from sluice.orchestration.retries import DEFAULT_ARGS
 from sluice.settings import load_settings
@@ -15,7 +15,8 @@ DOC = """
 ### Backfills from the lake
 
 Each run reloads one event date (UTC), the start of its data interval. The last runs of a backfill trigger `transform`,
-which rebuilds the marts of all its dates. The schedule ends with the data set's last date, so start it explicitly:
+which rebuilds the marts of all its dates. If every contract's `history` has ended it never runs by itself; otherwise it
+reprocesses yesterday each night. Start it explicitly:
 
 - in the UI: Trigger, Backfill; choose the dates and "all runs" to reprocess
 - `make backfill FROM=2013-01-01 TO=2013-01-31`, which also verifies the result
@@ -28,6 +29,7 @@ which rebuilds the marts of all its dates. The schedule ends with the data set's
 """
 SETTINGS = load_settings()
 CONTRACTS = load_contracts(SETTINGS.contracts)
+FIRST, LAST = history(CONTRACTS.values())
 
 with DAG(
     dag_id=REPROCESS,
@@ -35,8 +37,8 @@ with DAG(
     doc_md=render(DOC, SETTINGS),
     # A data interval per date, which cron schedules no longer have by default since Airflow 3.
     schedule=CronDataIntervalTimetable("@daily", timezone="UTC"),
-    start_date=datetime.combine(SETTINGS.first_event_date, time(), UTC),
-    end_date=datetime.combine(SETTINGS.last_event_date, time(), UTC),
+    start_date=datetime.combine(FIRST, time(), UTC),
+    end_date=datetime.combine(LAST, time(), UTC) if LAST else None,
     catchup=False,
     max_active_runs=3,
     dagrun_timeout=timedelta(hours=1),

@@ -6,7 +6,6 @@ Settings come from the environment (``SLUICE_…``) and from the file that ``SLU
 
 import os
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import Literal
 
@@ -46,12 +45,6 @@ class Settings(BaseSettings):
     contracts: Path = ROOT / "contracts"
     dbt: Path = ROOT / "dbt"
     """The dbt project."""
-    first_event_date: date = date(2013, 1, 1)
-    last_event_date: date = date(2014, 1, 1)
-    """UTC dates that ``make backfill`` accepts; facts of the data set, not of the platform. The last evening of 2013 in
-    New York is 2014 in UTC: its last flight landed at 08:30 on 1 January. The last date must be in the past: otherwise
-    Airflow would run the DAG ``reprocess`` every day.
-    """
 
     kafka_host: str = LOOPBACK
     kafka_port: int = 9092

@@ -20,6 +20,7 @@ from bench.report import machine
 from infra.config.ports import free_ports
 from infra.config.settings_file import PORTS, ensure_settings_file
 from infra.processes import processes
+from sluice.contracts import load_contracts
 from sluice.settings import ROOT, Settings
 from sluice.warehouse import connect
 
@@ -27,6 +28,8 @@ LENGTHS = (1, 7, 30, 90, 366)
 """Numbers of dates of the backfills with the whole year loaded."""
 STAGES = {1: date(2013, 1, 31), 3: date(2013, 3, 31), 12: date(2013, 12, 31)}
 """The stages: the number of months loaded, and the last local date (New York)."""
+HISTORY = load_contracts(ROOT / "contracts")["flights.departed"].history
+assert HISTORY is not None
 PROBE = 7
 """Number of dates of the backfill at the end of each stage."""
 IDLE_SECONDS = 30
@@ -114,7 +117,7 @@ def main() -> int:
 
 def history(running: Platform) -> dict[str, Any]:
     """Times a backfill after each stage and, with the whole year loaded, one of each length."""
-    stages, first = [], running.settings.first_event_date
+    stages, first = [], HISTORY.first
     for months, last in STAGES.items():
         running.sluice("replay", "--from", str(first), "--to", str(last))
         running.sluice("load")
@@ -133,15 +136,15 @@ def history(running: Platform) -> dict[str, Any]:
 
 def backfill(running: Platform, dates: int) -> dict[str, float]:
     """Times one backfill from the first event date on."""
-    first = running.settings.first_event_date
+    first = HISTORY.first
     last = first + timedelta(days=dates - 1)
-    assert last <= running.settings.last_event_date
+    assert last <= HISTORY.last
     return running.timed(("backfill", "--from", str(first), "--to", str(last)))
 
 
 def year(running: Platform) -> dict[str, Any]:
     """Times the whole year from empty topics to the marts, and checks the number of flights in the marts."""
-    replay = ("replay", "--from", str(running.settings.first_event_date), "--to", str(STAGES[12]))
+    replay = ("replay", "--from", str(HISTORY.first), "--to", str(STAGES[12]))
     parts = {command[0]: running.timed(command) for command in (replay, ("load",), ("transform",))}
     with connect(running.settings, "reader") as reader:
         row = reader.execute("select sum(flights), sum(arrived) from marts.agg_carrier_daily").fetchone()

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -76,6 +76,19 @@ class Load(_Strict):
     """How long a load may be overdue before an alert is raised."""
 
 
+class History(_Strict):
+    """The event dates (UTC, both ends included) of a stream whose history has an end."""
+
+    first: date
+    last: date
+
+    @model_validator(mode="after")
+    def _check_order(self) -> "History":
+        if self.first > self.last:
+            raise ValueError(f"expected first <= last, found {self.first} > {self.last}")
+        return self
+
+
 class Contract(_Strict):
     """An event stream: its topic, columns and load schedule."""
 
@@ -90,6 +103,8 @@ class Contract(_Strict):
     lateness: Annotated[timedelta, BeforeValidator(_duration)]
     """How long after the end of a date its events may still arrive."""
     load: Load
+    history: History | None = None
+    """Limits backfills to dates that the stream can have; None for a stream that goes on."""
     columns: Annotated[tuple[Column, ...], Field(min_length=1), BeforeValidator(lambda v: tuple(v))]
 
     @property

@@ -1,9 +1,10 @@
 """What a backfill accepts: the event dates, and the scope of reprocessing."""
 
+from collections.abc import Iterable
 from datetime import date
 
+from sluice.contracts import Contract
 from sluice.errors import TerminalError
-from sluice.settings import Settings
 
 REPROCESS = "reprocess"
 """The DAG that backfills run."""
@@ -14,32 +15,42 @@ raw rows; ``all``: both.
 """
 
 
-def event_date(settings: Settings, text: str, name: str) -> date:
-    """Parses one end of a range, for instance ``event_date(settings, "2013-01-31", "TO")``.
+EARLIEST = date(1970, 1, 1)
+"""The first date of streams without a history."""
+
+
+def history(contracts: Iterable[Contract]) -> tuple[date, date | None]:
+    """Returns the first and last event date that the contracts allow; no last date if a stream goes on."""
+    histories = [contract.history for contract in contracts]
+    first = min((found.first if found else EARLIEST for found in histories), default=EARLIEST)
+    last = max((found.last for found in histories if found), default=None)
+    return first, None if None in histories else last
+
+
+def event_range(contracts: Iterable[Contract], first: str, last: str) -> tuple[date, date]:
+    """Parses a range of event dates, both ends included, for instance ``("2013-01-01", "2013-01-31")``.
 
     Raises:
-        TerminalError: ``text`` is not a date, or is outside the data set.
+        TerminalError: an end is not a date or is outside the contracts' history, or the range is empty.
     """
-    try:
-        day = date.fromisoformat(text)
-    except ValueError:
-        raise TerminalError(f"{name}={text} is not a date", "write it as 2013-01-31") from None
-    first, last = settings.first_event_date, settings.last_event_date
-    if not first <= day <= last:
-        raise TerminalError(f"{name}={text} is outside the data set's event dates", f"choose from {first} to {last}")
-    return day
-
-
-def event_range(settings: Settings, first: str, last: str) -> tuple[date, date]:
-    """Parses a range of event dates, both ends included.
-
-    Raises:
-        TerminalError: an end is not a date or is outside the data set, or the range is empty.
-    """
-    start, end = event_date(settings, first, "FROM"), event_date(settings, last, "TO")
+    earliest, latest = history(contracts)
+    start, end = _event_date(first, "FROM"), _event_date(last, "TO")
+    for name, day in (("FROM", start), ("TO", end)):
+        if not earliest <= day <= (latest or date.max):
+            raise TerminalError(
+                f"{name}={day} is outside the history of the streams",
+                f"choose from {earliest} to {latest}" if latest else f"choose from {earliest} on",
+            )
     if start > end:
         raise TerminalError(f"FROM={first} is after TO={last}", "swap them")
     return start, end
+
+
+def _event_date(text: str, name: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise TerminalError(f"{name}={text} is not a date", "write it as 2013-01-31") from None
 
 
 def reprocess_scope(text: str) -> str:

@@ -185,7 +185,7 @@ def test_a_disagreement_fails_the_verification(
     ("arguments", "message"),
     [
         (("2013-01-02", "2013-01-01", None, "all"), "FROM=2013-01-02 is after TO=2013-01-01"),
-        (("2012-01-02", "2013-01-01", None, "all"), "outside the data set's event dates"),
+        (("2012-01-02", "2013-01-01", None, "all"), "outside the history of the streams"),
         (("2013-01-01", "x", None, "all"), "TO=x is not a date"),
         (("2013-01-01", "2013-01-01", ["gates.changed"], "all"), "unknown stream 'gates.changed'"),
         (("2013-01-01", "2013-01-01", None, "most"), "WHAT=most is unknown. Hint: choose from raw, marts, all"),

@@ -13,7 +13,7 @@ from airflow.serialization.serialized_objects import DagSerialization
 
 from sluice.contracts import load_contracts
 from sluice.orchestration.retries import RETRY_POLICY
-from sluice.settings import ROOT, Settings
+from sluice.settings import ROOT
 
 CONTRACTS = load_contracts(ROOT / "contracts")
 LOADS = {contract.dag_id for contract in CONTRACTS.values()}
@@ -168,11 +168,7 @@ def test_reprocess_has_an_interval_per_event_date_and_never_runs_by_itself(bag: 
     dag = bag.dags["reprocess"]
     serialized = DagSerialization.from_dict(DagSerialization.to_dict(dag))
     assert serialized.next_dagrun_info(last_automated_run_info=None) is None
-    settings = Settings()
-    first, last = (
-        datetime(day.year, day.month, day.day, tzinfo=UTC)
-        for day in (settings.first_event_date, settings.last_event_date)
-    )
+    first, last = datetime(2013, 1, 1, tzinfo=UTC), datetime(2014, 1, 1, tzinfo=UTC)
     intervals = [info.data_interval for info in serialized.iter_dagrun_infos_between(first, last)]
     assert len(intervals) == 366
     assert [interval.start for interval in (intervals[0], intervals[-1])] == [first, last]
