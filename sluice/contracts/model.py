@@ -104,7 +104,7 @@ class Contract(_Strict):
     """How long after the end of a date its events may still arrive."""
     load: Load
     history: History | None = None
-    """Limits backfills to dates that the stream can have; None for a stream that goes on."""
+    """Limits backfills to dates that the stream can have; None for a stream without an end."""
     columns: Annotated[tuple[Column, ...], Field(min_length=1), BeforeValidator(lambda v: tuple(v))]
 
     @property

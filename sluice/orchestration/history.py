@@ -20,7 +20,7 @@ EARLIEST = date(1970, 1, 1)
 
 
 def history(contracts: Iterable[Contract]) -> tuple[date, date | None]:
-    """Returns the first and last event date that the contracts allow; no last date if a stream goes on."""
+    """Returns the first and last event date that the contracts allow; no last date if a stream has no end."""
     histories = [contract.history for contract in contracts]
     first = min((found.first if found else EARLIEST for found in histories), default=EARLIEST)
     last = max((found.last for found in histories if found), default=None)
