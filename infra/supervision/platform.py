@@ -79,8 +79,8 @@ class Platform:
     def supervisor_step(self) -> Step:
         """Returns the step that starts the supervisor."""
 
-        def run(_: threading.Event) -> None:
-            self.supervisor.ensure_running()
+        def run(_: threading.Event) -> str | None:
+            return self.supervisor.ensure_running()
 
         return Step("supervisor", run)
 

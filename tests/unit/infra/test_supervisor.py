@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from infra.servers.services import SERVICES
-from infra.supervision.supervisor import configuration, socket_path
+from infra.supervision.supervisor import Supervisor, configuration, socket_path
 from sluice.errors import SluiceError
 
 
@@ -32,3 +32,17 @@ def test_the_socket_path_is_short_enough_regardless_of_the_folder(length: int) -
 def test_a_folder_with_a_per_cent_sign_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(SluiceError, match="per cent"):
         configuration(SERVICES.values(), tmp_path / "100%")
+
+
+def test_a_supervisor_with_another_configuration_is_restarted(tmp_path: Path) -> None:
+    file = tmp_path / "settings.env"
+    before = Supervisor([SERVICES["sink"]], tmp_path, file)
+    try:
+        assert before.ensure_running() is None
+        assert before.ensure_running() is None
+        after = Supervisor([SERVICES["sink"], SERVICES["live"]], tmp_path, file)
+        assert after.ensure_running() is not None
+        assert after.names() == {"sink", "live"}
+    finally:
+        before.shutdown()
+    assert not before.running()
