@@ -1,4 +1,4 @@
-# Every target calls the `sluice` command line, which holds the logic. RUNTIME=docker|native: with or without containers.
+# The platform's targets call the command line in cli/, which holds the logic. RUNTIME=docker|native: with or without containers.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 
@@ -86,7 +86,7 @@ TESTS := tests/unit tests/integration tests/faults tests/acceptance tests/e2e te
 test: lint ## Run all checks, all unit tests, and one test per promise on real servers (15 minutes, 9 once installed)
 	@$(PYTEST) $(IN_PARALLEL) $(TESTS) -m "essential and not thorough"
 
-test-all: test ## Run make test, then every test but those of the targets below (50 minutes)
+test-all: test ## Run make test, then every test except those of the targets below (50 minutes)
 	@$(PYTEST) $(IN_PARALLEL) $(TESTS) -m "not essential and not thorough"
 
 test-unit: ## Run the tests that need no server

@@ -15,14 +15,14 @@ DOC = """
 ### Backfills from the lake
 
 Each run reloads one event date (UTC), the start of its data interval. The last runs of a backfill trigger `transform`,
-which rebuilds the marts of all its dates. If every contract's `history` has ended it never runs by itself; otherwise it
-reprocesses yesterday each night. Start it explicitly:
+which rebuilds the marts of all its dates. If every contract has a `history` that has ended, this DAG never runs by
+itself; otherwise it reprocesses yesterday each night. Start it explicitly:
 
 - in the UI: Trigger, Backfill; choose the dates and "all runs" to reprocess
 - `make backfill FROM=2013-01-01 TO=2013-01-31`, which also verifies the result
 - `airflow backfill create --dag-id reprocess --from-date … --to-date … --reprocess-behavior completed`
 
-`streams` and `what` limit what is reprocessed. A run's id contains the end of its interval: the day after its date.
+`streams` and `what` limit the scope. A run's id contains the end of its interval: the day after its date.
 
 **When it fails**: {on_failure}, or run the backfill again: it is idempotent.
 **See** [dates]({dashboard}/pipeline), [their source, the lake]({lake}) and [downstream models]({dbt}).

@@ -1,6 +1,6 @@
 """MkDocs hook: links that leave ``docs/`` become plain paths.
 
-On a Git host such a link opens the file. The site holds the pages alone, so there it would be broken.
+On a Git host such a link opens the file. The site holds only the pages, so the link would be broken there.
 """
 
 import posixpath
@@ -15,7 +15,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
 
     Args:
         markdown: the page's source.
-        page: MkDocs's page; only where its file is counts.
+        page: MkDocs's page; only the location of its file matters.
     """
     folder = posixpath.join("docs", posixpath.dirname(page.file.src_uri))
 

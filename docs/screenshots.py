@@ -1,6 +1,6 @@
 """``make screenshots``: takes the README's screenshots of the running platform, in Chromium.
 
-It first reprocesses two weeks with a backfill. The data stays the same, but Airflow's grid and the terminal fill up.
+It first runs a backfill of two weeks. The data stays the same, but Airflow's grid and the terminal show its runs.
 """
 
 import shutil

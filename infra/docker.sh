@@ -171,7 +171,7 @@ docker_up() {
 
     export MONTHS="$months" SLUICE_CONTRACTS_DIGEST
     SLUICE_CONTRACTS_DIGEST="$(cat contracts/*.yaml | cksum | tr ' ' -)"
-    # The last step depends, directly or indirectly, on all other services but the producer being healthy.
+    # The last step depends, directly or indirectly, on all other services except the producer being healthy.
     if ! compose up --detach --remove-orphans marts || [ "$(docker wait "$(compose ps --all --quiet marts)")" != 0 ]; then
         show_unhealthy
         fail "the platform did not start: unhealthy services are listed above" "run \`make logs S=<service>\` for more"

@@ -32,11 +32,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="producers", description="Send the flights and weather of 2013 to Kafka.")
     commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
-    commands.add_parser("live", help="continue after the last replay, at 600 times real time, to the end of the year")
+    commands.add_parser("live", help="continue after the last replay, at 600 times real speed, to the end of the year")
     replay = commands.add_parser("replay", help="send a range of dates")
     add = replay.add_argument
     add("--from", dest="first", required=True, metavar="DATE", help="first local date, such as 2013-01-01")
-    add("--to", dest="last", required=True, metavar="DATE", help="last local date, included")
+    add("--to", dest="last", required=True, metavar="DATE", help="last local date, inclusive")
     add(
         "--speed",
         default="0",
@@ -48,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--corrupt", default="0", metavar="SHARE", help="share of events also sent as invalid JSON")
     add("--invalid", default="0", metavar="SHARE", help="share of events also sent as JSON that violates the contract")
     add("--copies", default="1", metavar="K", help="send each flight as K distinct flights")
-    add("--seed", default="0", metavar="N", help="seed of the faults: the same seed injects the same ones")
+    add("--seed", default="0", metavar="N", help="seed of the faults: the same seed injects the same faults")
     add("--streams", default="", metavar="A,B", help="send only these streams; default: all")
     return parser
 

@@ -72,7 +72,7 @@ class Settings(BaseSettings):
     airflow_host: str = LOOPBACK
     airflow_port: int = 8080
     airflow_executor: Literal["LocalExecutor", "CeleryExecutor"] = "LocalExecutor"
-    """What runs Airflow's tasks: the scheduler, or workers on any number of machines that take them from Redis."""
+    """Airflow's tasks run in the scheduler, or in workers on any number of machines that take them from Redis."""
     airflow_workers: PositiveInt = 2
     """The number of workers, with CeleryExecutor."""
     redis_host: str = LOOPBACK

@@ -4,6 +4,7 @@ from typing import LiteralString
 
 from sluice.settings import Settings
 from sluice.warehouse import connect
+from sluice.warehouse.schema import lock_provisioning
 
 _STATEMENTS: tuple[LiteralString, ...] = (
     # The state of each flight, from the event that counts.
@@ -41,5 +42,6 @@ def provision(settings: Settings) -> None:
         TransientError: the server is down.
     """
     with connect(settings, "postgres") as warehouse:
+        lock_provisioning(warehouse)
         for statement in _STATEMENTS:
             warehouse.execute(statement)

@@ -57,7 +57,7 @@ def complete(text: str | None, values: Mapping[str, object] | None = None) -> st
 
 
 def ensure_settings_file(path: Path, values: Mapping[str, object] | None = None) -> bool:
-    """Creates or completes the settings file: readable by its owner alone, with every port and secret.
+    """Creates or completes the settings file: readable only by its owner, with every port and secret.
 
     Existing lines are kept.
 

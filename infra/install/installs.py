@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
 
 from infra.processes.commands import InterruptedRunError, run_logged
 from infra.processes.steps import Step
@@ -54,20 +55,25 @@ def install_steps(settings: Settings) -> list[Step]:
 
 
 def _one_at_a_time(name: str, run: Run) -> Run:
-    """Lets one process install at a time. Another waits, and then finds the result."""
+    """Lets one process install at a time. Any other waits, and then finds the result."""
 
     def locked(log: Path, cancelled: threading.Event) -> str | None:
         TOOLS.mkdir(parents=True, exist_ok=True)
         with (TOOLS / f".{name.replace(' ', '-')}.lock").open("w") as lock:
-            while True:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    return run(log, cancelled)
-                except BlockingIOError:
-                    if cancelled.wait(0.5):
-                        raise InterruptedRunError("interrupted", f"rerun it to {name}") from None
+            while not _try_lock(lock):
+                if cancelled.wait(0.5):
+                    raise InterruptedRunError("interrupted", f"rerun it to {name}")
+            return run(log, cancelled)
 
     return locked
+
+
+def _try_lock(lock: IO[str]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 @contextlib.contextmanager
@@ -78,6 +84,8 @@ def _temporary_folder(target: Path) -> Iterator[Path]:
     draft.mkdir(parents=True)
     try:
         yield draft
+        # A result that is there is broken or too old: its step has not found it.
+        shutil.rmtree(target, ignore_errors=True)
         draft.rename(target)
     finally:
         shutil.rmtree(draft, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Checks the prerequisites of the platform on this machine: one finding per prerequisite, with a hint how to fix it."""
+"""Checks the platform's prerequisites on this machine: one finding per prerequisite, with a hint on how to fix it."""
 
 import os
 import platform

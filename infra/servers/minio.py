@@ -13,7 +13,7 @@ ROOT_USER = "sluice-root"
 
 
 def prepare(settings: Settings) -> None:
-    """Creates the data folder, accessible to this user alone."""
+    """Creates the data folder, accessible only to this user."""
     (settings.home / "minio").mkdir(mode=0o700, parents=True, exist_ok=True)
 
 

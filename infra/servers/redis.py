@@ -19,7 +19,7 @@ OPTIONS = {
 
 
 def prepare(settings: Settings) -> None:
-    """Writes the configuration file, readable by this user alone: on a command line the password would be visible."""
+    """Writes the configuration file, readable only by this user: on a command line the password would be visible."""
     folder = settings.home / "redis"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     options = {"bind": settings.redis_host, "port": str(settings.redis_port), "dir": f'"{folder}"', **OPTIONS}

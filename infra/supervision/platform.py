@@ -77,10 +77,14 @@ class Platform:
         run_steps(chosen, self.report)
 
     def supervisor_step(self) -> Step:
-        """Returns the step that starts the supervisor."""
+        """Returns the step that starts the supervisor, and restarts one that is outdated, with all its services."""
 
         def run(_: threading.Event) -> str | None:
-            return self.supervisor.ensure_running()
+            outdated = self.supervisor.is_outdated()
+            if outdated:
+                self.stop()
+            self.supervisor.ensure_running()
+            return "restarted with a new configuration" if outdated else None
 
         return Step("supervisor", run)
 

@@ -137,26 +137,21 @@ class Supervisor:
             return False
         return True
 
-    def ensure_running(self) -> str | None:
+    def is_outdated(self) -> bool:
+        """Returns whether a running supervisor was started by another version of the platform, or other settings."""
+        file = self._home / "supervisor.conf"
+        current = file.read_text() if file.exists() else ""
+        return current != configuration(self._services, self._home) and self.running()
+
+    def ensure_running(self) -> None:
         """Starts the supervisor unless it is up, after terminating leftover processes of one that was killed.
-
-        A supervisor that was started with another configuration, by an earlier version of the platform or with other
-        settings, is restarted, and its services with it.
-
-        Returns:
-            What was done, if a running supervisor had to be restarted.
 
         Raises:
             SluiceError: another user owns the socket's folder.
             LoggedError: the supervisor does not start.
         """
-        file = self._home / "supervisor.conf"
-        wanted = configuration(self._services, self._home)
-        outdated = self.running()
-        if outdated:
-            if file.exists() and file.read_text() == wanted:
-                return None
-            self.shutdown()
+        if self.running():
+            return
         self.terminate_leftovers()
         for folder in (self._home / "run", self._home / "logs"):
             folder.mkdir(parents=True, exist_ok=True)
@@ -167,7 +162,8 @@ class Supervisor:
                 f"cannot start the supervisor: {address.parent} belongs to another user",
                 "remove that folder or set SLUICE_HOME to another one",
             )
-        file.write_text(wanted)
+        file = self._home / "supervisor.conf"
+        file.write_text(configuration(self._services, self._home))
         command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(file)]
         # The supervisor detaches itself from this command and its terminal.
         result = subprocess.run(
@@ -182,7 +178,7 @@ class Supervisor:
         deadline = time.monotonic() + 20
         while result.returncode == 0 and time.monotonic() < deadline:
             if self.running():
-                return "restarted with a new configuration" if outdated else None
+                return
             time.sleep(0.05)
         log = self._home / "logs" / "supervisor.log"
         raise LoggedError(f"the supervisor did not start: {result.stderr.strip() or 'no response'}", log)

@@ -26,7 +26,7 @@ def stalled_partitions(
     """Returns the lag of each partition that had records to commit and has not advanced in the lake.
 
     Args:
-        lake_before: the lake's next offsets at the first look.
+        lake_before: the lake's next offsets at the first check.
         kafka_before: Kafka's next offsets at the same time.
         lake_after: the lake's next offsets some time later.
     """
@@ -38,10 +38,10 @@ def stalled_partitions(
 
 
 def stalled_sinks(settings: Settings, contracts: Mapping[str, Contract]) -> dict[str, str]:
-    """Returns a description of the problem per stream whose sink is stalled. Waits a while if a sink lags behind.
+    """Returns a description of the problem for each stream whose sink is stalled. Waits a while if a sink lags behind.
 
     Raises:
-        TransientError, TerminalError: Kafka or the store is down or refuses.
+        TransientError, TerminalError: Kafka or the store is down or rejects a request.
     """
     kafka: dict[str, dict[PartitionKey, int]] = {stream: {} for stream in contracts}
     for partition in kafka_ranges(settings, list(contracts)):
@@ -69,10 +69,10 @@ def stalled_sinks(settings: Settings, contracts: Mapping[str, Contract]) -> dict
 
 
 def high_quarantine_rate(settings: Settings) -> dict[str, str]:
-    """Returns a description per stream of whose records of the last hour more than ``MAX_RATIO`` are in quarantine.
+    """Returns a description per stream with more than ``MAX_RATIO`` of its last hour's records in quarantine.
 
     Raises:
-        TransientError, TerminalError: Postgres is down or refuses.
+        TransientError, TerminalError: Postgres is down or rejects the query.
     """
     with connect(settings, "reader") as warehouse:
         loaded = warehouse.execute(

@@ -59,7 +59,7 @@ def sync_alerts(
         The alerts that were raised or cleared.
 
     Raises:
-        TransientError, TerminalError: Postgres is down or refuses.
+        TransientError, TerminalError: Postgres is down or rejects the statement.
     """
     values = {
         "kind": kind,

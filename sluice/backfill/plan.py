@@ -16,7 +16,7 @@ _DOES = {
 
 
 def plan(request: Request, now: Snapshot, at_once: int) -> str:
-    """Returns dates, streams, current rows and runs; of more than ``MAX_LISTED_DATES`` dates, rows per month."""
+    """Returns dates, streams, current rows and runs; for more than ``MAX_LISTED_DATES`` dates, rows per month."""
     days = request.days
     lines = [
         f"backfill of {len(days)} dates, {request.first} to {request.last}: {_DOES[request.what]}",

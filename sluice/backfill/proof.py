@@ -9,7 +9,7 @@ from sluice.backfill.snapshot import MARTS_AFTER, MARTS_BEFORE, Snapshot
 from sluice.warehouse.checksum import Checksum
 
 MAX_LISTED_DATES = 14
-"""Up to this many requested dates are all listed; of more, only the first ones that changed, up to this many."""
+"""If more dates than this are requested, only the first ones that changed are listed, up to this many."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 The audit log of the quarantine (``ops.quarantine_log``) is kept. Kafka may be down. Other loads, reloads and transforms
 may run meanwhile: those in progress either commit before the tables are emptied or find the ledger changed afterwards,
-and later ones only help. A rebuild that was interrupted anywhere is restarted by the next one, with the same
+and later ones only help. If a rebuild is interrupted at any point, the next one restarts it, with the same
 comparison.
 """
 

@@ -1,4 +1,4 @@
-"""A backfill's request, and its state on disk until it is proved."""
+"""A backfill's request, and its state on disk until it is verified."""
 
 import json
 import os
@@ -32,7 +32,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Unfinished:
-    """A backfill that has started and is not proved yet."""
+    """A backfill that has started and is not verified yet."""
 
     request: Request
     before: Snapshot
@@ -69,7 +69,7 @@ def load_unfinished(settings: Settings, request: Request) -> Unfinished | None:
 
 
 def delete_unfinished(settings: Settings) -> None:
-    """Deletes the saved backfill once it is proved."""
+    """Deletes the saved backfill once it is verified."""
     unfinished_path(settings).unlink(missing_ok=True)
 
 

@@ -67,7 +67,7 @@ def take_snapshot(settings: Settings, contracts: Iterable[Contract], first: date
     """Returns a consistent snapshot of a range of event dates (UTC, both ends included).
 
     Raises:
-        TransientError, TerminalError: the warehouse is down or refuses.
+        TransientError, TerminalError: the warehouse is down or rejects a query.
     """
     ledger_positions: dict[str, list[LedgerPosition]] = {}
     raw: dict[str, dict[date, Checksum]] = {}

@@ -35,7 +35,7 @@ class Consumer:
         Args:
             settings: of the platform.
             streams: the topics to read.
-            load_offsets: returns the next offset of each partition of the given topic ids; 0 where it has none.
+            load_offsets: returns the next offset per partition of the given topic ids; 0 for a partition without one.
         """
         self._settings = settings
         self._streams = list(streams)
@@ -58,7 +58,7 @@ class Consumer:
         """Returns the records that arrive within ``timeout`` seconds.
 
         Raises:
-            TransientError: Kafka reports an error; a restart settles it.
+            TransientError: Kafka reports an error; a restart resolves it.
         """
         records = []
         for message in self._consumer.consume(_BATCH, timeout):

@@ -22,7 +22,7 @@ _MAX_BACKOFF_SECONDS = 15.0
 def run(view: View, settings: Settings, stopping: threading.Event) -> None:
     """Keeps a live view up to date until ``stopping`` is set.
 
-    Recovers from every fault the way it starts: it resumes at the offsets stored in Postgres.
+    Recovers from every fault in the way it starts: it resumes at the offsets stored in Postgres.
     """
     failures = 0
     while not stopping.is_set():

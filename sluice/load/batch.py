@@ -20,7 +20,7 @@ LAKE_COLUMNS = [*METADATA_COLUMNS, "key", "value"]
 """The lake's columns that a load reads."""
 
 _FIELD_BYTES = 200
-"""Unknown field names are cut to this length: an index entry takes no more than some 2,700 bytes."""
+"""Unknown field names are cut to this length: an index entry holds at most about 2,700 bytes."""
 
 Drift = Counter[tuple[date, str]]
 """Rows per event date and field that is not in the contract."""

@@ -30,7 +30,7 @@ def new_batches(contract: Contract, lake: LakeReader, ranges: Sequence[Range]) -
     """Yields everything in the ranges: groups of offsets that follow each other without a gap, and each group's rows.
 
     Raises:
-        TransientError, TerminalError: the store is down or refuses access, or a file is missing or damaged. Values
+        TransientError, TerminalError: the store is down or denies access, or a file is missing or damaged. Values
             that differ from those committed count as damage, as long as the log still has the commits.
     """
     recent = lake.recent_commits(ranges)

@@ -1,4 +1,4 @@
-"""What the warehouse still lacks of the lake, in groups that fit in memory."""
+"""Plans a load: the offsets of the lake that the warehouse lacks, in groups that fit in memory."""
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby

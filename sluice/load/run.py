@@ -53,7 +53,7 @@ def load(settings: Settings, contract: Contract) -> LoadReport:
 
     Raises:
         TransientError: a server is down; committed groups stay, and the next load resumes after them.
-        TerminalError: a server refuses, or a file of the lake is missing or damaged.
+        TerminalError: a server rejects a request, or a file of the lake is missing or damaged.
     """
     started = time.monotonic()
     report = LoadReport(contract.stream)
@@ -132,7 +132,7 @@ def _spare_memory() -> None:
 
 
 def _commit_group(warehouse: Warehouse, contract: Contract, group: list[Range], batch: Batch) -> bool:
-    """Commits a group's rows with their bookkeeping in one transaction; False if another load was faster."""
+    """Commits a group's rows and bookkeeping in one transaction; returns False if another load committed it first."""
     warehouse.lock()
     ends = warehouse.ledger_ends()
     for offset_range in group:

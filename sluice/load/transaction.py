@@ -263,7 +263,7 @@ def transaction(settings: Settings, contract: Contract) -> Iterator[Warehouse]:
 
     Raises:
         TransientError: the server is down, or the connection was lost; retrying is safe, whether or not it committed.
-        TerminalError: the server refuses.
+        TerminalError: the server rejects a statement.
     """
     try:
         with connect(settings, "loader") as connection:

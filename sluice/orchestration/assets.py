@@ -11,5 +11,5 @@ def raw_table(contract: Contract) -> Asset:
     return Asset(name=f"raw.{contract.table}", group="warehouse")
 
 
-REPROCESSED = AssetAlias(name="reprocessed", group="warehouse")
+REPROCESSED = AssetAlias(name="rebuilt", group="warehouse")
 """Stands for the raw tables that a backfill has changed: its tasks decide which of them emit an event, and when."""

@@ -1,4 +1,4 @@
-"""What a task may read: the settings, and the warehouse password of its own role only."""
+"""The settings of a task, with the warehouse password of its own role only."""
 
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
@@ -11,8 +11,8 @@ from sluice.settings import Settings, load_settings
 def settings_as(role: str) -> Settings:
     """Returns the settings with the address and password from Airflow's connection ``warehouse_<role>``.
 
-    Tasks take the password from the connection, not from the environment: in Airflow's connections an operator rotates
-    a password or points to another server, and Airflow masks the password in logs.
+    Tasks take the password from the connection, not from the environment: an operator can change the password or the
+    server in Airflow's connections, and Airflow masks the password in logs.
 
     Args:
         role: ``loader``, ``transformer`` or ``reader``.

@@ -71,7 +71,7 @@ def follow(airflow: Airflow, runs: Sequence[Run], show: Show) -> None:
     """Follows runs until all have ended; shows a line whenever a task's state changes.
 
     Raises:
-        TerminalError: some runs failed: names them, with the error of the first, whose log is shown before.
+        TerminalError: some runs failed; the message names them and has the first one's error, after its log is shown.
         TransientError: Airflow went down.
     """
     shown_states: dict[tuple[str, str], str] = {}
@@ -109,7 +109,7 @@ def follow_backfill(airflow: Airflow, dag_id: str, first: date, last: date, show
     Shows a line when more runs have ended, about fifty lines in all for a long backfill.
 
     Raises:
-        TerminalError: some runs failed: names their dates.
+        TerminalError: some runs failed; the message names their dates.
         TransientError: Airflow went down.
     """
     count = (last - first).days + 1

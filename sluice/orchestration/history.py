@@ -1,4 +1,4 @@
-"""What a backfill accepts: the event dates, and the scope of reprocessing."""
+"""The event dates and the scope that a backfill accepts."""
 
 from collections.abc import Iterable
 from datetime import date

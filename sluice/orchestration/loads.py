@@ -19,12 +19,12 @@ DOC = """
 
 {description}
 
-Loads everything beyond the warehouse's ledger from the lake. Each transaction writes rows, quarantine, ledger and stale
+Loads everything in the lake beyond the warehouse's ledger. Each transaction writes rows, quarantine, ledger and stale
 dates together, so repeating or killing a load changes nothing. **Skipped** means that the lake had nothing new.
 
 - **When**: `{schedule}` (cron, UTC), or on demand (`make load`). A second run is queued behind the first.
 - **Source**: `contracts/{stream}.yaml`, which also defines the topic, the table and this page.
-- **Overdue**: if a run has not ended after {minutes} minutes, Airflow raises an alert, cleared when a load ends.
+- **Overdue**: if a run has not ended after {minutes} minutes, Airflow raises an alert; the next load to end clears it.
 - **Invalid records** are in [quarantine]({dashboard}/quarantine?stream={stream}) with a reason; all others are loaded.
 - **When it fails**: {on_failure}, or wait for the next run, which resumes at the ledger's offset.
   `make reconcile` confirms that nothing is missing.

@@ -1,4 +1,4 @@
-"""A small client of Airflow's REST API, for the CLI. Every failure is an error of one line."""
+"""A small client of Airflow's REST API, for the CLI. Every failure is a one-line error."""
 
 from collections.abc import Iterable
 from contextlib import suppress

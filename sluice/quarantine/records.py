@@ -55,7 +55,7 @@ def groups(settings: Settings, selection: Selection) -> list[Group]:
     """Counts the records in quarantine by stream, date and kind of reason.
 
     Raises:
-        TransientError, TerminalError: Postgres is down or refuses.
+        TransientError, TerminalError: Postgres is down or rejects the query.
     """
     condition, values = selection.where()
     query = sql.SQL(
@@ -112,7 +112,7 @@ def discard(settings: Settings, selection: Selection, note: str, done_by: str) -
         The number of records discarded by this call.
 
     Raises:
-        TerminalError: the note or the actor's name is empty, or Postgres refuses.
+        TerminalError: the note or the actor's name is empty, or Postgres rejects the statement.
         TransientError: Postgres is down; nothing was discarded.
     """
     if not note.strip() or not done_by.strip():

@@ -54,7 +54,7 @@ def reconcile(settings: Settings, contracts: dict[str, Contract], patience: floa
             reported as a disagreement.
 
     Raises:
-        TransientError, TerminalError: a server is down or refuses.
+        TransientError, TerminalError: a server is down or rejects a request.
     """
     result = Reconciliation()
     cut: dict[str, dict[PartitionKey, tuple[int, int]]] = {stream: {} for stream in contracts}

@@ -33,6 +33,8 @@ class Dbt:
     settings: Settings
     log_line: Callable[[str], None]
     """Receives dbt's log, line by line."""
+    service: str = "airflow-scheduler"
+    """The service that dbt belongs to: when it restarts, it ends what an earlier one has left."""
     executable: Path = EXECUTABLE
     _process: "subprocess.Popen[str] | None" = field(default=None, init=False)
 
@@ -68,8 +70,7 @@ class Dbt:
             TransientError: dbt lost its connection to the warehouse, or was stopped.
             TerminalError: dbt is not installed, or it reported an error in the project, the data or the warehouse.
         """
-        if arguments[:1] != ("retry",) or "--state" in arguments:
-            self.results.unlink(missing_ok=True)
+        self.results.unlink(missing_ok=True)
         lines: deque[str] = deque(maxlen=40)
         command = [str(self.executable), "--no-use-colors", *arguments]
         command += ["--project-dir", str(self.project), "--profiles-dir", str(self.project)]
@@ -95,7 +96,7 @@ class Dbt:
                     self.log_line(text)
             status = self._process.wait()
         finally:
-            # After an exception such as a time-out, dbt must not continue unattended.
+            # After an exception such as a timeout, dbt must not continue unattended.
             self.stop()
         if status < 0:
             raise TransientError(f"dbt was stopped by signal {-status}", "retry: dbt resumes where it stopped")
@@ -135,7 +136,7 @@ class Dbt:
             "SLUICE_TRANSFORMER_PASSWORD": settings.secret("transformer_password"),
             # `make down` recognises a dbt process that outlived its task by these two.
             "SLUICE_HOME": str(settings.home),
-            "SLUICE_SERVICE": "airflow-scheduler",
+            "SLUICE_SERVICE": self.service,
             # Macros can read variables with this prefix, and a changed value does not make dbt parse the project again.
             "DBT_ENV_CUSTOM_ENV_SLUICE_RUN": run_name,
             "DBT_TARGET_PATH": str(self.home / "target"),

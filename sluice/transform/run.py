@@ -9,7 +9,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 from sluice.contracts import Contract
-from sluice.errors import SluiceError
+from sluice.errors import SluiceError, TerminalError
 from sluice.settings import Settings
 from sluice.transform import unfinished
 from sluice.transform.dbt import Dbt
@@ -20,6 +20,8 @@ from sluice.warehouse import connect
 
 PATIENCE = timedelta(minutes=30)
 """How long a transform waits for another one to end."""
+PUBLISHING = ("build", "--selector", "transform")
+"""The dbt command that builds, audits and publishes a plan."""
 BY_HAND = "make dbt"
 """The run name of dbt commands that an operator enters."""
 
@@ -58,7 +60,7 @@ def transform(
     """Rebuilds everything that depends on stale dates, with one dbt invocation.
 
     dbt writes and audits in ``staging``; at its end it publishes to ``marts`` and marks the dates as built, in one
-    transaction (``dbt/macros/write_audit_publish``). A transform that fails anywhere leaves the marts as they were.
+    transaction (``dbt/macros/write_audit_publish``). A transform that fails at any point leaves the marts unchanged.
 
     The first transform of a warehouse, and the first after a reference table's file has changed, builds the reference
     tables beforehand. Such a transform runs even if no date is stale, so that every mart exists.
@@ -78,7 +80,7 @@ def transform(
     started = time.monotonic()
     folder = dbt.home / "unfinished"
     with _exclusive(settings, dbt, log_line) as (connection, lock_fd):
-        dates = read_plan(connection, run) if resume and unfinished.load(folder, run) else None
+        dates = read_plan(connection, run) if resume and unfinished.is_kept(folder, run) else None
         resumed = dates is not None
         if dates is None:
             unfinished.forget(folder)
@@ -90,16 +92,8 @@ def transform(
         if seeds:
             log_line("building the reference tables first")
             dbt.run("build", "--selector", "setup", inherit_fds=[lock_fd])
-        try:
-            command = ("retry", "--state", str(folder)) if resumed else ("build", "--selector", "transform")
-            dbt.run(*command, run_name=run, inherit_fds=[lock_fd])
-        except SluiceError:
-            if dbt.can_be_retried():
-                unfinished.keep(folder, run, dbt.results)
-            else:
-                unfinished.forget(folder)
-            raise
-        unfinished.forget(folder)
+        command = ("retry", "--state", str(folder)) if resumed else PUBLISHING
+        _run_resumable(dbt, command, run, folder, lock_fd)
         if seeds:
             record_seeds(dbt)
         return TransformReport(dates, resumed, dbt.built(), time.monotonic() - started)
@@ -136,7 +130,8 @@ def run_dbt(
 ) -> None:
     """Runs a dbt command that an operator enters, under the lock of the transforms.
 
-    The command has a plan of its own, with all stale dates. With ``--selector transform`` it publishes the plan.
+    Every command has a plan of its own, with all stale dates. Only a whole build (``build --selector transform``, with
+    or without ``--full-refresh``) and its ``retry`` publish it.
 
     Args:
         settings: with the transformer's password.
@@ -147,13 +142,40 @@ def run_dbt(
 
     Raises:
         TransientError: the connection to the warehouse was lost, or a transform takes too long.
-        TerminalError: dbt reported an error.
+        TerminalError: dbt reported an error, or there is nothing to retry.
     """
+    if arguments[:2] == ["docs", "serve"]:
+        raise TerminalError("`docs serve` would keep the lock", "open /dbt on the dashboard")
+    folder = dbt.home / "unfinished-by-hand"
+    command = tuple(arguments)
     with _exclusive(settings, dbt, log_line) as (connection, lock_fd):
-        if arguments[:1] != ["retry"] or read_plan(connection, BY_HAND) is None:
-            write_plan(connection, BY_HAND)
         write_sources(contracts, dbt.generated)
-        dbt.run(*arguments, run_name=BY_HAND, inherit_fds=[lock_fd])
+        if command == ("retry",):
+            if not unfinished.is_kept(folder, BY_HAND) or read_plan(connection, BY_HAND) is None:
+                raise TerminalError(
+                    "nothing to retry: no `make dbt` build has failed, or its plan was replaced", "run the build again"
+                )
+            command = ("retry", "--state", str(folder))
+        else:
+            write_plan(connection, BY_HAND)
+        if command[0] == "retry" or tuple(word for word in command if word != "--full-refresh") == PUBLISHING:
+            _run_resumable(dbt, command, BY_HAND, folder, lock_fd)
+        else:
+            # Without a name, dbt publishes nothing: a partial build has not built the whole plan.
+            dbt.run(*command, inherit_fds=[lock_fd])
+
+
+def _run_resumable(dbt: Dbt, command: Sequence[str], run: str, folder: Path, lock_fd: int) -> None:
+    """Runs a build that publishes the plan of ``run``. If it fails, its record is kept for a retry."""
+    try:
+        dbt.run(*command, run_name=run, inherit_fds=[lock_fd])
+    except SluiceError:
+        if dbt.can_be_retried():
+            unfinished.keep(folder, run, dbt.results)
+        else:
+            unfinished.forget(folder)
+        raise
+    unfinished.forget(folder)
 
 
 @contextmanager

@@ -32,7 +32,7 @@ def source_files(contracts: Mapping[str, Contract]) -> dict[str, str]:
 
     ``raw.yml`` declares the tables, and the reconciliation, which reads all of them; ``raw.md`` has the descriptions. A
     table is stale if nothing was loaded for longer than its contract's ``lateness``: events may be that late, so a
-    shorter pause is no sign of a fault.
+    shorter pause does not indicate a fault.
 
     Args:
         contracts: the contracts by stream; their order does not matter.

@@ -27,7 +27,7 @@ create table if not exists staging.stale_partitions (
 
 @contextmanager
 def postgres_errors() -> Iterator[None]:
-    """Turns a lost connection or a lock time-out into a TransientError."""
+    """Turns a lost connection or a lock timeout into a TransientError."""
     try:
         yield
     except psycopg.OperationalError as error:

@@ -27,7 +27,7 @@ def keep(folder: Path, run: str, results: Path) -> None:
     draft.rename(folder)
 
 
-def load(folder: Path, run: str) -> bool:
+def is_kept(folder: Path, run: str) -> bool:
     """Returns whether there is a complete record of this run."""
     try:
         json.loads((folder / RESULTS).read_text())

@@ -34,7 +34,7 @@ def connect(settings: Settings, role: Role, database: str | None = None) -> "psy
 
     Raises:
         TransientError: the server is down or starting.
-        TerminalError: it refuses the role, the password or the database.
+        TerminalError: it rejects the role, the password or the database.
     """
     try:
         return psycopg.connect(

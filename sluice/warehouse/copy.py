@@ -20,7 +20,7 @@ def copy_rows(connection: "psycopg.Connection[Any]", table: sql.Identifier, rows
         rows: columns with the table's names and types; the table's other columns get their defaults.
 
     Raises:
-        psycopg.Error: the server refuses, or the connection was lost.
+        psycopg.Error: the server rejects the rows, or the connection was lost.
     """
     if not rows.num_rows:
         return

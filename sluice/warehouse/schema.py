@@ -226,7 +226,7 @@ def provision(settings: Settings, contracts: dict[str, Contract]) -> None:
     """
     with connect(settings, "postgres", database="postgres") as server:
         server.autocommit = True
-        _lock_provisioning(server)
+        lock_provisioning(server)
         roles: tuple[Role, ...] = ("loader", "transformer", "live", "reader")
         for role in roles:
             _create_or_update_role(server, role_name(role), settings.secret(f"{role}_password"))
@@ -234,7 +234,7 @@ def provision(settings: Settings, contracts: dict[str, Contract]) -> None:
         _create_database(server, AIRFLOW, owner=AIRFLOW, users=[role_name("reader")])
         _create_database(server, settings.warehouse, owner="postgres", users=[role_name(role) for role in roles])
     with connect(settings, "postgres") as warehouse:
-        _lock_provisioning(warehouse)
+        lock_provisioning(warehouse)
         for schema in ("raw", "ops", "live"):
             warehouse.execute(sql.SQL("create schema if not exists {}").format(sql.Identifier(schema)))
         for schema in ("staging", "marts"):
@@ -322,7 +322,8 @@ def create_or_alter_raw_table(connection: "psycopg.Connection[tuple[object, ...]
             )
 
 
-def _lock_provisioning(connection: "psycopg.Connection[tuple[object, ...]]") -> None:
+def lock_provisioning(connection: "psycopg.Connection[tuple[object, ...]]") -> None:
+    """Lets one process provision at a time; the lock is held until the connection ends."""
     connection.execute("select pg_advisory_lock(hashtext('sluice provision'))")
 
 

@@ -294,12 +294,38 @@ def test_dbt_publishes_only_the_plan_of_its_own_run(marts: Marts) -> None:
     marts.assert_correct()
 
 
-def test_a_model_that_is_run_by_hand_is_not_published(marts: Marts) -> None:
+@pytest.mark.parametrize("arguments", [("test", "--selector", "transform"), ("run", "--select", "+fct_flights")])
+def test_a_partial_command_by_hand_marks_no_date_as_built(marts: Marts, arguments: tuple[str, ...]) -> None:
     marts.load()
-    before, stale_dates = marts.contents(), marts.stale_dates()
-    marts.by_hand("run", "--select", "+fct_flights")
-    assert (marts.contents(), marts.stale_dates()) == (before, stale_dates)
+    before, stale = marts.contents(), marts.stale_dates()
+    assert stale
+    marts.by_hand(*arguments)
+    assert (marts.contents(), marts.stale_dates()) == (before, stale)
+    with pytest.raises(TerminalError, match="nothing to retry"):
+        marts.by_hand("retry")
     marts.transform()
+    marts.assert_correct()
+
+
+def test_an_earlier_event_on_another_date_replaces_the_one_that_was_kept(marts: Marts) -> None:
+    day = marts.load()
+    marts.transform()
+    kept = marts.query("select event_id, _event_date, _offset from staging.stg_weather_observed limit 1", "transformer")
+    # The same event under another date, with a lower offset: as if its topic had been read in another order.
+    marts.execute(
+        "insert into raw.weather_observed select (jsonb_populate_record(w, jsonb_build_object("
+        f"'_event_date', date '{day}' - 1, '_offset', -1))).* from raw.weather_observed w"
+        f" where event_id = '{kept['event_id'].iloc[0]}' and _offset = {kept['_offset'].iloc[0]}",
+        "loader",
+    )
+    marts.execute(
+        f"insert into ops.touched_dates (stream, event_date) values ('weather.observed', date '{day}' - 1)", "loader"
+    )
+    marts.transform()
+    found = f"select _offset from staging.stg_weather_observed where event_id = '{kept['event_id'].iloc[0]}'"
+    assert marts.query(found, "transformer")["_offset"].tolist() == [-1]
+    marts.execute("delete from raw.weather_observed where _offset = -1", "loader")
+    marts.by_hand("build", "--selector", "transform", "--full-refresh")
     marts.assert_correct()
 
 

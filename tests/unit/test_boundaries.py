@@ -1,4 +1,4 @@
-"""Dependencies point one way, and only the orchestration needs Airflow. The `ruff.toml` files say why for each ban."""
+"""Dependencies point one way, and only the orchestration needs Airflow. The `ruff.toml` files explain each ban."""
 
 import ast
 import subprocess

@@ -2,6 +2,8 @@
     A table of which each run rebuilds only the rows with stale keys: it deletes and inserts them in one transaction. The
     model's config `rebuild` names the key, once for its body (`is_stale`), its tests (`get_where_subquery`) and its
     publication (`publish_mart`). If there is no table yet, and with --full-refresh, the whole table is built.
+
+    With the config `unique_key`, a built row also replaces the row that has its key under another, fresh date.
 -#}
 {%- materialization by_key, adapter='postgres' -%}
     {%- set target = this.incorporate(type='table') -%}
@@ -12,10 +14,19 @@
 
     {%- if rebuilds_part() %}
         {%- set columns = columns_of_query(sql, existing) -%}
+        {%- set key = config.get('unique_key') -%}
+        {%- set built = make_temp_relation(target) -%}
         {%- call statement('main') %}
             delete from {{ target }} where {{ is_stale() }};
+            {%- if key %}
+            create temporary table {{ built }} on commit drop as
+            {{ sql }};
+            delete from {{ target }} where {{ key }} in (select {{ key }} from {{ built }});
+            insert into {{ target }} ({{ columns }}) select {{ columns }} from {{ built }}
+            {%- else %}
             insert into {{ target }} ({{ columns }})
             {{ sql }}
+            {%- endif %}
         {%- endcall %}
     {%- else %}
         {%- set replacement = make_intermediate_relation(target) -%}

@@ -8,7 +8,8 @@
 -#}
 {%- macro publish(results) -%}
     {%- set failures = results | selectattr('status', 'in', ['error', 'fail', 'skipped', 'runtime error']) | list -%}
-    {%- if execute and invocation_args_dict['selector'] == 'transform' and not failures -%}
+    {%- if execute and invocation_args_dict['which'] == 'build'
+        and invocation_args_dict['selector'] == 'transform' and not failures -%}
         {%- set run = dbt_metadata_envs.get('SLUICE_RUN') -%}
         {%- if not run -%}
             {%- do exceptions.raise_compiler_error(

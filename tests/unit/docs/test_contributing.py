@@ -1,4 +1,4 @@
-"""The tables of CONTRIBUTING.md name places that exist."""
+"""The tables of CONTRIBUTING.md name paths that exist."""
 
 import re
 

@@ -34,15 +34,15 @@ def test_a_folder_with_a_per_cent_sign_is_rejected(tmp_path: Path) -> None:
         configuration(SERVICES.values(), tmp_path / "100%")
 
 
-def test_a_supervisor_with_another_configuration_is_restarted(tmp_path: Path) -> None:
+def test_a_supervisor_with_another_configuration_is_outdated(tmp_path: Path) -> None:
     file = tmp_path / "settings.env"
     before = Supervisor([SERVICES["sink"]], tmp_path, file)
+    after = Supervisor([SERVICES["sink"], SERVICES["live"]], tmp_path, file)
+    assert not before.is_outdated()
     try:
-        assert before.ensure_running() is None
-        assert before.ensure_running() is None
-        after = Supervisor([SERVICES["sink"], SERVICES["live"]], tmp_path, file)
-        assert after.ensure_running() is not None
-        assert after.names() == {"sink", "live"}
+        before.ensure_running()
+        assert not before.is_outdated()
+        assert after.is_outdated()
     finally:
         before.shutdown()
-    assert not before.running()
+    assert not after.is_outdated()

@@ -39,6 +39,6 @@ def make_dbt(tmp_path: Path, log_lines: list[str]) -> MakeDbt:
         executable.chmod(0o755)
         password = SecretStr("s3cret")
         settings = Settings(home=tmp_path / "home", dbt=project, transformer_password=password, postgres_port=6543)
-        return Dbt(settings, log_lines.append, executable)
+        return Dbt(settings, log_lines.append, executable=executable)
 
     return make

@@ -1,5 +1,6 @@
 """A transform: one dbt invocation builds exactly the stale dates, and only a retry of the same run resumes it."""
 
+import contextlib
 import fcntl
 from collections.abc import Callable
 from datetime import date, timedelta
@@ -218,11 +219,25 @@ def test_a_command_by_hand_has_a_plan_of_its_own_and_its_retry_keeps_it(
     make_dbt: MakeDbt, warehouse: Warehouse, log_lines: list[str]
 ) -> None:
     planned = warehouse.stale_dates
-    dbt = make_dbt()
-    run_dbt(dbt.settings, {}, ["build", "--selector", "transform"], dbt=dbt, log_line=log_lines.append)
+    dbt = make_dbt("exit 1", BAD)
+    with pytest.raises(TransientError):
+        run_dbt(dbt.settings, {}, ["build", "--selector", "transform"], dbt=dbt, log_line=log_lines.append)
     assert warehouse.plan == (run_name(dbt), planned)
     warehouse.stale_dates = {"flights": [*planned["flights"], date(2013, 1, 3)]}
+    dbt = make_dbt()
     run_dbt(dbt.settings, {}, ["retry"], dbt=dbt, log_line=log_lines.append)
     assert warehouse.plan == (run_name(dbt), planned)
     run_dbt(dbt.settings, {}, ["build", "--selector", "transform"], dbt=dbt, log_line=log_lines.append)
     assert warehouse.plan == (run_name(dbt), warehouse.stale_dates)
+
+
+@pytest.mark.parametrize("script", ["", "exit 1"])
+def test_only_a_failed_build_by_hand_can_be_retried(
+    make_dbt: MakeDbt, warehouse: Warehouse, log_lines: list[str], script: str
+) -> None:
+    dbt = make_dbt(script, BAD)
+    with contextlib.suppress(TransientError):
+        run_dbt(dbt.settings, {}, ["test", "--selector", "transform"], dbt=dbt, log_line=log_lines.append)
+    with pytest.raises(TerminalError, match="nothing to retry"):
+        run_dbt(dbt.settings, {}, ["retry"], dbt=dbt, log_line=log_lines.append)
+    assert len(invocations(dbt)) == 1
