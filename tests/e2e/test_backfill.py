@@ -247,7 +247,9 @@ def test_loads_continue_during_a_backfill(platform: Running) -> None:
 def test_a_temporary_outage_of_the_store_costs_one_attempt(platform: Running, airflow: Airflow) -> None:
     supervisor = platform.services().supervisor
     days = ("2013-01-17", "2013-01-17")
-    before = total_attempts(airflow, *days)
+    # A run that was cleared often waits minutes before its next attempt, so this test starts a new run.
+    for run in airflow.backfill_runs("reprocess", *map(date.fromisoformat, days)):
+        assert airflow._send("DELETE", f"/api/v2/dags/reprocess/dagRuns/{run['dag_run_id']}").is_success
     try:
         with held_date(platform.settings, "flights.cancelled", days[0]) as held:
             process = start(platform, "backfill", "--from", days[0], "--to", days[1], "--stream", "flights.cancelled")
@@ -259,7 +261,7 @@ def test_a_temporary_outage_of_the_store_costs_one_attempt(platform: Running, ai
         supervisor.start("minio")
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output
-    assert attempts(airflow, *days) == {days[0]: ("success", before + 2)}
+    assert attempts(airflow, *days) == {days[0]: ("success", 2)}
 
 
 def test_a_revoked_permission_fails_at_once_and_the_same_command_succeeds_later(

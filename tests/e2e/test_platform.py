@@ -167,7 +167,12 @@ def test_killing_each_server_during_a_replay_loses_and_duplicates_nothing(platfo
     )
     before = _in_kafka(platform)
     wait("events in Kafka", lambda: _in_kafka(platform) > before)
-    psutil.Process(replay.pid).children()[0].kill()
+    producer = psutil.Process(replay.pid).children()[0]
+    producer.kill()
+    wait("a new producer", lambda: any(child != producer for child in psutil.Process(replay.pid).children()))
+    # It sends again before Kafka dies: a producer does not start without Kafka.
+    before = _in_kafka(platform)
+    wait("events in Kafka", lambda: _in_kafka(platform) > before)
     killed = []
     for name in SERVICES:
         if name == "producer":

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 
 import psutil
 import pytest
@@ -32,8 +33,10 @@ def finished_tasks(settings: Settings, worker: str) -> int:
 def _service_with_port(settings: Settings, port: int) -> str | None:
     """Returns the service whose process has a connection from a local port."""
     for process, service in processes.owned(settings.home):
-        if any(connection.laddr.port == port for connection in process.net_connections("tcp")):
-            return service
+        # Processes of finished tasks end meanwhile.
+        with suppress(psutil.NoSuchProcess):
+            if any(connection.laddr.port == port for connection in process.net_connections("tcp")):
+                return service
     return None
 
 
