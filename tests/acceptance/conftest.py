@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 import pytest
-from tests.fixtures.checkout import Checkout, new_checkout
-from tests.fixtures.platform import Running
 
 from sluice.settings import Settings
+from tests.fixtures.checkout import Checkout, new_checkout
+from tests.fixtures.platform import Running
 
 
 @pytest.fixture(scope="session")
