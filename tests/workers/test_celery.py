@@ -18,7 +18,6 @@ from tests.e2e.test_backfill import attempts
 from tests.fixtures import truth
 from tests.fixtures.held_date import held_date
 from tests.fixtures.platform import Running
-from tests.fixtures.waiting import wait
 
 WORKERS = ("airflow-worker-1", "airflow-worker-2")
 DATES = ("2013-01-05", "2013-01-19")
@@ -91,7 +90,7 @@ def test_nothing_is_lost_if_a_worker_dies_during_a_backfill(platform: Running, s
     survivor = next(worker for worker in WORKERS if worker != victim)
     assert finished_tasks(settings, survivor) > finished[survivor]
     assert [platform.checksum(table) for table in TABLES] == before
-    wait("all services to be healthy", lambda: all(service.healthy for service in platform.services().status()))
+    platform.wait_until_healthy()
 
 
 def test_a_replay_is_loaded_and_transformed_although_redis_dies(platform: Running, settings: Settings) -> None:
@@ -101,12 +100,12 @@ def test_a_replay_is_loaded_and_transformed_although_redis_dies(platform: Runnin
     platform.sluice("transform")
     truth.assert_marts(platform.query, "2013-02-01", "2013-02-02")
     platform.sluice("reconcile")
-    wait("all services to be healthy", lambda: all(service.healthy for service in platform.services().status()))
+    platform.wait_until_healthy()
 
 
 def test_down_stops_the_workers_and_up_restarts_them(platform: Running, settings: Settings) -> None:
     platform.sluice("down")
     assert processes.owned(settings.home) == []
     platform.sluice("up", "--no-live")
-    platform.sluice("status")
+    platform.wait_until_healthy()
     platform.sluice("reconcile")
