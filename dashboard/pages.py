@@ -12,7 +12,7 @@ from dashboard.parameters import choice_parameter, date_parameter
 from dashboard.queries import DagRun
 from sluice.errors import SluiceError
 from sluice.settings import Settings
-from sluice.warehouse.schema import AIRFLOW
+from sluice.warehouse.roles import AIRFLOW
 
 DATES_PER_PAGE = 14
 RECENT_RUNS = 12

@@ -4,7 +4,7 @@ from typing import LiteralString
 
 from sluice.settings import Settings
 from sluice.warehouse import connect
-from sluice.warehouse.schema import lock_provisioning
+from sluice.warehouse.lock import lock_provisioning
 
 _STATEMENTS: tuple[LiteralString, ...] = (
     # The state of each flight, from the event that counts.

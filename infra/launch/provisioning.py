@@ -10,8 +10,8 @@ from sluice.contracts import Contract
 from sluice.kafka.topics import provision as provision_topics
 from sluice.lake.bucket import provision as provision_bucket
 from sluice.settings import Settings
+from sluice.warehouse.roles import share_runs
 from sluice.warehouse.schema import provision as provision_tables
-from sluice.warehouse.schema import share_runs
 
 
 def provisioning_steps(

@@ -1,38 +1,15 @@
-"""The warehouse's roles, databases, schemas and tables, derived from the contracts. Everything here is idempotent."""
+"""The warehouse's schemas and tables. Everything here is idempotent."""
 
 from typing import LiteralString
 
-import psycopg
 from psycopg import sql
 
 from sluice.contracts import Contract
-from sluice.errors import TerminalError
 from sluice.settings import Settings
-from sluice.warehouse.connect import Role, connect, role_name
-
-SQL_TYPES = {
-    "string": "text",
-    "boolean": "boolean",
-    "int32": "integer",
-    "int64": "bigint",
-    "float64": "double precision",
-    "date": "date",
-    "timestamp": "timestamp with time zone",
-}
-"""The Postgres name of each contract type, as information_schema spells it."""
-
-METADATA_COLUMNS = {
-    "_event_date": "date",
-    "_topic_id": "text",
-    "_partition": "integer",
-    "_offset": "bigint",
-    "_timestamp": "timestamp with time zone",
-    "_loaded_at": "timestamp with time zone",
-}
-"""Columns of every raw table besides the contract's: where a row comes from, and when it was loaded."""
-
-AIRFLOW = "airflow"
-"""Airflow's database, and the role that owns it."""
+from sluice.warehouse.connect import connect
+from sluice.warehouse.lock import lock_provisioning
+from sluice.warehouse.raw_table import create_or_alter_raw_table
+from sluice.warehouse.roles import provision_roles
 
 _OPS: tuple[LiteralString, ...] = (
     # The ledger. An entry's first offset must be the next offset of an earlier entry, and both are unique, so Postgres
@@ -224,15 +201,7 @@ def provision(settings: Settings, contracts: dict[str, Contract]) -> None:
         TransientError: the server is down.
         TerminalError: a contract changed the type of a column that a raw table already has.
     """
-    with connect(settings, "postgres", database="postgres") as server:
-        server.autocommit = True
-        lock_provisioning(server)
-        roles: tuple[Role, ...] = ("loader", "transformer", "live", "reader")
-        for role in roles:
-            _create_or_update_role(server, role_name(role), settings.secret(f"{role}_password"))
-        _create_or_update_role(server, AIRFLOW, settings.secret("airflow_db_password"))
-        _create_database(server, AIRFLOW, owner=AIRFLOW, users=[role_name("reader")])
-        _create_database(server, settings.warehouse, owner="postgres", users=[role_name(role) for role in roles])
+    provision_roles(settings)
     with connect(settings, "postgres") as warehouse:
         lock_provisioning(warehouse)
         for schema in ("raw", "ops", "live"):
@@ -254,98 +223,3 @@ def provision(settings: Settings, contracts: dict[str, Contract]) -> None:
             )
         for statement in _GRANTS:
             warehouse.execute(statement)
-
-
-def share_runs(settings: Settings) -> None:
-    """Lets the reader see the times and states of Airflow's runs, but not their parameters.
-
-    Raises:
-        TransientError: the server is down.
-    """
-    with connect(settings, "postgres", database=AIRFLOW) as airflow:
-        airflow.execute(
-            "grant select (dag_id, run_id, state, run_type, queued_at, start_date, end_date) on dag_run"
-            " to sluice_reader"
-        )
-
-
-def create_or_alter_raw_table(connection: "psycopg.Connection[tuple[object, ...]]", contract: Contract) -> None:
-    """Creates a stream's raw table, or adds new columns of its contract and drops not-null constraints that it lifted.
-
-    Raises:
-        TerminalError: a column's type differs from the contract's.
-    """
-    declared = {column.name: SQL_TYPES[column.type] for column in contract.columns} | METADATA_COLUMNS
-    required = {column.name for column in contract.columns if not column.nullable} | {
-        name for name in METADATA_COLUMNS if name != "_timestamp"
-    }
-    table = sql.Identifier("raw", contract.table)
-    existing = {
-        str(name): (str(data_type), nullable == "YES")
-        for name, data_type, nullable in connection.execute(
-            "select column_name, data_type, is_nullable from information_schema.columns"
-            " where table_schema = 'raw' and table_name = %s",
-            (contract.table,),
-        )
-    }
-    if not existing:
-        columns = sql.SQL(", ").join(
-            sql.SQL("{} {} {}").format(
-                sql.Identifier(name), sql.SQL(data_type), sql.SQL("not null" if name in required else "null")
-            )
-            for name, data_type in declared.items()
-        )
-        # Vacuum summarizes the index's new ranges, which until then are read for every date. By default it would wait
-        # until a fifth of the table is new.
-        create = sql.SQL("create table {} ({}) with (autovacuum_vacuum_insert_scale_factor = 0.02)")
-        connection.execute(create.format(table, columns))
-        # Rows are loaded nearly in order of time: block ranges find a date at a thousandth of the size of a B-tree.
-        connection.execute(
-            sql.SQL("create index {} on {} using brin (_event_date) with (pages_per_range = 16)").format(
-                sql.Identifier(f"{contract.table}_by_date"), table
-            )
-        )
-        return
-    for name, data_type in declared.items():
-        if name not in existing:
-            connection.execute(
-                sql.SQL("alter table {} add column {} {}").format(table, sql.Identifier(name), sql.SQL(data_type))
-            )
-        elif existing[name][0] != data_type:
-            raise TerminalError(
-                f"raw.{contract.table}.{name} has type {existing[name][0]}, but its contract declares {data_type}",
-                "declare a new column for the new type; the lake keeps the old events",
-            )
-        elif name not in required and not existing[name][1]:
-            connection.execute(
-                sql.SQL("alter table {} alter column {} drop not null").format(table, sql.Identifier(name))
-            )
-
-
-def lock_provisioning(connection: "psycopg.Connection[tuple[object, ...]]") -> None:
-    """Lets one process provision at a time; the lock is held until the connection ends."""
-    connection.execute("select pg_advisory_lock(hashtext('sluice provision'))")
-
-
-def _create_or_update_role(server: "psycopg.Connection[tuple[object, ...]]", name: str, password: str) -> None:
-    exists = server.execute("select from pg_roles where rolname = %s", (name,)).rowcount
-    verb = sql.SQL("alter" if exists else "create")
-    verifier = server.pgconn.encrypt_password(password.encode(), name.encode(), b"scram-sha-256")
-    # Only the verifier is sent to the server, so that no statement log can contain the password.
-    server.execute(
-        sql.SQL("{} role {} login password {}").format(verb, sql.Identifier(name), sql.Literal(verifier.decode()))
-    )
-
-
-def _create_database(server: "psycopg.Connection[tuple[object, ...]]", name: str, owner: str, users: list[str]) -> None:
-    if not server.execute("select from pg_database where datname = %s", (name,)).rowcount:
-        server.execute(
-            sql.SQL("create database {} owner {} template template0 encoding 'UTF8'").format(
-                sql.Identifier(name), sql.Identifier(owner)
-            )
-        )
-    server.execute(sql.SQL("revoke all on database {} from public").format(sql.Identifier(name)))
-    for user in users:
-        server.execute(
-            sql.SQL("grant connect, temporary on database {} to {}").format(sql.Identifier(name), sql.Identifier(user))
-        )
