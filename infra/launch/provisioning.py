@@ -35,9 +35,10 @@ def provisioning_steps(
     def lake(_: threading.Event) -> None:
         provision_bucket(settings)
 
-    def warehouse(_: threading.Event) -> None:
-        provision_tables(settings, by_stream)
+    def warehouse(_: threading.Event) -> str | None:
+        migrated = provision_tables(settings, by_stream)
         live_view.provision(settings)
+        return migrated
 
     def metadata(cancelled: threading.Event) -> str | None:
         result = airflow.migrate_metadata(settings, settings.home / "logs" / "airflow-set-up.log", cancelled)
