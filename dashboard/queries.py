@@ -119,7 +119,7 @@ def streams(connection: Connection) -> list[Stream]:
         ),
         pending as (
             select stream, count(distinct event_date) as pending
-            from ops.touched_dates where built_at is null group by 1
+            from ops.stale_dates where built_at is null group by 1
         )
         select stream, coalesce(loaded, 0) as loaded, coalesce(rows, 0) as rows,
             coalesce(quarantined, 0) as quarantined, coalesce(duplicates, 0) as duplicates, loads.loaded_at, watermark,

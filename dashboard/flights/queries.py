@@ -180,7 +180,7 @@ def progress(connection: Connection) -> Progress:
             ) as newest_mart_departure,
             (select coalesce(sum(greatest(live - loaded, 0)), 0)::bigint from next_offsets) as load_lag,
             (select coalesce(sum(greatest(loaded - live, 0)), 0)::bigint from next_offsets) as live_lag,
-            (select count(distinct (stream, event_date)) from ops.touched_dates where built_at is null) as pending
+            (select count(distinct (stream, event_date)) from ops.stale_dates where built_at is null) as pending
     """
     return fetch(connection, Progress, query)[0]
 

@@ -40,7 +40,7 @@ _EMPTY_STREAMS: tuple[LiteralString, ...] = (
     "delete from raw.quarantine where stream = any(%(streams)s)",
     "delete from ops.loads where stream = any(%(streams)s)",
     "delete from ops.dates where stream = any(%(streams)s)",
-    "delete from ops.touched_dates where stream = any(%(streams)s)",
+    "delete from ops.stale_dates where stream = any(%(streams)s)",
     "delete from ops.drift where stream = any(%(streams)s)",
 )
 _DBT_RELATIONS = (
@@ -189,7 +189,7 @@ def _ledger(settings: Settings, stream: str) -> dict[PartitionKey, int]:
 
 def _take_baseline(settings: Settings, lake_offsets: Mapping[str, Mapping[PartitionKey, int]]) -> Baseline:
     with connect(settings, "reader") as warehouse:
-        pending = warehouse.execute("select exists (select from ops.touched_dates where built_at is null)").fetchone()
+        pending = warehouse.execute("select exists (select from ops.stale_dates where built_at is null)").fetchone()
     loaded = all(
         _ledger(settings, stream).get(key) == next_offset
         for stream, next_offsets in lake_offsets.items()

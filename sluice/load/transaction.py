@@ -30,7 +30,7 @@ _LEDGER = pa.schema(
         ("stream", pa.string()),
         ("topic_id", pa.string()),
         ("partition", pa.int32()),
-        ("first_offset", pa.int64()),
+        ("start_offset", pa.int64()),
         ("next_offset", pa.int64()),
         ("rows", pa.int64()),
         ("quarantined", pa.int64()),
@@ -131,7 +131,7 @@ class Warehouse:
         for offset_range in ranges:
             if offset_range.start_offset == 0:
                 self.execute(
-                    "insert into ops.loads (stream, topic_id, partition, first_offset, next_offset, rows, quarantined)"
+                    "insert into ops.loads (stream, topic_id, partition, start_offset, next_offset, rows, quarantined)"
                     " values ($1, $2, $3, null, 0, 0, 0) on conflict do nothing",
                     self._contract.stream,
                     offset_range.topic_id,
@@ -143,7 +143,7 @@ class Warehouse:
                 "stream": self._contract.stream,
                 "topic_id": offset_range.topic_id,
                 "partition": offset_range.partition,
-                "first_offset": offset_range.start_offset,
+                "start_offset": offset_range.start_offset,
                 "next_offset": offset_range.next_offset,
                 "rows": counts.get((*offset_range.key, True), 0),
                 "quarantined": counts.get((*offset_range.key, False), 0),
@@ -157,7 +157,7 @@ class Warehouse:
         """Marks dates as changed, so that the next transform rebuilds them."""
         streams = pa.repeat(pa.scalar(self._contract.stream), len(days))
         dates = pa.array(days, pa.date32())
-        self._copy("ops", "touched_dates", pa.table({"stream": streams, "event_date": dates}))
+        self._copy("ops", "stale_dates", pa.table({"stream": streams, "event_date": dates}))
 
     def add_date_stats(
         self, counts: Mapping[date, DateCounts], drift: Mapping[tuple[date, str], int], now: datetime
@@ -215,7 +215,7 @@ class Warehouse:
             " from released r, lateral ("
             "  select before.watermark from ops.loads range left join ops.loads before"
             "   on (before.topic_id, before.partition, before.next_offset)"
-            "    = (range.topic_id, range.partition, range.first_offset)"
+            "    = (range.topic_id, range.partition, range.start_offset)"
             '   where (range.topic_id, range.partition) = (r.topic_id, r.partition) and range.next_offset > r."offset"'
             "   order by range.next_offset limit 1) loaded,"
             " (select ($2::date + 1)::timestamp at time zone 'UTC' as day_end, lateness from ops.streams"

@@ -65,7 +65,7 @@ def reconcile(settings: Settings, contracts: dict[str, Contract], patience: floa
         _compare(settings, contract, cut[stream], result)
     with connect(settings, "reader") as warehouse:
         pending = warehouse.execute(
-            "select count(distinct (stream, event_date)) from ops.touched_dates where built_at is null"
+            "select count(distinct (stream, event_date)) from ops.stale_dates where built_at is null"
         ).fetchone()
         result.pending_dates = int(str(pending[0])) if pending else 0
     return result

@@ -1,4 +1,4 @@
-"""Stale partitions: event dates that loads have changed and the marts do not show yet (``ops.touched_dates``).
+"""Stale partitions: event dates that loads have changed and the marts do not show yet (``ops.stale_dates``).
 
 Before a run, its plan is written for dbt: the run's name and the dates that it rebuilds. dbt publishes no other plan.
 """
@@ -41,7 +41,7 @@ def is_stale(settings: Settings, role: Role, stream: str) -> bool:
         TransientError: the warehouse is down.
     """
     with postgres_errors(), connect(settings, role) as connection:
-        query = "select exists (select from ops.touched_dates where built_at is null and stream = %s)"
+        query = "select exists (select from ops.stale_dates where built_at is null and stream = %s)"
         row = connection.execute(query, (stream,)).fetchone()
     return row is not None and bool(row[0])
 
@@ -67,7 +67,7 @@ def write_plan(connection: Connection, run: str) -> dict[str, list[date]]:
         connection.execute("insert into staging.transform_run values (%s)", (run,))
         connection.execute(
             "insert into staging.stale_partitions"
-            " select seq, stream, event_date from ops.touched_dates where built_at is null"
+            " select seq, stream, event_date from ops.stale_dates where built_at is null"
         )
         return _dates(connection)
 
@@ -80,7 +80,7 @@ def read_plan(connection: Connection, run: str) -> dict[str, list[date]] | None:
             return None
         built = connection.execute(
             "select seq, stream, event_date from staging.stale_partitions except"
-            " select seq, stream, event_date from ops.touched_dates where built_at is null limit 1"
+            " select seq, stream, event_date from ops.stale_dates where built_at is null limit 1"
         ).fetchone()
         return None if built else _dates(connection)
 

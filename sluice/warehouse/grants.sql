@@ -4,8 +4,8 @@ grant usage on schema raw, ops to sluice_loader, sluice_transformer, sluice_read
 grant select, insert, update, delete on all tables in schema raw, ops to sluice_loader;
 revoke insert, update, delete on ops.migrations from sluice_loader;
 grant select on all tables in schema raw to sluice_transformer, sluice_reader;
-grant select on ops.touched_dates to sluice_transformer;
-grant update (built_at) on ops.touched_dates to sluice_transformer;
+grant select on ops.stale_dates to sluice_transformer;
+grant update (built_at) on ops.stale_dates to sluice_transformer;
 grant select on ops.dates to sluice_transformer;
 grant update (duplicates, built_at) on ops.dates to sluice_transformer;
 grant select on all tables in schema ops to sluice_reader;

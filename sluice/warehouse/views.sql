@@ -41,7 +41,7 @@ group by stream;
 create or replace view ops.date_status as
 select stream, event_date, d.rows, quarantined, duplicates, late, after_close, version, loaded_at, built_at,
     exists (
-        select from ops.touched_dates s
+        select from ops.stale_dates s
         where s.stream = d.stream and s.event_date = d.event_date and s.built_at is null
     ) as pending,
     coalesce(watermark >= (event_date + 1)::timestamp at time zone 'UTC' + lateness, false) as closed

@@ -55,7 +55,7 @@ def test_no_user_of_the_lake_can_create_buckets(servers: Settings) -> None:
         ("reader", "delete from ops.loads"),
         ("reader", "create schema x"),
         ("transformer", "insert into raw.quarantine select * from raw.quarantine"),
-        ("transformer", "delete from ops.touched_dates"),
+        ("transformer", "delete from ops.stale_dates"),
         ("transformer", "insert into ops.loads select * from ops.loads"),
         ("loader", "create table marts.x (a int)"),
         ("loader", "create table raw.x (a int)"),

@@ -61,11 +61,11 @@ def test_a_load_writes_rows_quarantine_ledger_and_stale_dates(make_stream: Calla
     ]
     assert _query(
         stream,
-        "select partition, first_offset, next_offset, rows, quarantined from ops.loads"
+        "select partition, start_offset, next_offset, rows, quarantined from ops.loads"
         " where stream = '{stream}' and next_offset > 0 order by 1",
     ) == [(0, 0, 5, 5, 0), (1, 0, 5, 1, 4)]
     assert _query(
-        stream, "select event_date::text, built_at from ops.touched_dates where stream = '{stream}' order by 1"
+        stream, "select event_date::text, built_at from ops.stale_dates where stream = '{stream}' order by 1"
     ) == [("2013-01-01", None), ("2013-01-03", None)]
     _assert_agrees(stream)
 
@@ -119,7 +119,7 @@ def test_lost_raw_rows_are_a_disagreement_until_their_date_is_reloaded(make_stre
 
 
 @pytest.mark.parametrize(
-    ("first_offset", "next_offset", "error"),
+    ("start_offset", "next_offset", "error"),
     [
         (0, 3, psycopg.errors.UniqueViolation),
         (2, 8, psycopg.errors.ForeignKeyViolation),
@@ -128,7 +128,7 @@ def test_lost_raw_rows_are_a_disagreement_until_their_date_is_reloaded(make_stre
     ],
 )
 def test_the_ledger_rejects_overlaps_and_gaps(
-    make_stream: Callable[..., Stream], first_offset: int, next_offset: int, error: type[psycopg.Error]
+    make_stream: Callable[..., Stream], start_offset: int, next_offset: int, error: type[psycopg.Error]
 ) -> None:
     stream = make_stream(partitions=1)
     stream.send([_event(n) for n in range(5)])
@@ -136,9 +136,9 @@ def test_the_ledger_rejects_overlaps_and_gaps(
     load(stream.settings, stream.contract)
     with connect(stream.settings, "loader") as loader, pytest.raises(error):
         loader.execute(
-            "insert into ops.loads (stream, topic_id, partition, first_offset, next_offset, rows, quarantined)"
+            "insert into ops.loads (stream, topic_id, partition, start_offset, next_offset, rows, quarantined)"
             " select stream, topic_id, partition, %s, %s, 1, 0 from ops.loads where stream = %s and next_offset = 5",
-            (first_offset, next_offset, stream.name),
+            (start_offset, next_offset, stream.name),
         )
 
 
@@ -251,7 +251,7 @@ def test_a_reload_marks_its_date_as_stale_only_when_asked_to(make_stream: Callab
     stream.send([_event(0)])
     stream.land()
     load(stream.settings, stream.contract)
-    marks = "select count(*) from ops.touched_dates where stream = '{stream}'"
+    marks = "select count(*) from ops.stale_dates where stream = '{stream}'"
     reload(stream.settings, stream.contract, FIRST, mark_stale="changed")
     reload(stream.settings, stream.contract, FIRST, mark_stale="never")
     assert _query(stream, marks) == [(1,)]

@@ -80,7 +80,7 @@ class Marts:
         }
 
     def stale_dates(self) -> int:
-        return int(self.query("select count(*) from ops.touched_dates where built_at is null").iloc[0, 0])
+        return int(self.query("select count(*) from ops.stale_dates where built_at is null").iloc[0, 0])
 
     def assert_correct(self) -> None:
         """Asserts that the marts show exactly what was loaded."""
@@ -319,7 +319,7 @@ def test_an_earlier_event_on_another_date_replaces_the_one_that_was_kept(marts: 
         "loader",
     )
     marts.execute(
-        f"insert into ops.touched_dates (stream, event_date) values ('weather.observed', date '{day}' - 1)", "loader"
+        f"insert into ops.stale_dates (stream, event_date) values ('weather.observed', date '{day}' - 1)", "loader"
     )
     marts.transform()
     found = f"select _offset from staging.stg_weather_observed where event_id = '{kept['event_id'].iloc[0]}'"

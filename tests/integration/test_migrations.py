@@ -1,4 +1,4 @@
-"""A warehouse of an earlier version is upgraded: each row stays, each role keeps its rights."""
+"""A warehouse of an earlier version is upgraded: each row stays, each role keeps its rights, no old name is left."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +9,7 @@ import pytest
 from psycopg import sql
 
 from sluice.contracts import Contract, load_contracts
-from sluice.errors import TerminalError
+from sluice.errors import TerminalError, TransientError
 from sluice.settings import ROOT, Settings
 from sluice.warehouse import connect, schema
 from sluice.warehouse.connect import Role
@@ -20,7 +20,7 @@ from tests.fixtures.warehouse import own_warehouse
 BEFORE = ROOT / "tests" / "fixtures" / "warehouse_before_migrations.sql"
 TABLES = {
     "ops.loads": "ops.loads",
-    "ops.touched_dates": "ops.touched_dates",
+    "ops.touched_dates": "ops.stale_dates",
     "ops.dates": "ops.dates",
     "ops.drift": "ops.drift",
     "ops.quarantine_log": "ops.quarantine_log",
@@ -109,30 +109,36 @@ def test_an_earlier_warehouse_is_upgraded_and_keeps_every_row(
     with connect(earlier, "reader") as reader:
         applied = reader.execute("select version, name from ops.migrations order by 1").fetchall()
     assert applied == [(migration.version, migration.name) for migration in known_migrations()]
+    # Nothing is left to do, and nothing is left over.
     assert schema.provision(earlier, contracts) is None
     with own_warehouse(servers) as new:
         schema.provision(new, contracts)
         assert _catalog(earlier) == _catalog(new)
+    with connect(earlier, "postgres") as connection:
+        left = "select relname from pg_class where relnamespace = 'staging'::regnamespace"
+        assert connection.execute(left.encode()).fetchall() == []
+    names = [name for row in _catalog(earlier) for name in row[1:3] if name]
+    assert not [name for name in names if any(word in str(name) for word in ("touched", "place", "first_offset"))]
 
 
 ALLOWED: list[tuple[Role, str]] = [
     ("loader", "insert into ops.loads values ('test.upgrade', 'T', 0, 3, 5, 2, 0)"),
-    ("loader", "insert into ops.touched_dates (stream, event_date) values ('test.upgrade', '2013-01-02')"),
+    ("loader", "insert into ops.stale_dates (stream, event_date) values ('test.upgrade', '2013-01-02')"),
     ("loader", "update ops.dates set rows = rows + 1"),
     ("loader", "delete from raw.quarantine"),
     ("loader", "delete from raw.test_upgrade"),
-    ("transformer", "update ops.touched_dates set built_at = now()"),
+    ("transformer", "update ops.stale_dates set built_at = now()"),
     ("transformer", "update ops.dates set duplicates = 0, built_at = now()"),
     ("transformer", "select from raw.test_upgrade, raw.quarantine"),
     ("transformer", "create table marts.x as select 1 as a"),
     ("live", "update live.heartbeat set seen_at = now()"),
     ("live", "insert into live.partitions values ('test.upgrade', 'T', 1, 3)"),
-    ("reader", "select from ops.loads, ops.touched_dates, ops.date_status, ops.quarantine, ops.alerts"),
+    ("reader", "select from ops.loads, ops.stale_dates, ops.date_status, ops.quarantine, ops.alerts"),
     ("reader", "select from raw.test_upgrade, live.partitions, live.heartbeat, ops.watermarks, ops.migrations"),
 ]
 DENIED: list[tuple[Role, str]] = [
     ("loader", "delete from ops.migrations"),
-    ("transformer", "update ops.touched_dates set event_date = now()"),
+    ("transformer", "update ops.stale_dates set event_date = now()"),
     ("live", "select from ops.loads"),
     ("reader", "update ops.loads set rows = 0"),
 ]
@@ -168,6 +174,19 @@ def test_a_migration_that_fails_is_named_and_leaves_nothing(warehouse: Settings)
     with connect(warehouse, "postgres") as connection:
         left = connection.execute("select to_regclass('public.half'), to_regnamespace('ops')").fetchone()
     assert left == (None, None)
+
+
+def test_an_upgrade_that_cannot_lock_a_table_leaves_the_earlier_warehouse(
+    earlier: Settings, contracts: dict[str, Contract], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = _rows(earlier, "ops.touched_dates")
+    monkeypatch.setattr(schema, "LOCK_TIMEOUT", "100ms")
+    with connect(earlier, "reader") as reader:
+        reader.execute("select from ops.touched_dates")
+        with pytest.raises(TransientError, match="lock timeout"):
+            schema.provision(earlier, contracts)
+    assert _rows(earlier, "ops.touched_dates") == before
+    assert schema.provision(earlier, contracts) is not None
 
 
 def test_of_two_upgrades_at_once_one_migrates(earlier: Settings, contracts: dict[str, Contract]) -> None:

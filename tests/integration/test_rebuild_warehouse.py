@@ -149,7 +149,7 @@ def test_nothing_is_emptied_if_the_lake_is_behind_the_warehouse(
     assert lake.transaction(transaction_id(topic_id, partition)) == next_offset
     with connect(settings, "loader") as loader:
         loader.execute(
-            "insert into ops.loads (stream, topic_id, partition, first_offset, next_offset, rows, quarantined)"
+            "insert into ops.loads (stream, topic_id, partition, start_offset, next_offset, rows, quarantined)"
             " values (%s, %s, %s, %s, %s, 0, 0)",
             (contract.stream, topic_id, partition, next_offset, next_offset + 1),
         )

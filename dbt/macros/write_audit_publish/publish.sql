@@ -140,6 +140,6 @@
             built_at = now()
         where known.stream = '{{ stream }}' and known.event_date in ({{ stale_dates(table) }});
     {%- endfor %}
-        update ops.touched_dates set built_at = now()
+        update ops.stale_dates set built_at = now()
         where built_at is null and seq = any(array(select seq from staging.stale_partitions));
 {%- endmacro -%}
