@@ -106,11 +106,7 @@ def streams(connection: Connection) -> list[Stream]:
     query = """
         with loads as (
             select stream, sum(next_offset)::bigint as loaded, max(loaded_at) as loaded_at
-            from (
-                select stream, max(next_offset) as next_offset, max(loaded_at) as loaded_at
-                from ops.loads group by stream, topic_id, partition
-            ) partitions
-            group by 1
+            from ops.ledger_ends group by 1
         ),
         totals as (
             select stream, sum(rows)::bigint as rows, sum(quarantined)::bigint as quarantined,

@@ -161,10 +161,9 @@ def progress(connection: Connection) -> Progress:
     """Returns how far the live view and the batch have processed the events, according to their own records."""
     query = """
         with loads as (
-            select topic_id, partition, max(next_offset) as loaded
-            from ops.loads
+            select topic_id, partition, next_offset as loaded
+            from ops.ledger_ends
             where stream in ('flights.departed', 'flights.cancelled')
-            group by 1, 2
         ),
         next_offsets as (
             select coalesce(next_offset, 0) as live, coalesce(loaded, 0) as loaded

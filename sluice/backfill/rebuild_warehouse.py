@@ -34,9 +34,10 @@ from sluice.warehouse.checksum import Checksum, marts
 Connection = psycopg.Connection[tuple[object, ...]]
 Marts = dict[str, dict[date | None, Checksum]]
 
-# The ledger is locked first: every transaction that changes loaded rows has read it, so this waits for all of them.
+# The ledger is locked first: every transaction that changes loaded rows has read it or its ends, so this waits for all
+# of them.
 _EMPTY_STREAMS: tuple[LiteralString, ...] = (
-    "lock table ops.loads in access exclusive mode",
+    "lock table ops.ledger_ends, ops.loads in access exclusive mode",
     "delete from raw.quarantine where stream = any(%(streams)s)",
     "delete from ops.loads where stream = any(%(streams)s)",
     "delete from ops.dates where stream = any(%(streams)s)",
@@ -182,7 +183,7 @@ def _lake_offsets(settings: Settings, contracts: Mapping[str, Contract]) -> dict
 
 def _ledger(settings: Settings, stream: str) -> dict[PartitionKey, int]:
     """Returns the ledger's next offset per partition."""
-    query = "select topic_id, partition, max(next_offset) from ops.loads where stream = %s group by 1, 2"
+    query = "select topic_id, partition, next_offset from ops.ledger_ends where stream = %s"
     with connect(settings, "reader") as warehouse:
         return {(str(row[0]), int(str(row[1]))): int(str(row[2])) for row in warehouse.execute(query, (stream,))}
 
@@ -243,7 +244,7 @@ def _load(settings: Settings, contract: Contract, lake_offsets: Mapping[Partitio
 
 
 def _counts(settings: Settings, contracts: Mapping[str, Contract]) -> tuple[int, int]:
-    query = "select coalesce(sum(rows), 0), coalesce(sum(quarantined), 0) from ops.loads where stream = any(%s)"
+    query = "select coalesce(sum(rows), 0), coalesce(sum(quarantined), 0) from ops.ledger_ends where stream = any(%s)"
     with connect(settings, "reader") as warehouse:
         row = warehouse.execute(query, (list(contracts),)).fetchone()
     return (int(str(row[0])), int(str(row[1]))) if row else (0, 0)

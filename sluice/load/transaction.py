@@ -37,20 +37,6 @@ _LEDGER = pa.schema(
         ("watermark", pa.timestamp("us", tz="UTC")),
     ]
 )
-# Steps from partition to partition through the index, so that the cost does not grow with the ledger.
-LEDGER_ENDS = sql.SQL("""
-with recursive ends as (
-    (select topic_id, partition, next_offset, watermark from ops.loads
-     where stream = $1 order by topic_id, partition, next_offset desc limit 1)
-    union all
-    select next_entry.* from ends cross join lateral (
-        select l.topic_id, l.partition, l.next_offset, l.watermark from ops.loads l
-        where l.stream = $1 and (l.topic_id, l.partition) > (ends.topic_id, ends.partition)
-        order by l.topic_id, l.partition, l.next_offset desc limit 1
-    ) next_entry
-)
-{query}""")
-"""A query on ``ends``: the last ledger entry of each partition of the stream ``$1``."""
 _ADD_DATE_STATS = """
 insert into ops.dates (stream, event_date, rows, quarantined, late, after_close, version, loaded_at)
 select $1, event_date, rows, quarantined, late, after_close, 1, $3
@@ -108,7 +94,8 @@ class Warehouse:
         return {
             (topic_id, partition): LedgerEnd(next_offset, watermark)
             for topic_id, partition, next_offset, watermark in self.query(
-                LEDGER_ENDS.format(query=sql.SQL("select * from ends")), self._contract.stream
+                "select topic_id, partition, next_offset, watermark from ops.ledger_ends where stream = $1",
+                self._contract.stream,
             )
         }
 

@@ -106,7 +106,7 @@ def _ledger_offsets(settings: Settings) -> dict[str, dict[PartitionKey, int]]:
     next_offsets: dict[str, dict[PartitionKey, int]] = {}
     with connect(settings, "reader") as warehouse:
         for stream, topic_id, partition, next_offset in warehouse.execute(
-            "select stream, topic_id, partition, max(next_offset) from ops.loads group by 1, 2, 3"
+            "select stream, topic_id, partition, next_offset from ops.ledger_ends"
         ):
             if next_offset:
                 next_offsets.setdefault(str(stream), {})[str(topic_id), int(str(partition))] = int(str(next_offset))

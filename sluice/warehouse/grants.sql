@@ -2,7 +2,8 @@
 -- warehouse that granted more is corrected.
 grant usage on schema raw, ops to sluice_loader, sluice_transformer, sluice_reader;
 grant select, insert, update, delete on all tables in schema raw, ops to sluice_loader;
-revoke insert, update, delete on ops.migrations from sluice_loader;
+revoke update, delete on ops.loads from sluice_loader;
+revoke insert, update, delete on ops.ledger_ends, ops.migrations from sluice_loader;
 grant select on all tables in schema raw to sluice_transformer, sluice_reader;
 grant select on ops.stale_dates to sluice_transformer;
 grant update (built_at) on ops.stale_dates to sluice_transformer;

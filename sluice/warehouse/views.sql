@@ -24,13 +24,9 @@ left join (
 create or replace view ops.watermarks as
 select stream, case when bool_and(watermark is not null) then min(watermark) end as watermark
 from (
-    select *, max(loaded_at) over (partition by stream) - loaded_at > interval '10 minutes' as idle
-    from (
-        select distinct on (stream, topic_id, partition) stream, watermark, loaded_at
-        from ops.loads
-        where next_offset > 0
-        order by stream, topic_id, partition, next_offset desc
-    ) ledger_ends
+    select stream, watermark, max(loaded_at) over (partition by stream) - loaded_at > interval '10 minutes' as idle
+    from ops.ledger_ends
+    where next_offset > 0
 ) partitions
 where not idle
 group by stream;

@@ -107,6 +107,12 @@ def test_an_earlier_warehouse_is_upgraded_and_keeps_every_row(
 
     assert {table: _rows(earlier, name) for table, name in TABLES.items()} == before
     with connect(earlier, "reader") as reader:
+        ends = "select stream, partition, next_offset, rows, quarantined, watermark::date::text from ops.ledger_ends"
+        assert reader.execute(f"{ends} order by topic_id, partition".encode()).fetchall() == [
+            ("test.upgrade", 0, 3, 2, 1, "2013-01-02"),
+            ("test.upgrade", 1, 1, 0, 1, None),
+            ("other.stream", 0, 0, 0, 0, None),
+        ]
         applied = reader.execute("select version, name from ops.migrations order by 1").fetchall()
     assert applied == [(migration.version, migration.name) for migration in known_migrations()]
     # Nothing is left to do, and nothing is left over.
@@ -133,14 +139,18 @@ ALLOWED: list[tuple[Role, str]] = [
     ("transformer", "create table marts.x as select 1 as a"),
     ("live", "update live.heartbeat set seen_at = now()"),
     ("live", "insert into live.partitions values ('test.upgrade', 'T', 1, 3)"),
-    ("reader", "select from ops.loads, ops.stale_dates, ops.date_status, ops.quarantine, ops.alerts"),
+    ("reader", "select from ops.loads, ops.ledger_ends, ops.stale_dates, ops.date_status, ops.quarantine, ops.alerts"),
     ("reader", "select from raw.test_upgrade, live.partitions, live.heartbeat, ops.watermarks, ops.migrations"),
 ]
 DENIED: list[tuple[Role, str]] = [
+    ("loader", "update ops.ledger_ends set next_offset = 0"),
+    ("loader", "delete from ops.loads"),
+    ("loader", "update ops.loads set rows = 0"),
     ("loader", "delete from ops.migrations"),
     ("transformer", "update ops.stale_dates set event_date = now()"),
+    ("transformer", "select from ops.ledger_ends"),
     ("live", "select from ops.loads"),
-    ("reader", "update ops.loads set rows = 0"),
+    ("reader", "update ops.ledger_ends set next_offset = 0"),
 ]
 
 

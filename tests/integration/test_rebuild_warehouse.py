@@ -166,7 +166,7 @@ def test_nothing_is_emptied_if_the_lake_is_behind_the_warehouse(
         assert f"the lake has offsets up to {next_offset}, the warehouse up to {next_offset + 1}" in done.stderr
         assert query(settings, "select count(*) from raw.weather_observed") == before
     finally:
-        with connect(settings, "loader") as loader:
-            loader.execute(
+        with connect(settings, "postgres") as postgres:
+            postgres.execute(
                 "delete from ops.loads where topic_id = %s and next_offset = %s", (topic_id, next_offset + 1)
             )
