@@ -38,7 +38,7 @@ def test_all_contracts_of_the_project_load() -> None:
         (
             "max_length: 8",
             "max_length: 0",
-            26,
+            25,
             "columns.2.max_length: Input should be greater than or equal to 1, found 0",
         ),
         ("    minimum: 1\n", "    max_length: 1\n", 28, "max_length applies only to string, not to int32"),
@@ -51,7 +51,7 @@ def test_all_contracts_of_the_project_load() -> None:
         (
             "name: scheduled_at\n",
             "name: scheduled_at\n    years: {first: 2014, last: 2013}\n",
-            57,
+            54,
             "expected first <= last",
         ),
         (
