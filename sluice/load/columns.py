@@ -3,7 +3,7 @@
 import math
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -65,6 +65,20 @@ class Columns:
     """The reason for each invalid value, in their order."""
     unknown: dict[str, RowIndices] = field(default_factory=dict)
     """Per field that is not in the contract, which of the valid values contain it."""
+
+    def without(self, rejected: Mapping[int, str]) -> "Columns":
+        """Returns the same columns, except that the values at these positions are invalid, for these reasons."""
+        was_valid = self.is_valid.to_numpy(zero_copy_only=False)
+        is_valid = was_valid.copy()
+        is_valid[list(rejected)] = False
+        reasons = {**dict(zip(np.flatnonzero(~was_valid).tolist(), self.reasons, strict=True)), **rejected}
+        unknown = {name: indices[is_valid[indices]] for name, indices in self.unknown.items()}
+        return Columns(
+            self.rows.filter(pa.array(is_valid[was_valid])),
+            pa.array(is_valid),
+            [reasons[index] for index in sorted(reasons)],
+            {name: indices for name, indices in unknown.items() if len(indices)},
+        )
 
 
 def read_columns(
