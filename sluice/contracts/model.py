@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -38,6 +38,36 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
+class Years(_Strict):
+    """A range of years, both ends included."""
+
+    first: Annotated[int, Field(ge=1, le=9999)]
+    last: Annotated[int, Field(ge=1, le=9999)]
+
+    @property
+    def first_moment(self) -> datetime:
+        """The first microsecond of the range, UTC."""
+        return datetime(self.first, 1, 1, tzinfo=UTC)
+
+    @property
+    def last_moment(self) -> datetime:
+        """The last microsecond of the range, UTC."""
+        return datetime(self.last, 12, 31, 23, 59, 59, 999_999, UTC)
+
+    @model_validator(mode="after")
+    def _check_order(self) -> "Years":
+        if self.first > self.last:
+            raise ValueError(f"expected first <= last, found {self.first} > {self.last}")
+        return self
+
+
+DEFAULT_YEARS = {"timestamp": Years(first=1900, last=2199), "date": Years(first=1, last=9999)}
+"""Per type. A timestamp near the ends of the calendar has no date in some time zones, so queries on it fail."""
+DEFAULT_KEY_LENGTH = 256
+MAX_KEY_LENGTH = 600
+"""Characters. A B-tree's entry holds 2,704 bytes, and a character takes up to four."""
+
+
 class Column(_Strict):
     """One field of an event's JSON and one column of the raw table."""
 
@@ -49,6 +79,10 @@ class Column(_Strict):
     """The smallest valid value, in the column's unit. Numeric columns only."""
     maximum: float | None = None
     """The largest valid value, in the column's unit. Numeric columns only."""
+    max_length: Annotated[int | None, Field(ge=1)] = None
+    """The largest valid length, in characters. String columns only; see ``Contract.max_length`` for the default."""
+    years: Years | None = None
+    """The valid years, in UTC. Date and timestamp columns only; see ``DEFAULT_YEARS``."""
     description: Annotated[str, Field(min_length=1)]
 
     @model_validator(mode="after")
@@ -57,7 +91,16 @@ class Column(_Strict):
             raise ValueError(f"minimum and maximum apply only to {', '.join(NUMERIC_TYPES)}, not to {self.type}")
         if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
             raise ValueError(f"expected minimum <= maximum, found {self.minimum:g} > {self.maximum:g}")
+        if self.type != "string" and self.max_length is not None:
+            raise ValueError(f"max_length applies only to string, not to {self.type}")
+        if self.type not in DEFAULT_YEARS and self.years is not None:
+            raise ValueError(f"years applies only to {', '.join(DEFAULT_YEARS)}, not to {self.type}")
         return self
+
+    @property
+    def allowed_years(self) -> Years:
+        """The years of a valid date or timestamp."""
+        return self.years or DEFAULT_YEARS[self.type]
 
 
 class Topic(_Strict):
@@ -121,6 +164,16 @@ class Contract(_Strict):
         """Returns the column with that name, or None."""
         return next((column for column in self.columns if column.name == name), None)
 
+    def max_length(self, column: Column) -> int | None:
+        """Returns how many characters a string may have; None for any number.
+
+        Keys have a default, because Postgres indexes them: a longer entry than an index holds fails every transform.
+        """
+        return column.max_length or (DEFAULT_KEY_LENGTH if self._is_key(column) else None)
+
+    def _is_key(self, column: Column) -> bool:
+        return column.name in ("event_id", self.key)
+
     @model_validator(mode="after")
     def _check_columns(self) -> "Contract":
         duplicates = [name for name, count in Counter(column.name for column in self.columns).items() if count > 1]
@@ -133,4 +186,7 @@ class Contract(_Strict):
         event_id = self.column("event_id")
         if event_id is None or event_id.type != "string" or event_id.nullable:
             raise ValueError("columns: expected a string column event_id with nullable: false")
+        for column in self.columns:
+            if self._is_key(column) and (column.max_length or 0) > MAX_KEY_LENGTH:
+                raise ValueError(f"columns: {column.name} is a key: expected max_length <= {MAX_KEY_LENGTH}")
         return self
