@@ -25,6 +25,12 @@ from sluice.sink.sink import Records, Sink, TopicPartition
 log = logging.getLogger(__name__)
 
 GROUP = "sluice-sink"
+UNREADABLE_HEADERS = [("names are not UTF-8", None)]
+"""What the lake keeps of a record's headers if one of their names is not UTF-8."""
+
+_HEADER_ERRORS = (UnicodeDecodeError, SystemError)
+"""confluent-kafka returns with the first one set, which Python reports as the second one."""
+
 _BATCH = 4_000
 _TIMEOUT = 10.0
 _MILLISECONDS = itemgetter(1)
@@ -192,7 +198,7 @@ class KafkaSource:
             list(map(_MILLISECONDS, map(Message.timestamp, messages))),
             list(map(Message.key, messages)),
             list(map(Message.value, messages)),
-            list(map(Message.headers, messages)),
+            _headers(messages),
         )
         return Records(topic_partition, rows, max(end, offsets[-1] + 1 if offsets else 0))
 
@@ -218,6 +224,27 @@ class KafkaSource:
         if error.fatal():
             raise TransientError(f"Kafka: {error.str()}", "wait for the sink to restart")
         log.warning("Kafka error: error=%s", error.str())
+
+
+def _headers(messages: list[Message]) -> list[Any]:
+    try:
+        return list(map(Message.headers, messages))
+    except _HEADER_ERRORS:
+        return list(map(_headers_of, messages))
+
+
+def _headers_of(message: Message) -> Any:
+    """Returns a record's headers. Kafka checks no name, and confluent-kafka cannot return one that is not UTF-8."""
+    try:
+        return message.headers()
+    except _HEADER_ERRORS:
+        log.warning(
+            "headers with names that are not UTF-8: stream=%s partition=%s offset=%s",
+            message.topic(),
+            message.partition(),
+            message.offset(),
+        )
+        return UNREADABLE_HEADERS
 
 
 def _topic_partition(topic: str | None, partition: int | None) -> TopicPartition:

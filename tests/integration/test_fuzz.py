@@ -56,7 +56,7 @@ def test_no_record_stops_a_stream(
     sink = next(iter(streams.values())).start_sink()
     try:
         for stream in streams.values():
-            stream.wait_for_lake()
+            stream.wait_for_lake(sink)
             load(settings, stream.contract)
         before = {name: _counts(stream) for name, stream in streams.items()}
         ends = time.monotonic() + request.config.getoption("--fuzz-seconds")
@@ -67,7 +67,7 @@ def test_no_record_stops_a_stream(
                 sent[name] += len(records)
                 valid[name] += sum(_is_valid(stream.contract, record) for record in records)
             for name, stream in streams.items():
-                stream.wait_for_lake()
+                stream.wait_for_lake(sink)
                 load(settings, stream.contract)
                 rows, quarantined = (now - then for now, then in zip(_counts(stream), before[name], strict=True))
                 assert (rows, quarantined) == (valid[name], sent[name] - valid[name]), name
