@@ -40,11 +40,13 @@ def up(months: int, live: bool, report: Report = print_line) -> None:
         report(f"settings: ports and secrets written to {env_file()}")
     settings = load_settings()
     contracts = load_contracts(settings.contracts)
+    for line in contracts.warnings():
+        report(line)
     platform = Platform(settings, env_file(), report)
     ports = [port for service in platform.services.values() for port in service.ports]
     check_ports(settings, ports, env_file())
     run_steps(_steps(platform, contracts, months, live), report)
-    for line in addresses(settings, env_file()):
+    for line in (*addresses(settings, env_file()), *contracts.warnings()):
         report(line)
     report(f"the platform is up ({time.monotonic() - start:.0f} s)")
 

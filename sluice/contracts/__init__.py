@@ -3,7 +3,7 @@
 The topic, raw table, DAG, dbt source and documentation all come from here. Nothing else lists the streams.
 """
 
-from sluice.contracts.collection import Contracts, InvalidContract, get_contract
+from sluice.contracts.collection import Contracts, InvalidContract, get_contract, invalid_contracts
 from sluice.contracts.files import contracts_version
 from sluice.contracts.loader import load_contracts, read_contract
 from sluice.contracts.model import NUMERIC_TYPES, Column, Contract, Load, Topic
@@ -18,6 +18,7 @@ __all__ = [
     "Topic",
     "contracts_version",
     "get_contract",
+    "invalid_contracts",
     "load_contracts",
     "read_contract",
 ]

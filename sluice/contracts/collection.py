@@ -1,6 +1,6 @@
 """The contracts of a folder: the valid ones, and what is wrong with the others."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +24,7 @@ class InvalidContract:
 
     @property
     def table(self) -> str:
-        """The name of the stream's raw table, if it has one from the time when its contract was valid."""
+        """The name of the raw table that the stream has if its contract was valid before."""
         return self.stream.replace(".", "_")
 
     def error(self) -> TerminalError:
@@ -45,13 +45,22 @@ class Contracts(dict[str, Contract]):
         )
         self.invalid = tuple(invalid)
 
+    def warnings(self) -> list[str]:
+        """Returns a line for each file that is not valid, for callers that go on with the others."""
+        return [f"invalid contract, its stream is left out: {file.error()}" for file in self.invalid]
+
     def require_all(self) -> None:
         """Raises a TerminalError that names the files that are not valid, if there are any."""
         if self.invalid:
             raise TerminalError("; ".join(file.problem for file in self.invalid), self.invalid[0].hint)
 
 
-def get_contract(contracts: dict[str, Contract], stream: str) -> Contract:
+def invalid_contracts(contracts: Mapping[str, Contract]) -> tuple[InvalidContract, ...]:
+    """Returns the invalid files that were found with the contracts; none for a selection of contracts."""
+    return contracts.invalid if isinstance(contracts, Contracts) else ()
+
+
+def get_contract(contracts: Mapping[str, Contract], stream: str) -> Contract:
     """Returns the contract of a stream that a user named.
 
     Raises:
@@ -59,7 +68,7 @@ def get_contract(contracts: dict[str, Contract], stream: str) -> Contract:
     """
     if stream in contracts:
         return contracts[stream]
-    for file in contracts.invalid if isinstance(contracts, Contracts) else ():
+    for file in invalid_contracts(contracts):
         if file.stream == stream:
             raise file.error()
     raise TerminalError(f"unknown stream {stream!r}", f"choose from {', '.join(contracts)}")

@@ -16,7 +16,7 @@ _HEAD_BYTES = 4_096
 
 
 def candidates(folder: Path) -> list[Path]:
-    """Returns the files of a folder that are contracts, or that somebody may take for contracts.
+    """Returns the files of a folder that are contracts, or that their author may believe to be contracts.
 
     These are all YAML files, also in subfolders, and files of any other name that declare a stream. Hidden files belong
     to editors, version control and Kubernetes.

@@ -10,7 +10,7 @@ from sluice.contracts import files, strict_yaml
 from sluice.contracts.collection import Contracts, InvalidContract
 from sluice.contracts.model import Contract, InvalidFieldError
 from sluice.contracts.names import collisions
-from sluice.contracts.strict_yaml import StrictYamlError
+from sluice.contracts.strict_yaml import InvalidLineError
 from sluice.errors import TerminalError
 
 _FIX = "fix the contract"
@@ -56,12 +56,14 @@ def read_contract(path: Path) -> Contract:
         raise TerminalError(
             f"{path}: line 1: cannot read the contract: {error.strerror or error}", "make it a readable file"
         ) from None
-    except StrictYamlError as error:
+    except InvalidLineError as error:
         raise TerminalError(f"{path}: line {error.line}: {error}", _FIX) from None
     try:
         contract = Contract.model_validate(document)
     except ValidationError as error:
-        raise TerminalError("; ".join(_describe(path, node, error)), _FIX) from None
+        problems = sorted(_describe(node, error), key=lambda problem: problem.line)
+        text = "; ".join(f"line {problem.line}: {problem}" for problem in problems)
+        raise TerminalError(f"{path}: {text}", _FIX) from None
     if path.stem != contract.stream:
         _, line = strict_yaml.find(node, ("stream",))
         raise TerminalError(
@@ -71,7 +73,7 @@ def read_contract(path: Path) -> Contract:
     return contract
 
 
-def _describe(path: Path, node: yaml.Node, error: ValidationError) -> Iterator[str]:
+def _describe(node: yaml.Node, error: ValidationError) -> Iterator[InvalidLineError]:
     for details in error.errors():
         location: tuple[int | str, ...] = details["loc"]
         message = details["msg"].removeprefix("Value error, ")
@@ -84,7 +86,7 @@ def _describe(path: Path, node: yaml.Node, error: ValidationError) -> Iterator[s
         if details["type"] == "string_type" and isinstance(value, yaml.ScalarNode) and not value.style:
             # YAML's own idea of the value may surprise: no is False, and 2013-01-01 is a date.
             actual = f', found {value.value or "nothing"}; to make it a string, write it in quotes: "{value.value}"'
-        yield f"{path}: line {line}: {key + ': ' if key else ''}{message}{actual}"
+        yield InvalidLineError(line, f"{key + ': ' if key else ''}{message}{actual}")
 
 
 def _shown(value: object) -> str:

@@ -18,7 +18,7 @@ _AMBIGUOUS_NUMBER = re.compile(r"[-+]?(0[0-9_]+|0[bx][0-9a-fA-F_]+|[0-9][0-9_]*(
 _MERGE = "tag:yaml.org,2002:merge"
 
 
-class StrictYamlError(ValueError):
+class InvalidLineError(ValueError):
     """What is wrong, on ``line``, counted from 1."""
 
     def __init__(self, line: int, message: str) -> None:
@@ -33,27 +33,29 @@ def parse(content: bytes) -> tuple[Any, yaml.Node]:
         The document, and its node, in which ``find`` looks for lines.
 
     Raises:
-        StrictYamlError: the content is not one YAML document, or has something that this module refuses.
+        InvalidLineError: the content is not one YAML document, or has something that this module refuses.
     """
     if len(content) > MAX_BYTES:
-        raise StrictYamlError(1, f"expected at most {MAX_BYTES:,} bytes, found more")
+        raise InvalidLineError(1, f"expected at most {MAX_BYTES:,} bytes, found more")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise StrictYamlError(line, f"expected UTF-8, found byte 0x{content[error.start]:02x}") from None
+        raise InvalidLineError(line, f"expected UTF-8, found byte 0x{content[error.start]:02x}") from None
     try:
         loader = _Loader(text)
         node: yaml.Node | None = loader.get_single_node()
         if node is None:
-            raise StrictYamlError(1, "expected a contract, found an empty file")
+            raise InvalidLineError(1, "expected a contract, found an empty file")
         return loader.construct_document(node), node
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise StrictYamlError(mark.line + 1 if mark else 1, f"invalid YAML: {error.problem or error.context}") from None
+        raise InvalidLineError(
+            mark.line + 1 if mark else 1, f"invalid YAML: {error.problem or error.context}"
+        ) from None
     except ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        raise StrictYamlError(line, f"invalid YAML: character U+{ord(text[error.position]):04X}") from None
+        raise InvalidLineError(line, f"invalid YAML: character U+{ord(text[error.position]):04X}") from None
 
 
 def find(node: yaml.Node, location: tuple[int | str, ...]) -> tuple[yaml.Node | None, int]:
@@ -85,9 +87,9 @@ class _Loader(yaml.SafeLoader):
         event = self.peek_event()  # type: ignore[no-untyped-call]
         line = event.start_mark.line + 1
         if event.anchor is not None:
-            raise StrictYamlError(line, "anchors and aliases (& and *) are not allowed: repeat the value")
+            raise InvalidLineError(line, "anchors and aliases (& and *) are not allowed: repeat the value")
         if self._depth > MAX_DEPTH:
-            raise StrictYamlError(line, f"nested deeper than {MAX_DEPTH} levels")
+            raise InvalidLineError(line, f"nested deeper than {MAX_DEPTH} levels")
         self._depth += 1
         node = super().compose_node(parent, index)
         self._depth -= 1
@@ -98,11 +100,11 @@ class _Loader(yaml.SafeLoader):
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
             return super().construct_object(node, deep)
-        except StrictYamlError:
+        except InvalidLineError:
             raise
         except ValueError as error:
             # A date such as 2013-02-31, or an integer of thousands of digits.
-            raise StrictYamlError(node.start_mark.line + 1, f"{str(node.value)[:40]}: {error}") from None
+            raise InvalidLineError(node.start_mark.line + 1, f"{str(node.value)[:40]}: {error}") from None
 
 
 # YAML 1.1 reads 1e3, without a dot, as a string.
@@ -116,14 +118,14 @@ def _check_keys(mapping: yaml.MappingNode) -> None:
     for key, value in mapping.value:
         line = key.start_mark.line + 1
         if not isinstance(key, yaml.ScalarNode):
-            raise StrictYamlError(line, "expected a name as the key")
+            raise InvalidLineError(line, "expected a name as the key")
         if key.tag == _MERGE:
-            raise StrictYamlError(line, "merge keys (<<) are not allowed: repeat the values")
+            raise InvalidLineError(line, "merge keys (<<) are not allowed: repeat the values")
         if key.value in lines:
-            raise StrictYamlError(line, f"{key.value}: given twice, first on line {lines[key.value]}")
+            raise InvalidLineError(line, f"{key.value}: given twice, first on line {lines[key.value]}")
         lines[key.value] = line
         if isinstance(value, yaml.ScalarNode) and not value.style and _AMBIGUOUS_NUMBER.fullmatch(value.value):
-            raise StrictYamlError(
+            raise InvalidLineError(
                 value.start_mark.line + 1,
                 f"{key.value}: {value.value} is ambiguous: write a number as a decimal, and a string in quotes",
             )

@@ -96,15 +96,20 @@ def provision(settings: Settings, contracts: dict[str, Contract]) -> list[str]:
     return sorted(missing)
 
 
-def kafka_ranges(settings: Settings, streams: list[str]) -> list[KafkaRange]:
+def kafka_ranges(settings: Settings, streams: list[str], skip_missing: bool = False) -> list[KafkaRange]:
     """Returns the offsets that Kafka holds of every partition of the streams, sorted by stream and partition.
+
+    Args:
+        settings: with the address of Kafka.
+        streams: the names of the topics.
+        skip_missing: leave out streams without a topic, such as those of a contract that is new or not valid.
 
     Raises:
         TerminalError: a topic does not exist.
         TransientError: Kafka is down.
     """
     with admin(settings) as client:
-        topics = _describe(client, streams)
+        topics = _describe(client, streams, skip_missing)
         partition_topic_ids = {
             TopicPartition(topic["name"], partition["partition_index"]): topic_id(topic["topic_id"])
             for topic in topics
@@ -154,10 +159,12 @@ def topic_id(value: Any) -> str:
     return str(value if isinstance(value, uuid.UUID) else uuid.UUID(str(value)))
 
 
-def _describe(client: KafkaAdminClient, streams: list[str]) -> list[dict[str, Any]]:
+def _describe(client: KafkaAdminClient, streams: list[str], skip_missing: bool = False) -> list[dict[str, Any]]:
     if not streams:
         return []
     topics: list[dict[str, Any]] = client.describe_topics(streams)
+    if skip_missing:
+        return [topic for topic in topics if not topic["error_code"]]
     for topic in topics:
         if topic["error_code"]:
             raise TerminalError(

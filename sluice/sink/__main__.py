@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from sluice.contracts import load_contracts
 from sluice.daemon import run_until_stopped
+from sluice.kafka.topics import kafka_ranges
 from sluice.lake.layout import storage_options, table_uri
 from sluice.lake.probe import require_create_once
 from sluice.lake.table import LakeTable
@@ -19,7 +20,12 @@ from sluice.sink.sink import FlushPolicy, Sink, Table
 
 def run(settings: Settings, stopping: threading.Event) -> None:
     """Moves records until ``stopping`` is set, then commits the buffered records and leaves the group."""
-    streams = list(load_contracts(settings.contracts))
+    contracts = load_contracts(settings.contracts)
+    # The sink needs only a stream's name: one whose contract has become invalid reaches the lake all the same.
+    others = kafka_ranges(settings, [file.stream for file in contracts.invalid], skip_missing=True)
+    streams = sorted({*contracts, *(topic.stream for topic in others)})
+    if not streams:
+        contracts.require_all()
     require_create_once(settings)
     options = storage_options(settings, "writer")
     tables: dict[str, Table] = {}

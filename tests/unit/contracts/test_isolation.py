@@ -35,7 +35,7 @@ def test_an_invalid_contract_costs_its_own_stream(folder: Path) -> None:
 
 def test_a_command_that_names_the_stream_of_an_invalid_contract_says_where_it_is_wrong(folder: Path) -> None:
     (folder / "a.b.yaml").write_text("stream: a.b\nowner: no\n")
-    with pytest.raises(TerminalError, match=r"a\.b\.yaml: line 2: owner: .* found no"):
+    with pytest.raises(TerminalError, match=r"a\.b\.yaml: line 1: .*; line 2: owner: .* found no"):
         get_contract(load_contracts(folder), "a.b")
 
 
