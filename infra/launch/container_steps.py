@@ -28,7 +28,7 @@ def healthy(service: str) -> None:
 
 def init() -> None:
     """Provisions topics, bucket, users, databases and Airflow's metadata."""
-    from infra.launch.provisioning import provisioning_steps
+    from infra.launch.provisioning import Provisioning
     from sluice.contracts import load_contracts
 
     settings = load_settings()
@@ -37,7 +37,7 @@ def init() -> None:
         print_line(line)
     # New topics need no callback: Compose starts the sink after this step, and recreates a running sink when a
     # contract has changed.
-    steps = provisioning_steps(settings, known, lambda: None)
+    steps = Provisioning(settings, known).steps(lambda: None, print_line)
     names = {step.name for step in steps}
     run_steps([replace(step, needs=tuple(need for need in step.needs if need in names)) for step in steps], print_line)
 
