@@ -182,7 +182,7 @@ def test_a_compacted_topic_and_one_whose_name_collides_are_refused(make_stream: 
         compact = {"cleanup.policy": "compact,delete"}
         admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, stream.name, compact)])
     contracts = load_contracts(stream.settings.contracts)
-    with pytest.raises(TerminalError, match="has cleanup.policy=compact,delete"):
+    with pytest.raises(TerminalError, match=r"has cleanup\.policy=compact,delete"):
         topics.provision(stream.settings, contracts)
     collides = stream.contract.model_copy(update={"stream": f"{stream.name}.more"})
     with topics.admin(stream.settings) as admin:

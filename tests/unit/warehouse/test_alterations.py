@@ -95,7 +95,7 @@ def test_a_removed_column_stays_and_may_be_null_and_its_removal_is_reported_once
     after = before | {"x": TableColumn("integer", True, note)}
     assert texts(after, contract()) == []
     assert texts(after, contract(x="int32!")) == ["x: in the contract again"]
-    assert texts(before | {"x": TableColumn("integer", True, "Somebody's own words.")}, contract()) == []
+    assert texts(before | {"x": TableColumn("integer", True, "A comment of the owner's.")}, contract()) == []
 
 
 def test_a_renamed_column_is_a_removed_one_and_a_new_one() -> None:
