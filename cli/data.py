@@ -13,6 +13,7 @@ from typing import Annotated, Any, cast
 
 import typer
 
+from cli.contracts import valid_contracts
 from sluice.contracts import get_contract, load_contracts
 from sluice.errors import TerminalError
 from sluice.settings import load_settings
@@ -37,7 +38,7 @@ def reconcile(
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("sluice").setLevel(logging.INFO)
     settings = load_settings()
-    reconciliation = compare(settings, load_contracts(settings.contracts), patience)
+    reconciliation = compare(settings, valid_contracts(settings), patience)
     print(reconciliation.text())
     if not reconciliation.agrees:
         raise typer.Exit(1)

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from cli.contracts import valid_contracts
 from infra.processes import processes
 from infra.processes.commands import follow
 from infra.servers.services import services
@@ -55,11 +56,12 @@ def register(app: typer.Typer) -> None:
 
     @app.command()
     def status() -> None:
-        """Show the state, process, port, memory and uptime of every service; exit with 1 unless all are healthy."""
+        """Show the state of every service; exit with 1 unless all are healthy and all contracts are valid."""
         settings = load_settings()
         statuses = Platform(settings).status()
         _print(statuses, processes.memory(process.pid for process, _ in processes.owned(settings.home)))
-        if not all(service.healthy for service in statuses):
+        invalid = valid_contracts(settings).invalid
+        if invalid or not all(service.healthy for service in statuses):
             raise typer.Exit(1)
 
     @app.command()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.contracts import valid_contracts
 from cli.data import as_text, event_date
 from cli.os_user import os_user
 from sluice.contracts import get_contract, load_contracts
@@ -70,7 +71,7 @@ def replay(stream: Stream = None, date: Date = None, reason: Reason = "", by: By
     settings = load_settings()
     moved = left = 0
     for result in replay_date(
-        settings, load_contracts(settings.contracts), _selection(settings, stream, date, reason), by or os_user()
+        settings, valid_contracts(settings), _selection(settings, stream, date, reason), by or os_user()
     ):
         if result.moved:
             print(f"{result.stream} {result.event_date}: {result.moved:,} replayed, {result.left:,} left", flush=True)

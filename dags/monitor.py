@@ -12,6 +12,7 @@ from sluice.settings import load_settings
 DOC = """
 ### Alerts
 
+- **Invalid contract**: a file in `contracts/` is not valid. Its stream is not loaded; all others are.
 - **Stalled sink**: Kafka has new records, but the sink commits nothing to [the lake]({lake}).
 - **High quarantine rate**: more than 5 % of a stream's rows of the last hour are in
   [quarantine]({dashboard}/quarantine).
@@ -28,7 +29,7 @@ SCHEDULE = "*/5 * * * *"
 
 with DAG(
     dag_id="monitor",
-    description="raises and clears alerts for stalled sinks and high quarantine rates",
+    description="raises and clears alerts for invalid contracts, stalled sinks and high quarantine rates",
     doc_md=render(DOC, load_settings(), schedule=SCHEDULE),
     schedule=SCHEDULE,
     catchup=False,
@@ -38,4 +39,4 @@ with DAG(
     default_args=DEFAULT_ARGS | {"owner": "platform", "execution_timeout": timedelta(minutes=4)},
     tags=["monitor", "alerts"],
 ):
-    MonitorOperator(task_id="monitor", doc_md="Checks the sink and the quarantine, and updates their alerts.")
+    MonitorOperator(task_id="monitor", doc_md="Checks contracts, sink and quarantine, and updates their alerts.")

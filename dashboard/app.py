@@ -18,7 +18,6 @@ from dashboard.database import NotBuiltError, reader_connection
 from dashboard.page_request import PageRequest
 from dashboard.pages import PAGES
 from dashboard.poller import Poller
-from sluice.contracts import load_contracts
 from sluice.errors import SluiceError
 from sluice.live.heartbeat import staleness
 from sluice.settings import Settings
@@ -50,7 +49,7 @@ FILTERS = (
 
 def create_app(settings: Settings) -> Starlette:
     """Returns the dashboard of a platform. Polling of the servers begins when the application starts."""
-    poller = Poller(settings, list(load_contracts(settings.contracts)))
+    poller = Poller(settings)
     templates = _templates(settings)
 
     def endpoint(name: str) -> Callable[[Request], Response]:

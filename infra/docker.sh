@@ -184,6 +184,12 @@ docker_up() {
     # shellcheck disable=SC2046 # words without spaces
     docker run --rm --network none $(ports | sed 's/\(.*\) /--env=\1=/') sluice-platform addresses "$env_file"
     echo "the platform is up ($((SECONDS - start)) s)"
+    check_contracts || true
+}
+
+# Names the contracts that are not valid; their streams are left out.
+check_contracts() {
+    docker run --rm --network none --volume "$PWD/contracts:/opt/sluice/contracts:ro" sluice-platform contracts
 }
 
 # Unchanged layers come from the cache; without changes this takes a second or two.
@@ -246,10 +252,11 @@ docker_logs() {
     compose logs --tail 20 "$@"
 }
 
-# One line per container, with the same columns as without containers; exit code 0 only if all are healthy.
+# One line per container, with the same columns as without containers; exit code 0 only if all are healthy and all
+# contracts are valid.
 docker_status() {
     local format='{{.Name}}|{{.Service}}|{{.State}}|{{.Health}}|{{.ExitCode}}|{{.Status}}|{{range .Publishers}}{{if .PublishedPort}}{{.PublishedPort}} {{end}}{{end}}'
-    local containers ids
+    local containers ids fault=0
     containers="$(compose ps --all --format "$format")"
     [ -n "$containers" ] || { error_line "no container is running" "run \`make up\`"; return 1; }
     ids="$(compose ps --quiet)"
@@ -260,5 +267,7 @@ docker_status() {
             docker inspect --format 'process|{{.Name}}|{{.State.Pid}}' $ids
         }
         echo "$containers"
-    } | awk -F '|' -f infra/status.awk
+    } | awk -F '|' -f infra/status.awk || fault=1
+    check_contracts || fault=1
+    return "$fault"
 }

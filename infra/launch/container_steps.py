@@ -28,15 +28,25 @@ def healthy(service: str) -> None:
 
 def init() -> None:
     """Provisions topics, bucket, users, databases and Airflow's metadata."""
-    from infra.launch.provisioning import provisioning_steps
+    from infra.launch.provisioning import Provisioning
     from sluice.contracts import load_contracts
 
     settings = load_settings()
+    known = load_contracts(settings.contracts)
+    for line in known.warnings():
+        print_line(line)
     # New topics need no callback: Compose starts the sink after this step, and recreates a running sink when a
     # contract has changed.
-    steps = provisioning_steps(settings, load_contracts(settings.contracts), lambda: None)
+    steps = Provisioning(settings, known).steps(lambda: None, print_line)
     names = {step.name for step in steps}
     run_steps([replace(step, needs=tuple(need for need in step.needs if need in names)) for step in steps], print_line)
+
+
+def contracts() -> None:
+    """Raises a SluiceError that names the contracts that are not valid, if there are any."""
+    from sluice.contracts import load_contracts
+
+    load_contracts(load_settings().contracts).require_all()
 
 
 def fill(months: str) -> None:
@@ -91,6 +101,6 @@ def _months(text: str) -> int:
 
 
 STEPS: dict[str, Callable[..., None]] = {
-    step.__name__: step for step in (healthy, init, fill, marts, settings, addresses)
+    step.__name__: step for step in (healthy, contracts, init, fill, marts, settings, addresses)
 }
 """The steps by name; arguments are strings."""

@@ -13,12 +13,12 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from sluice.contracts import NUMERIC_TYPES, Column, Contract
+from sluice.contracts.bounds import INT_RANGES
 
 _HOURS_MINUTES = "([01][0-9]|2[0-3]):[0-5][0-9]"
 DATE_PATTERN = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
 TIMESTAMP_PATTERN = rf"{DATE_PATTERN}T{_HOURS_MINUTES}:[0-5][0-9](\.[0-9]{{1,6}})?(Z|[+-]{_HOURS_MINUTES})"
 """RFC 3339, for whole texts. Digits are spelled out: in Python, `\\d` also matches those of other scripts."""
-INT_RANGES = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
 
 _TIMESTAMP = re.compile(TIMESTAMP_PATTERN)
 _DATE = re.compile(DATE_PATTERN)

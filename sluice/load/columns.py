@@ -15,9 +15,9 @@ import pyarrow.compute as pc
 import pyarrow.json as pj
 
 from sluice.contracts import Column, Contract
+from sluice.contracts.bounds import INT_RANGES
 from sluice.contracts.validation import (
     DATE_PATTERN,
-    INT_RANGES,
     TIMESTAMP_PATTERN,
     ContractViolationError,
     parse,

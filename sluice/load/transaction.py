@@ -20,6 +20,7 @@ from sluice.load.rejection import RecordId, RejectedRecordsError, copy_contained
 from sluice.settings import Settings
 from sluice.warehouse import connect
 from sluice.warehouse.copy import copy_rows
+from sluice.warehouse.raw_table import require_raw_table
 
 _TRANSIENT_STATES = ("08", "40", "53", "55P03", "57")
 """Transient SQLSTATE classes and codes: connection, rollback, resources, lock timeout, operator intervention."""
@@ -282,10 +283,11 @@ def transaction(settings: Settings, contract: Contract) -> Iterator[Warehouse]:
 
     Raises:
         TransientError: the server is down, or the connection was lost; retrying is safe, whether or not it committed.
-        TerminalError: the server rejects a statement.
+        TerminalError: the server rejects a statement, or the raw table does not follow the contract yet.
     """
     try:
         with connect(settings, "loader") as connection:
+            require_raw_table(connection, contract)
             # Numbered parameters: a statement may use one more than once.
             connection.cursor_factory = psycopg.RawCursor
             yield Warehouse(connection, contract)

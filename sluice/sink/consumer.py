@@ -236,7 +236,8 @@ def _headers(messages: list[Message]) -> list[Any]:
 def _headers_of(message: Message) -> Any:
     """Returns a record's headers. Kafka checks no name, and confluent-kafka cannot return one that is not UTF-8."""
     try:
-        return message.headers()
+        # Through map, which notices that the call has failed: by itself, it returns None and fails a later statement.
+        return next(map(Message.headers, [message]))
     except _HEADER_ERRORS:
         log.warning(
             "headers with names that are not UTF-8: stream=%s partition=%s offset=%s",

@@ -1,6 +1,7 @@
 """The live view on real servers: its figures are correct whatever is sent, and however often it is killed."""
 
 import random
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -41,6 +42,9 @@ class Live:
             "PATH": "/usr/bin",
         }
         self.process: subprocess.Popen[bytes] | None = None
+
+    def use_contracts(self, folder: Path) -> None:
+        self._environment["SLUICE_CONTRACTS"] = str(folder)
 
     def start(self) -> None:
         self.process = subprocess.Popen([sys.executable, "-m", "flights.live_view"], env=self._environment, cwd=ROOT)
@@ -161,3 +165,26 @@ def test_it_reconnects_after_postgres_has_closed_its_connection(live: Live) -> N
 def test_its_role_can_only_write_its_own_tables(live: Live, statement: str) -> None:
     with connect(live.settings, "live") as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
         connection.execute(statement)  # type: ignore[call-overload]
+
+
+def test_an_invalid_contract_stops_its_own_stream_only_until_it_is_valid_again(
+    empty_topics: None, live: Live, tmp_path: Path
+) -> None:
+    contracts = tmp_path / "contracts"
+    shutil.copytree(ROOT / "contracts", contracts)
+    broken, other = STREAMS
+    text = (contracts / f"{broken}.yaml").read_text()
+    live.use_contracts(contracts)
+    (contracts / f"{broken}.yaml").write_text("stream: [")
+    producer = KafkaProducer(bootstrap_servers=live.settings.kafka, acks="all")
+    for stream in STREAMS:
+        # Invalid records change no figure; they are read like all others.
+        producer.send(stream, value=b"{}", timestamp_ms=1_357_035_300_000)
+    producer.close()
+    live.start()
+    end = sum(partition.end for partition in topics.kafka_ranges(live.settings, [other]))
+    live.wait("the other stream read", lambda: live.read() == end)
+    # The process has read the broken contract, and finds the repaired one by itself.
+    (contracts / f"{broken}.yaml").write_text(text)
+    live.wait_until_read()
+    assert live.process is not None and live.process.poll() is None

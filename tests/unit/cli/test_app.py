@@ -42,6 +42,27 @@ def test_status_of_a_stopped_platform_lists_every_service_and_fails(tmp_path: Pa
     assert "stopped" in done.stdout
 
 
+def test_status_names_each_invalid_contract(tmp_path: Path) -> None:
+    (tmp_path / "contracts").mkdir()
+    (tmp_path / "contracts" / "a.b.yaml").write_text("stream: a.b\nowner: no\n")
+    done = sluice(tmp_path, "status", SLUICE_CONTRACTS=str(tmp_path / "contracts"))
+    assert done.returncode == 1
+    assert "airflow-scheduler" in done.stdout
+    assert re.search(r"a\.b\.yaml: line 1: .*; line 2: owner: ", done.stderr)
+
+
+@pytest.mark.parametrize("command", [("rebuild-warehouse", "--force"), ("peek", "a.b"), ("load", "--stream", "a.b")])
+def test_a_command_that_needs_an_invalid_contract_names_its_file_and_line(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    contracts = tmp_path / "contracts"
+    shutil.copytree(ROOT / "contracts", contracts)
+    (contracts / "a.b.yaml").write_text("stream: a.b\nowner: no\n")
+    done = sluice(tmp_path, *command, SLUICE_CONTRACTS=str(contracts))
+    assert done.returncode == 1
+    assert re.fullmatch(r"sluice: .*a\.b\.yaml: line 1: .*; line 2: owner: .*\n", done.stderr)
+
+
 def test_clean_deletes_nothing_without_confirmation(tmp_path: Path) -> None:
     (tmp_path / "supervisor.conf").touch()
     done = sluice(tmp_path, "clean")

@@ -7,6 +7,7 @@ from starlette.testclient import TestClient
 
 from dashboard.app import create_app
 from dashboard.pages import PAGES
+from dashboard.poller import Snapshot
 from infra.config.ports import free_ports
 from sluice.settings import ROOT, Settings
 
@@ -28,6 +29,16 @@ def test_a_page_without_postgres_names_the_server_that_is_down(client: TestClien
     assert "Traceback" not in response.text
     assert "Retrying automatically." in response.text
     assert "Postgres<span> down</span>" in response.text
+
+
+def test_an_invalid_contract_is_named_on_every_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = "contracts/a.b.yaml: line 1: <owner>: Field required"
+    monkeypatch.setattr("dashboard.poller.Poller.snapshot", Snapshot((problem,)), raising=False)
+    monkeypatch.setattr("dashboard.poller.Poller.__init__", lambda self, settings: None)
+    settings = Settings(_env_file=None, home=tmp_path, postgres_port=free_ports(1)[0], reader_password="x")  # type: ignore[call-arg, arg-type]
+    client = TestClient(create_app(settings))
+    for page in ("/", "/dbt", *(f"/{name}" for name in PAGES)):
+        assert "contracts/a.b.yaml: line 1: &lt;owner&gt;: Field required" in client.get(page).text
 
 
 def test_scripts_and_styles_come_only_from_the_dashboard(client: TestClient) -> None:

@@ -1,6 +1,10 @@
-"""The event rate, computed from counts that are polled periodically."""
+"""The event rate, computed from counts that are polled periodically, and the contracts, read when they change."""
 
-from dashboard.poller import RATE_SECONDS, Rate
+from pathlib import Path
+
+from dashboard.poller import RATE_SECONDS, Poller, Rate
+from infra.config.ports import free_ports
+from sluice.settings import Settings
 
 
 def test_the_first_sample_has_no_rate() -> None:
@@ -29,3 +33,17 @@ def test_a_gap_between_samples_counts_as_elapsed_time() -> None:
     rate = Rate()
     rate.update(0, 0.0)
     assert rate.update(1_000, 1_000.0) == 1
+
+
+def test_an_invalid_contract_is_in_the_snapshot_until_it_is_valid_or_gone(tmp_path: Path) -> None:
+    port = free_ports(1)[0]
+    ports = dict.fromkeys(("kafka_port", "minio_port", "airflow_port", "sink_port"), port)
+    poller = Poller(Settings(_env_file=None, contracts=tmp_path, **ports))  # type: ignore[call-arg, arg-type]
+    (problem,) = poller.poll().invalid_contracts
+    assert "no contracts found" in problem
+    file = tmp_path / "a.b.yaml"
+    file.write_text("stream: a.b\n")
+    (problem,) = poller.poll().invalid_contracts
+    assert f"{file}: line 1: description: Field required" in problem
+    (tmp_path / "a.b.yml").write_text("")
+    assert len(poller.poll().invalid_contracts) == 2
