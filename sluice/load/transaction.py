@@ -19,9 +19,8 @@ from sluice.load.batch import LAKE_COLUMNS, Batch, DateCounts, counts_json, drif
 from sluice.settings import Settings
 from sluice.warehouse import connect
 from sluice.warehouse.copy import copy_rows
+from sluice.warehouse.failures import is_transient
 
-_TRANSIENT_STATES = ("08", "40", "53", "55P03", "57")
-"""Transient SQLSTATE classes and codes: connection, rollback, resources, lock timeout, operator intervention."""
 _RECORD_ID = ["topic_id", "partition", "offset"]
 _RECORD_ID_TYPES: LiteralString = 'topic_id text, partition integer, "offset" bigint'
 _QUARANTINED = pa.schema([*(SCHEMA.field(name) for name in LAKE_COLUMNS), ("reason", pa.string())])
@@ -262,8 +261,7 @@ def transaction(settings: Settings, contract: Contract) -> Iterator[Warehouse]:
 
 
 def _load_error(contract: Contract, error: psycopg.Error) -> SluiceError:
-    state = error.sqlstate or ""
     message = f"loading {contract.stream} failed: Postgres: {' '.join(str(error).split())}"
-    if not state or state.startswith(_TRANSIENT_STATES):
+    if is_transient(error):
         return TransientError(message, "retry: the next load resumes after the last committed group")
     return TerminalError(message, "fix the cause in Postgres, then load again: this group was rolled back")

@@ -17,6 +17,7 @@ from sluice.warehouse.connect import refusal
     [
         (None, TransientError),
         ("08006", TransientError),  # connection lost
+        ("25006", TransientError),  # read-only: the server is a standby
         ("40001", TransientError),  # serialization failure
         ("40P01", TransientError),  # deadlock
         ("53100", TransientError),  # disk full
