@@ -33,8 +33,6 @@ class Dbt:
     settings: Settings
     log_line: Callable[[str], None]
     """Receives dbt's log, line by line."""
-    service: str = "airflow-scheduler"
-    """The service that dbt belongs to: when it restarts, it ends what an earlier one has left."""
     executable: Path = EXECUTABLE
     _process: "subprocess.Popen[str] | None" = field(default=None, init=False)
 
@@ -134,9 +132,10 @@ class Dbt:
             "SLUICE_WAREHOUSE": settings.warehouse,
             "SLUICE_DBT_GENERATED": str(self.generated),
             "SLUICE_TRANSFORMER_PASSWORD": settings.secret("transformer_password"),
-            # `make down` recognises a dbt process that outlived its task by these two.
+            # By these two, `make down` and a service that restarts recognise a dbt process that outlived its task.
+            # If an operator started dbt, it belongs to no service.
             "SLUICE_HOME": str(settings.home),
-            "SLUICE_SERVICE": self.service,
+            **({"SLUICE_SERVICE": settings.service} if settings.service else {}),
             # Macros can read variables with this prefix, and a changed value does not make dbt parse the project again.
             "DBT_ENV_CUSTOM_ENV_SLUICE_RUN": run_name,
             "DBT_TARGET_PATH": str(self.home / "target"),
