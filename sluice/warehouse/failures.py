@@ -8,7 +8,7 @@ rollback, resources, lock timeout, operator intervention."""
 
 
 def is_transient(error: psycopg.Error) -> bool:
-    """Returns whether a retry can help: the server was away, full, a standby or busy, not the statement wrong."""
+    """Returns whether a retry can help: the server was down, full, busy or a standby."""
     if error.sqlstate:
         return error.sqlstate.startswith(_TRANSIENT_STATES)
     # Without a state the error is the driver's own: a lost connection, or a value that it cannot send.

@@ -9,6 +9,8 @@ grant select on ops.stale_dates to sluice_transformer;
 grant update (built_at) on ops.stale_dates to sluice_transformer;
 grant select on ops.dates to sluice_transformer;
 grant update (duplicates, built_at) on ops.dates to sluice_transformer;
+revoke all on function ops.sessions_holding_mart from public;
+grant execute on function ops.sessions_holding_mart to sluice_transformer;
 grant select on all tables in schema ops to sluice_reader;
 grant usage on schema staging, marts to sluice_reader;
 grant select on all tables in schema marts to sluice_reader;

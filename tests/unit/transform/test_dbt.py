@@ -83,6 +83,10 @@ def test_a_failed_test_is_a_terminal_error_and_further_failures_are_counted(make
         "terminating connection due to administrator command",
         "FATAL:  the database system is starting up",
         "deadlock detected",
+        "cannot execute DELETE in a read-only transaction",
+        "canceling statement due to lock timeout",
+        "FATAL:  remaining connection slots are reserved for roles with the SUPERUSER attribute",
+        'could not extend file "base/1/2": No space left on device',
     ],
 )
 def test_a_lost_connection_to_the_warehouse_is_a_transient_error(make_dbt: MakeDbt, message: str) -> None:
