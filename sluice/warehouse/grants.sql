@@ -6,7 +6,7 @@ revoke update, delete on ops.loads from sluice_loader;
 revoke insert, update, delete on ops.ledger_ends, ops.migrations from sluice_loader;
 grant select on all tables in schema raw to sluice_transformer, sluice_reader;
 grant select on ops.stale_dates to sluice_transformer;
-grant update (built_at) on ops.stale_dates to sluice_transformer;
+grant insert (stream, event_date), update (built_at) on ops.stale_dates to sluice_transformer;
 grant select on ops.dates to sluice_transformer;
 grant update (duplicates, built_at) on ops.dates to sluice_transformer;
 revoke all on function ops.sessions_holding_mart from public;

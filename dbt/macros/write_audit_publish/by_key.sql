@@ -4,7 +4,8 @@
     publication (`staging.transform_stale_rows`). If there is no table yet, and with --full-refresh, the whole table is
     built.
 
-    With the config `unique_key`, a built row also replaces the row that has its key under another, fresh date.
+    With the config `unique_key`, a built row also replaces the row that has its key under another, fresh date. The dates
+    between which rows of a staging model move become stale themselves (`mark_moved`).
 -#}
 {%- materialization by_key, adapter='postgres' -%}
     {%- set target = this.incorporate(type='table') -%}
@@ -19,9 +20,13 @@
         {%- set built = make_temp_relation(target) -%}
         {%- call statement('main') %}
             {%- if key %}
-            delete from {{ target }} where {{ is_stale() }};
+            {#- Built before rows are deleted: the query also looks for events that are about to disappear. #}
             create temporary table {{ built }} on commit drop as
             {{ sql }};
+            {%- if config.get('rebuild') == 'event_date' %}
+            {{ mark_moved(model.name, target, built, key) }};
+            {%- endif %}
+            delete from {{ target }} where {{ is_stale() }};
             delete from {{ target }} where {{ key }} in (select {{ key }} from {{ built }});
             insert into {{ target }} ({{ columns }}) select {{ columns }} from {{ built }};
             {%- else %}
