@@ -42,8 +42,8 @@ class Readiness:
 def readiness(manifest: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> Readiness:
     """Returns what may be published after an invocation.
 
-    A model is suspect if it failed, if a test that reads it failed, or if it is built from a suspect model. A failed
-    test that reads no model, and a failed hook, make every model suspect. A test that was skipped makes no model
+    A model is suspect if it failed, if a test that reads it failed, or if it is built from a suspect model or seed. A
+    failed test that reads no model, and a failed hook, make every model suspect. A test that was skipped makes no model
     suspect: it reads a failed one, and the others may have nothing to do with that.
 
     Args:
@@ -83,10 +83,11 @@ def _suspects(
         if status in _PASSED:
             continue
         verb = "was skipped" if status == "skipped" else "failed"
-        if name in models:
-            _spread(reasons, manifest, [name], f"{models[name]['name']} {verb}")
+        node = manifest["nodes"].get(name)
+        if node is not None and node["resource_type"] in ("model", "seed"):
+            _spread(reasons, manifest, [name], f"{node['name']} {verb}")
         elif status != "skipped":
-            read = manifest["nodes"].get(name, {"depends_on": {"nodes": []}})["depends_on"]["nodes"]
+            read = node["depends_on"]["nodes"] if node is not None else []
             _spread(reasons, manifest, read or list(models), f"{name.split('.')[2]} {verb}")
     return reasons
 

@@ -94,11 +94,13 @@ def transform(
         if not dates and not seeds and not resumed and not any_refused(connection):
             return TransformReport()
         write_sources(contracts, dbt.generated)
-        if seeds:
-            log_line("building the reference tables first")
-            dbt.run("build", "--selector", "setup", inherit_fds=[lock_fd])
+        seed_failure, seed_results = _build_seeds(dbt, lock_fd, log_line) if seeds else (None, [])
         command = ("retry", "--state", str(folder)) if resumed else PUBLISHING
-        failure = _build_and_publish(connection, dbt, command, folder, run, lock_fd, log_line)
+        failure = _build_and_publish(connection, dbt, command, folder, run, lock_fd, log_line, seed_results)
+        if seed_failure:
+            # A retry has to build the reference tables, too.
+            unfinished.forget(folder)
+            raise seed_failure
         if seeds:
             record_seeds(dbt)
         if failure:
@@ -173,6 +175,20 @@ def run_dbt(
             dbt.run(*command, inherit_fds=[lock_fd])
 
 
+def _build_seeds(
+    dbt: Dbt, lock_fd: int, log_line: Callable[[str], None]
+) -> tuple[TerminalError | None, list[dict[str, str]]]:
+    """Builds the reference tables. Returns the error, if one of them or its test failed, and dbt's results."""
+    log_line("building the reference tables first")
+    try:
+        dbt.run("build", "--selector", "setup", inherit_fds=[lock_fd])
+    except TerminalError as error:
+        if not dbt.can_be_retried():
+            raise
+        return error, dbt.read_results()
+    return None, []
+
+
 def _build_and_publish(
     connection: Connection,
     dbt: Dbt,
@@ -181,8 +197,9 @@ def _build_and_publish(
     run: str,
     lock_fd: int,
     log_line: Callable[[str], None],
+    seed_results: Sequence[dict[str, str]] = (),
 ) -> SluiceError | None:
-    """Builds the plan of ``run`` and publishes what was built and passed its tests.
+    """Builds the plan of ``run`` and publishes what was built and passed its tests, and needs no failed seed.
 
     If the plan is not complete afterwards, dbt's record is kept, so that a retry of the same run resumes it.
 
@@ -205,7 +222,7 @@ def _build_and_publish(
         if isinstance(error, TransientError) and command[0] != "retry":
             raise
         failure = error
-    ready = readiness(dbt.read_manifest(), dbt.read_results())
+    ready = readiness(dbt.read_manifest(), [*seed_results, *dbt.read_results()])
     refused = publish(connection, ready, log_line=log_line)
     if ready.complete:
         unfinished.forget(folder)

@@ -12,6 +12,7 @@ DAILY = "model.sluice.daily"
 MINE = "model.sluice.mine"
 BUILT_ON_MINE = "model.sluice.built_on_mine"
 LIST = "model.sluice.todo"
+SEED = "seed.sluice.codes"
 TEST = "test.sluice.counts.1"
 BY_KEY = {"materialized": "by_key", "rebuild": "day"}
 NODES = {
@@ -22,10 +23,11 @@ NODES = {
     LIST: model(
         LIST, fqn=["sluice", "intermediate", "todo"], tags=["work_list"], config={"materialized": "incremental"}
     ),
+    SEED: {"resource_type": "seed", "name": "codes"},
     TEST: {"resource_type": "test", "depends_on": {"nodes": [DAILY, MINE]}},
     "test.sluice.alone.2": {"resource_type": "test", "depends_on": {"nodes": []}},
 }
-CHILDREN = {LIST: [FACTS], FACTS: [DAILY, MINE], MINE: [BUILT_ON_MINE], DAILY: [TEST]}
+CHILDREN = {LIST: [FACTS], FACTS: [DAILY, MINE], SEED: [MINE], MINE: [BUILT_ON_MINE], DAILY: [TEST]}
 
 
 def ready(nodes: dict[str, Any] = NODES, **statuses: str) -> Readiness:
@@ -67,6 +69,10 @@ def test_a_failed_model_holds_back_what_is_built_from_it_and_nothing_else() -> N
 )
 def test_dates_stay_stale_for_a_model_that_builds_only_stale_rows(statuses: dict[str, str], complete: bool) -> None:
     assert ready(**statuses).complete is complete
+
+
+def test_a_failed_seed_holds_back_what_is_built_from_it() -> None:
+    assert ready(codes="error").held_back == {"mine": "codes failed", "other name": "codes failed"}
 
 
 def test_a_failed_test_holds_back_every_mart_that_it_reads() -> None:

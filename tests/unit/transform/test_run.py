@@ -123,6 +123,20 @@ def test_a_failed_model_holds_back_its_own_mart(make_dbt: MakeDbt, warehouse: Wa
     assert (dbt.home / "seeds.sha256").exists()
 
 
+def test_a_failed_reference_table_stops_no_mart_that_does_not_need_it(
+    make_dbt: MakeDbt, warehouse: Warehouse, log_lines: list[str]
+) -> None:
+    warehouse.seeds_differ = True
+    failed = [*GOOD, {"unique_id": "model.sluice.b", "status": "error", "message": "invalid"}]
+    dbt = make_dbt(
+        'case "$*" in *setup*) exit 1;; esac; echo \'{"results": []}\' >$DBT_TARGET_PATH/run_results.json', failed
+    )
+    with pytest.raises(TerminalError, match="invalid"):
+        build(dbt, log_lines)
+    assert warehouse.published == ["a"]
+    assert not (dbt.home / "seeds.sha256").exists()
+
+
 def test_nothing_is_published_if_a_model_has_lost_its_server(
     make_dbt: MakeDbt, warehouse: Warehouse, log_lines: list[str]
 ) -> None:
