@@ -24,4 +24,4 @@ def register(app: typer.Typer) -> None:
             raise TerminalError("no dbt command given", 'name one, for example `make dbt A="ls --select marts"`')
         settings = load_settings()
         contracts = valid_contracts(settings)
-        run_dbt(settings, contracts, context.args, dbt=Dbt(settings, print, service="dbt"), log_line=print)
+        run_dbt(settings, contracts, context.args, dbt=Dbt(settings, print), log_line=print)

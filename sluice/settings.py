@@ -42,6 +42,8 @@ class Settings(BaseSettings):
 
     home: Path = ROOT / ".sluice"
     """The folder of the servers' data and logs. Ignored by git; ``make clean`` removes it."""
+    service: str = ""
+    """The service that this process belongs to. The platform sets it; no service for a command that a user enters."""
     contracts: Path = ROOT / "contracts"
     dbt: Path = ROOT / "dbt"
     """The dbt project."""

@@ -8,6 +8,7 @@ import psycopg
 from sluice.errors import TerminalError, TransientError
 from sluice.settings import Settings
 from sluice.warehouse import connect
+from sluice.warehouse.failures import is_transient
 
 STALLED_SINK = "stalled sink"
 QUARANTINE = "quarantine"
@@ -73,9 +74,9 @@ def sync_alerts(
             raised = warehouse.execute(_RAISE, values).fetchall()
             warehouse.execute(_UPDATE, values)
             cleared = warehouse.execute(_CLEAR, values).fetchall()
-    except psycopg.OperationalError as error:
-        raise TransientError(f"storing alerts failed: Postgres: {error}", "see `make logs S=postgres`") from error
     except psycopg.Error as error:
+        if is_transient(error):
+            raise TransientError(f"storing alerts failed: Postgres: {error}", "see `make logs S=postgres`") from error
         raise TerminalError(
             f"storing alerts failed: Postgres: {error}", "run `make up` to create what is missing in the warehouse"
         ) from error

@@ -20,10 +20,9 @@ from sluice.load.rejection import RecordId, RejectedRecordsError, copy_contained
 from sluice.settings import Settings
 from sluice.warehouse import connect
 from sluice.warehouse.copy import copy_rows
+from sluice.warehouse.failures import is_transient
 from sluice.warehouse.raw_table import require_raw_table
 
-_TRANSIENT_STATES = ("08", "40", "53", "55P03", "57")
-"""Transient SQLSTATE classes and codes: connection, rollback, resources, lock timeout, operator intervention."""
 _RECORD_ID = ["topic_id", "partition", "offset"]
 _RECORD_ID_TYPES: LiteralString = 'topic_id text, partition integer, "offset" bigint'
 _QUARANTINED = pa.schema([*(SCHEMA.field(name) for name in LAKE_COLUMNS), ("reason", pa.string())])
@@ -296,8 +295,7 @@ def transaction(settings: Settings, contract: Contract) -> Iterator[Warehouse]:
 
 
 def _load_error(contract: Contract, error: psycopg.Error) -> SluiceError:
-    state = error.sqlstate or ""
     message = f"loading {contract.stream} failed: Postgres: {' '.join(str(error).split())}"
-    if not state or state.startswith(_TRANSIENT_STATES):
+    if is_transient(error):
         return TransientError(message, "retry: the next load resumes after the last committed group")
     return TerminalError(message, "fix the cause in Postgres, then load again: this group was rolled back")

@@ -14,6 +14,7 @@ from sluice.errors import TerminalError, TransientError
 from sluice.settings import Settings
 from sluice.warehouse import connect
 from sluice.warehouse.connect import Role
+from sluice.warehouse.failures import is_transient
 
 
 @dataclass(frozen=True)
@@ -137,9 +138,9 @@ def _warehouse(settings: Settings, role: Role) -> "Iterator[psycopg.Connection[t
     try:
         with connect(settings, role) as connection:
             yield connection
-    except psycopg.OperationalError as error:
-        raise TransientError(f"quarantine query failed: {error}", "see `make logs S=postgres`") from error
     except psycopg.Error as error:
+        if is_transient(error):
+            raise TransientError(f"quarantine query failed: {error}", "see `make logs S=postgres`") from error
         raise TerminalError(
             f"quarantine query failed: {error}", "run `make up` to create what is missing in the warehouse"
         ) from error

@@ -1,5 +1,6 @@
 """The live view on real servers: its figures are correct whatever is sent, and however often it is killed."""
 
+import json
 import random
 import shutil
 import subprocess
@@ -15,12 +16,15 @@ import pytest
 from kafka import KafkaProducer
 
 from flights.live_view import schema as live_view
-from flights.live_view.flight_state import STREAMS
+from flights.live_view.flight_state import DEPARTED, STREAMS
+from flights.live_view.view import FlightsView
 from infra.servers import probes
 from producers.fault_injection import Faults, inject_faults
 from producers.flights.timeline import Timeline
 from sluice.contracts import load_contracts
 from sluice.kafka import topics
+from sluice.live.store import Store
+from sluice.live.view import Record
 from sluice.settings import ROOT, Settings
 from sluice.warehouse import connect, schema
 from tests.fixtures import truth
@@ -155,6 +159,51 @@ def test_it_reconnects_after_postgres_has_closed_its_connection(live: Live) -> N
         )
     live.wait("a heartbeat", lambda: probes.live(live.settings) is None)
     assert live.process.poll() is None
+
+
+def test_a_record_that_postgres_rejects_costs_itself(servers: Settings) -> None:
+    settings = servers.model_copy(update={"warehouse": "live_records", "contracts": ROOT / "contracts"})
+    contracts = load_contracts(settings.contracts)
+    schema.provision(settings, contracts)
+    live_view.provision(settings)
+    # A later contract: a delay may be missing, and may be larger than the view's column.
+    delay = {"nullable": True, "type": "int64"}
+    changed = contracts[DEPARTED].model_copy(
+        update={
+            "columns": [
+                column.model_copy(update=delay) if column.name == "departure_delay_minutes" else column
+                for column in contracts[DEPARTED].columns
+            ]
+        }
+    )
+    event = {column.name: "x" for column in changed.columns if column.type == "string"}
+    event |= {"origin": "EWR", "scheduled_at": "2013-01-01T10:40:00Z", "departed_at": "2013-01-01T10:59:00Z"}
+    delays = (19, None, 1 << 40, 20)
+    records = [
+        Record(
+            DEPARTED,
+            "id",
+            0,
+            offset,
+            1_357_037_940_000,
+            json.dumps(
+                event
+                | {
+                    "flight_id": f"f{offset}",
+                    "flight_number": 1,
+                    "distance_miles": 1,
+                    "departure_delay_minutes": minutes,
+                }
+            ).encode(),
+        )
+        for offset, minutes in enumerate(delays)
+    ]
+    with Store(settings) as store:
+        store.apply(FlightsView(), {DEPARTED: changed}, records, {("id", 0): 4})
+        assert store.next_offsets(["id"]) == {("id", 0): 4}
+    with connect(settings, "reader") as connection:
+        found = connection.execute("select departures, avg_delay_minutes from live.airport_hours").fetchall()
+    assert found == [(3, 19.5)]
 
 
 @pytest.mark.essential
