@@ -14,6 +14,7 @@ from typing import Any
 
 from sluice.contracts import NUMERIC_TYPES, Column, Contract
 from sluice.contracts.bounds import INT_RANGES
+from sluice.escaping import escape, shorten
 
 _HOURS_MINUTES = "([01][0-9]|2[0-3]):[0-5][0-9]"
 DATE_PATTERN = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
@@ -92,7 +93,8 @@ def _unique_fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
     if len(fields) != len(pairs):
         names = [name for name, _ in pairs]
-        raise ContractViolationError(f"{_escape(next(name for name in names if names.count(name) > 1))}: given twice")
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise ContractViolationError(f"{shorten(escape(repeated), _MAX_SHOWN)}: given twice")
     return fields
 
 
@@ -200,11 +202,4 @@ def _milliseconds(moment: datetime) -> int:
 
 
 def _quote(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}…"
-
-
-def _escape(name: str) -> str:
-    """Returns a name in printable ASCII: a reason is stored as text, and shown in terminals."""
-    text = json.dumps(name)[1:-1]
-    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}…"
+    return shorten(json.dumps(value), _MAX_SHOWN)

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sluice.contracts import Contract
+from sluice.escaping import escape
 from sluice.lake.ranges import PartitionKey
 from sluice.load.columns import Columns, read_columns
 from sluice.load.lateness import track_lateness
@@ -136,8 +137,7 @@ def drift_json(drift: Mapping[tuple[date, str], int]) -> str:
 
 def _printable(name: str) -> str:
     """Returns a field's name in a form that a text column can hold."""
-    plain = name if name.isprintable() else json.dumps(name)[1:-1]
-    return plain.encode()[:_FIELD_BYTES].decode(errors="ignore")
+    return escape(name).encode()[:_FIELD_BYTES].decode(errors="ignore")
 
 
 __all__ = [

@@ -76,7 +76,7 @@ INVALID = {
     "long id": (GOOD.replace(b"UA1545-20130101T10/", b"x" * 6_000), "event_id: longer than"),
     "long key": (GOOD.replace(b'"UA1545-20130101T10"', b'"%s"' % (b"x" * 6_000)), "flight_id: longer than"),
     "long code": (GOOD.replace(b'"UA"', b'"%s"' % (b"x" * 6_000)), "carrier: longer than"),
-    "NUL twice as a field": (GOOD[:-1] + rb', "\u0000": 1, "\u0000": 2}', r"\u0000: given twice"),
+    "NUL twice as a field": (GOOD[:-1] + rb', "\u0000": 1, "\u0000": 2}', r"\x00: given twice"),
     "half a pair twice as a field": (GOOD[:-1] + rb', "\ud800": 1, "\ud800": 2}', r"\ud800: given twice"),
     "long name twice": (GOOD[:-1] + b', "%s": 1, "%s": 2}' % (b"x" * 9_000, b"x" * 9_000), f"{'x' * 60}…: given twice"),
     "deep in an unknown field": (
