@@ -12,6 +12,9 @@ endif
 override export Q := $(value Q)
 export MONTHS S FROM TO SPEED LATE DUPLICATES CORRUPT INVALID COPIES SEED STREAMS AS STREAM WHAT DATE N EVENTS
 
+# bash reads BASH_ENV before the first line of a script, and Python the others before that of a program.
+unexport BASH_ENV PYTHONHOME PYTHONPATH PYTHONSTARTUP
+
 SLUICE := infra/sluice
 PYTEST := infra/bootstrap dev && .venv/bin/python -m pytest
 # $(call option,LATE) is `--late "$LATE"` if LATE is given, otherwise empty.

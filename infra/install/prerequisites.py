@@ -13,6 +13,7 @@ from typing import Literal
 import psutil
 
 from infra.config.ports import check_ports
+from infra.processes.environment import shell_environment
 from infra.servers import kafka, minio, redis, toolchains
 from infra.servers.services import services
 from sluice.errors import SluiceError
@@ -128,7 +129,9 @@ def _docker() -> Finding:
         return Finding("Docker", "ok", "none; the platform runs without it")
     command = [program, "version", "--format", "{{.Server.Version}}"]
     try:
-        result = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False, cwd=ROOT)
+        result = subprocess.run(
+            command, capture_output=True, text=True, timeout=10, check=False, cwd=ROOT, env=shell_environment()
+        )
     except subprocess.TimeoutExpired:
         return Finding("Docker", "warning", "the engine does not respond", "the platform runs without it")
     if result.returncode != 0:
