@@ -18,6 +18,7 @@ from infra.servers.service import Service
 from infra.servers.service import environment as service_environment
 from sluice.errors import TransientError
 from sluice.settings import LOOPBACK, ROOT, Settings
+from sluice.urls import url
 
 ADMIN = "admin"
 DATABASE = "airflow"
@@ -36,8 +37,6 @@ Configuration = dict[str, dict[str, object]]
 
 def configuration(settings: Settings) -> Configuration:
     """Returns the configuration that all components share."""
-    password = settings.secret("airflow_db_password")
-    address = f"{settings.postgres_host}:{settings.postgres_port}"
     # Components on separate hosts reach each other by host name, Airflow's default.
     hostname_option = {"hostname_callable": f"{__name__}.hostname"} if settings.airflow_host == LOOPBACK else {}
     return {
@@ -52,7 +51,7 @@ def configuration(settings: Settings) -> Configuration:
             **hostname_option,
             "execution_api_server_url": f"{settings.airflow}/execution/",
         },
-        "database": {"sql_alchemy_conn": f"postgresql+psycopg2://{DATABASE}:{password}@{address}/{DATABASE}"},
+        "database": {"sql_alchemy_conn": metadata_url(settings, "postgresql+psycopg2")},
         "api": {
             "host": settings.airflow_host,
             "port": settings.airflow_port,
@@ -88,6 +87,12 @@ def configuration(settings: Settings) -> Configuration:
     }
 
 
+def metadata_url(settings: Settings, scheme: str) -> str:
+    """Returns the URL of Airflow's metadata. It includes the password: never print it."""
+    address = f"{settings.postgres_host}:{settings.postgres_port}"
+    return url(scheme, DATABASE, settings.secret("airflow_db_password"), address, DATABASE)
+
+
 def secret_keys(settings: Settings) -> Configuration:
     """Returns the keys that encrypt secrets in the metadata and sign sessions and task tokens.
 
@@ -102,17 +107,15 @@ def secret_keys(settings: Settings) -> Configuration:
 
 def broker_url(settings: Settings) -> str:
     """Returns the URL of the queue from which workers take tasks. It includes the password: never print it."""
-    return f"redis://:{settings.secret('redis_password')}@{settings.redis_host}:{settings.redis_port}/0"
+    return url("redis", "", settings.secret("redis_password"), f"{settings.redis_host}:{settings.redis_port}", "0")
 
 
 def celery_configuration(settings: Settings) -> Configuration:
     """Returns the configuration of the queue between scheduler and workers."""
-    password = settings.secret("airflow_db_password")
-    address = f"{settings.postgres_host}:{settings.postgres_port}"
     return {
         "celery": {
             "broker_url": broker_url(settings),
-            "result_backend": f"db+postgresql://{DATABASE}:{password}@{address}/{DATABASE}",
+            "result_backend": metadata_url(settings, "db+postgresql"),
             "worker_concurrency": 2,
         },
         # Seconds until the tasks of a killed worker are redelivered to another. A task that is still running does not

@@ -1,12 +1,12 @@
 """Connections to the warehouse, one role per purpose."""
 
 from typing import Literal
-from urllib.parse import quote
 
 import psycopg
 
 from sluice.errors import SluiceError, TerminalError, TransientError
 from sluice.settings import Settings
+from sluice.urls import url
 
 Role = Literal["postgres", "loader", "transformer", "live", "reader"]
 
@@ -24,9 +24,9 @@ def uri(settings: Settings, role: Role) -> str:
     Raises:
         TerminalError: this process was not given the role's password.
     """
-    password = quote(settings.secret(f"{role}_password"), safe="")
+    password = settings.secret(f"{role}_password")
     address = f"{settings.postgres_host}:{settings.postgres_port}"
-    return f"postgresql://{role_name(role)}:{password}@{address}/{quote(settings.warehouse)}?connect_timeout=10"
+    return f"{url('postgresql', role_name(role), password, address, settings.warehouse)}?connect_timeout=10"
 
 
 def connect(settings: Settings, role: Role, database: str | None = None) -> "psycopg.Connection[tuple[object, ...]]":
