@@ -35,8 +35,8 @@ def _post(webhook: str, payload: dict[str, object]) -> bool:
         # The response's body is not read: however long it is, only the status counts.
         with httpx.stream("POST", webhook, json=payload, timeout=_TIMEOUT_SECONDS) as response:
             status = response.status_code
-    # The last is an error of Python's own: a host name that cannot be encoded.
-    except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
+    # The last two are Python's own: a host name that cannot be encoded, a port of too many digits.
+    except (httpx.HTTPError, httpx.InvalidURL, UnicodeError, OverflowError) as error:
         # Without the error's message, which contains the address.
         log.warning("webhook delivery failed: %s. Hint: %s.", _cause(error), _HINT)
         return False
@@ -46,6 +46,6 @@ def _post(webhook: str, payload: dict[str, object]) -> bool:
 
 
 def _cause(error: Exception) -> str:
-    if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL | UnicodeError):
+    if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL | UnicodeError | OverflowError):
         return "its address is not a URL with http:// or https://"
     return type(error).__name__

@@ -44,9 +44,9 @@ def server() -> Iterator[ThreadingHTTPServer]:
     "address",
     [
         *("no url secret", "hooks.example.com/secret", "https://", "http:///secret", "ftp://host/secret"),
-        *("http://[::1/secret", "http://host:port/secret", "http://host:99999999/secret", "http://xn--/secret"),
+        *("http://[::1/secret", "http://host:port/secret", f"http://127.0.0.1:{10**30}/secret", "http://xn--/secret"),
         *("http://x\0y/secret", f"http://{'a' * 70}/secret", "http://é..x/secret", "javascript:secret"),
-        *("http://user:secret@127.0.0.1:1/", "http://127.0.0.1:1/\ud800secret", "http://secret host/"),
+        *("http://user:secret@127.0.0.1:1/", "http://127.0.0.1:1/\ud800secret"),
     ],
 )
 def test_an_address_that_is_no_url_is_one_line_in_the_log_and_no_error(
