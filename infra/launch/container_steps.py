@@ -26,6 +26,15 @@ def healthy(service: str) -> None:
         raise SluiceError(problem)
 
 
+def alive(service: str) -> None:
+    """Raises a SluiceError with the reason if a restart of a service would help. For liveness probes."""
+    settings = load_settings()
+    found = find_service(service, settings)
+    problem = found.check_liveness(settings) if found else f"unknown service {service!r}"
+    if problem is not None:
+        raise SluiceError(problem)
+
+
 def init() -> None:
     """Provisions topics, bucket, users, databases and Airflow's metadata."""
     from infra.launch.provisioning import provisioning_steps
@@ -91,6 +100,6 @@ def _months(text: str) -> int:
 
 
 STEPS: dict[str, Callable[..., None]] = {
-    step.__name__: step for step in (healthy, init, fill, marts, settings, addresses)
+    step.__name__: step for step in (healthy, alive, init, fill, marts, settings, addresses)
 }
 """The steps by name; arguments are strings."""

@@ -130,19 +130,43 @@ _CELERY_IMPORT_LOCK = threading.Lock()
 
 def check_worker(settings: Settings, host: str) -> str | None:
     """Pings a worker through the queue; returns None if it responds, otherwise the reason why not."""
+    try:
+        return None if _worker_responds(settings, host) else f"no response from {_worker_name(host)}"
+    except TransientError as error:
+        return str(error)
+
+
+def check_worker_liveness(settings: Settings, host: str) -> str | None:
+    """Returns why a restart of a worker would help; None if it is alive, or if the queue is down."""
+    try:
+        return None if _worker_responds(settings, host) else f"no response from {_worker_name(host)}"
+    except TransientError:
+        return None
+
+
+def _worker_name(host: str) -> str:
+    return f"celery@{host}"
+
+
+def _worker_responds(settings: Settings, host: str) -> bool:
+    """Pings a worker through the queue.
+
+    Raises:
+        TransientError: the queue is down.
+    """
     with _CELERY_IMPORT_LOCK:
         from celery import Celery
     from kombu.exceptions import OperationalError
     from redis import RedisError
 
-    name = f"celery@{host}"
     with Celery(broker=broker_url(settings)) as app:
         try:
-            replies = app.control.ping(destination=[name], timeout=5)
+            return bool(app.control.ping(destination=[_worker_name(host)], timeout=5))
         # Which library raises depends on when the connection breaks.
         except (OSError, OperationalError, RedisError) as error:
-            return f"no response from Redis at {settings.redis_host}:{settings.redis_port} ({error})"
-    return None if replies else f"no response from {name}"
+            raise TransientError(
+                f"no response from Redis at {settings.redis_host}:{settings.redis_port} ({error})"
+            ) from error
 
 
 def folder(settings: Settings) -> Path:
@@ -193,6 +217,19 @@ def check_component(settings: Settings, component: str) -> str | None:
         health = probes.http_json(settings.airflow_host, settings.airflow_port, "/api/v2/monitor/health")
     except TransientError as error:
         return str(error)
+    return _component_problem(health, component)
+
+
+def check_component_liveness(settings: Settings, component: str) -> str | None:
+    """Returns why a restart of a component would help; None if it is alive, or if what it needs is down."""
+    try:
+        health = probes.http_json(settings.airflow_host, settings.airflow_port, "/api/v2/monitor/health")
+    except TransientError:
+        return None
+    return _component_problem(health, component) if health["metadatabase"]["status"] == "healthy" else None
+
+
+def _component_problem(health: dict[str, dict[str, str]], component: str) -> str | None:
     state = health[component]["status"]
     return None if state == "healthy" else f"Airflow reports {state or 'no heartbeat'}"
 
@@ -247,6 +284,7 @@ SCHEDULER = Service(
     environment=lambda settings: environment(settings, secret_keys) | connections(settings),
     secrets=TASK_SECRETS,
     check_health=lambda settings: check_component(settings, "scheduler"),
+    check_liveness=lambda settings: check_component_liveness(settings, "scheduler"),
     start_seconds=180,
 )
 DAG_PROCESSOR = replace(
@@ -257,12 +295,14 @@ DAG_PROCESSOR = replace(
     environment=API_SERVER.environment,
     secrets=(),
     check_health=lambda settings: check_component(settings, "dag_processor"),
+    check_liveness=lambda settings: check_component_liveness(settings, "dag_processor"),
 )
 TRIGGERER = replace(
     DAG_PROCESSOR,
     name="airflow-triggerer",
     command=lambda _: command("triggerer", "--skip-serve-logs"),
     check_health=lambda settings: check_component(settings, "triggerer"),
+    check_liveness=lambda settings: check_component_liveness(settings, "triggerer"),
 )
 CLEANER = replace(
     DAG_PROCESSOR,
@@ -271,6 +311,7 @@ CLEANER = replace(
     environment=environment,
     # It has no endpoint.
     check_health=lambda _: None,
+    check_liveness=lambda _: None,
 )
 CELERY_SCHEDULER = replace(
     SCHEDULER,
@@ -300,4 +341,5 @@ def worker(name: str, host: str | None = None) -> Service:
         environment=lambda settings: environment(settings, celery_configuration) | connections(settings),
         secrets=TASK_SECRETS,
         check_health=lambda settings: check_worker(settings, host or socket.gethostname()),
+        check_liveness=lambda settings: check_worker_liveness(settings, host or socket.gethostname()),
     )

@@ -23,6 +23,8 @@ class Service:
     command: Callable[[Settings], list[str]]
     check_health: Callable[[Settings], str | None]
     """Returns None if the service is healthy, otherwise the reason why not."""
+    check_liveness: Callable[[Settings], str | None] = lambda _: None
+    """Returns None unless a restart of the service would help: never because something else is down."""
     needs: tuple[str, ...] = ()
     """The steps that must be done before the service starts, by name: services, installations and provisioning."""
     ports: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""Serves the sink's Prometheus metrics and health check on a local port."""
+"""Serves the sink's Prometheus metrics, its health and its liveness on a local port."""
 
 import threading
 from collections.abc import Callable, Iterable
@@ -48,14 +48,19 @@ class _QuietHandler(WSGIRequestHandler):
         """Logs nothing: one line per scrape would bury the lines of the commits."""
 
 
-def serve(host: str, port: int, metrics: Metrics, health: Callable[[], str | None]) -> WSGIServer:
-    """Serves ``/metrics`` and ``/health`` (200, or 503 with the problem) from a separate thread.
+Check = Callable[[], str | None]
+"""Returns None if all is well, otherwise the problem."""
+
+
+def serve(host: str, port: int, metrics: Metrics, health: Check, liveness: Check) -> WSGIServer:
+    """Serves ``/metrics``, ``/health`` and ``/live`` (200, or 503 with the problem) from a separate thread.
 
     Args:
         host: the address to listen on.
         port: the port to listen on; 0 for any free one.
         metrics: the metrics to expose.
-        health: returns None if the sink is healthy, otherwise the problem.
+        health: whether the sink and all that it needs works.
+        liveness: whether the sink itself works, so that a restart would not help.
 
     Raises:
         TerminalError: the port is in use.
@@ -63,10 +68,11 @@ def serve(host: str, port: int, metrics: Metrics, health: Callable[[], str | Non
     exposition = make_wsgi_app(metrics.registry)
 
     def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        if environ["PATH_INFO"] != "/health":
+        check = {"/health": health, "/live": liveness}.get(environ["PATH_INFO"])
+        if check is None:
             body: Iterable[bytes] = exposition(environ, start_response)
             return body
-        problem = health()
+        problem = check()
         start_response("503 Service Unavailable" if problem else "200 OK", [("Content-Type", "text/plain")])
         return [f"{problem or 'ok'}\n".encode()]
 
