@@ -9,7 +9,8 @@ ifeq ($(origin AS),default)
 AS :=
 endif
 # Arguments reach the commands through the environment, so that the shell interprets no quote or dollar sign in them.
-override export Q := $(value Q)
+override Q := $(value Q)
+export Q
 export MONTHS S FROM TO SPEED LATE DUPLICATES CORRUPT INVALID COPIES SEED STREAMS AS STREAM WHAT DATE N EVENTS
 
 # bash reads BASH_ENV before the first line of a script, and Python the others before that of a program.
