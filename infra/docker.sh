@@ -4,7 +4,7 @@
 
 env_file="${SLUICE_ENV_FILE:-.env}"
 export SLUICE_ENV_FILE="$env_file"
-min_engine=25 min_compose=2.24 min_gib=4
+container_id=1000 min_engine=25 min_compose=2.24 min_gib=4
 
 # Prints an error as one line from a message and, optionally, a hint.
 error_line() {
@@ -88,6 +88,28 @@ memory_fault() {
         error_line "Docker has $((bytes / 1000 ** 2)) MB of memory, and the platform needs $min_gib GiB" "give Docker more memory"
 }
 
+# Containers read the mounted source as a user of their own; Docker Desktop on macOS maps the owner.
+mount_fault() {
+    local folders file=''
+    [ "$(uname)" = Linux ] || return 0
+    folders="$(sed -n 's#.* \./\([a-z]*\):/opt/sluice/.*#\1#p' docker-compose.yaml | tr '\n' ' ')"
+    # `find` ends with an error when `head` has its line, or at a folder that this user cannot read, which it printed.
+    # shellcheck disable=SC2086 # words without spaces
+    file="$(find $folders \( -name '.*' -o -name __pycache__ \) -prune -o ! -user "$container_id" ! \( -group "$container_id" -perm -040 \) \
+        \( ! -perm -004 -o -type d ! -perm -001 \) -print 2>/dev/null | head -n 1)" || true
+    [ -z "$file" ] || error_line "containers cannot read $file: its permissions are for its owner alone" \
+        "run \`chmod -R go+rX ${folders% }\`, which a clone with \`umask 022\` does not need"
+}
+
+# A settings file that other users can read although it is closed to them, as on vfat or WSL's /mnt/c.
+protection_fault() {
+    [ -f "$env_file" ] || return 0
+    chmod 600 "$env_file" 2>/dev/null || true
+    [ -z "$(find "$env_file" \( -perm -004 -o -perm -040 \))" ] || error_line \
+        "the file system of $env_file keeps no permissions: every user of this machine can read the passwords" \
+        "move the clone to a folder of this machine's own file system"
+}
+
 # Prints every published port after the setting that changes it: "SLUICE_KAFKA_PORT 9092".
 ports() {
     local name default value
@@ -136,6 +158,9 @@ docker_doctor() {
     [ -z "$fault" ] || { report Docker "$fault"; return 1; }
     report Docker "" "engine $(docker version --format '{{.Server.Version}}'), Compose $(docker compose version --short)"
     report memory "$(memory_fault)" "at least $min_gib GiB" || faults=1
+    report files "$(mount_fault)" "readable by the containers" || faults=1
+    fault="$(protection_fault)"
+    [ -z "$fault" ] || printf '%-8s warning %s\n' secrets "$fault"
     report ports "$(port_faults)" "$(ports | while read -r _ port; do printf '%s ' "$port"; done)" || faults=1
     return "$faults"
 }
@@ -163,9 +188,12 @@ docker_up() {
             "set MONTHS to a number from 0 (no replay) to 12"
     fault="$(engine_fault)"
     [ -n "$fault" ] || fault="$(memory_fault)"
+    [ -n "$fault" ] || fault="$(mount_fault)"
     [ -z "$fault" ] || fail "$fault"
     build_images
     complete_settings
+    fault="$(protection_fault)"
+    [ -z "$fault" ] || echo "warning: $fault"
     fault="$(port_faults)"
     [ -z "$fault" ] || fail "$fault"
 

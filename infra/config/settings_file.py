@@ -1,6 +1,7 @@
 """The settings file of a platform (`.env`): written once with random secrets, extended when settings are added."""
 
 import base64
+import contextlib
 import os
 import secrets
 from collections.abc import Mapping
@@ -69,7 +70,9 @@ def ensure_settings_file(path: Path, values: Mapping[str, object] | None = None)
         Whether anything was written.
     """
     if path.exists():
-        path.chmod(0o600)
+        # A file system that keeps no permissions is reported by the check of the machine.
+        with contextlib.suppress(PermissionError):
+            path.chmod(0o600)
         text = path.read_text()
         completed = complete(text, values)
         if completed == text:
@@ -84,8 +87,11 @@ def ensure_settings_file(path: Path, values: Mapping[str, object] | None = None)
         file.write(complete(None, values))
     try:
         os.link(draft, path)
+    except PermissionError:
+        # A file system without permissions has no links either.
+        draft.replace(path)
     finally:
-        draft.unlink()
+        draft.unlink(missing_ok=True)
     return True
 
 

@@ -179,6 +179,41 @@ def test_the_third_brokers_port_is_checked_only_with_the_profile_that_has_it(tmp
     assert "SLUICE_KAFKA_3_PORT 9292" in call(tmp_path, "use_profile scale; ports")
 
 
+MOUNTED = ("cli", "contracts", "dags", "dashboard", "dbt", "flights", "infra", "producers", "sluice")
+
+
+@pytest.mark.parametrize("closed", ["contracts", "sluice/sink/__init__.py", "dbt/models/marts"])
+def test_up_and_doctor_name_a_file_that_containers_cannot_read(tmp_path: Path, closed: str) -> None:
+    folder = tree(tmp_path)
+    for name in ("sluice/sink/__init__.py", "dbt/models/marts/a.sql", *(f"{mounted}/a" for mounted in MOUNTED)):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    # The user of the containers is not the one that runs the test.
+    launcher = folder / "infra" / "docker.sh"
+    launcher.write_text(launcher.read_text().replace("container_id=1000", "container_id=4711"))
+    (folder / "sluice" / "__pycache__").mkdir(mode=0o700)
+    doctor = run(folder, "doctor", docker=True, RUNTIME="docker")
+    assert "files    ok     readable by the containers" in doctor.stdout
+    path = folder / closed
+    path.chmod(path.stat().st_mode & 0o770)
+    for command in ("doctor", "up"):
+        done = run(folder, command, docker=True, RUNTIME="docker")
+        assert done.returncode == 1
+        (line,) = (line for line in (done.stdout + done.stderr).splitlines() if "containers cannot read" in line)
+        assert f"containers cannot read {closed}: its permissions are for its owner alone. Hint: run `chmod" in line
+
+
+def test_a_settings_file_that_cannot_be_closed_to_other_users_is_named(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.touch(0o644)
+    assert call(tmp_path, f"env_file={file}; protection_fault") == ""
+    assert file.stat().st_mode & 0o777 == 0o600
+    file.chmod(0o644)
+    # As on a file system that keeps no permissions.
+    fault = call(tmp_path, f"env_file={file}; chmod() {{ :; }}; protection_fault")
+    assert fault.startswith(f"the file system of {file} keeps no permissions: every user of this machine can read the ")
+
+
 def test_months_out_of_range_are_rejected_before_anything_starts(tmp_path: Path) -> None:
     done = run(tree(tmp_path), "up", "--months", "13", docker=True)
     assert "MONTHS=13 is out of range" in done.stderr
