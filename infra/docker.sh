@@ -16,9 +16,22 @@ fail() {
     exit 1
 }
 
-# Selects the Compose files; a profile adds a file that overrides the base.
+# Selects the Compose files; a profile adds a file that overrides the base. Compose's other variables in the user's shell are for
+# other projects.
 use_profile() {
+    local variable
+    for variable in ${!COMPOSE_*}; do
+        [ "$variable" = COMPOSE_PROJECT_NAME ] || unset "$variable"
+    done
+    use_project
     export COMPOSE_PATH_SEPARATOR=: COMPOSE_FILE="docker-compose.yaml${1:+:infra/compose/$1.yaml}"
+}
+
+# The settings file fixes the name of the project, and so of its volumes. Until it does, the shell's or Compose's default counts.
+use_project() {
+    local name
+    name="$(setting_in_file COMPOSE_PROJECT_NAME)"
+    [ -z "$name" ] || export COMPOSE_PROJECT_NAME="$name"
 }
 
 # Progress is only for terminals; a log would get a line for each step of each container.
@@ -126,9 +139,13 @@ ports() {
 setting() {
     if [ -n "${!1:-}" ]; then
         echo "${!1}"
-    elif [ -f "$env_file" ]; then
-        sed -n "s/^\(export \)\{0,1\}$1=//p" "$env_file" | tail -n 1 | tr -d "\"'\r"
+    else
+        setting_in_file "$1"
     fi
+}
+
+setting_in_file() {
+    [ ! -f "$env_file" ] || sed -n "s/^\(export \)\{0,1\}$1=//p" "$env_file" | tail -n 1 | tr -d "\"'\r"
 }
 
 port_faults() {
@@ -232,13 +249,39 @@ build_images() {
 
 # Creates the settings file, readable by its owner alone, or adds missing settings; the image knows which there are.
 complete_settings() {
-    local missing
+    local missing project
+    project="$(new_project)"
     missing="$( ([ ! -f "$env_file" ] || cat "$env_file") | docker run --rm --interactive --network none sluice-platform settings)"
+    [ -z "$project" ] || missing="$missing"$'\n'"COMPOSE_PROJECT_NAME=$project"
     [ -n "$missing" ] || return 0
     # All or nothing: an interrupted launch must not leave a file that lacks some of its secrets.
     (umask 077 && { [ ! -f "$env_file" ] || cat "$env_file"; echo "$missing"; } >"$env_file.$$")
     mv "$env_file.$$" "$env_file"
     echo "settings: ports and secrets written to $env_file"
+    use_project
+}
+
+# Prints a name for this clone's project, with which no other clone shares volumes, unless the settings file has one. A platform
+# that was launched before names were written to the settings file keeps its volumes.
+new_project() {
+    local folder name others
+    [ -z "$(setting_in_file COMPOSE_PROJECT_NAME)" ] || return 0
+    # As Compose names a project by default.
+    folder="$(basename "$PWD" | tr '[:upper:]' '[:lower:]' | tr -cd 'a-z0-9_-' | sed 's/^[_-]*//')"
+    name="${COMPOSE_PROJECT_NAME:-}"
+    if [ -z "$name" ] && [ -f "$env_file" ] && projects | grep -qx "$folder"; then name="$folder"; fi
+    if [ -z "$name" ]; then
+        name="${folder:-sluice}-$(od -An -N3 -tx1 /dev/urandom | tr -d ' \n')"
+        others="$(projects | grep -x "$folder\(-[0-9a-f]\{6\}\)\{0,1\}" | tr '\n' ' ')" || true
+        [ -z "$others" ] || echo "a new project $name; ${others% } in Docker's volumes belongs to other clones, or to an earlier" \
+            "$env_file: COMPOSE_PROJECT_NAME there chooses" >&2
+    fi
+    echo "$name"
+}
+
+# Prints the names of all projects that have a volume for Postgres.
+projects() {
+    docker volume ls --filter label=com.docker.compose.volume=postgres --format '{{.Label "com.docker.compose.project"}}'
 }
 
 # Prints every container that is not healthy, with the end of its log.

@@ -1,6 +1,7 @@
 """Errors of a machine's Docker come with a hint and decide whether the platform runs in containers."""
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -177,6 +178,59 @@ def test_up_and_doctor_report_an_unsuitable_docker(
 def test_the_third_brokers_port_is_checked_only_with_the_profile_that_has_it(tmp_path: Path) -> None:
     assert "SLUICE_KAFKA_3_PORT" not in call(tmp_path, "ports")
     assert "SLUICE_KAFKA_3_PORT 9292" in call(tmp_path, "use_profile scale; ports")
+
+
+VOLUMES = """docker() {{
+    case "$1" in
+        volume) printf '%s\\n' {projects} ;;
+        run) cat >/dev/null; echo "{missing}" ;;
+    esac
+}}; mkdir -p {folder}; cd {folder}; env_file=.env; """
+
+
+def project(folder: Path, projects: str = "", missing: str = "", **environment: str) -> str:
+    """Completes the settings file of a clone in ``folder``; returns the name of the project that Compose then uses."""
+    shell = "".join(f"export {name}={value}; " for name, value in environment.items())
+    script = VOLUMES.format(projects=projects, missing=missing, folder=folder)
+    done = call(
+        folder.parent, f"{shell}{script}use_profile ''; complete_settings >/dev/null; echo $COMPOSE_PROJECT_NAME"
+    )
+    return done.splitlines()[-1]
+
+
+def test_two_clones_in_folders_of_the_same_name_share_no_volumes(tmp_path: Path) -> None:
+    clones = [tmp_path / parent / "My_Sluice" for parent in "ab"]
+    for clone in clones:
+        clone.parent.mkdir()
+    first = project(clones[0], missing="SLUICE_KAFKA_PORT=9092")
+    second = project(clones[1], projects=first, missing="SLUICE_KAFKA_PORT=9092")
+    for name in (first, second):
+        assert re.fullmatch(r"my_sluice-[0-9a-f]{6}", name)
+    assert first != second
+    # The name is in the settings file: it stays when the folder is moved or the shell is another one.
+    clones[0].rename(tmp_path / "moved")
+    assert project(tmp_path / "moved", projects=f"{first} moved", COMPOSE_PROJECT_NAME="other") == first
+    settings = (tmp_path / "moved" / ".env").read_text().splitlines()
+    assert [line for line in settings if line] == ["SLUICE_KAFKA_PORT=9092", f"COMPOSE_PROJECT_NAME={first}"]
+
+
+def test_a_platform_that_was_launched_before_names_were_written_keeps_its_volumes(tmp_path: Path) -> None:
+    clone = tmp_path / "Sluice.old"
+    clone.mkdir()
+    (clone / ".env").write_text("SLUICE_KAFKA_PORT=9092")
+    assert project(clone, projects="other sluiceold") == "sluiceold"
+    assert (clone / ".env").read_text() == "SLUICE_KAFKA_PORT=9092\nCOMPOSE_PROJECT_NAME=sluiceold\n"
+    assert project(clone, projects="other") == "sluiceold"
+
+    named = tmp_path / "named"
+    named.mkdir()
+    (named / ".env").write_text("SLUICE_KAFKA_PORT=9092\n")
+    assert project(named, projects="named mine", COMPOSE_PROJECT_NAME="mine") == "mine"
+
+
+def test_composes_variables_for_other_projects_are_dropped(tmp_path: Path) -> None:
+    script = "export COMPOSE_PROFILES=cli COMPOSE_REMOVE_ORPHANS=1; use_profile ''; env | grep ^COMPOSE_ | sort"
+    assert call(tmp_path, script).splitlines() == ["COMPOSE_FILE=docker-compose.yaml", "COMPOSE_PATH_SEPARATOR=:"]
 
 
 MOUNTED = ("cli", "contracts", "dags", "dashboard", "dbt", "flights", "infra", "producers", "sluice")
