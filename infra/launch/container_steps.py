@@ -13,6 +13,7 @@ from pathlib import Path
 from infra.config.settings_file import complete
 from infra.processes.steps import print_line, run_steps
 from infra.servers.services import find_service
+from sluice.env_file import QUOTE, parse
 from sluice.errors import SluiceError
 from sluice.settings import load_settings
 
@@ -76,8 +77,12 @@ def marts(months: str) -> None:
 
 def settings() -> None:
     """Reads a settings file from standard input and prints the lines that it lacks; nothing if it is complete."""
-    text = sys.stdin.read()
-    sys.stdout.write(complete(text or None).removeprefix(text))
+    content = sys.stdin.buffer.read()
+    file = ".env"
+    for name, entry in parse(content, file).items():
+        if entry.has_dollar:
+            raise SluiceError(f"{file}, line {entry.line}: Compose would replace the `$` in {name}", QUOTE)
+    sys.stdout.write(complete(content or None, file=file))
 
 
 def addresses(file: str) -> None:

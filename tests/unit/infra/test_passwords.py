@@ -18,22 +18,8 @@ from infra.servers.airflow import broker_url, connections, metadata_url
 from sluice.settings import ROOT, Settings
 from sluice.transform.dbt import Dbt
 from sluice.warehouse.connect import uri
+from tests.fixtures.passwords import PASSWORDS
 
-PASSWORDS = [
-    *(f"before{character}after" for character in "@/%#:?&=+ '\"$\\`!;,<>[]{}|^~*é"),
-    *(
-        "%40",
-        "%2525",
-        "a:b@host:1/x?y=z#f",
-        "${HOME}",
-        "$(id)",
-        "{{ x }}",
-        "{% if %}",
-        "1234567890",
-        "true",
-        " spaces ",
-    ),
-]
 RENDER = """
 import os, sys, yaml
 from dbt.config.renderer import ProfileRenderer
