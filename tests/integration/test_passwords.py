@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
+from pydantic import SecretStr
 
 from infra.config.settings_file import PORTS, SECRETS, ensure_settings_file
 from infra.servers import redis
@@ -13,6 +14,7 @@ from infra.servers.airflow import API_SERVER, command
 from infra.servers.service import environment
 from infra.servers.toolchains import find_redis
 from infra.supervision.platform import Platform
+from sluice.errors import SluiceError, TerminalError
 from sluice.lake import bucket
 from sluice.lake.layout import storage_options, table_uri
 from sluice.settings import ROOT, Settings
@@ -64,3 +66,21 @@ def test_every_password_of_the_settings_file_opens_its_server(hostile: tuple[Set
     assert checked.returncode == 0, checked.stderr[-2000:]
     if find_redis():
         assert redis.check_health(settings) is None
+
+
+def test_a_settings_file_that_is_newer_than_the_data_is_one_line_at_once(hostile: tuple[Settings, Platform]) -> None:
+    settings, platform = hostile
+    newer = settings.model_copy(update={"postgres_password": SecretStr("another")})
+    with pytest.raises(
+        SluiceError, match="set up with another SLUICE_POSTGRES_PASSWORD: restore the settings"
+    ) as raised:
+        Platform(newer, platform.file).start(["postgres"])
+    assert str(raised.value).startswith("cannot use postgres: it rejects the administrator's password. Hint: ")
+    # In containers, provisioning is the first to log in.
+    with pytest.raises(TerminalError, match="set up with another SLUICE_POSTGRES_PASSWORD: restore the settings"):
+        connect(newer, "postgres")
+    assert find_status(Platform(newer, platform.file)) == ("unhealthy", "it rejects the administrator's password")
+
+
+def find_status(platform: Platform) -> tuple[str, str]:
+    return next((status.state, status.detail) for status in platform.status() if status.name == "postgres")
