@@ -144,8 +144,11 @@ setting() {
     fi
 }
 
+# Enough for ports and names, which need no quotes: sluice/env_file.py reads all of a settings file's syntax.
 setting_in_file() {
-    [ ! -f "$env_file" ] || sed -n "s/^\(export \)\{0,1\}$1=//p" "$env_file" | tail -n 1 | tr -d "\"'\r"
+    local name="[[:space:]]*\\(export[[:space:]]\\)\\{0,1\\}[[:space:]]*$1[[:space:]]*=[[:space:]]*"
+    [ ! -f "$env_file" ] || sed -n "1s/^$(printf '\357\273\277')//; s/^$name//p" "$env_file" | tail -n 1 |
+        sed 's/[[:space:]]#.*//; s/[[:space:]]*$//' | tr -d "\"'"
 }
 
 port_faults() {

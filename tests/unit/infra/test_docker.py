@@ -180,6 +180,20 @@ def test_the_third_brokers_port_is_checked_only_with_the_profile_that_has_it(tmp
     assert "SLUICE_KAFKA_3_PORT 9292" in call(tmp_path, "use_profile scale; ports")
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "SLUICE_SINK_PORT=9195",
+        "export SLUICE_SINK_PORT='9195'",
+        'SLUICE_SINK_PORT = "9195" # mine',
+        "\ufeffSLUICE_SINK_PORT=9195\r",
+    ],
+)
+def test_a_port_is_read_from_a_line_as_users_write_it(tmp_path: Path, line: str) -> None:
+    (tmp_path / ".env").write_text(f"{line}\n" if line.startswith("\ufeff") else f"SLUICE_SINK_PORT=1\n{line}\n")
+    assert "SLUICE_SINK_PORT 9195" in call(tmp_path, f"env_file={tmp_path}/.env; ports").splitlines()
+
+
 VOLUMES = """docker() {{
     case "$1" in
         volume) printf '%s\\n' {projects} ;;
