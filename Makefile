@@ -4,8 +4,8 @@ SHELL := /bin/bash
 
 MONTHS ?= 1
 LIVE ?= 1
-# make predefines AS as the name of the assembler.
-ifeq ($(origin AS),default)
+# AS is the assembler's name, in make by default and in the shell of who builds for another machine.
+ifneq ($(origin AS),command line)
 AS :=
 endif
 # Arguments reach the commands through the environment, so that the shell interprets no quote or dollar sign in them.

@@ -11,7 +11,7 @@ import os
 import shutil
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
@@ -153,6 +153,17 @@ def _verify(folder: Path) -> None:
         raise SluiceError(f"cannot install Kafka: these jars do not match {JAR_HASHES}: {', '.join(wrong)}", hint)
 
 
+_GO_DOWNLOADS = {
+    *("GOPROXY", "GOSUMDB", "GONOSUMDB", "GONOPROXY", "GOPRIVATE", "GOINSECURE", "GOAUTH", "GOVCS"),
+    *("GOPATH", "GOMODCACHE", "GOCACHE", "GOTMPDIR"),
+}
+
+
+def _without_go_builds(shell: Mapping[str, str]) -> dict[str, str]:
+    """Returns the shell's environment without what Go would build otherwise: for another machine, with other flags."""
+    return {name: value for name, value in shell.items() if not name.startswith(("GO", "CGO")) or name in _GO_DOWNLOADS}
+
+
 def _minio(log: Path, cancelled: threading.Event) -> str | None:
     if minio.BINARY.exists():
         return None
@@ -161,9 +172,7 @@ def _minio(log: Path, cancelled: threading.Event) -> str | None:
         raise SluiceError("cannot build MinIO: Go is missing", "remove .tools/go and run `make up` again")
     with _temporary_folder(minio.BINARY.parent) as draft:
         environment = {
-            **shell_environment(),
-            # For this machine and with this toolchain, whatever the shell is set up to build.
-            **dict.fromkeys(("GOARCH", "GOFLAGS", "GOOS", "GOROOT"), ""),
+            **_without_go_builds(shell_environment()),
             "GOBIN": str(draft),
             "CGO_ENABLED": "0",
             "GOTOOLCHAIN": "local",

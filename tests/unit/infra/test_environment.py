@@ -11,6 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from infra.config.settings_file import SECRETS
+from infra.install.installs import _without_go_builds
 from infra.processes.environment import own_environment
 from infra.servers.service import environment
 from infra.servers.services import services
@@ -82,6 +83,21 @@ def test_the_launcher_starts_python_without_the_shells_options(tmp_path: Path) -
     assert not variables.keys() & HOSTILE_TO_SCRIPTS.keys()
     assert variables["HTTPS_PROXY"] == HOSTILE["HTTPS_PROXY"]
     assert variables["LANG"] == "C.UTF-8"
+
+
+def test_minio_is_built_for_this_machine_whatever_the_shell_builds() -> None:
+    shell = MACHINE | {"GOPROXY": "https://proxy.example.com", "HTTPS_PROXY": "http://proxy.example.com"}
+    foreign = {"GOOS": "windows", "GOARCH": "arm", "GOFLAGS": "-mod=vendor", "GOAMD64": "v4", "GOROOT": "/missing"}
+    assert _without_go_builds(shell | foreign) == shell
+
+
+def test_make_does_not_take_the_assembler_for_a_role() -> None:
+    command = ["make", "-n", "-f", str(ROOT / "Makefile"), "sql", "Q=select 1"]
+    variables = MACHINE | {"AS": "arm-none-eabi-as"}
+    done = subprocess.run(command, env=variables, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "--as" not in done.stdout
+    done = subprocess.run([*command, "AS=loader"], env=variables, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert '--as "$AS"' in done.stdout
 
 
 def test_make_lets_no_variable_run_code_before_a_script(tmp_path: Path) -> None:
