@@ -7,6 +7,7 @@ import typer
 
 from cli import airflow, backfill, batch, data, dbt, doctor, lake, platform, quarantine, rebuild_warehouse, replay
 from infra.processes.commands import LoggedError, last_lines
+from infra.processes.environment import leave_shell
 from sluice.errors import SluiceError, TerminalError
 
 
@@ -25,9 +26,11 @@ def build() -> typer.Typer:
 
 def main() -> None:
     """Runs the command line. A SluiceError prints one line to stderr and exits with 1; Ctrl-C exits with 130."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # Flush every line, also to a pipe or a file: progress is visible, and errors come after it.
-        sys.stdout.reconfigure(line_buffering=True)
+    leave_shell()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # Flush every line, also to a pipe or a file: progress is visible, and errors come after it.
+            stream.reconfigure(encoding="utf-8", line_buffering=True)
     try:
         reject_invalid_text(sys.argv)
         build()()

@@ -13,6 +13,7 @@ from pathlib import Path
 from infra.config.settings_file import complete
 from infra.processes.steps import print_line, run_steps
 from infra.servers.services import find_service
+from sluice.env_file import QUOTE, parse
 from sluice.errors import SluiceError
 from sluice.settings import load_settings
 
@@ -22,6 +23,15 @@ def healthy(service: str) -> None:
     settings = load_settings()
     found = find_service(service, settings)
     problem = found.check_health(settings) if found else f"unknown service {service!r}"
+    if problem is not None:
+        raise SluiceError(problem)
+
+
+def alive(service: str) -> None:
+    """Raises a SluiceError with the reason if a restart of a service would help. For liveness probes."""
+    settings = load_settings()
+    found = find_service(service, settings)
+    problem = found.check_liveness(settings) if found else f"unknown service {service!r}"
     if problem is not None:
         raise SluiceError(problem)
 
@@ -77,8 +87,12 @@ def marts(months: str) -> None:
 
 def settings() -> None:
     """Reads a settings file from standard input and prints the lines that it lacks; nothing if it is complete."""
-    text = sys.stdin.read()
-    sys.stdout.write(complete(text or None).removeprefix(text))
+    content = sys.stdin.buffer.read()
+    file = ".env"
+    for name, entry in parse(content, file).items():
+        if entry.has_dollar:
+            raise SluiceError(f"{file}, line {entry.line}: Compose would replace the `$` in {name}", QUOTE)
+    sys.stdout.write(complete(content or None, file=file))
 
 
 def addresses(file: str) -> None:
@@ -101,6 +115,6 @@ def _months(text: str) -> int:
 
 
 STEPS: dict[str, Callable[..., None]] = {
-    step.__name__: step for step in (healthy, contracts, init, fill, marts, settings, addresses)
+    step.__name__: step for step in (healthy, alive, contracts, init, fill, marts, settings, addresses)
 }
 """The steps by name; arguments are strings."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from infra.config.ports import check_ports
 from infra.config.settings_file import ensure_settings_file
 from infra.install.installs import install_steps
+from infra.install.permissions import check_protection
 from infra.launch import first_data
 from infra.launch.provisioning import Provisioning
 from infra.processes.steps import Report, Step, print_line, run_steps
@@ -17,6 +18,7 @@ from infra.servers.minio import ROOT_USER
 from infra.servers.services import PRODUCER, services
 from infra.supervision.platform import Platform
 from sluice.contracts import Contract, load_contracts
+from sluice.errors import SluiceError
 from sluice.settings import LOOPBACK, ROOT, Settings, env_file, load_settings
 
 INGEST = "lake ingest"
@@ -36,6 +38,7 @@ def up(months: int, live: bool, report: Report = print_line) -> None:
     """
     start = time.monotonic()
     first_data.check_months(months)
+    _check_protection(load_settings(), report)
     if ensure_settings_file(env_file()):
         report(f"settings: ports and secrets written to {env_file()}")
     settings = load_settings()
@@ -51,6 +54,15 @@ def up(months: int, live: bool, report: Report = print_line) -> None:
     for line in (*addresses(settings, env_file()), *contracts.warnings(), *provisioning.warnings()):
         report(line)
     report(f"the platform is up ({time.monotonic() - start:.0f} s)")
+
+
+def _check_protection(settings: Settings, report: Report) -> None:
+    finding = check_protection(settings, env_file())
+    error = SluiceError(finding.found, finding.hint)
+    if finding.status == "error":
+        raise error
+    if finding.status == "warning":
+        report(f"warning: {error}")
 
 
 def _steps(

@@ -86,6 +86,9 @@ class FlushPolicy:
     batch, so that the backlog of a store outage is written in as little memory as any other batch."""
     stall: float = 60.0
     """Seconds without a commit, while there are events to commit, after which the sink is unhealthy."""
+    hang: float = 300.0
+    """Seconds in one call to Kafka or the store after which the loop hangs. A request to a store that does not answer
+    takes up to 210, with all its retries."""
     retry: float = 0.5
     """Seconds before a failed commit is retried; doubles with each failure, up to 15."""
 
@@ -112,7 +115,7 @@ class Sink:
         self._paused = False
         self._caught_up_at: dict[TopicPartition, float] = {}
         self._progress_at: dict[TopicPartition, float] = {}
-        self._observed_at = clock()
+        self._observed_at = self._alive_at = clock()
 
     def assigned(self, topic_ids: dict[TopicPartition, str]) -> dict[TopicPartition, int]:
         """Takes over partitions; returns the offsets to read them from, which are the lake's next offsets."""
@@ -144,6 +147,7 @@ class Sink:
 
     def step(self, timeout: float = 0.5) -> None:
         """Reads the available records, and commits the streams that are due."""
+        self._alive_at = self._clock()
         for records in self._source.poll(timeout):
             buffer = self._buffers.get(records.topic_partition)
             if buffer is not None and records.next_offset > buffer.next_offset:
@@ -165,6 +169,14 @@ class Sink:
                 name = f"{topic_partition.stream}/{topic_partition.partition}"
                 return f"{name}: no progress for {now - since:.0f} s, with events to commit"
         return None
+
+    def liveness(self) -> str | None:
+        """Returns None while the loop runs, even if the store or Kafka is down; otherwise why a restart would help.
+
+        Thread-safe.
+        """
+        blocked = self._clock() - self._alive_at
+        return f"one call has taken {blocked:.0f} s" if blocked > self._flush_policy.hang else None
 
     def flush(self) -> None:
         """Commits all buffered records.
@@ -207,7 +219,7 @@ class Sink:
             log.warning("commit of %s failed, retrying in %.1f s: %s", stream, wait, error)
 
     def _commit(self, stream: str) -> None:
-        started = self._clock()
+        started = self._alive_at = self._clock()
         chunks = self._chunks(stream)
         # Queried after reading and before the commit. Topic ids are never reused, so if the id has not changed, all
         # records belong to this topic.
@@ -219,7 +231,8 @@ class Sink:
             )
         table = self._tables[stream]
         result = table.append(list(chunks.values()))
-        seconds = self._clock() - started
+        self._alive_at = self._clock()
+        seconds = self._alive_at - started
         self._failures.pop(stream, None)
         self._retry_at.pop(stream, None)
         for topic_partition, chunk in chunks.items():

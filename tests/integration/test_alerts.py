@@ -86,8 +86,8 @@ def test_a_failed_webhook_delivery_is_logged_without_the_address(caplog: pytest.
     assert len(received) == 1
     notify([Change("fire", "a", "smoke")], f"{address}/secret")
     assert [record.message for record in caplog.records if "webhook" in record.message] == [
-        "webhook delivery failed: HTTPStatusError: HTTP 500",
-        "webhook delivery failed: ConnectError",
+        "webhook delivery failed: HTTP 500. Hint: check the host of Airflow's connection alert_webhook.",
+        "webhook delivery failed: ConnectError. Hint: check the host of Airflow's connection alert_webhook.",
     ]
     assert "secret" not in caplog.text
 

@@ -169,9 +169,24 @@ def test_a_stuck_loop_is_unhealthy(loop: Loop) -> None:
     assert loop.sink.health() == "no loop iteration for 61 s"
 
 
-def test_metrics_and_health_are_served(loop: Loop) -> None:
+def test_a_sink_whose_store_is_down_is_alive_until_its_loop_hangs(loop: Loop) -> None:
+    loop.tables["small.stream"].broken = True
+    loop.source.put(SMALL, 0, 5)
+    for _ in range(50):
+        loop.step(15)
+    assert loop.sink.health() is not None
+    assert loop.sink.liveness() is None
+    # One request that is retried for minutes.
+    loop.now += 220
+    assert loop.sink.liveness() is None
+    loop.now += 100
+    assert loop.sink.liveness() == "one call has taken 320 s"
+
+
+def test_metrics_health_and_liveness_are_served(loop: Loop) -> None:
     problems: list[str] = []
-    server = serve(LOOPBACK, 0, loop.sink.metrics.registry, {"/health": lambda: problems[0] if problems else None})
+    checks = {"/health": lambda: problems[0] if problems else None, "/live": lambda: None}
+    server = serve(LOOPBACK, 0, loop.sink.metrics.registry, checks)
     try:
         port = server.server_port
         loop.source.put(SMALL, 0, 3)
@@ -181,6 +196,7 @@ def test_metrics_and_health_are_served(loop: Loop) -> None:
         assert probes.http_ok(LOOPBACK, port, "/health") is None
         problems.append("no progress")
         assert probes.http_get(LOOPBACK, port, "/health") == (503, b"no progress\n")
+        assert probes.http_ok(LOOPBACK, port, "/live") is None
     finally:
         server.shutdown()
         server.server_close()
