@@ -28,9 +28,6 @@ GROUP = "sluice-sink"
 UNREADABLE_HEADERS = [("names are not UTF-8", None)]
 """What the lake keeps of a record's headers if one of their names is not UTF-8."""
 
-_HEADER_ERRORS = (UnicodeDecodeError, SystemError)
-"""confluent-kafka returns with the first one set, which Python reports as the second one."""
-
 _BATCH = 4_000
 _TIMEOUT = 10.0
 _MILLISECONDS = itemgetter(1)
@@ -227,25 +224,24 @@ class KafkaSource:
 
 
 def _headers(messages: list[Message]) -> list[Any]:
-    try:
-        return list(map(Message.headers, messages))
-    except _HEADER_ERRORS:
-        return list(map(_headers_of, messages))
+    """Returns the headers of each record.
 
-
-def _headers_of(message: Message) -> Any:
-    """Returns a record's headers. Kafka checks no name, and confluent-kafka cannot return one that is not UTF-8."""
-    try:
-        # Through map, which notices that the call has failed: by itself, it returns None and fails a later statement.
-        return next(map(Message.headers, [message]))
-    except _HEADER_ERRORS:
-        log.warning(
-            "headers with names that are not UTF-8: stream=%s partition=%s offset=%s",
-            message.topic(),
-            message.partition(),
-            message.offset(),
-        )
-        return UNREADABLE_HEADERS
+    Kafka checks no name, and confluent-kafka fails for one that is not UTF-8. It is asked once per record: a second call
+    would return a broken list, which ends the process. Only a call through ``map`` is certain to raise the error.
+    """
+    headers: list[Any] = []
+    remaining = iter(messages)
+    while len(headers) < len(messages):
+        try:
+            headers.extend(map(Message.headers, remaining))
+        except (UnicodeDecodeError, SystemError):
+            message = messages[len(headers)]
+            log.warning(
+                "a header has a name that is not UTF-8: stream=%s partition=%s offset=%s",
+                *(message.topic(), message.partition(), message.offset()),
+            )
+            headers.append(UNREADABLE_HEADERS)
+    return headers
 
 
 def _topic_partition(topic: str | None, partition: int | None) -> TopicPartition:

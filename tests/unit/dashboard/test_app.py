@@ -43,7 +43,7 @@ def test_an_invalid_contract_is_named_on_every_page(tmp_path: Path, monkeypatch:
     monkeypatch.setattr("dashboard.poller.Poller.snapshot", Snapshot((problem,)), raising=False)
     monkeypatch.setattr("dashboard.poller.Poller.__init__", lambda self, settings: None)
     settings = Settings(_env_file=None, home=tmp_path, postgres_port=free_ports(1)[0], reader_password="x")  # type: ignore[call-arg, arg-type]
-    client = TestClient(create_app(settings))
+    client = TestClient(create_app(settings), base_url="http://127.0.0.1:8090")
     for page in ("/", "/dbt", *(f"/{name}" for name in PAGES)):
         assert "contracts/a.b.yaml: line 1: &lt;owner&gt;: Field required" in client.get(page).text
 

@@ -61,7 +61,7 @@ def test_the_supervisor_and_every_service_have_nothing_of_the_shell(
     assert not leaked(Supervisor(table.values(), settings.home, Path(os.devnull))._environment())
     for service in table.values():
         assert not leaked(environment(service, settings)), service.name
-    assert not leaked(Dbt(settings, print)._environment("run"))
+    assert not leaked(Dbt(settings, print)._environment())
 
 
 def test_the_launcher_starts_python_without_the_shells_options(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def test_redis_reads_the_password_unchanged_with_and_without_containers(password
 
 @pytest.mark.parametrize("password", ["a@/%#:?&=+ '\"$\\`é", "{{ x }} {% if %}", "1234567890"])
 def test_dbt_reads_the_password_unchanged(password: str, tmp_path: Path) -> None:
-    variables = Dbt(settings_with(password, tmp_path), print)._environment("")
+    variables = Dbt(settings_with(password, tmp_path), print)._environment()
     python = ROOT / ".venv-dbt" / "bin" / "python"
     command = [python, "-c", RENDER, ROOT / "dbt" / "profiles.yml"]
     done = subprocess.run(command, env=variables, stdout=subprocess.PIPE, check=True)

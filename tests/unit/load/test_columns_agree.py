@@ -32,7 +32,7 @@ columns:
   - {name: code, type: string, max_length: 3, description: A short text.}
   - {name: flag, type: boolean, description: A truth value.}
   - {name: small, type: int32, description: A number.}
-  - {name: bounded, type: int32, minimum: -2.5, maximum: 7, description: A number with limits.}
+  - {name: bounded, type: int32, minimum: -2, maximum: 7, description: A number with limits.}
   - {name: big, type: int64, description: A large number.}
   - {name: large, type: int64, minimum: 0, maximum: 9007199254740993, description: A large number with limits.}
   - {name: real, type: float64, description: A fraction.}
