@@ -226,8 +226,8 @@ class KafkaSource:
 def _headers(messages: list[Message]) -> list[Any]:
     """Returns the headers of each record.
 
-    Kafka checks no name, and confluent-kafka fails for one that is not UTF-8. It is asked once per record: a second call
-    would return a broken list, which ends the process. Only a call through ``map`` is certain to raise the error.
+    Kafka checks no name, and confluent-kafka fails for one that is not UTF-8. It is asked once per record, because a
+    second call would return a broken list, which ends the process. Only a call through ``map`` is certain to raise.
     """
     headers: list[Any] = []
     remaining = iter(messages)
