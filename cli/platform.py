@@ -8,12 +8,14 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from infra.processes import processes
 from infra.processes.commands import follow
 from infra.servers.services import services
 from infra.supervision.platform import Platform, Status
 from sluice.errors import SluiceError
+from sluice.escaping import escape
 from sluice.settings import load_settings
 
 
@@ -94,7 +96,8 @@ def _print(statuses: list[Status], total: int) -> None:
             str(service.port or ""),
             _size(service.memory),
             _age(service.uptime) if service.pid else "",
-            service.detail,
+            # Not as markup: a server's answer may hold brackets.
+            Text(escape(service.detail)),
         )
     table.add_row("all", "", "", "", _size(total), "", "", style="bold")
     # Without a terminal a program may read the output: wide enough that no line wraps.

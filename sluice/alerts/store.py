@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import psycopg
 
 from sluice.errors import TerminalError, TransientError
+from sluice.escaping import escape
 from sluice.settings import Settings
 from sluice.warehouse import connect
 
@@ -63,9 +64,10 @@ def sync_alerts(
     """
     values = {
         "kind": kind,
-        "subjects": list(problems),
-        "messages": list(problems.values()),
-        "among": None if among is None else list(among),
+        # They may quote names and values that hold anything. Postgres, chat tools and terminals get printable text.
+        "subjects": [escape(subject) for subject in problems],
+        "messages": [escape(message) for message in problems.values()],
+        "among": None if among is None else [escape(subject) for subject in among],
     }
     try:
         with connect(settings, "loader") as warehouse:

@@ -15,6 +15,7 @@ import pyarrow as pa
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
+from sluice.escaping import escape
 from sluice.lake.chunk import value_hash
 from sluice.lake.errors import NoTableError, store_error
 from sluice.lake.layout import empty_id, transaction_id
@@ -68,7 +69,7 @@ class Verification:
                 f"{name}: versions before {self.oldest} were cleaned from the log: their {self.unverified:,} offsets "
                 "were counted, each once, but not compared with ranges and hashes"
             )
-        lines.extend(f"{name}: {fault}" for fault in self.faults)
+        lines.extend(f"{name}: {escape(fault)}" for fault in self.faults)
         return "\n".join(lines)
 
 

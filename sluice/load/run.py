@@ -10,6 +10,7 @@ from typing import Literal
 import pyarrow as pa
 
 from sluice.contracts import Contract
+from sluice.escaping import escape
 from sluice.lake.ranges import Range
 from sluice.lake.reader import LakeReader
 from sluice.load.batch import Batch, Drift, count_dates
@@ -155,6 +156,6 @@ def _log_schema_drift(report: LoadReport) -> None:
     for (_, name), rows in report.drift.items():
         fields[name] += rows
     if fields:
-        listed = ", ".join(f"{name} ({rows} rows)" for name, rows in fields.most_common(10))
+        listed = ", ".join(f"{escape(name)} ({rows} rows)" for name, rows in fields.most_common(10))
         more = f" and {len(fields) - 10} more" if len(fields) > 10 else ""
         log.warning("fields not in the contract (see ops.drift): stream=%s fields=%s%s", report.stream, listed, more)

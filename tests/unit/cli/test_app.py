@@ -35,6 +35,13 @@ def test_invalid_input_is_an_error_of_one_line_and_exit_code_1(
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("arguments", [["sql", b"select '\xff'"], ["peek", b"\xff"], ["quarantine", "list", b"\xff"]])
+def test_an_argument_that_is_not_utf_8_is_an_error_of_one_line(tmp_path: Path, arguments: list[str]) -> None:
+    done = sluice(tmp_path, *arguments, SLUICE_READER_PASSWORD="x")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "is not UTF-8" in done.stderr
+
+
 def test_status_of_a_stopped_platform_lists_every_service_and_fails(tmp_path: Path) -> None:
     done = sluice(tmp_path, "status")
     assert done.returncode == 1
