@@ -13,7 +13,7 @@ from sluice.lake.probe import require_create_once
 from sluice.lake.table import LakeTable
 from sluice.settings import Settings
 from sluice.sink.consumer import KafkaSource
-from sluice.sink.metrics import serve
+from sluice.sink.endpoint import serve
 from sluice.sink.sink import FlushPolicy, Sink, Table
 
 
@@ -29,7 +29,7 @@ def run(settings: Settings, stopping: threading.Event) -> None:
         tables[stream] = table
     source = KafkaSource(settings, streams)
     sink = Sink(source, tables, time.monotonic, FlushPolicy(age=settings.sink_age_seconds))
-    serve(settings.sink_host, settings.sink_port, sink.metrics, sink.health)
+    serve(settings.sink_host, settings.sink_port, sink.metrics.registry, {"/health": sink.health})
     source.subscribe(sink)
     try:
         while not stopping.is_set():

@@ -9,7 +9,7 @@ from sluice.errors import TerminalError, TransientError
 from sluice.lake.chunk import Chunk, record_columns
 from sluice.lake.table import AppendResult
 from sluice.settings import LOOPBACK
-from sluice.sink.metrics import serve
+from sluice.sink.endpoint import serve
 from sluice.sink.sink import FlushPolicy, Records, Sink, TopicPartition
 
 SMALL, LARGE = TopicPartition("small.stream", 0), TopicPartition("large.stream", 0)
@@ -171,7 +171,7 @@ def test_a_stuck_loop_is_unhealthy(loop: Loop) -> None:
 
 def test_metrics_and_health_are_served(loop: Loop) -> None:
     problems: list[str] = []
-    server = serve(LOOPBACK, 0, loop.sink.metrics, lambda: problems[0] if problems else None)
+    server = serve(LOOPBACK, 0, loop.sink.metrics.registry, {"/health": lambda: problems[0] if problems else None})
     try:
         port = server.server_port
         loop.source.put(SMALL, 0, 3)
