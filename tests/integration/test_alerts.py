@@ -56,6 +56,14 @@ def test_an_alert_is_raised_once_and_cleared_once(servers: Settings) -> None:
     ]
 
 
+def test_an_alert_that_quotes_anything_is_stored_and_told_in_printable_text(servers: Settings) -> None:
+    subject, message = "contracts/a\ud800\0.yaml", "\x1b[2J\u202e\nforged"
+    raised = [Change("fire", r"contracts/a\ud800\x00.yaml", r"\x1b[2J\u202e\nforged")]
+    assert sync_alerts(servers, "fire", {subject: message}) == raised
+    assert sync_alerts(servers, "fire", {subject: message}, among=[subject]) == []
+    assert [change.cleared for change in sync_alerts(servers, "fire", {}, among=[subject])] == [True]
+
+
 @pytest.mark.essential
 def test_each_change_is_logged_and_sent_to_the_webhook(caplog: pytest.LogCaptureFixture) -> None:
     changes = [Change("fire", "a", "smoke"), Change("fire", "b", "smoke", cleared=True)]
