@@ -6,7 +6,7 @@ kafka-python's consumer takes several times the CPU per record (see docs/decisio
 import gc
 import logging
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, cast
@@ -57,23 +57,12 @@ class KafkaSource:
     def subscribe(self, sink: Sink) -> None:
         """Joins the group; the sink is notified of the partitions that it gains and loses."""
 
-        def assigned(consumer: Consumer, parts: list[confluent_kafka.TopicPartition]) -> None:
+        def assigned(_: Consumer, parts: list[confluent_kafka.TopicPartition]) -> None:
             if not parts:
                 return
             # Queried every time: a topic that was deleted and created again has a new id.
             self._topic_ids = topics.topic_ids(self._settings, self._streams)
-            next_offsets = sink.assigned(
-                {TopicPartition(part.topic, part.partition): self._topic_ids[part.topic] for part in parts}
-            )
-            for topic_partition, next_offset in next_offsets.items():
-                self._check_start(topic_partition, next_offset)
-            consumer.incremental_assign(
-                [_at(topic_partition, next_offset) for topic_partition, next_offset in next_offsets.items()]
-            )
-            log.info(
-                "assigned partitions=%s",
-                ",".join(f"{p.stream}/{p.partition}@{next_offset}" for p, next_offset in next_offsets.items()),
-            )
+            sink.assigned({TopicPartition(part.topic, part.partition): self._topic_ids[part.topic] for part in parts})
 
         def revoked(_: Consumer, parts: list[confluent_kafka.TopicPartition]) -> None:
             sink.revoked(TopicPartition(part.topic, part.partition) for part in parts)
@@ -82,6 +71,23 @@ class KafkaSource:
             sink.lost(TopicPartition(part.topic, part.partition) for part in parts)
 
         self._consumer.subscribe(self._streams, on_assign=assigned, on_revoke=revoked, on_lost=lost)
+
+    def assign(self, next_offsets: Mapping[TopicPartition, int]) -> None:
+        """Begins to read partitions at these offsets.
+
+        Raises:
+            TransientError: Kafka is down.
+            TerminalError: Kafka has deleted records that the lake does not have.
+        """
+        for topic_partition, next_offset in next_offsets.items():
+            self._check_start(topic_partition, next_offset)
+        self._consumer.incremental_assign(
+            [_at(topic_partition, next_offset) for topic_partition, next_offset in next_offsets.items()]
+        )
+        log.info(
+            "assigned partitions=%s",
+            ",".join(f"{p.stream}/{p.partition}@{next_offset}" for p, next_offset in next_offsets.items()),
+        )
 
     def poll(self, timeout: float) -> Sequence[Records]:
         """Returns the records that arrive within ``timeout`` seconds.
@@ -120,14 +126,13 @@ class KafkaSource:
         except KafkaException as error:
             log.warning("consumer offsets not committed: error=%s", error)
 
-    def pause(self) -> None:
-        """Stops reading all partitions while staying in the group."""
-        log.warning("consumption paused: the buffers are full")
-        self._consumer.pause(self._consumer.assignment())
+    def pause(self, topic_partitions: Collection[TopicPartition]) -> None:
+        """Stops reading partitions while keeping them."""
+        self._consumer.pause([_at(topic_partition, 0) for topic_partition in topic_partitions])
 
-    def resume(self) -> None:
-        """Resumes reading all partitions."""
-        self._consumer.resume(self._consumer.assignment())
+    def resume(self, topic_partitions: Collection[TopicPartition]) -> None:
+        """Resumes reading paused partitions."""
+        self._consumer.resume([_at(topic_partition, 0) for topic_partition in topic_partitions])
 
     def high_watermarks(self, topic_partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         """Returns the partitions' ends as of librdkafka's last fetch; omits partitions it has not fetched from."""

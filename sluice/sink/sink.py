@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -41,6 +41,9 @@ class Records:
 class Source(Protocol):
     """The source of records: Kafka, implemented in ``consumer.py``."""
 
+    def assign(self, next_offsets: Mapping[TopicPartition, int]) -> None:
+        """Begins to read partitions at these offsets, whether or not others are paused."""
+
     def poll(self, timeout: float) -> Sequence[Records]:
         """Returns the records that arrive within ``timeout`` seconds."""
 
@@ -50,11 +53,11 @@ class Source(Protocol):
     def commit_offsets(self, next_offsets: dict[TopicPartition, int]) -> None:
         """Commits the lake's next offsets to the consumer group, for lag displays only."""
 
-    def pause(self) -> None:
-        """Stops reading while staying in the group."""
+    def pause(self, topic_partitions: Collection[TopicPartition]) -> None:
+        """Stops reading partitions while keeping them."""
 
-    def resume(self) -> None:
-        """Resumes reading."""
+    def resume(self, topic_partitions: Collection[TopicPartition]) -> None:
+        """Resumes reading paused partitions."""
 
     def high_watermarks(self, topic_partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         """Returns the partitions' ends in Kafka, as far as they are known without a request."""
@@ -109,17 +112,21 @@ class Sink:
         self._buffers: dict[TopicPartition, PartitionBuffer] = {}
         self._failures: dict[str, int] = {}
         self._retry_at: dict[str, float] = {}
-        self._paused = False
+        self._paused: set[TopicPartition] = set()
         self._caught_up_at: dict[TopicPartition, float] = {}
         self._progress_at: dict[TopicPartition, float] = {}
         self._observed_at = clock()
 
-    def assigned(self, topic_ids: dict[TopicPartition, str]) -> dict[TopicPartition, int]:
-        """Takes over partitions; returns the offsets to read them from, which are the lake's next offsets."""
+    def assigned(self, topic_ids: Mapping[TopicPartition, str]) -> None:
+        """Takes over partitions, and begins to read them at the lake's next offsets."""
+        next_offsets = {}
         for topic_partition, topic_id in topic_ids.items():
             next_offset = self._tables[topic_partition.stream].next_offset(topic_id, topic_partition.partition)
             self._buffers[topic_partition] = PartitionBuffer(topic_id, topic_partition.partition, next_offset)
-        return {topic_partition: self._buffers[topic_partition].start_offset for topic_partition in topic_ids}
+            next_offsets[topic_partition] = next_offset
+        self._source.assign(next_offsets)
+        self._paused -= topic_ids.keys()
+        self._keep_budget()
 
     def revoked(self, topic_partitions: Iterable[TopicPartition]) -> None:
         """Commits and gives up partitions. Records that cannot be committed now are read again by the next owner."""
@@ -136,6 +143,7 @@ class Sink:
         """Drops partitions that another member may already own."""
         for topic_partition in topic_partitions:
             self._buffers.pop(topic_partition, None)
+            self._paused.discard(topic_partition)
             self._caught_up_at.pop(topic_partition, None)
             self._progress_at.pop(topic_partition, None)
             for gauge in (self.metrics.lag, self.metrics.behind):
@@ -151,7 +159,7 @@ class Sink:
         now = self._clock()
         for stream in self._due(now):
             self._try_commit(stream)
-        self._set_paused(sum(buffer.size for buffer in self._buffers.values()) > self._flush_policy.budget_bytes)
+        self._keep_budget()
         if now - self._observed_at >= 1.0:
             self._observe(now)
 
@@ -273,10 +281,14 @@ class Sink:
                 chunks[topic_partition] = chunk
         return chunks
 
-    def _set_paused(self, paused: bool) -> None:
-        if paused != self._paused:
-            self._paused = paused
-            if paused:
-                self._source.pause()
-            else:
-                self._source.resume()
+    def _keep_budget(self) -> None:
+        """Pauses every partition while the buffers are over budget, also those assigned meanwhile."""
+        over_budget = sum(buffer.size for buffer in self._buffers.values()) > self._flush_policy.budget_bytes
+        wanted = set(self._buffers) if over_budget else set()
+        if wanted and not self._paused:
+            log.warning("reading paused: the buffers are full")
+        if paused := wanted - self._paused:
+            self._source.pause(paused)
+        if resumed := self._paused - wanted:
+            self._source.resume(resumed)
+        self._paused = wanted

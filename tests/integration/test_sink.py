@@ -1,13 +1,17 @@
 """The sink's process on real servers: nothing is lost, nothing is duplicated."""
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 
 import pyarrow.compute as pc
 import pytest
 
 from sluice.kafka import topics
 from sluice.lake.reader import LakeReader
+from sluice.sink.consumer import KafkaSource
+from sluice.sink.sink import TopicPartition
 from tests.fixtures.servers import Stream
+from tests.fixtures.waiting import wait
 
 
 def _lake(stream: Stream) -> list[dict[str, object]]:
@@ -46,6 +50,38 @@ def test_two_sinks_share_the_partitions(make_stream: Callable[..., Stream]) -> N
     assert [(row["partition"], row["offset"], row["value"]) for row in rows] == [
         (partition, offset, f"{offset}".encode()) for partition in range(4) for offset in range(500)
     ]
+
+
+def test_a_partition_that_is_assigned_while_reads_are_paused_is_not_read(make_stream: Callable[..., Stream]) -> None:
+    stream = make_stream(partitions=2)
+    paused, read = TopicPartition(stream.name, 0), TopicPartition(stream.name, 1)
+    for partition in (0, 1):
+        stream.send([f"{n}".encode() for n in range(500)], partition=partition)
+    source = KafkaSource(stream.settings, [stream.name])
+
+    class Sink:
+        def assigned(self, topic_ids: dict[TopicPartition, str]) -> None:
+            source.assign(dict.fromkeys(topic_ids, 0))
+            source.pause([paused])
+
+        def revoked(self, topic_partitions: Iterable[TopicPartition]) -> None:
+            pass
+
+    counts = Counter[TopicPartition]()
+
+    def all_read(topic_partition: TopicPartition) -> bool:
+        for records in source.poll(0.2):
+            counts[records.topic_partition] += records.rows.num_rows
+        return counts[topic_partition] == 500
+
+    try:
+        source.subscribe(Sink())
+        wait("the other partition is read", lambda: all_read(read))
+        assert counts[paused] == 0
+        source.resume([paused])
+        wait("the paused partition is read after it is resumed", lambda: all_read(paused))
+    finally:
+        source.close()
 
 
 def _topic_names(stream: Stream) -> list[str]:

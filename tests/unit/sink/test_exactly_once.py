@@ -7,7 +7,7 @@ fencing keeps the two apart.
 
 import contextlib
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import pyarrow as pa
 from deltalake import DeltaTable
@@ -71,17 +71,20 @@ class Reader:
         self.counts = {}
         return batches
 
+    def assign(self, next_offsets: Mapping[TopicPartition, int]) -> None:
+        self.positions |= next_offsets
+
     def seek(self, topic_partition: TopicPartition, offset: int) -> None:
         self.positions[topic_partition] = offset
 
     def commit_offsets(self, next_offsets: dict[TopicPartition, int]) -> None:
         self.log.committed_offsets |= next_offsets
 
-    def pause(self) -> None:
-        pass
+    def pause(self, topic_partitions: Collection[TopicPartition]) -> None:
+        raise AssertionError("the budget is never exceeded here: see test_backpressure.py")
 
-    def resume(self) -> None:
-        pass
+    def resume(self, topic_partitions: Collection[TopicPartition]) -> None:
+        raise AssertionError("nothing was paused")
 
     def high_watermarks(self, topic_partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         return {topic_partition: self.log.ends[topic_partition] for topic_partition in topic_partitions}
@@ -120,7 +123,7 @@ class Member:
         self.table.create()
         policy = FlushPolicy(age=1e9, batch_bytes=1 << 40, budget_bytes=1 << 40)
         self.sink = self.sink_class(self.reader, {STREAM: self.table}, lambda: self.now, policy)
-        self.reader.positions = self.sink.assigned(dict.fromkeys(TOPIC_PARTITIONS, TOPIC_ID))
+        self.sink.assigned(dict.fromkeys(TOPIC_PARTITIONS, TOPIC_ID))
 
     def make_table(self) -> FaultyTable:
         return FaultyTable(self.uri, {})
@@ -169,7 +172,7 @@ class SinksMachine(RuleBasedStateMachine):
     def lose(self, number: int, partition: int) -> None:
         member = self.members[number]
         member.sink.lost([TOPIC_PARTITIONS[partition]])
-        member.reader.positions |= member.sink.assigned({TOPIC_PARTITIONS[partition]: TOPIC_ID})
+        member.sink.assigned({TOPIC_PARTITIONS[partition]: TOPIC_ID})
 
     @precondition(lambda self: sum(self.log.ends.values()) > 0)
     @rule()
@@ -244,11 +247,11 @@ class TrustingSink(Sink):
 
     log: Log
 
-    def assigned(self, topic_ids: dict[TopicPartition, str]) -> dict[TopicPartition, int]:
+    def assigned(self, topic_ids: Mapping[TopicPartition, str]) -> None:
         super().assigned(topic_ids)
         for topic_partition in topic_ids:
             self._buffers[topic_partition].restart(self.log.committed_offsets[topic_partition])
-        return {topic_partition: self.log.committed_offsets[topic_partition] for topic_partition in topic_ids}
+            self._source.seek(topic_partition, self.log.committed_offsets[topic_partition])
 
     def _commit(self, stream: str) -> None:
         self._source.commit_offsets(
