@@ -40,6 +40,13 @@ class Store:
             )
             return {(str(topic_id), int(str(partition))): int(str(offset)) for topic_id, partition, offset in cursor}
 
+    def rewind(self, partitions: Iterable[PartitionKey]) -> None:
+        """Forgets how far these partitions were read."""
+        with self._transaction() as cursor:
+            cursor.executemany(
+                "update live.partitions set next_offset = 0 where topic_id = %s and partition = %s", list(partitions)
+            )
+
     def apply(
         self,
         view: View,

@@ -29,7 +29,7 @@ def run(settings: Settings, stopping: threading.Event) -> None:
         tables[stream] = table
     source = KafkaSource(settings, streams)
     sink = Sink(source, tables, time.monotonic, FlushPolicy(age=settings.sink_age_seconds))
-    serve(settings.sink_host, settings.sink_port, sink.metrics, sink.health)
+    serve(settings.sink_host, settings.sink_port, sink.metrics, sink.health, sink.halted)
     source.subscribe(sink)
     try:
         while not stopping.is_set():

@@ -12,7 +12,7 @@ from operator import itemgetter
 from typing import Any, cast
 
 import confluent_kafka
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicCollection
+from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicCollection
 from confluent_kafka.admin import AdminClient
 
 from sluice.errors import TerminalError, TransientError
@@ -72,30 +72,45 @@ class KafkaSource:
 
         self._consumer.subscribe(self._streams, on_assign=assigned, on_revoke=revoked, on_lost=lost)
 
-    def assign(self, next_offsets: Mapping[TopicPartition, int]) -> None:
-        """Begins to read partitions at these offsets.
+    def check(self, topic_partition: TopicPartition, next_offset: int) -> None:
+        """Checks that Kafka continues at the lake's next offset.
 
         Raises:
             TransientError: Kafka is down.
-            TerminalError: Kafka has deleted records that the lake does not have.
+            TerminalError: Kafka has deleted records that the lake does not have, or lacks records that the lake has.
         """
-        for topic_partition, next_offset in next_offsets.items():
-            self._check_start(topic_partition, next_offset)
+        try:
+            start, end = self._consumer.get_watermark_offsets(_at(topic_partition, next_offset), timeout=_TIMEOUT)
+        except KafkaException as error:
+            raise TransientError(f"Kafka: {error}", "wait for the sink to restart") from error
+        if start > next_offset:
+            raise _lost_offsets(topic_partition, next_offset, start)
+        if end < next_offset:
+            raise _missing_offsets(topic_partition, next_offset, end)
+
+    def assign(self, next_offsets: Mapping[TopicPartition, int | None]) -> None:
+        """Takes over partitions and begins to read them at these offsets; one without an offset is not read."""
         self._consumer.incremental_assign(
-            [_at(topic_partition, next_offset) for topic_partition, next_offset in next_offsets.items()]
+            [
+                # At the end nothing is out of range, however fast the partition is paused.
+                _at(topic_partition, OFFSET_END if next_offset is None else next_offset)
+                for topic_partition, next_offset in next_offsets.items()
+            ]
         )
+        self.pause([topic_partition for topic_partition, next_offset in next_offsets.items() if next_offset is None])
         log.info(
             "assigned partitions=%s",
-            ",".join(f"{p.stream}/{p.partition}@{next_offset}" for p, next_offset in next_offsets.items()),
+            ",".join(
+                f"{p.stream}/{p.partition}@{'halted' if next_offset is None else next_offset}"
+                for p, next_offset in next_offsets.items()
+            ),
         )
 
     def poll(self, timeout: float) -> Sequence[Records]:
         """Returns the records that arrive within ``timeout`` seconds.
 
         Raises:
-            TransientError: a topic was deleted, or the lake's next offset is beyond the topic's end. A restart of the
-                sink resolves both.
-            TerminalError: Kafka has deleted records that the lake does not have.
+            TransientError: a topic was deleted, or Kafka no longer has an offset. The sink restarts and checks again.
         """
         # Thousands of objects are created, none of them in a reference cycle; collecting cycles would take a seventh of
         # the time.
@@ -201,14 +216,6 @@ class KafkaSource:
         )
         return Records(topic_partition, rows, max(end, offsets[-1] + 1 if offsets else 0))
 
-    def _check_start(self, topic_partition: TopicPartition, next_offset: int) -> None:
-        try:
-            start, _ = self._consumer.get_watermark_offsets(_at(topic_partition, next_offset), timeout=_TIMEOUT)
-        except KafkaException as error:
-            raise TransientError(f"Kafka: {error}", "wait for the sink to restart") from error
-        if start > next_offset:
-            raise _lost_offsets(topic_partition, next_offset, start)
-
     def _handle_error(self, message: Message, error: KafkaError) -> None:
         if error.code() in _GONE:
             raise TransientError(
@@ -218,7 +225,7 @@ class KafkaSource:
             topic_partition = TopicPartition(message.topic() or "", message.partition() or 0)
             raise TransientError(
                 f"{topic_partition.stream}/{topic_partition.partition}: Kafka does not have offset {message.offset()}",
-                "wait for the sink to restart, which reads the current topic",
+                "wait for the sink to restart, which checks every partition",
             )
         if error.fatal():
             raise TransientError(f"Kafka: {error.str()}", "wait for the sink to restart")
@@ -239,4 +246,13 @@ def _lost_offsets(topic_partition: TopicPartition, next_offset: int, start: int)
         "deleted them before they reached the lake",
         "raise topic.retention_bytes in the contract, then record the gap so that the sink can resume: `make lake "
         f'A="gap {topic_partition.stream} {topic_partition.partition} --to {start} --reason …"`',
+    )
+
+
+def _missing_offsets(topic_partition: TopicPartition, next_offset: int, end: int) -> TerminalError:
+    return TerminalError(
+        f"{topic_partition.stream}/{topic_partition.partition}: the lake has offsets up to {next_offset - 1}, but "
+        f"Kafka ends at {end}: it was restored from an older copy, and would use the offsets between for other records",
+        "restore a newer copy of Kafka; or delete the topic and run `make up`, which creates it with a new id, and "
+        "send again what was sent since: see docs/how-to/troubleshooting.md",
     )

@@ -8,6 +8,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, make_wsgi_app
 
 from sluice.errors import TerminalError
+from sluice.sink import HEALTHY
 
 
 class Metrics:
@@ -48,7 +49,13 @@ class _QuietHandler(WSGIRequestHandler):
         """Logs nothing: one line per scrape would bury the lines of the commits."""
 
 
-def serve(host: str, port: int, metrics: Metrics, health: Callable[[], str | None]) -> WSGIServer:
+def serve(
+    host: str,
+    port: int,
+    metrics: Metrics,
+    health: Callable[[], str | None],
+    halted: Callable[[], str | None] = lambda: None,
+) -> WSGIServer:
     """Serves ``/metrics`` and ``/health`` (200, or 503 with the problem) from a separate thread.
 
     Args:
@@ -56,6 +63,7 @@ def serve(host: str, port: int, metrics: Metrics, health: Callable[[], str | Non
         port: the port to listen on; 0 for any free one.
         metrics: the metrics to expose.
         health: returns None if the sink is healthy, otherwise the problem.
+        halted: returns why some partitions are not read; None if all are. The sink is healthy: the others go on.
 
     Raises:
         TerminalError: the port is in use.
@@ -68,7 +76,7 @@ def serve(host: str, port: int, metrics: Metrics, health: Callable[[], str | Non
             return body
         problem = health()
         start_response("503 Service Unavailable" if problem else "200 OK", [("Content-Type", "text/plain")])
-        return [f"{problem or 'ok'}\n".encode()]
+        return [f"{problem or halted() or HEALTHY}\n".encode()]
 
     try:
         server = make_server(host, port, application, handler_class=_QuietHandler)

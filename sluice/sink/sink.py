@@ -41,8 +41,14 @@ class Records:
 class Source(Protocol):
     """The source of records: Kafka, implemented in ``consumer.py``."""
 
-    def assign(self, next_offsets: Mapping[TopicPartition, int]) -> None:
-        """Begins to read partitions at these offsets, whether or not others are paused."""
+    def check(self, topic_partition: TopicPartition, next_offset: int) -> None:
+        """Raises a TerminalError if the partition cannot be read from that offset without a gap."""
+
+    def assign(self, next_offsets: Mapping[TopicPartition, int | None]) -> None:
+        """Takes over partitions and begins to read them at these offsets, whether or not others are paused.
+
+        A partition without an offset is not read.
+        """
 
     def poll(self, timeout: float) -> Sequence[Records]:
         """Returns the records that arrive within ``timeout`` seconds."""
@@ -69,8 +75,11 @@ class Source(Protocol):
 class Table(Protocol):
     """A stream's table in the lake."""
 
+    def open(self) -> object:
+        """Reads the newest version."""
+
     def next_offset(self, topic_id: str, partition: int) -> int:
-        """Returns the partition's next offset."""
+        """Returns the partition's next offset as of the newest version read so far."""
 
     def append(self, chunks: Sequence[Chunk]) -> AppendResult:
         """Commits chunks and their progress atomically."""
@@ -91,6 +100,17 @@ class FlushPolicy:
     """Seconds without a commit, while there are events to commit, after which the sink is unhealthy."""
     retry: float = 0.5
     """Seconds before a failed commit is retried; doubles with each failure, up to 15."""
+    recheck: float = 10.0
+    """Seconds between two checks whether an operator has resolved what halts a partition."""
+
+
+@dataclass(frozen=True)
+class Halt:
+    """A partition that is not read until an operator acts; the others go on."""
+
+    topic_id: str
+    next_offset: int
+    error: TerminalError
 
 
 class Sink:
@@ -113,17 +133,29 @@ class Sink:
         self._failures: dict[str, int] = {}
         self._retry_at: dict[str, float] = {}
         self._paused: set[TopicPartition] = set()
+        self._halted: dict[TopicPartition, Halt] = {}
+        self._rechecked_at = clock()
         self._caught_up_at: dict[TopicPartition, float] = {}
         self._progress_at: dict[TopicPartition, float] = {}
         self._observed_at = clock()
 
     def assigned(self, topic_ids: Mapping[TopicPartition, str]) -> None:
-        """Takes over partitions, and begins to read them at the lake's next offsets."""
-        next_offsets = {}
+        """Takes over partitions, and begins to read them at the lake's next offsets.
+
+        A partition that Kafka cannot continue from there is halted.
+        """
+        next_offsets: dict[TopicPartition, int | None] = {}
         for topic_partition, topic_id in topic_ids.items():
             next_offset = self._tables[topic_partition.stream].next_offset(topic_id, topic_partition.partition)
-            self._buffers[topic_partition] = PartitionBuffer(topic_id, topic_partition.partition, next_offset)
-            next_offsets[topic_partition] = next_offset
+            try:
+                self._source.check(topic_partition, next_offset)
+            except TerminalError as error:
+                log.error("halted: %s", error)
+                self._halted[topic_partition] = Halt(topic_id, next_offset, error)
+                next_offsets[topic_partition] = None
+            else:
+                self._buffers[topic_partition] = PartitionBuffer(topic_id, topic_partition.partition, next_offset)
+                next_offsets[topic_partition] = next_offset
         self._source.assign(next_offsets)
         self._paused -= topic_ids.keys()
         self._keep_budget()
@@ -144,6 +176,7 @@ class Sink:
         for topic_partition in topic_partitions:
             self._buffers.pop(topic_partition, None)
             self._paused.discard(topic_partition)
+            self._halted.pop(topic_partition, None)
             self._caught_up_at.pop(topic_partition, None)
             self._progress_at.pop(topic_partition, None)
             for gauge in (self.metrics.lag, self.metrics.behind):
@@ -160,6 +193,8 @@ class Sink:
         for stream in self._due(now):
             self._try_commit(stream)
         self._keep_budget()
+        if self._halted and now - self._rechecked_at >= self._flush_policy.recheck:
+            self._recheck(now)
         if now - self._observed_at >= 1.0:
             self._observe(now)
 
@@ -173,6 +208,10 @@ class Sink:
                 name = f"{topic_partition.stream}/{topic_partition.partition}"
                 return f"{name}: no progress for {now - since:.0f} s, with events to commit"
         return None
+
+    def halted(self) -> str | None:
+        """Returns why partitions are halted, in one line; None if none is. Thread-safe."""
+        return " ".join(str(halt.error) for _, halt in sorted(self._halted.copy().items())) or None
 
     def flush(self) -> None:
         """Commits all buffered records.
@@ -255,6 +294,29 @@ class Sink:
         self.metrics.fenced.labels(stream).inc(len(result.fenced))
         self.metrics.events.labels(stream).inc(sum(chunk.rows.num_rows for chunk in result.committed))
         self.metrics.bytes.labels(stream).inc(sum(chunk.size for chunk in result.committed))
+
+    def _recheck(self, now: float) -> None:
+        """Restarts the sink once an operator has recorded a gap, or created the topic again.
+
+        That Kafka's end has passed the lake's next offset meanwhile resolves nothing: the offsets in between were used
+        again for other records.
+
+        Raises:
+            TransientError: a halted partition may be readable now, or the store is down.
+        """
+        self._rechecked_at = now
+        for topic_partition, halt in self._halted.items():
+            table = self._tables[topic_partition.stream]
+            table.open()
+            next_offset = table.next_offset(halt.topic_id, topic_partition.partition)
+            if next_offset != halt.next_offset or self._source.topic_id(topic_partition.stream) not in (
+                None,
+                halt.topic_id,
+            ):
+                raise TransientError(
+                    f"{topic_partition.stream}/{topic_partition.partition}: what halted it has changed",
+                    "wait for the sink to restart, which resumes it",
+                )
 
     def _observe(self, now: float) -> None:
         """Updates the metrics of lag and buffered records."""

@@ -25,6 +25,9 @@ class Consumer:
         self.positions: dict[TopicPartition, int] = {}
         self.paused: set[TopicPartition] = set()
 
+    def check(self, topic_partition: TopicPartition, next_offset: int) -> None:
+        pass
+
     def assign(self, next_offsets: Mapping[TopicPartition, int]) -> None:
         self.positions |= next_offsets
         self.paused -= next_offsets.keys()
@@ -71,6 +74,9 @@ class Table:
     def __init__(self) -> None:
         self.down = False
         self.next_offsets: dict[int, int] = {}
+
+    def open(self) -> None:
+        pass
 
     def next_offset(self, topic_id: str, partition: int) -> int:
         return self.next_offsets.get(partition, 0)

@@ -71,6 +71,9 @@ class Reader:
         self.counts = {}
         return batches
 
+    def check(self, topic_partition: TopicPartition, next_offset: int) -> None:
+        pass
+
     def assign(self, next_offsets: Mapping[TopicPartition, int]) -> None:
         self.positions |= next_offsets
 

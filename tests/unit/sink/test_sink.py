@@ -8,7 +8,7 @@ from infra.servers import probes
 from sluice.errors import TerminalError, TransientError
 from sluice.lake.chunk import Chunk, record_columns
 from sluice.lake.table import AppendResult
-from sluice.settings import LOOPBACK
+from sluice.settings import LOOPBACK, Settings
 from sluice.sink.metrics import serve
 from sluice.sink.sink import FlushPolicy, Records, Sink, TopicPartition
 
@@ -23,6 +23,8 @@ class Source:
         self.paused: set[TopicPartition] = set()
         self.ends: dict[TopicPartition, int] = {}
         self.topic: str | None = "id"
+        self.unreadable: dict[TopicPartition, str] = {}
+        self.assigned: dict[TopicPartition, int | None] = {}
 
     def put(self, topic_partition: TopicPartition, start: int, count: int, size: int = 10) -> None:
         nulls = [None] * count
@@ -43,7 +45,12 @@ class Source:
     def commit_offsets(self, next_offsets: dict[TopicPartition, int]) -> None:
         pass
 
-    def assign(self, next_offsets: Mapping[TopicPartition, int]) -> None:
+    def check(self, topic_partition: TopicPartition, next_offset: int) -> None:
+        if topic_partition in self.unreadable:
+            raise TerminalError(self.unreadable[topic_partition], "do something")
+
+    def assign(self, next_offsets: Mapping[TopicPartition, int | None]) -> None:
+        self.assigned |= next_offsets
         # Kafka forgets that a partition was paused when it is assigned again.
         self.paused -= next_offsets.keys()
 
@@ -68,9 +75,13 @@ class Table:
         self.order = order
         self.broken = False
         self.attempts = 0
+        self.head = 0
+
+    def open(self) -> None:
+        pass
 
     def next_offset(self, topic_id: str, partition: int) -> int:
-        return 0
+        return self.head
 
     def append(self, chunks: Sequence[Chunk]) -> AppendResult:
         self.attempts += 1
@@ -175,7 +186,14 @@ def test_a_stuck_loop_is_unhealthy(loop: Loop) -> None:
 
 def test_metrics_and_health_are_served(loop: Loop) -> None:
     problems: list[str] = []
-    server = serve(LOOPBACK, 0, loop.sink.metrics, lambda: problems[0] if problems else None)
+    halted: list[str] = []
+    server = serve(
+        LOOPBACK,
+        0,
+        loop.sink.metrics,
+        lambda: problems[0] if problems else None,
+        lambda: halted[0] if halted else None,
+    )
     try:
         port = server.server_port
         loop.source.put(SMALL, 0, 3)
@@ -183,6 +201,11 @@ def test_metrics_and_health_are_served(loop: Loop) -> None:
         loop.step(11)
         assert b'sluice_sink_events_total{stream="small.stream"} 3.0' in probes.http_get(LOOPBACK, port, "/metrics")[1]
         assert probes.http_ok(LOOPBACK, port, "/health") is None
+        settings = Settings(sink_host=LOOPBACK, sink_port=port)
+        assert probes.sink_notice(settings) is None
+        halted.append("s/0: Kafka ends at 3")
+        assert probes.http_ok(LOOPBACK, port, "/health") is None
+        assert probes.sink_notice(settings) == "s/0: Kafka ends at 3"
         problems.append("no progress")
         assert probes.http_get(LOOPBACK, port, "/health") == (503, b"no progress\n")
     finally:
@@ -214,3 +237,36 @@ def test_records_of_a_deleted_topic_are_committed(loop: Loop) -> None:
     loop.step()
     loop.step(10)
     assert loop.order == ["small.stream"]
+
+
+def test_a_halted_partition_is_named_while_the_others_go_on(loop: Loop) -> None:
+    loop.sink.lost([SMALL, LARGE])
+    loop.source.unreadable[SMALL] = "small.stream/0: Kafka ends at 3"
+    loop.sink.assigned({SMALL: "id", LARGE: "id"})
+    assert loop.source.assigned == {SMALL: None, LARGE: 0}
+    assert loop.sink.halted() == "small.stream/0: Kafka ends at 3. Hint: do something."
+    loop.source.put(SMALL, 0, 200, 100)
+    loop.source.put(LARGE, 0, 200, 100)
+    loop.step()
+    # Kafka's end passing the lake's next offset resolves nothing.
+    loop.source.unreadable.clear()
+    loop.step(600)
+    loop.step(600)
+    assert loop.order == ["large.stream"]
+    assert loop.sink.halted() is not None
+    assert loop.sink.health() is None
+    loop.sink.lost([SMALL])
+    assert loop.sink.halted() is None
+
+
+@pytest.mark.parametrize("resolved_by", ["a gap", "a new topic"])
+def test_the_sink_restarts_once_a_halt_may_be_resolved(loop: Loop, resolved_by: str) -> None:
+    loop.source.unreadable[SMALL] = "small.stream/0: offsets 0 to 4 are lost"
+    loop.sink.assigned({SMALL: "id"})
+    loop.step(11)
+    if resolved_by == "a gap":
+        loop.tables["small.stream"].head = 5
+    else:
+        loop.source.topic = "another"
+    with pytest.raises(TransientError, match="what halted it has changed"):
+        loop.step(11)
