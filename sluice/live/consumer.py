@@ -16,8 +16,6 @@ from sluice.settings import Settings
 
 log = logging.getLogger(__name__)
 
-GROUP = "sluice-live"
-"""The consumer group."""
 _BATCH = 2_000
 _TIMEOUT = 10.0
 
@@ -39,6 +37,7 @@ class Consumer:
         self,
         settings: Settings,
         streams: Iterable[str],
+        group: str,
         load_offsets: Callable[[Iterable[str]], Mapping[PartitionKey, int]],
         rewind: Callable[[list[PartitionKey]], None],
     ) -> None:
@@ -47,6 +46,7 @@ class Consumer:
         Args:
             settings: of the platform.
             streams: the topics to read.
+            group: the consumer group.
             load_offsets: returns the next offset per partition of the given topic ids; 0 for a partition without one.
             rewind: forgets the next offsets of partitions that Kafka no longer continues there.
         """
@@ -56,8 +56,9 @@ class Consumer:
         self._rewind = rewind
         self.topic_ids: dict[str, str] = {}
         """By stream, as of the last assignment."""
+        self._taken_over: dict[PartitionKey, int] = {}
         self._consumer = confluent_kafka.Consumer(
-            consumer_config(settings, GROUP)
+            consumer_config(settings, group)
             | {
                 # Postgres stores where to read. An offset that Kafka does not have is resolved on the next assignment.
                 "auto.offset.reset": "error",
@@ -73,6 +74,10 @@ class Consumer:
         Raises:
             TransientError: Kafka reports an error; a restart resolves it.
         """
+        if self._taken_over:
+            # The group may be new, or behind Postgres: an idle partition would show a lag that it does not have.
+            self.commit_offsets(self._taken_over)
+            self._taken_over = {}
         records = []
         for message in self._consumer.consume(_BATCH, timeout):
             if (error := message.error()) is not None:
@@ -112,7 +117,7 @@ class Consumer:
                 start, end = consumer.get_watermark_offsets(partition, timeout=_TIMEOUT)
             except KafkaException as error:
                 raise TransientError(f"Kafka: {error}", "the live view restarts by itself") from error
-            partition.offset = resume_offset(stored, start, end)
+            partition.offset = self._taken_over[key] = resume_offset(stored, start, end)
             if partition.offset < stored:
                 log.warning("%s/%d ends at %d, not at %d: reading it again", partition.topic, key[1], end, stored)
                 rewound.append(key)

@@ -48,7 +48,7 @@ def _follow(view: View, settings: Settings, stopping: threading.Event) -> None:
     last_heartbeat = -HEARTBEAT_SECONDS
     with (
         Store(settings) as store,
-        Consumer(settings, view.streams, store.next_offsets, store.rewind) as consumer,
+        Consumer(settings, view.streams, store.group, store.next_offsets, store.rewind) as consumer,
     ):
         while not stopping.is_set():
             records = consumer.poll(0.5)

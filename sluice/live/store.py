@@ -8,6 +8,7 @@ from typing import LiteralString
 import psycopg
 
 from sluice.contracts import Contract
+from sluice.live.group import live_group
 from sluice.live.view import Cursor, Record, View
 from sluice.settings import Settings
 from sluice.warehouse.connect import connect, refusal
@@ -30,6 +31,8 @@ class Store:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._connection = connect(settings, "live")
+        self.group = live_group(self._connection)
+        """The consumer group of the live views in this warehouse."""
 
     def next_offsets(self, topic_ids: Iterable[str]) -> dict[PartitionKey, int]:
         """Returns the offset to resume at, for each partition that was read before."""

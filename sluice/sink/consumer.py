@@ -24,7 +24,6 @@ from sluice.sink.sink import Records, Sink, TopicPartition
 
 log = logging.getLogger(__name__)
 
-GROUP = "sluice-sink"
 _BATCH = 4_000
 _TIMEOUT = 10.0
 _MILLISECONDS = itemgetter(1)
@@ -36,13 +35,14 @@ _OUT_OF_RANGE = (KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET)
 class KafkaSource:
     """A ``Source`` that is a member of the consumer group over the streams' partitions."""
 
-    def __init__(self, settings: Settings, streams: list[str]) -> None:
+    def __init__(self, settings: Settings, streams: list[str], group: str) -> None:
+        """Creates the consumer; it joins the group with ``subscribe``."""
         self._settings = settings
         self._streams = streams
         self._topic_ids: dict[str, str] = {}
-        self._admin = AdminClient({"bootstrap.servers": settings.kafka, "client.id": GROUP}, logger=log)
+        self._admin = AdminClient({"bootstrap.servers": settings.kafka, "client.id": group}, logger=log)
         self._consumer = Consumer(
-            consumer_config(settings, GROUP)
+            consumer_config(settings, group)
             | {
                 # The lake determines where to read. An offset that Kafka does not have is an error, never skipped.
                 "auto.offset.reset": "error",

@@ -135,6 +135,7 @@ class Sink:
         self._paused: set[TopicPartition] = set()
         self._halted: dict[TopicPartition, Halt] = {}
         self._rechecked_at = clock()
+        self._taken_over: dict[TopicPartition, int] = {}
         self._caught_up_at: dict[TopicPartition, float] = {}
         self._progress_at: dict[TopicPartition, float] = {}
         self._observed_at = clock()
@@ -147,6 +148,7 @@ class Sink:
         next_offsets: dict[TopicPartition, int | None] = {}
         for topic_partition, topic_id in topic_ids.items():
             next_offset = self._tables[topic_partition.stream].next_offset(topic_id, topic_partition.partition)
+            self._taken_over[topic_partition] = next_offset
             try:
                 self._source.check(topic_partition, next_offset)
             except TerminalError as error:
@@ -177,6 +179,7 @@ class Sink:
             self._buffers.pop(topic_partition, None)
             self._paused.discard(topic_partition)
             self._halted.pop(topic_partition, None)
+            self._taken_over.pop(topic_partition, None)
             self._caught_up_at.pop(topic_partition, None)
             self._progress_at.pop(topic_partition, None)
             for gauge in (self.metrics.lag, self.metrics.behind):
@@ -189,6 +192,10 @@ class Sink:
             buffer = self._buffers.get(records.topic_partition)
             if buffer is not None and records.next_offset > buffer.next_offset:
                 buffer.add(records.rows, records.next_offset, self._clock())
+        if self._taken_over:
+            # The group may be new, or behind the lake: an idle partition would show a lag that it does not have.
+            self._source.commit_offsets(self._taken_over)
+            self._taken_over = {}
         now = self._clock()
         for stream in self._due(now):
             self._try_commit(stream)
