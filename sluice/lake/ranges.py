@@ -48,6 +48,22 @@ def within(ranges: Sequence[Range]) -> pc.Expression:
     )
 
 
+def cut_ranges(remaining: dict[PartitionKey, Range], next_offsets: Mapping[PartitionKey, int]) -> list[Range]:
+    """Removes the offsets below ``next_offsets`` from ``remaining`` and returns them."""
+    removed = []
+    for key, next_offset in next_offsets.items():
+        whole = remaining.get(key)
+        if whole is None or next_offset <= whole.start_offset:
+            continue
+        cut = min(next_offset, whole.next_offset)
+        removed.append(Range(*key, whole.start_offset, cut))
+        if cut == whole.next_offset:
+            del remaining[key]
+        else:
+            remaining[key] = Range(*key, cut, whole.next_offset)
+    return removed
+
+
 @dataclass(frozen=True)
 class CommittedRange:
     """One range of a commit, from ``start_offset`` (inclusive) to ``next_offset`` (exclusive).
