@@ -6,6 +6,7 @@ from bisect import bisect_left
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -13,11 +14,14 @@ from pyarrow import fs
 
 from sluice.lake.errors import store_error
 from sluice.lake.layout import transaction_id
+from sluice.lake.range_archive import RangeArchive
 from sluice.lake.ranges import CommittedRange, PartitionKey, Range, cut_ranges, read_commit_history
 
 SLICE = 64
 """Versions of the log that are read before what they wrote is passed on."""
 _PARALLEL = 16
+_ARCHIVED = 4_096
+"""Versions per object of the archive, at most."""
 _LOG = "_delta_log"
 _FILE = re.compile(r"(\d{20})\.(json|checkpoint\.parquet)$")
 
@@ -30,7 +34,7 @@ class LogSlice:
     commits: list[CommittedRange] = field(default_factory=list)
     """In version order; none if they were cleaned from the log."""
     added: dict[int, frozenset[str]] = field(default_factory=dict)
-    """Per version, the files that it added. Some may have been replaced since."""
+    """Per version, the files that it added. Some may have been replaced since. Unknown if the log was cleaned."""
 
     def paths(self, ranges: Sequence[Range], present: Collection[str]) -> frozenset[str] | None:
         """Returns the files that can contain any of the ranges; None if that is not known.
@@ -39,7 +43,7 @@ class LogSlice:
             ranges: a part of this slice's ranges.
             present: the files of the table's version that is read.
         """
-        if not self.commits:
+        if not self.commits or not self.added:
             return None
         wanted = {offsets.key: offsets for offsets in ranges}
         needed = {
@@ -66,6 +70,7 @@ class CommitLog:
         self._uri = uri
         self._filesystem = filesystem
         self._version = version
+        self._archive = RangeArchive(uri, filesystem)
 
     def slices(self, ranges: Sequence[Range]) -> Iterator[LogSlice]:
         """Yields the ranges piece by piece, each partition's in the order of offsets, with the commits that wrote them.
@@ -83,15 +88,13 @@ class CommitLog:
             yield recent
             return
         remaining = {offsets.key: offsets for offsets in ranges}
-        first = self._first_version(remaining)
-        for start in range(first, self._version + 1, SLICE):
-            commits, added = self._read(range(start, min(start + SLICE, self._version + 1)))
+        for commits, added in self._forwards(remaining):
             relevant = [
                 committed
                 for committed in commits
                 if committed.key in remaining and committed.next_offset > remaining[committed.key].start_offset
             ]
-            # Offsets whose commits were cleaned from the log come first.
+            # Offsets whose commits nothing recorded come first.
             starts: dict[PartitionKey, int] = {}
             for committed in relevant:
                 starts.setdefault(committed.key, committed.start_offset)
@@ -123,8 +126,61 @@ class CommitLog:
                 return None
         return None
 
-    def _first_version(self, ranges: Mapping[PartitionKey, Range]) -> int:
-        """Returns the version to read forwards from: that of the newest checkpoint below all ranges, or the oldest."""
+    def date_commits(self, day: date, newest_file: int) -> list[CommittedRange]:
+        """Returns the commits that may have rows of an event date, as far as they are archived or in the log.
+
+        Args:
+            day: the event date.
+            newest_file: when the newest file of the date was written, in milliseconds since 1970. No later commit has
+                rows of the date.
+        """
+        objects = self._archive.objects()
+        commits = [committed for versions in objects for committed in self._archive.read(versions, day)]
+        if not objects or newest_file >= self._archive.time(objects[-1]):
+            first = max(objects[-1].last + 1 if objects else 0, self._oldest_and_checkpoints()[0])
+            for start in range(first, self._version + 1, SLICE):
+                recorded, _ = self._read(range(start, min(start + SLICE, self._version + 1)))
+                commits += [committed for committed in recorded if day in committed.dates or not committed.dates]
+        return commits
+
+    def archive(self) -> int:
+        """Copies what the log recorded and the archive lacks into the archive; returns the number of versions.
+
+        Raises:
+            TransientError, TerminalError: the store is down or rejects the request.
+        """
+        objects = self._archive.objects()
+        first = max(objects[-1].last + 1 if objects else 0, self._oldest_and_checkpoints()[0])
+        for start in range(first, self._version + 1, _ARCHIVED):
+            versions = range(start, min(start + _ARCHIVED, self._version + 1))
+            ranges: list[CommittedRange] = []
+            for part in range(versions.start, versions.stop, SLICE):
+                ranges += self._read(range(part, min(part + SLICE, versions.stop)))[0]
+            last = self._entry(versions[-1])
+            self._archive.write(versions[0], versions[-1], ranges, int(last[0].get("timestamp", 0)) if last else 0)
+        return max(self._version + 1 - first, 0)
+
+    def _forwards(
+        self, ranges: Mapping[PartitionKey, Range]
+    ) -> Iterator[tuple[list[CommittedRange], dict[int, frozenset[str]]]]:
+        """Yields commits in version order, from below all ranges or from the oldest that anything recorded."""
+        first, oldest = self._first_version(ranges)
+        if first == oldest:
+            for versions in self._archive.objects():
+                if versions.first < oldest:
+                    yield [c for c in self._archive.read(versions) if c.version < oldest], {}
+        for start in range(first, self._version + 1, SLICE):
+            yield self._read(range(start, min(start + SLICE, self._version + 1)))
+
+    def _first_version(self, ranges: Mapping[PartitionKey, Range]) -> tuple[int, int]:
+        """Returns the version after the newest checkpoint below all ranges, or the oldest one; and the oldest."""
+        oldest, checkpoints = self._oldest_and_checkpoints()
+        # Progress only grows, so every checkpoint before one that is below the ranges is below them, too.
+        number = bisect_left(checkpoints, True, key=lambda version: self._is_beyond(version, ranges))
+        return checkpoints[number - 1] + 1 if number else oldest, oldest
+
+    def _oldest_and_checkpoints(self) -> tuple[int, list[int]]:
+        """Returns the oldest version in the log, and the versions of the checkpoints after it, ascending."""
         try:
             names = [info.base_name for info in self._filesystem.get_file_info(fs.FileSelector(_LOG))]
         except OSError as error:
@@ -134,9 +190,7 @@ class CommitLog:
         checkpoints = sorted(
             int(version) for version, kind in files if kind != "json" and oldest <= int(version) < self._version
         )
-        # Progress only grows, so every checkpoint before one that is below the ranges is below them, too.
-        number = bisect_left(checkpoints, True, key=lambda version: self._is_beyond(version, ranges))
-        return checkpoints[number - 1] + 1 if number else oldest
+        return oldest, checkpoints
 
     def _is_beyond(self, checkpoint: int, ranges: Mapping[PartitionKey, Range]) -> bool:
         """Returns whether a partition's progress at a checkpoint has passed the start of its range."""

@@ -1,4 +1,4 @@
-"""Maintains the lake: compacts closed dates, trims the log and removes unreferenced files.
+"""Maintains the lake: compacts closed dates, archives and trims the log, and removes unreferenced files.
 
 Every step is a delta-rs operation, safe while the sink writes and loads read. Each step completes or has no effect,
 and the next run does what an interrupted run left undone.
@@ -13,10 +13,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.fs import DeltaStorageHandler
 from pyarrow import fs
 
 from sluice.contracts import Contract
 from sluice.errors import TransientError
+from sluice.lake.commit_log import CommitLog
 from sluice.lake.errors import NoTableError, store_error
 from sluice.lake.layout import PARTITION_COLUMN, storage_options, table_uri
 from sluice.settings import Settings
@@ -85,9 +87,9 @@ def maintain(settings: Settings, contract: Contract, closed: Mapping[date, bool]
         TerminalError: the store rejected a request.
     """
     started = time.monotonic()
-    uri = table_uri(settings, contract.stream)
+    uri, options = table_uri(settings, contract.stream), storage_options(settings, "keeper")
     try:
-        table = DeltaTable(uri, storage_options=storage_options(settings, "keeper"))
+        table = DeltaTable(uri, storage_options=options)
         files = _list_files(table)
         dates = dates_to_compact(files, contract.lateness, closed)
         if dates:
@@ -95,6 +97,8 @@ def maintain(settings: Settings, contract: Contract, closed: Mapping[date, bool]
                 partition_filters=[(PARTITION_COLUMN, "in", [day.isoformat() for day in dates])],
                 min_commit_interval=COMMIT_INTERVAL,
             )
+        # Before the log is cleaned, and after compaction, so that no file of a date is newer than the archive.
+        CommitLog(uri, fs.PyFileSystem(DeltaStorageHandler(uri, options)), table.version()).archive()
         before, after = _files_of(files, dates), _files_of(_list_files(table), dates)
         table.create_checkpoint()
         checkpoint = table.version()

@@ -17,6 +17,7 @@ from pyarrow.fs import PyFileSystem
 from sluice.contracts import Contract
 from sluice.errors import TerminalError
 from sluice.lake.commit_log import CommitLog, LogSlice
+from sluice.lake.date_check import DateCheck
 from sluice.lake.errors import NoTableError, store_error
 from sluice.lake.files import TableFiles
 from sluice.lake.layout import PARTITION_COLUMN, SCHEMA, storage_options, table_uri, transaction_id
@@ -54,6 +55,7 @@ class LakeReader:
         self._paths = frozenset(sizes)
         self._store = TableFiles(self.uri, options, sizes)
         self._filesystem = PyFileSystem(self._store)
+        self._log = CommitLog(self.uri, self._filesystem, self.table.version())
         self._format = ds.ParquetFileFormat()
 
     def next_offsets(self, topic_ids: Iterable[str], contract: Contract) -> dict[PartitionKey, int]:
@@ -86,7 +88,13 @@ class LakeReader:
 
     def slices(self, ranges: Sequence[Range]) -> Iterator[LogSlice]:
         """Yields the ranges piece by piece, with the commits that wrote them; as ``CommitLog.slices``."""
-        return CommitLog(self.uri, self._filesystem, self.table.version()).slices(ranges)
+        return self._log.slices(ranges)
+
+    def check_date(self, day: date, ranges: Sequence[Range]) -> DateCheck:
+        """Returns a check of one event date's rows in the ranges against what the commits recorded."""
+        files = self._date_files(self.files, day)
+        newest = pc.max(files["modification_time"]).as_py() if files.num_rows else None
+        return DateCheck(day, ranges, self._log.date_commits(day, _milliseconds(newest)))
 
     def candidate_files(
         self, ranges: Sequence[Range], part: LogSlice | None = None, day: date | None = None
@@ -101,8 +109,8 @@ class LakeReader:
         """
         files = self.files
         paths = part.paths(ranges, self._paths) if part else None
-        if day is not None and files.num_rows:
-            files = files.filter(pc.equal(files[f"partition.{PARTITION_COLUMN}"], pa.scalar(day, pa.date32())))
+        if day is not None:
+            files = self._date_files(files, day)
         if paths is not None and files.num_rows:
             files = files.filter(pc.is_in(files["path"], pa.array(sorted(paths), pa.string())))
         if not files.num_rows:
@@ -128,9 +136,7 @@ class LakeReader:
             TerminalError: a data file is missing or corrupt; the message names it.
             TransientError: the store is down.
         """
-        files = self.files
-        if day is not None and files.num_rows:
-            files = files.filter(pc.equal(files[f"partition.{PARTITION_COLUMN}"], pa.scalar(day, pa.date32())))
+        files = self.files if day is None else self._date_files(self.files, day)
         schema = pa.schema([SCHEMA.field(name) for name in columns])
         return pa.Table.from_batches(self._scan(self._fragments(files), columns, condition), schema)
 
@@ -189,6 +195,11 @@ class LakeReader:
             )
         ]
 
+    def _date_files(self, files: pa.Table, day: date) -> pa.Table:
+        if not files.num_rows:
+            return files
+        return files.filter(pc.equal(files[f"partition.{PARTITION_COLUMN}"], pa.scalar(day, pa.date32())))
+
     def _topic_ids(self) -> set[str]:
         """Returns the ids of all topics that have rows in the files."""
         lowest, highest = self._column("min.topic_id"), self._column("max.topic_id")
@@ -203,6 +214,11 @@ class LakeReader:
 
     def _column(self, name: str) -> list[Any]:
         return self.files[name].to_pylist() if name in self.files.column_names else [None] * self.files.num_rows
+
+
+def _milliseconds(moment: Any) -> int:
+    """Returns a file's time as the log gives it, a number or a datetime, in milliseconds since 1970; 0 for None."""
+    return int(moment.timestamp() * 1000) if hasattr(moment, "timestamp") else int(moment or 0)
 
 
 def _row_bytes(fragment: ds.ParquetFileFragment) -> float:

@@ -17,7 +17,7 @@ from deltalake import (
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from sluice.errors import TerminalError, TransientError
-from sluice.lake.chunk import Chunk, value_hash
+from sluice.lake.chunk import Chunk, hashes
 from sluice.lake.errors import NoTableError, store_error
 from sluice.lake.layout import PARTITION_COLUMN, RANGES_KEY, SCHEMA, empty_id, transaction_id
 
@@ -156,18 +156,7 @@ class LakeTable:
             raise store_error(self.uri, error) from error
 
     def _write(self, table: DeltaTable, chunks: Sequence[Chunk]) -> None:
-        ranges = [
-            {
-                "topic_id": chunk.topic_id,
-                "partition": chunk.partition,
-                "first": chunk.start_offset,
-                "next": chunk.next_offset,
-                "rows": chunk.rows.num_rows,
-                "hash": value_hash(chunk.rows["value"]),
-                **chunk.metadata,
-            }
-            for chunk in chunks
-        ]
+        ranges = [_range(chunk) for chunk in chunks]
         progress = [Transaction(transaction_id(chunk.topic_id, chunk.partition), chunk.next_offset) for chunk in chunks]
         for chunk in chunks:
             if empty := chunk.next_offset - chunk.start_offset - chunk.rows.num_rows:
@@ -192,3 +181,18 @@ class LakeTable:
                 f"{self.uri}: not a table of this lake: its columns are {', '.join(names)}",
                 "set SLUICE_LAKE_BUCKET to another bucket",
             )
+
+
+def _range(chunk: Chunk) -> dict[str, object]:
+    """Returns what the commit records of a chunk."""
+    value_hash, dates = hashes(chunk.rows)
+    return {
+        "topic_id": chunk.topic_id,
+        "partition": chunk.partition,
+        "first": chunk.start_offset,
+        "next": chunk.next_offset,
+        "rows": chunk.rows.num_rows,
+        "hash": value_hash,
+        "dates": dates,
+        **chunk.metadata,
+    }

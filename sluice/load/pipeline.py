@@ -12,7 +12,7 @@ from sluice.contracts import Contract
 from sluice.errors import TerminalError
 from sluice.lake.commit_log import LogSlice
 from sluice.lake.layout import SCHEMA
-from sluice.lake.ranges import Range
+from sluice.lake.ranges import CommittedRange, Range
 from sluice.lake.reader import LakeReader
 from sluice.load.batch import LAKE_COLUMNS, Batch, read_batch
 from sluice.load.integrity import find_altered
@@ -63,13 +63,7 @@ def _slice_batches(
         if not complete:
             found, _ = _rows(lake, lake.candidate_files(group, part), group, limit=None)
         if altered := find_altered(found, group, part.commits):
-            damaged = [Range(*altered.key, altered.start_offset, altered.next_offset)]
-            paths = lake.candidate_files(damaged, part)["path"].to_pylist()
-            raise TerminalError(
-                f"{lake.uri}: {altered.text()}: the values differ from those committed; one of these files is"
-                f" damaged: {', '.join(paths)}",
-                "restore the file from a copy",
-            )
+            raise _damaged(lake, altered, "the values differ from those committed", part)
         group, empty = merge_ranges(empty, group), []
         if not found.num_rows and pending:
             # A gap between records, however wide, does not get a transaction of its own.
@@ -82,15 +76,20 @@ def date_batches(contract: Contract, lake: LakeReader, ranges: Sequence[Range], 
     """Yields one event date's rows in the ranges, in batches of about ``GROUP_BYTES``.
 
     Raises:
-        TransientError, TerminalError: as ``new_batches``.
+        TransientError, TerminalError: as ``new_batches``; damage is found by the end at the latest.
     """
     parts: list[pa.RecordBatch] = []
+    check = lake.check_date(day, ranges)
     with ThreadPoolExecutor(_PARSERS) as parsers:
         for rows in lake.batches(lake.candidate_files(ranges, day=day), ranges, LAKE_COLUMNS):
             parts.append(rows)
+            check.add(rows)
             if sum(part.nbytes for part in parts) >= GROUP_BYTES:
                 yield read_batch(contract, pa.Table.from_batches(parts), parsers.map)
                 parts = []
+        if altered := check.altered():
+            committed, difference = altered
+            raise _damaged(lake, committed, difference, day=day)
         if parts:
             yield read_batch(contract, pa.Table.from_batches(parts), parsers.map)
 
@@ -121,3 +120,19 @@ def _rows(
         if limit is not None and size > limit:
             return pa.Table.from_batches(parts, _SCHEMA), False
     return pa.Table.from_batches(parts, _SCHEMA), True
+
+
+def _damaged(
+    lake: LakeReader,
+    committed: CommittedRange,
+    difference: str,
+    part: LogSlice | None = None,
+    day: date | None = None,
+) -> TerminalError:
+    """Returns the error of rows that are not those committed; it names the files that can have them."""
+    offsets = Range(*committed.key, committed.start_offset, committed.next_offset)
+    paths = lake.candidate_files([offsets], part, day)["path"].to_pylist()
+    return TerminalError(
+        f"{lake.uri}: {committed.text()}: {difference}; one of these files is damaged: {', '.join(paths)}",
+        "restore the file from a copy, then retry; nothing was changed",
+    )

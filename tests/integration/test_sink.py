@@ -1,7 +1,7 @@
 """The sink's process on real servers: nothing is lost, nothing is duplicated."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from copy import deepcopy
 
 import pyarrow.compute as pc
@@ -13,6 +13,7 @@ from sluice.kafka.groups import sink_group
 from sluice.lake import bucket
 from sluice.lake.identity import ensure_lake_id
 from sluice.lake.reader import LakeReader
+from sluice.settings import Settings
 from sluice.sink.consumer import KafkaSource
 from sluice.sink.sink import TopicPartition
 from tests.fixtures.servers import Stream
@@ -57,12 +58,26 @@ def test_two_sinks_share_the_partitions(make_stream: Callable[..., Stream]) -> N
     ]
 
 
-def test_sinks_of_two_lakes_each_write_every_record(make_stream: Callable[..., Stream]) -> None:
+@pytest.fixture
+def another_bucket(servers: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A second bucket that the lake's users may use, too."""
+
+    def any_bucket(_: str, actions: list[str]) -> dict[str, object]:
+        statement = {"Effect": "Allow", "Action": actions, "Resource": ["arn:aws:s3:::*"]}
+        return {"Version": "2012-10-17", "Statement": [statement]}
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bucket, "_policy", any_bucket)
+        bucket.provision(servers.model_copy(update={"lake_bucket": "another-lake"}))
+    yield "another-lake"
+    bucket.provision(servers)
+
+
+def test_sinks_of_two_lakes_each_write_every_record(make_stream: Callable[..., Stream], another_bucket: str) -> None:
     stream = make_stream(partitions=2)
     other = deepcopy(stream)
-    other.settings = stream.settings.model_copy(update={"lake_bucket": "another-lake"})
-    other.environment["SLUICE_LAKE_BUCKET"] = "another-lake"
-    bucket.provision(other.settings)
+    other.settings = stream.settings.model_copy(update={"lake_bucket": another_bucket})
+    other.environment["SLUICE_LAKE_BUCKET"] = another_bucket
     for partition in (0, 1):
         stream.send([f"{n}".encode() for n in range(20)], partition=partition)
     sinks = [stream.start_sink(), other.start_sink()]

@@ -4,8 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 from deltalake import DeltaTable
+from deltalake.fs import DeltaStorageHandler
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyarrow.fs import PyFileSystem
 
 from sluice.lake import commit_log, reader
 from sluice.lake.chunk import Chunk, record_columns
@@ -53,7 +55,7 @@ def _rows(partition: int, start: int, end: int) -> Chunk:
     return Chunk(TOPIC, partition, start, end, rows)
 
 
-@pytest.fixture(scope="module", params=["complete", "compacted", "cleaned"])
+@pytest.fixture(scope="module", params=["complete", "compacted", "cleaned", "archived"])
 def table(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
     """Commits of partition 0 each time, of partition 1 rarely; two checkpoints; the first date compacted or not."""
     folder = tmp_path_factory.mktemp("lake")
@@ -68,10 +70,16 @@ def table(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             lake.open().create_checkpoint()
     if request.param == "compacted":
         lake.open().optimize.compact(partition_filters=[("event_date", "=", "1970-01-02")])
-    if request.param == "cleaned":
+    if request.param == "archived":
+        _log(str(folder)).archive()
+    if request.param in ("cleaned", "archived"):
         for version in range(13):
             (folder / "_delta_log" / f"{version:020d}.json").unlink()
     return str(folder)
+
+
+def _log(table: str) -> CommitLog:
+    return CommitLog(table, PyFileSystem(DeltaStorageHandler(table, {})), DeltaTable(table).version())
 
 
 @pytest.fixture(autouse=True)
@@ -142,3 +150,16 @@ def test_a_backlog_is_passed_on_slice_by_slice(table: str) -> None:
     ]
     assert len(lengths) >= 4
     assert max(lengths) <= 60
+
+
+def test_offsets_whose_commits_were_cleaned_from_the_log_keep_their_hashes(
+    table: str, request: pytest.FixtureRequest
+) -> None:
+    unknown = [
+        offsets
+        for part in _reader(table).slices([Range(TOPIC, 0, 0, 400)])
+        if not part.commits
+        for offsets in part.ranges
+    ]
+    cleaned = request.node.callspec.params["table"] == "cleaned"
+    assert unknown == ([Range(TOPIC, 0, 0, 120)] if cleaned else [])
