@@ -264,7 +264,7 @@ class MonitorOperator(BaseOperator):
 
 
 class MaintainOperator(BaseOperator):
-    """Compacts a stream's closed dates in the lake and removes the files that no commit references."""
+    """Compacts a stream's files in the lake and removes the files that no commit references."""
 
     template_fields: Sequence[str] = ("stream",)
     ui_color = "#eeeeee"

@@ -12,6 +12,7 @@ from sluice.errors import TerminalError, TransientError
 from sluice.lake.chunk import Chunk
 from sluice.lake.table import AppendResult
 from sluice.sink.buffer import PartitionBuffer
+from sluice.sink.date_limit import limit_dates
 from sluice.sink.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -96,6 +97,8 @@ class FlushPolicy:
     budget_bytes: int = 52 << 20
     """Bytes buffered across all streams, beyond which consumption pauses until a commit succeeds. Little more than one
     batch, so that the backlog of a store outage is written in as little memory as any other batch."""
+    dates: int = 4_000
+    """Event dates per commit, each of which is a file. Beyond it, a batch takes several commits."""
     stall: float = 60.0
     """Seconds without a commit, while there are events to commit, after which the sink is unhealthy."""
     retry: float = 0.5
@@ -261,7 +264,6 @@ class Sink:
             log.warning("commit of %s failed, retrying in %.1f s: %s", stream, wait, error)
 
     def _commit(self, stream: str) -> None:
-        started = self._clock()
         chunks = self._chunks(stream)
         # Queried after reading and before the commit. Topic ids are never reused, so if the id has not changed, all
         # records belong to this topic.
@@ -271,22 +273,40 @@ class Sink:
                 f"{stream}: the topic was deleted and created again while the sink was reading it",
                 "wait for the sink to restart, which reads the current topic",
             )
-        table = self._tables[stream]
-        result = table.append(list(chunks.values()))
-        seconds = self._clock() - started
+        for part in limit_dates(chunks, self._flush_policy.dates):
+            self._commit_part(stream, {key: chunk for key, chunk in part.items() if key in chunks}, chunks)
         self._failures.pop(stream, None)
         self._retry_at.pop(stream, None)
-        for topic_partition, chunk in chunks.items():
-            next_offset = chunk.next_offset
+
+    def _commit_part(
+        self, stream: str, part: Mapping[TopicPartition, Chunk], chunks: dict[TopicPartition, Chunk]
+    ) -> None:
+        """Commits a part of each chunk. Removes partitions that are done from ``chunks``.
+
+        A part that is in the lake stays in the buffer until the others are: if one of them fails, the retry finds it
+        there.
+        """
+        if not part:
+            return
+        started = self._clock()
+        table = self._tables[stream]
+        result = table.append(list(part.values()))
+        seconds = self._clock() - started
+        done: dict[TopicPartition, int] = {}
+        for topic_partition, chunk in part.items():
             if chunk in result.fenced:
                 next_offset = table.next_offset(chunk.topic_id, chunk.partition)
                 log.warning("%s/%d fenced; resuming at %d", stream, topic_partition.partition, next_offset)
                 self._source.seek(topic_partition, next_offset)
-            self._buffers[topic_partition].restart(next_offset)
+                done[topic_partition] = next_offset
+            elif chunk.next_offset == chunks[topic_partition].next_offset:
+                done[topic_partition] = chunk.next_offset
             self._progress_at[topic_partition] = self._clock()
-        self._source.commit_offsets(
-            {topic_partition: self._buffers[topic_partition].start_offset for topic_partition in chunks}
-        )
+        for topic_partition, next_offset in done.items():
+            self._buffers[topic_partition].restart(next_offset)
+            del chunks[topic_partition]
+        if done:
+            self._source.commit_offsets(done)
         log.info(
             "commit stream=%s version=%d partitions=%d rows=%d bytes=%d fenced=%d seconds=%.3f",
             stream,

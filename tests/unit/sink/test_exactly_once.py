@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import pyarrow as pa
+import pytest
 from deltalake import DeltaTable
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
@@ -23,6 +24,7 @@ from hypothesis.stateful import (
 )
 
 from sluice.errors import TransientError
+from sluice.lake import table as table_module
 from sluice.lake.chunk import Chunk, record_columns
 from sluice.lake.table import AppendResult, LakeTable
 from sluice.sink.sink import FlushPolicy, Records, Sink, TopicPartition
@@ -113,6 +115,8 @@ class FaultyTable(LakeTable):
 class Member:
     """One sink process. It can crash, and restarts without any state."""
 
+    dates = 4_000
+
     def __init__(self, log: Log, uri: str, sink_class: type[Sink] = Sink) -> None:
         self.log = log
         self.uri = uri
@@ -124,7 +128,7 @@ class Member:
         self.reader = Reader(self.log)
         self.table = self.make_table()
         self.table.create()
-        policy = FlushPolicy(age=1e9, batch_bytes=1 << 40, budget_bytes=1 << 40)
+        policy = FlushPolicy(age=1e9, batch_bytes=1 << 40, budget_bytes=1 << 40, dates=self.dates)
         self.sink = self.sink_class(self.reader, {STREAM: self.table}, lambda: self.now, policy)
         self.sink.assigned(dict.fromkeys(TOPIC_PARTITIONS, TOPIC_ID))
 
@@ -214,6 +218,23 @@ def committed(uri: str) -> dict[TopicPartition, list[bytes]]:
 
 TestSinks = SinksMachine.TestCase
 TestSinks.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+
+
+class LimitedMember(Member):
+    """A sink whose batches take several commits, because a commit may have one or two dates only."""
+
+    dates = 2
+
+
+class LimitedMachine(SinksMachine):
+    """The same interleavings; each date is written as a commit of many dates is."""
+
+    member_class = LimitedMember
+
+
+def test_batches_of_more_dates_than_a_commit_may_have_stay_exactly_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table_module, "_MANY_DATES", 0)
+    run_state_machine_as_test(LimitedMachine, settings=TestSinks.settings)
 
 
 class UncheckedTable(FaultyTable):
