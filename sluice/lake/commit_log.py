@@ -22,6 +22,8 @@ SLICE = 64
 _PARALLEL = 16
 _ARCHIVED = 4_096
 """Versions per object of the archive, at most."""
+_WRITE_MS = 60_000
+"""The longest time between a file and the commit that adds it, in milliseconds."""
 _LOG = "_delta_log"
 _FILE = re.compile(r"(\d{20})\.(json|checkpoint\.parquet)$")
 
@@ -136,7 +138,7 @@ class CommitLog:
         """
         objects = self._archive.objects()
         commits = [committed for versions in objects for committed in self._archive.read(versions, day)]
-        if not objects or newest_file >= self._archive.time(objects[-1]):
+        if not objects or newest_file >= self._archive.time(objects[-1]) - _WRITE_MS:
             first = max(objects[-1].last + 1 if objects else 0, self._oldest_and_checkpoints()[0])
             for start in range(first, self._version + 1, SLICE):
                 recorded, _ = self._read(range(start, min(start + SLICE, self._version + 1)))
