@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -108,18 +109,18 @@ def matches(values: pa.ChunkedArray, recorded: str) -> bool:
 
 def hashes(rows: pa.Table) -> tuple[str, dict[str, tuple[int, str]]]:
     """Returns the hash of the values of lake rows in offset order, and per event date their number and short hash."""
+    total = value_hash(rows["value"])
     days = rows[PARTITION_COLUMN].cast(pa.int32()).to_numpy()
     order = np.argsort(days, kind="stable")
-    starts = [0, *(np.flatnonzero(np.diff(days[order])) + 1).tolist()] if len(days) else []
-    by_date = rows["value"].take(pa.array(order)) if len(starts) > 1 else rows["value"]
-    dates = {
-        (_EPOCH + timedelta(days=int(days[order[start]]))).isoformat(): (
-            end - start,
-            value_hash(by_date.slice(start, end - start))[:_SHORT],
-        )
-        for start, end in zip(starts, [*starts[1:], len(days)], strict=False)
-    }
-    return value_hash(rows["value"]), dates
+    bounds = [0, *(np.flatnonzero(np.diff(days[order])) + 1).tolist(), len(days)]
+    by_date = rows["value"].take(pa.array(order)) if len(bounds) > 2 else None
+    dates = {}
+    for start, end in pairwise(bounds):
+        if end > start:
+            day = (_EPOCH + timedelta(days=int(days[order[start]]))).isoformat()
+            digest = total if by_date is None else value_hash(by_date.slice(start, end - start))
+            dates[day] = (end - start, digest[:_SHORT])
+    return total, dates
 
 
 def _headers(headers: Sequence[Any]) -> pa.Array:

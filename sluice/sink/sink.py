@@ -329,17 +329,19 @@ class Sink:
         again for other records.
 
         Raises:
-            TransientError: a halted partition may be readable now, or the store is down.
+            TransientError: a halted partition may be readable now.
         """
         self._rechecked_at = now
         for topic_partition, halt in self._halted.items():
             table = self._tables[topic_partition.stream]
-            table.open()
-            next_offset = table.next_offset(halt.topic_id, topic_partition.partition)
-            if next_offset != halt.next_offset or self._source.topic_id(topic_partition.stream) not in (
-                None,
-                halt.topic_id,
-            ):
+            try:
+                table.open()
+                next_offset = table.next_offset(halt.topic_id, topic_partition.partition)
+                topic_id = self._source.topic_id(topic_partition.stream)
+            except TransientError as error:
+                log.warning("halted partitions not checked again: %s", error)
+                return
+            if next_offset != halt.next_offset or topic_id not in (None, halt.topic_id):
                 raise TransientError(
                     f"{topic_partition.stream}/{topic_partition.partition}: what halted it has changed",
                     "wait for the sink to restart, which resumes it",
