@@ -102,6 +102,14 @@ def value_hash(values: pa.ChunkedArray) -> str:
     return digest.hexdigest()
 
 
+def record_digest(rows: pa.Table, next_offset: int) -> int:
+    """Returns a digest of the record before the next offset, the last of the lake rows; 0 if it is not among them."""
+    if not rows.num_rows or rows["offset"][-1].as_py() != next_offset - 1:
+        return 0
+    record = [rows[name][-1].as_py() for name in ("offset", "timestamp", "key", "value")]
+    return int.from_bytes(hashlib.sha256(repr(record).encode()).digest()[:8], "big") >> 1
+
+
 def matches(values: pa.ChunkedArray, recorded: str) -> bool:
     """Returns whether the values have the recorded hash, of which only the first digits may have been recorded."""
     return value_hash(values)[: len(recorded)] == recorded

@@ -42,8 +42,8 @@ class Records:
 class Source(Protocol):
     """The source of records: Kafka, implemented in ``consumer.py``."""
 
-    def check(self, topic_partition: TopicPartition, next_offset: int) -> None:
-        """Raises a TerminalError if the partition cannot be read from that offset without a gap."""
+    def check(self, topic_partition: TopicPartition, topic_id: str, next_offset: int, last_record: int) -> None:
+        """Raises a TerminalError if the partition does not continue there, after that record if it is known."""
 
     def assign(self, next_offsets: Mapping[TopicPartition, int | None]) -> None:
         """Takes over partitions and begins to read them at these offsets, whether or not others are paused.
@@ -81,6 +81,9 @@ class Table(Protocol):
 
     def next_offset(self, topic_id: str, partition: int) -> int:
         """Returns the partition's next offset as of the newest version read so far."""
+
+    def last_record(self, topic_id: str, partition: int) -> int:
+        """Returns the digest of the record before the next offset; 0 if it is not known."""
 
     def append(self, chunks: Sequence[Chunk]) -> AppendResult:
         """Commits chunks and their progress atomically."""
@@ -150,10 +153,12 @@ class Sink:
         """
         next_offsets: dict[TopicPartition, int | None] = {}
         for topic_partition, topic_id in topic_ids.items():
-            next_offset = self._tables[topic_partition.stream].next_offset(topic_id, topic_partition.partition)
+            table = self._tables[topic_partition.stream]
+            next_offset = table.next_offset(topic_id, topic_partition.partition)
+            last_record = table.last_record(topic_id, topic_partition.partition)
             self._taken_over[topic_partition] = next_offset
             try:
-                self._source.check(topic_partition, next_offset)
+                self._source.check(topic_partition, topic_id, next_offset, last_record)
             except TerminalError as error:
                 log.error("halted: %s", error)
                 self._halted[topic_partition] = Halt(topic_id, next_offset, error)

@@ -45,7 +45,7 @@ class Source:
     def commit_offsets(self, next_offsets: dict[TopicPartition, int]) -> None:
         pass
 
-    def check(self, topic_partition: TopicPartition, next_offset: int) -> None:
+    def check(self, topic_partition: TopicPartition, topic_id: str, next_offset: int, last_record: int) -> None:
         if topic_partition in self.unreadable:
             raise TerminalError(self.unreadable[topic_partition], "do something")
 
@@ -83,6 +83,9 @@ class Table:
 
     def next_offset(self, topic_id: str, partition: int) -> int:
         return self.head
+
+    def last_record(self, topic_id: str, partition: int) -> int:
+        return 0
 
     def append(self, chunks: Sequence[Chunk]) -> AppendResult:
         self.attempts += 1
