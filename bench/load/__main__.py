@@ -127,7 +127,7 @@ def empty_tables(settings: Settings) -> None:
     table = load_contracts(settings.contracts)[STREAM].table
     with connect(settings, "postgres") as server:
         server.execute(sql.SQL("truncate raw.quarantine, {}").format(sql.Identifier("raw", table)))
-        server.execute("truncate ops.loads, ops.dates, ops.drift, ops.touched_dates")
+        server.execute("truncate ops.loads, ops.dates, ops.drift, ops.stale_dates")
         server.execute("drop schema if exists bench_dlt, bench_dlt_staging cascade")
         server.execute("drop table if exists bench_pandas, bench_sling")
         if server.execute("select from pg_namespace where nspname = 'saved'").rowcount:

@@ -63,7 +63,7 @@ class RawTables:
                 stale += [{"stream": stream, "event_date": day} for day in dates]
                 self._next_offsets[stream] += len(stream_events)
             if stale:
-                copy_rows(connection, sql.Identifier("ops", "touched_dates"), pa.Table.from_pylist(stale))
+                copy_rows(connection, sql.Identifier("ops", "stale_dates"), pa.Table.from_pylist(stale))
 
     def mark_stale(self, days: Iterable[date]) -> None:
         """Marks dates of every stream as stale, without writing a row."""
@@ -71,7 +71,7 @@ class RawTables:
             for stream in self.contracts:
                 for day in days:
                     connection.execute(
-                        "insert into ops.touched_dates (stream, event_date) values (%s, %s)", (stream, day)
+                        "insert into ops.stale_dates (stream, event_date) values (%s, %s)", (stream, day)
                     )
 
     def _rows(self, stream: str, events: list[Event]) -> pa.Table:

@@ -31,17 +31,19 @@ from sluice.transform.run import PATIENCE
 from sluice.transform.stale import lock
 from sluice.warehouse import connect
 from sluice.warehouse.checksum import Checksum, marts
+from sluice.warehouse.failures import cause, is_transient
 
 Connection = psycopg.Connection[tuple[object, ...]]
 Marts = dict[str, dict[date | None, Checksum]]
 
-# The ledger is locked first: every transaction that changes loaded rows has read it, so this waits for all of them.
+# The ledger is locked first: every transaction that changes loaded rows has read it or its ends, so this waits for all
+# of them.
 _EMPTY_STREAMS: tuple[LiteralString, ...] = (
-    "lock table ops.loads in access exclusive mode",
+    "lock table ops.ledger_ends, ops.loads in access exclusive mode",
     "delete from raw.quarantine where stream = any(%(streams)s)",
     "delete from ops.loads where stream = any(%(streams)s)",
     "delete from ops.dates where stream = any(%(streams)s)",
-    "delete from ops.touched_dates where stream = any(%(streams)s)",
+    "delete from ops.stale_dates where stream = any(%(streams)s)",
     "delete from ops.drift where stream = any(%(streams)s)",
 )
 _DBT_RELATIONS = (
@@ -188,14 +190,14 @@ def _lake_offsets(settings: Settings, contracts: Mapping[str, Contract]) -> dict
 
 def _ledger(settings: Settings, stream: str) -> dict[PartitionKey, int]:
     """Returns the ledger's next offset per partition."""
-    query = "select topic_id, partition, max(next_offset) from ops.loads where stream = %s group by 1, 2"
+    query = "select topic_id, partition, next_offset from ops.ledger_ends where stream = %s"
     with connect(settings, "reader") as warehouse:
         return {(str(row[0]), int(str(row[1]))): int(str(row[2])) for row in warehouse.execute(query, (stream,))}
 
 
 def _take_baseline(settings: Settings, lake_offsets: Mapping[str, Mapping[PartitionKey, int]]) -> Baseline:
     with connect(settings, "reader") as warehouse:
-        pending = warehouse.execute("select exists (select from ops.touched_dates where built_at is null)").fetchone()
+        pending = warehouse.execute("select exists (select from ops.stale_dates where built_at is null)").fetchone()
     loaded = all(
         _ledger(settings, stream).get(key) == next_offset
         for stream, next_offsets in lake_offsets.items()
@@ -227,9 +229,10 @@ def _empty(settings: Settings, contracts: Mapping[str, Contract]) -> None:
             for schema, name, kind in warehouse.execute(_DBT_RELATIONS).fetchall():
                 drop = sql.SQL("drop {} if exists {} cascade")
                 warehouse.execute(drop.format(sql.SQL(str(kind)), sql.Identifier(str(schema), str(name))))
-    except psycopg.OperationalError as error:
-        raise TransientError(
-            f"emptying the warehouse failed: {error}", "run `make rebuild-warehouse` again; nothing was changed"
+    except psycopg.Error as error:
+        kind = TransientError if is_transient(error) else TerminalError
+        raise kind(
+            f"emptying the warehouse failed: {cause(error)}", "run `make rebuild-warehouse` again; nothing was changed"
         ) from error
 
 
@@ -249,7 +252,7 @@ def _load(settings: Settings, contract: Contract, lake_offsets: Mapping[Partitio
 
 
 def _counts(settings: Settings, contracts: Mapping[str, Contract]) -> tuple[int, int]:
-    query = "select coalesce(sum(rows), 0), coalesce(sum(quarantined), 0) from ops.loads where stream = any(%s)"
+    query = "select coalesce(sum(rows), 0), coalesce(sum(quarantined), 0) from ops.ledger_ends where stream = any(%s)"
     with connect(settings, "reader") as warehouse:
         row = warehouse.execute(query, (list(contracts),)).fetchone()
     return (int(str(row[0])), int(str(row[1]))) if row else (0, 0)

@@ -77,8 +77,7 @@ def take_snapshot(settings: Settings, contracts: Iterable[Contract], first: date
         for contract in contracts:
             stream = contract.stream
             positions = warehouse.execute(
-                "select topic_id, partition, max(next_offset) from ops.loads where stream = %s group by 1, 2",
-                (stream,),
+                "select topic_id, partition, next_offset from ops.ledger_ends where stream = %s", (stream,)
             )
             ledger_positions[stream] = [
                 (str(topic_id), int(str(partition)), int(str(next_offset)))

@@ -9,16 +9,14 @@ from psycopg import sql
 from sluice.contracts import Contract
 from sluice.lake.ranges import Range
 from sluice.load.batch import Drift
-from sluice.load.transaction import LEDGER_ENDS, Warehouse
-from sluice.warehouse.schema import METADATA_COLUMNS
+from sluice.load.transaction import Warehouse
+from sluice.warehouse.alterations import METADATA_COLUMNS
 
 # In one statement, so that drift added by later loads concerns only rows beyond these offsets.
-_LEDGER_AND_DRIFT = LEDGER_ENDS.format(
-    query=sql.SQL(
-        "select coalesce((select jsonb_agg(ends) from ends), '[]')::text,"
-        " coalesce((select jsonb_object_agg(field, rows) from ops.drift where stream = $1 and event_date = $2), '{}')"
-        "::text"
-    )
+_LEDGER_AND_DRIFT = (
+    "select coalesce((select jsonb_agg(ends) from"
+    " (select topic_id, partition, next_offset from ops.ledger_ends where stream = $1) ends), '[]')::text,"
+    " coalesce((select jsonb_object_agg(field, rows) from ops.drift where stream = $1 and event_date = $2), '{}')::text"
 )
 _BELOW = sql.SQL(
     "jsonb_to_recordset($2::jsonb) as ledger (topic_id text, partition integer, next_offset bigint)"

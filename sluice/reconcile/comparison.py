@@ -65,7 +65,7 @@ def reconcile(settings: Settings, contracts: dict[str, Contract], patience: floa
         _compare(settings, contract, cut[stream], result)
     with connect(settings, "reader") as warehouse:
         pending = warehouse.execute(
-            "select count(distinct (stream, event_date)) from ops.touched_dates where built_at is null"
+            "select count(distinct (stream, event_date)) from ops.stale_dates where built_at is null"
         ).fetchone()
         result.pending_dates = int(str(pending[0])) if pending else 0
     return result
@@ -106,7 +106,7 @@ def _ledger_offsets(settings: Settings) -> dict[str, dict[PartitionKey, int]]:
     next_offsets: dict[str, dict[PartitionKey, int]] = {}
     with connect(settings, "reader") as warehouse:
         for stream, topic_id, partition, next_offset in warehouse.execute(
-            "select stream, topic_id, partition, max(next_offset) from ops.loads group by 1, 2, 3"
+            "select stream, topic_id, partition, next_offset from ops.ledger_ends"
         ):
             if next_offset:
                 next_offsets.setdefault(str(stream), {})[str(topic_id), int(str(partition))] = int(str(next_offset))

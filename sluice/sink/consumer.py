@@ -25,6 +25,9 @@ from sluice.sink.sink import Records, Sink, TopicPartition
 
 log = logging.getLogger(__name__)
 
+UNREADABLE_HEADERS = [("names are not UTF-8", None)]
+"""What the lake keeps of a record's headers if one of their names is not UTF-8."""
+
 _BATCH = 4_000
 _TIMEOUT = 10.0
 _MILLISECONDS = itemgetter(1)
@@ -224,7 +227,7 @@ class KafkaSource:
             list(map(_MILLISECONDS, map(Message.timestamp, messages))),
             list(map(Message.key, messages)),
             list(map(Message.value, messages)),
-            list(map(Message.headers, messages)),
+            _headers(messages),
         )
         return Records(topic_partition, rows, max(end, offsets[-1] + 1 if offsets else 0))
 
@@ -248,7 +251,7 @@ class KafkaSource:
             [message.timestamp()[1]],
             [message.key()],
             [message.value()],
-            [message.headers()],
+            [None],
         )
 
     def _handle_error(self, message: Message, error: KafkaError) -> None:
@@ -265,6 +268,27 @@ class KafkaSource:
         if error.fatal():
             raise TransientError(f"Kafka: {error.str()}", "wait for the sink to restart")
         log.warning("Kafka error: error=%s", error.str())
+
+
+def _headers(messages: list[Message]) -> list[Any]:
+    """Returns the headers of each record.
+
+    Kafka checks no name, and confluent-kafka fails for one that is not UTF-8. It is asked once per record, because a
+    second call would return a broken list, which ends the process. Only a call through ``map`` is certain to raise.
+    """
+    headers: list[Any] = []
+    remaining = iter(messages)
+    while len(headers) < len(messages):
+        try:
+            headers.extend(map(Message.headers, remaining))
+        except (UnicodeDecodeError, SystemError):
+            message = messages[len(headers)]
+            log.warning(
+                "a header has a name that is not UTF-8: stream=%s partition=%s offset=%s",
+                *(message.topic(), message.partition(), message.offset()),
+            )
+            headers.append(UNREADABLE_HEADERS)
+    return headers
 
 
 def _topic_partition(topic: str | None, partition: int | None) -> TopicPartition:

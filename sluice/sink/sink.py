@@ -104,6 +104,9 @@ class FlushPolicy:
     """Event dates per commit, each of which is a file. Beyond it, a batch takes several commits."""
     stall: float = 60.0
     """Seconds without a commit, while there are events to commit, after which the sink is unhealthy."""
+    hang: float = 300.0
+    """Seconds in one call to Kafka or the store after which the loop hangs. A request to a store that does not answer
+    takes up to 210, with all its retries."""
     retry: float = 0.5
     """Seconds before a failed commit is retried; doubles with each failure, up to 15."""
     recheck: float = 10.0
@@ -144,7 +147,7 @@ class Sink:
         self._taken_over: dict[TopicPartition, int] = {}
         self._caught_up_at: dict[TopicPartition, float] = {}
         self._progress_at: dict[TopicPartition, float] = {}
-        self._observed_at = clock()
+        self._observed_at = self._alive_at = clock()
 
     def assigned(self, topic_ids: Mapping[TopicPartition, str]) -> None:
         """Takes over partitions, and begins to read them at the lake's next offsets.
@@ -196,6 +199,7 @@ class Sink:
 
     def step(self, timeout: float = 0.5) -> None:
         """Reads the available records, and commits the streams that are due."""
+        self._alive_at = self._clock()
         for records in self._source.poll(timeout):
             buffer = self._buffers.get(records.topic_partition)
             if buffer is not None and records.next_offset > buffer.next_offset:
@@ -227,6 +231,14 @@ class Sink:
     def halted(self) -> str | None:
         """Returns why partitions are halted, in one line; None if none is. Thread-safe."""
         return " ".join(str(halt.error) for _, halt in sorted(self._halted.copy().items())) or None
+
+    def liveness(self) -> str | None:
+        """Returns None while the loop runs, even if the store or Kafka is down; otherwise why a restart would help.
+
+        Thread-safe.
+        """
+        blocked = self._clock() - self._alive_at
+        return f"one call has taken {blocked:.0f} s" if blocked > self._flush_policy.hang else None
 
     def flush(self) -> None:
         """Commits all buffered records.
@@ -293,10 +305,11 @@ class Sink:
         """
         if not part:
             return
-        started = self._clock()
+        started = self._alive_at = self._clock()
         table = self._tables[stream]
         result = table.append(list(part.values()))
-        seconds = self._clock() - started
+        self._alive_at = self._clock()
+        seconds = self._alive_at - started
         done: dict[TopicPartition, int] = {}
         for topic_partition, chunk in part.items():
             if chunk in result.fenced:

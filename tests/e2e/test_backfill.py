@@ -224,7 +224,7 @@ def test_a_backfill_started_elsewhere_is_named_and_triggers_the_transform(platfo
     assert f"backfill {number} of reprocess, " in backfill(platform, "2013-01-01", "2013-01-02", check=False)
     runs = airflow.backfill_runs
     wait("its dates to end", lambda: all(run["state"] == "success" for run in runs("reprocess", first, last)))
-    pending = "select count(*) from ops.touched_dates where built_at is null"
+    pending = "select count(*) from ops.stale_dates where built_at is null"
     wait("the transform", lambda: platform.query(pending).iloc[0, 0] == 0)
     output = backfill(platform, "2013-01-01", "2013-01-02")
     assert "nothing changed" in output

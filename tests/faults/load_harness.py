@@ -80,14 +80,14 @@ class LoadHarness:
         next_offsets: dict[int, int] = {}
         for partition, entries in itertools.groupby(
             self._query(
-                "select partition, first_offset, next_offset from ops.loads where stream = %s"
+                "select partition, start_offset, next_offset from ops.loads where stream = %s"
                 " order by partition, next_offset"
             ),
             key=lambda row: int(str(row[0])),
         ):
             expected: int | None = None
-            for _, first_offset, next_offset in entries:
-                assert first_offset == expected
+            for _, start_offset, next_offset in entries:
+                assert start_offset == expected
                 expected = int(str(next_offset))
             next_offsets[partition] = expected or 0
         return {partition: next_offset for partition, next_offset in next_offsets.items() if next_offset}
@@ -109,7 +109,7 @@ class LoadHarness:
         assert sorted(quarantine) == sorted(
             (*record_id, day) for record_id, day in self.invalid.items() if record_id[1] < loaded.get(record_id[0], 0)
         )
-        stale = {row[0] for row in self._query("select event_date from ops.touched_dates where stream = %s")}
+        stale = {row[0] for row in self._query("select event_date from ops.stale_dates where stream = %s")}
         assert stale >= {row[3] for row in raw} | {row[2] for row in quarantine}
         dates = self._query("select event_date, rows, quarantined from ops.dates where stream = %s")
         assert {day: (rows, quarantined) for day, rows, quarantined in dates if rows or quarantined} == {

@@ -147,7 +147,7 @@ def _check_exactly_once(stream: Stream) -> int:
             (stream.name,),
         ).fetchall()
         ledger = reader.execute(
-            "select topic_id, partition, first_offset, next_offset,"
+            "select topic_id, partition, start_offset, next_offset,"
             " lag(next_offset) over (partition by topic_id, partition order by next_offset) as before"
             " from ops.loads where stream = %s",
             (stream.name,),

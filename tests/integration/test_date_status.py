@@ -100,10 +100,10 @@ def test_a_stream_without_new_events_keeps_its_watermark(warehouse: Warehouse) -
 
 def test_a_stale_date_is_pending_until_it_is_built(warehouse: Warehouse) -> None:
     assert not warehouse.pending()
-    mark_stale = "insert into ops.touched_dates (stream, event_date) values (%s, %s)"
+    mark_stale = "insert into ops.stale_dates (stream, event_date) values (%s, %s)"
     warehouse.connection.execute(mark_stale, (warehouse.stream, FIRST))
     assert warehouse.pending()
-    warehouse.connection.execute("update ops.touched_dates set built_at = now() where stream = %s", (warehouse.stream,))
+    warehouse.connection.execute("update ops.stale_dates set built_at = now() where stream = %s", (warehouse.stream,))
     assert not warehouse.pending()
 
 

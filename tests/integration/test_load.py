@@ -18,6 +18,8 @@ from sluice.lake import bucket
 from sluice.lake.layout import storage_options, table_uri
 from sluice.load import LoadReport, load, mark_stale, reload
 from sluice.load.reload import Reload
+from sluice.quarantine.records import Selection
+from sluice.quarantine.replay import replay
 from sluice.reconcile import reconcile
 from sluice.warehouse import connect, schema
 from tests.fixtures.servers import Stream
@@ -88,11 +90,11 @@ def test_a_load_writes_rows_quarantine_ledger_and_stale_dates(make_stream: Calla
     ]
     assert _query(
         stream,
-        "select partition, first_offset, next_offset, rows, quarantined from ops.loads"
+        "select partition, start_offset, next_offset, rows, quarantined from ops.loads"
         " where stream = '{stream}' and next_offset > 0 order by 1",
     ) == [(0, 0, 5, 5, 0), (1, 0, 5, 1, 4)]
     assert _query(
-        stream, "select event_date::text, built_at from ops.touched_dates where stream = '{stream}' order by 1"
+        stream, "select event_date::text, built_at from ops.stale_dates where stream = '{stream}' order by 1"
     ) == [("2013-01-01", None), ("2013-01-03", None)]
     _assert_agrees(stream)
 
@@ -162,7 +164,7 @@ def test_a_reload_of_a_damaged_file_changes_nothing_and_names_it(make_stream: Ca
 
 
 @pytest.mark.parametrize(
-    ("first_offset", "next_offset", "error"),
+    ("start_offset", "next_offset", "error"),
     [
         (0, 3, psycopg.errors.UniqueViolation),
         (2, 8, psycopg.errors.ForeignKeyViolation),
@@ -171,7 +173,7 @@ def test_a_reload_of_a_damaged_file_changes_nothing_and_names_it(make_stream: Ca
     ],
 )
 def test_the_ledger_rejects_overlaps_and_gaps(
-    make_stream: Callable[..., Stream], first_offset: int, next_offset: int, error: type[psycopg.Error]
+    make_stream: Callable[..., Stream], start_offset: int, next_offset: int, error: type[psycopg.Error]
 ) -> None:
     stream = make_stream(partitions=1)
     stream.send([_event(n) for n in range(5)])
@@ -179,9 +181,9 @@ def test_the_ledger_rejects_overlaps_and_gaps(
     load(stream.settings, stream.contract)
     with connect(stream.settings, "loader") as loader, pytest.raises(error):
         loader.execute(
-            "insert into ops.loads (stream, topic_id, partition, first_offset, next_offset, rows, quarantined)"
+            "insert into ops.loads (stream, topic_id, partition, start_offset, next_offset, rows, quarantined)"
             " select stream, topic_id, partition, %s, %s, 1, 0 from ops.loads where stream = %s and next_offset = 5",
-            (first_offset, next_offset, stream.name),
+            (start_offset, next_offset, stream.name),
         )
 
 
@@ -240,7 +242,7 @@ def test_fields_that_are_not_in_the_contract_are_counted_and_not_loaded(make_str
     stream.send([_event(3, gate=1, read_at="2013-01-03T08:00:00Z")], THIRD_MS)
     stream.land()
     report = load(stream.settings, stream.contract)
-    first = [("2013-01-01", "gate", 2), ("2013-01-01", r"na\u00efve \u0000", 1)]
+    first = [("2013-01-01", "gate", 2), ("2013-01-01", r"naïve \x00", 1)]
     assert _query(stream, DRIFT) == [*first, ("2013-01-03", "gate", 1)]
     assert report.drift == {(date.fromisoformat(str(day)), field): rows for day, field, rows in _query(stream, DRIFT)}
 
@@ -294,7 +296,7 @@ def test_a_reload_marks_its_date_as_stale_only_when_asked_to(make_stream: Callab
     stream.send([_event(0)])
     stream.land()
     load(stream.settings, stream.contract)
-    marks = "select count(*) from ops.touched_dates where stream = '{stream}'"
+    marks = "select count(*) from ops.stale_dates where stream = '{stream}'"
     reload(stream.settings, stream.contract, FIRST, mark_stale="changed")
     reload(stream.settings, stream.contract, FIRST, mark_stale="never")
     assert _query(stream, marks) == [(1,)]
@@ -334,3 +336,53 @@ def test_loads_do_not_wait_for_reloads_and_both_stay_exactly_once(
     assert _query(stream, DATES) == [("2013-01-01", 110, 0, 0, 0, 2)]
     assert _query(stream, DRIFT) == [("2013-01-01", "gate", 110)]
     _assert_agrees(stream)
+
+
+@pytest.mark.essential
+def test_a_record_that_postgres_rejects_costs_itself_alone(make_stream: Callable[..., Stream]) -> None:
+    stream = make_stream(partitions=2)
+    table = f"raw.{stream.contract.table}"
+    values = [_event(n) for n in range(300)]
+    with connect(stream.settings, "postgres") as postgres:
+        postgres.execute(f"alter table {table} add constraint odd check (reading not in (17, 203))".encode())
+        postgres.execute(f"create unique index on {table} (event_id)".encode())
+    values[99] = _event(98)
+    stream.send(values)
+    stream.send([_event(n) for n in range(300, 320)], partition=1)
+    stream.land()
+
+    def rejected() -> list[tuple[object, ...]]:
+        return _query(
+            stream, "select \"offset\", reason, value from raw.quarantine where stream = '{stream}' order by 1"
+        )
+
+    report = load(stream.settings, stream.contract)
+    expected = [
+        (17, "rejected by Postgres: CheckViolation", values[17]),
+        (99, "rejected by Postgres: UniqueViolation", values[99]),
+        (203, "rejected by Postgres: CheckViolation", values[203]),
+    ]
+    assert rejected() == expected
+    assert (report.rows, report.quarantined) == (317, 3)
+    _assert_agrees(stream)
+    assert not reload(stream.settings, stream.contract, date(2013, 1, 1)).changed
+    contracts = {stream.name: stream.contract}
+    assert [done.moved for done in replay(stream.settings, contracts, Selection(), "the test")] == [0]
+    assert rejected() == expected
+
+    with connect(stream.settings, "postgres") as postgres:
+        postgres.execute(f"alter table {table} drop constraint odd".encode())
+    assert [done.moved for done in replay(stream.settings, contracts, Selection(), "the test")] == [2]
+    assert [row[0] for row in rejected()] == [99]
+    _assert_agrees(stream)
+
+
+def test_a_table_that_fits_no_row_stops_the_load_and_quarantines_nothing(make_stream: Callable[..., Stream]) -> None:
+    stream = make_stream(partitions=1)
+    with connect(stream.settings, "postgres") as postgres:
+        postgres.execute(f"alter table raw.{stream.contract.table} add column extra text not null".encode())
+    stream.send([_event(n) for n in range(20)])
+    stream.land()
+    with pytest.raises(TerminalError, match="extra"):
+        load(stream.settings, stream.contract)
+    assert _query(stream, "select count(*) from raw.quarantine where stream = '{stream}'") == [(0,)]

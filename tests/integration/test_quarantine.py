@@ -83,7 +83,7 @@ def stream(make_stream: Callable[..., Stream]) -> Stream:
 def test_records_that_are_valid_under_a_loosened_contract_move_to_raw_once_at_their_own_offsets(stream: Stream) -> None:
     assert run(stream) == (0, 5)
     change(stream, "minimum: 0, ", "")
-    marks = "select count(*) from ops.touched_dates where stream = '{stream}'"
+    marks = "select count(*) from ops.stale_dates where stream = '{stream}'"
     before = query(stream, marks)[0][0]
 
     assert run(stream) == (2, 3)
@@ -157,11 +157,11 @@ def test_a_killed_replay_changes_nothing(stream: Stream) -> None:
     with connect(stream.settings, "loader") as blocker, connect(stream.settings, "reader") as watcher:
         watcher.autocommit = True
         # The replay blocks where it marks the date as stale.
-        blocker.execute("lock table ops.touched_dates in share row exclusive mode")
+        blocker.execute("lock table ops.stale_dates in share row exclusive mode")
         process = subprocess.Popen(
             [sys.executable, "-m", "cli", "quarantine", "replay"], env=stream.environment, cwd=ROOT
         )
-        waiting = "select count(*) from pg_locks where not granted and relation = 'ops.touched_dates'::regclass"
+        waiting = "select count(*) from pg_locks where not granted and relation = 'ops.stale_dates'::regclass"
         wait("the replay to mark the date", lambda: watcher.execute(waiting).fetchone() != (0,), alive=process)
         process.kill()
         process.wait()

@@ -153,7 +153,7 @@ def test_nothing_is_emptied_if_the_lake_is_behind_the_warehouse(
     assert lake.transaction(transaction_id(topic_id, partition)) == next_offset
     with connect(settings, "loader") as loader:
         loader.execute(
-            "insert into ops.loads (stream, topic_id, partition, first_offset, next_offset, rows, quarantined)"
+            "insert into ops.loads (stream, topic_id, partition, start_offset, next_offset, rows, quarantined)"
             " values (%s, %s, %s, %s, %s, 0, 0)",
             (contract.stream, topic_id, partition, next_offset, next_offset + 1),
         )
@@ -170,7 +170,7 @@ def test_nothing_is_emptied_if_the_lake_is_behind_the_warehouse(
         assert f"the lake has offsets up to {next_offset}, the warehouse up to {next_offset + 1}" in done.stderr
         assert query(settings, "select count(*) from raw.weather_observed") == before
     finally:
-        with connect(settings, "loader") as loader:
-            loader.execute(
+        with connect(settings, "postgres") as postgres:
+            postgres.execute(
                 "delete from ops.loads where topic_id = %s and next_offset = %s", (topic_id, next_offset + 1)
             )

@@ -47,7 +47,7 @@ def test_good_english_passes(tmp_path: Path) -> None:
     text = """\
 The sink resumes at the last committed offset, so that no record is lost or duplicated.
 There is no date before 2013-01-01, and there is no number that the load cannot parse.
-It recommends a new partition key: `insert into ops.touched_dates` records a stale date.
+It recommends a new partition key: `insert into ops.stale_dates` records a stale date.
 Commands are mounted at /opt/sluice/cli. The wait is doubled after each failure.
 """
     result = check(tmp_path / "page.md", text)

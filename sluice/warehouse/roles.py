@@ -1,0 +1,65 @@
+"""The server's roles and databases: one role per service, with the passwords of the settings."""
+
+import psycopg
+from psycopg import sql
+
+from sluice.settings import Settings
+from sluice.warehouse.connect import Role, connect, role_name
+from sluice.warehouse.lock import lock_provisioning
+
+AIRFLOW = "airflow"
+"""Airflow's database, and the role that owns it."""
+
+
+def provision_roles(settings: Settings) -> None:
+    """Creates the roles and databases that are missing, and sets the roles' passwords. Idempotent.
+
+    Raises:
+        TransientError: the server is down.
+    """
+    with connect(settings, "postgres", database="postgres") as server:
+        server.autocommit = True
+        lock_provisioning(server)
+        roles: tuple[Role, ...] = ("loader", "transformer", "live", "reader")
+        for role in roles:
+            _create_or_update_role(server, role_name(role), settings.secret(f"{role}_password"))
+        _create_or_update_role(server, AIRFLOW, settings.secret("airflow_db_password"))
+        _create_database(server, AIRFLOW, owner=AIRFLOW, users=[role_name("reader")])
+        _create_database(server, settings.warehouse, owner="postgres", users=[role_name(role) for role in roles])
+
+
+def share_runs(settings: Settings) -> None:
+    """Lets the reader see the times and states of Airflow's runs, but not their parameters.
+
+    Raises:
+        TransientError: the server is down.
+    """
+    with connect(settings, "postgres", database=AIRFLOW) as airflow:
+        airflow.execute(
+            "grant select (dag_id, run_id, state, run_type, queued_at, start_date, end_date) on dag_run"
+            " to sluice_reader"
+        )
+
+
+def _create_or_update_role(server: "psycopg.Connection[tuple[object, ...]]", name: str, password: str) -> None:
+    exists = server.execute("select from pg_roles where rolname = %s", (name,)).rowcount
+    verb = sql.SQL("alter" if exists else "create")
+    verifier = server.pgconn.encrypt_password(password.encode(), name.encode(), b"scram-sha-256")
+    # Only the verifier is sent to the server, so that no statement log can contain the password.
+    server.execute(
+        sql.SQL("{} role {} login password {}").format(verb, sql.Identifier(name), sql.Literal(verifier.decode()))
+    )
+
+
+def _create_database(server: "psycopg.Connection[tuple[object, ...]]", name: str, owner: str, users: list[str]) -> None:
+    if not server.execute("select from pg_database where datname = %s", (name,)).rowcount:
+        server.execute(
+            sql.SQL("create database {} owner {} template template0 encoding 'UTF8'").format(
+                sql.Identifier(name), sql.Identifier(owner)
+            )
+        )
+    server.execute(sql.SQL("revoke all on database {} from public").format(sql.Identifier(name)))
+    for user in users:
+        server.execute(
+            sql.SQL("grant connect, temporary on database {} to {}").format(sql.Identifier(name), sql.Identifier(user))
+        )
