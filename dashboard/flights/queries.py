@@ -179,7 +179,7 @@ def airport_hours(connection: Connection) -> list[AirportHour]:
         limit %(limit)s
     """
     row = connection.execute(
-        "select max(hour) - %s from live.flights where hour between '0001-01-10' and '9999-12-31'", (COMPARED_SPAN,)
+        "select max(hour) - %s from live.flights where hour >= '0001-01-10' and hour < '9999-12-31'", (COMPARED_SPAN,)
     ).fetchone()
     if row is None or row[0] is None:
         return []

@@ -28,7 +28,16 @@ from tests.fixtures.servers import Stream
 from tests.fixtures.waiting import wait
 
 MAX_PAGE_BYTES = 1_000_000
-DATES = ("-infinity", "4713-01-01 BC", "0001-01-01", "2013-01-05", "9999-12-31", "10000-01-01", "infinity")
+DATES = (
+    "-infinity",
+    "4713-01-01 BC",
+    "0001-01-01",
+    "2013-01-05",
+    "9999-12-30",
+    "9999-12-31",
+    "10000-01-01",
+    "infinity",
+)
 MARTS = """
     create table marts.fct_flights as
         select 'f' || n as flight_id, d.flight_date, t.text || n %% 2000 as carrier, n %% 90000 as flight_number,
@@ -38,7 +47,7 @@ MARTS = """
             -2147483648 as arrival_delay_minutes, 'NaN'::numeric as air_time_minutes, 1 as distance_miles,
             (array['arrived', 'cancelled', 'departed'])[n %% 3 + 1] as status
         from generate_series(1, 6000) as n
-        join unnest(%(dates)s::date[]) with ordinality d (flight_date, number) on d.number = n %% 7 + 1
+        join unnest(%(dates)s::date[]) with ordinality d (flight_date, number) on d.number = n %% 8 + 1
         join unnest(%(texts)s::text[]) with ordinality t (text, number) on t.number = n %% 6 + 1;
     create table marts.agg_carrier_daily as
         select flight_date, carrier, count(*) as flights from marts.fct_flights group by 1, 2;
@@ -57,7 +66,7 @@ REST = """
     insert into ops.loads
         select s.stream, md5(s.stream), 0, o.first, o.next, 0, 0, d.date, now()
         from (select stream, row_number() over () as number from ops.streams) s
-        join unnest(%(dates)s::timestamptz[]) with ordinality d (date, number) on d.number = s.number %% 7 + 1,
+        join unnest(%(dates)s::timestamptz[]) with ordinality d (date, number) on d.number = s.number %% 8 + 1,
             (values (null, 0), (0, 9)) o (first, next);
     insert into ops.dates (stream, event_date, rows, quarantined, late, after_close, version, loaded_at, built_at)
         select s.stream, d.date, 9e15, 0, 0, 0, 1, 'infinity', '-infinity'
@@ -70,14 +79,14 @@ REST = """
             case n %% 3 when 0 then convert_to(t.text, 'UTF8') when 1 then '\\x00ff1b5b326a'::bytea end,
             t.text || n %% 500 || ': given twice', 'infinity'
         from generate_series(1, 3000) n
-        join unnest(%(dates)s::timestamptz[]) with ordinality d (date, number) on d.number = n %% 7 + 1
+        join unnest(%(dates)s::timestamptz[]) with ordinality d (date, number) on d.number = n %% 8 + 1
         join unnest(%(texts)s::text[]) with ordinality t (text, number) on t.number = n %% 6 + 1;
     insert into raw.quarantine values ('long', 't', 0, 0, '2013-01-01', null, null,
         convert_to(repeat('v', 1000000), 'UTF8'), repeat('r', 1000000), now());
     insert into live.flights
         select 'f' || n, left(t.text, 40) || n %% 1000, d.date, true, 2147483647, 't', 0, n
         from generate_series(1, 3000) n
-        join unnest(%(dates)s::timestamptz[]) with ordinality d (date, number) on d.number = n %% 7 + 1
+        join unnest(%(dates)s::timestamptz[]) with ordinality d (date, number) on d.number = n %% 8 + 1
         join unnest(%(texts)s::text[]) with ordinality t (text, number) on t.number = n %% 6 + 1;
     update live.heartbeat set seen_at = 'infinity';
 """
@@ -164,6 +173,22 @@ def test_every_page_shows_any_value_within_bounds(client: TestClient, page: str)
     assert "not shown." in response.text
 
 
+@pytest.mark.parametrize(
+    ("page", "sentence"),
+    [
+        ("now", "more airport-hours are not shown."),
+        ("flights", "airlines are not shown."),
+        ("flights?from=2013-01-01&to=9999-12-31", "months before those of the calendar are not shown."),
+        ("flights", "flights before year 1 or after year 9999 are not shown."),
+        ("pipeline", "more streams are not shown."),
+        ("pipeline", "Older alerts are not shown."),
+        ("quarantine", "rarer reasons, and their records, are not shown."),
+    ],
+)
+def test_a_page_says_what_it_leaves_out(client: TestClient, page: str, sentence: str) -> None:
+    assert sentence in client.get(f"/{page}").text
+
+
 @pytest.mark.parametrize("path", [*(f"/{page}" for page in PAGES), "/", "/dbt", "/health", "/static/style.css"])
 def test_no_query_string_is_a_server_error_or_a_huge_page(client: TestClient, path: str) -> None:
     queries = [{name: value} for name, value in product(NAMES, VALUES)] if path == "/flights" else []
@@ -240,7 +265,7 @@ def end_readers(settings: Settings) -> list[int]:
     ("query", "expected"),
     [
         (f"select unnest(array{list(DATES)}::timestamptz[])::date", list(DATES)),
-        (f"select unnest(array{list(DATES)}::timestamptz[]) between '1000-01-01' and '9000-01-01'", list("ffftfff")),
+        (f"select unnest(array{list(DATES)}::timestamptz[]) between '1000-01-01' and '9000-01-01'", list("ffftffff")),
         ("select unnest(array['NaN', 'Infinity', '1e-400']::numeric[]::text[])", None),
         ("select unnest(array['NaN', 'Infinity', '-0']::float8[])", ["NaN", "Infinity", "-0"]),
         ("select '24:00'::time, 'infinity'::interval, '-178000000 years'::interval", None),
@@ -264,7 +289,7 @@ def test_sql_prints_any_value(
 
 
 def test_sql_prints_the_marts_and_the_quarantine(hostile: Settings, environment_file: Path) -> None:
-    for table, count in (("marts.fct_flights", 6_000), ("raw.quarantine", 3_001), ("ops.date_status", 35)):
+    for table, count in (("marts.fct_flights", 6_000), ("raw.quarantine", 3_001), ("ops.date_status", 40)):
         output = sluice(hostile, environment_file, "sql", f"select * from {table}")
         assert output.count("\n") == count + 1
 
