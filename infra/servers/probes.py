@@ -9,6 +9,7 @@ from typing import Any
 from sluice.errors import SluiceError, TransientError
 from sluice.live.heartbeat import staleness
 from sluice.settings import Settings
+from sluice.sink import HALTED_PATH
 from sluice.warehouse.connect import connect
 
 TIMEOUT_SECONDS = 8.0
@@ -62,6 +63,15 @@ def http_ok(host: str, port: int, path: str) -> str | None:
     except TransientError as error:
         return str(error)
     return None if status == 200 else f"{host}:{port}{path} returned status {status}"
+
+
+def sink_notice(settings: Settings) -> str | None:
+    """Returns which partitions the sink has halted, and why; None if there is none, or the sink is down."""
+    try:
+        status, body = http_get(settings.sink_host, settings.sink_port, HALTED_PATH)
+    except TransientError:
+        return None
+    return body.decode(errors="replace").strip() if status == 503 else None
 
 
 def http_json(host: str, port: int, path: str) -> Any:

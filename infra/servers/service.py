@@ -25,6 +25,8 @@ class Service:
     """Returns None if the service is healthy, otherwise the reason why not."""
     check_liveness: Callable[[Settings], str | None] = lambda _: None
     """Returns None unless a restart of the service would help: never because something else is down."""
+    notice: Callable[[Settings], str | None] = lambda _: None
+    """Returns what an operator has to know about the service while it is healthy; None if there is nothing."""
     needs: tuple[str, ...] = ()
     """The steps that must be done before the service starts, by name: services, installations and provisioning."""
     ports: tuple[str, ...] = ()

@@ -15,6 +15,7 @@ STALLED_SINK = "stalled sink"
 QUARANTINE = "quarantine"
 RECONCILE = "reconcile"
 OVERDUE_LOAD = "overdue load"
+CLOCK = "clock"
 INVALID_CONTRACT = "invalid contract"
 
 _RAISE = """

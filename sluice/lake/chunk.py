@@ -3,15 +3,20 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date, timedelta
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sluice.lake.layout import NO_TIMESTAMP_DATE, SCHEMA
+from sluice.lake.layout import NO_TIMESTAMP_DATE, PARTITION_COLUMN, SCHEMA
 
 _DAY_MS = 86_400_000
+_EPOCH = date(1970, 1, 1)
+_SHORT = 32
+"""Hex digits of a date's hash: 128 bits are enough to find damage, and a commit may have thousands of dates."""
 _FIRST_MS = -62_135_596_800_000
 _LAST_MS = 253_402_300_799_999
 """The years 1 to 9999, the range that every reader of the lake supports."""
@@ -95,6 +100,35 @@ def value_hash(values: pa.ChunkedArray) -> str:
             if data is not None:
                 digest.update(data[int(offsets[0]) : int(offsets[-1])])
     return digest.hexdigest()
+
+
+def record_digest(rows: pa.Table, next_offset: int) -> int:
+    """Returns a digest of the record before the next offset, the last of the lake rows; 0 if it is not among them."""
+    if not rows.num_rows or rows["offset"][-1].as_py() != next_offset - 1:
+        return 0
+    record = [rows[name][-1].as_py() for name in ("offset", "timestamp", "key", "value")]
+    return int.from_bytes(hashlib.sha256(repr(record).encode()).digest()[:8], "big") >> 1
+
+
+def matches(values: pa.ChunkedArray, recorded: str) -> bool:
+    """Returns whether the values have the recorded hash, of which only the first digits may have been recorded."""
+    return value_hash(values)[: len(recorded)] == recorded
+
+
+def hashes(rows: pa.Table) -> tuple[str, dict[str, tuple[int, str]]]:
+    """Returns the hash of the values of lake rows in offset order, and per event date their number and short hash."""
+    total = value_hash(rows["value"])
+    days = rows[PARTITION_COLUMN].cast(pa.int32()).to_numpy()
+    order = np.argsort(days, kind="stable")
+    bounds = [0, *(np.flatnonzero(np.diff(days[order])) + 1).tolist(), len(days)]
+    by_date = rows["value"].take(pa.array(order)) if len(bounds) > 2 else None
+    dates = {}
+    for start, end in pairwise(bounds):
+        if end > start:
+            day = (_EPOCH + timedelta(days=int(days[order[start]]))).isoformat()
+            digest = total if by_date is None else value_hash(by_date.slice(start, end - start))
+            dates[day] = (end - start, digest[:_SHORT])
+    return total, dates
 
 
 def _headers(headers: Sequence[Any]) -> pa.Array:

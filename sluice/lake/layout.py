@@ -33,6 +33,10 @@ RANGES_KEY = "sluice.ranges"
 """The key in the commit metadata of the offset ranges that a commit wrote, with row counts and hashes, as JSON."""
 
 
+ARCHIVE = "_ranges"
+"""The folder of a table that keeps its commits' ranges. Delta ignores folders that begin with an underscore."""
+
+
 def table_uri(settings: Settings, stream: str) -> str:
     """Returns the URI of a stream's Delta table."""
     return f"s3://{settings.lake_bucket}/{stream}"
@@ -50,6 +54,14 @@ def empty_id(topic_id: str, partition: int) -> str:
     only for partitions that have such offsets. It outlives the commit metadata, which is lost when the log is cleaned.
     """
     return f"{topic_id}/{partition}/empty"
+
+
+def last_id(topic_id: str, partition: int) -> str:
+    """Returns the id of the application transaction that tells the record before the next offset from any other.
+
+    Its version is a digest of that record; 0 if that offset has none, and nothing for commits of earlier versions.
+    """
+    return f"{topic_id}/{partition}/last"
 
 
 def storage_options(settings: Settings, user: Literal["writer", "reader", "keeper"]) -> dict[str, str]:

@@ -52,7 +52,10 @@ def _follow(view: View, settings: Settings, stopping: threading.Event) -> None:
         except TerminalError as error:
             log.warning("not following %s: %s", stream, error)
     last_heartbeat = -HEARTBEAT_SECONDS
-    with Store(settings) as store, Consumer(settings, contracts, store.next_offsets) as consumer:
+    with (
+        Store(settings) as store,
+        Consumer(settings, contracts, store.group, store.next_offsets, store.rewind) as consumer,
+    ):
         while not stopping.is_set():
             records = consumer.poll(0.5)
             if records:

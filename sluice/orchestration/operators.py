@@ -243,14 +243,15 @@ class ReconcileOperator(BaseOperator):
 
 
 class MonitorOperator(BaseOperator):
-    """Checks for invalid contracts, stalled sinks and high quarantine rates, and updates their alerts."""
+    """Checks for invalid contracts, stalled sinks, high quarantine rates and wrong clocks; updates their alerts."""
 
     ui_color = "#fbe3e0"
 
     def execute(self, context: Context) -> Figures:
         """Returns a summary of the alerts that are open."""
         from sluice.alerts.checks import high_quarantine_rate, stalled_sinks
-        from sluice.alerts.store import INVALID_CONTRACT, QUARANTINE, STALLED_SINK
+        from sluice.alerts.clocks import clock_skew
+        from sluice.alerts.store import CLOCK, INVALID_CONTRACT, QUARANTINE, STALLED_SINK
 
         settings = settings_as("reader")
         contracts = load_contracts(settings.contracts)
@@ -261,12 +262,14 @@ class MonitorOperator(BaseOperator):
         sync_and_notify(QUARANTINE, problems[QUARANTINE])
         problems[STALLED_SINK] = stalled_sinks(settings, contracts)
         sync_and_notify(STALLED_SINK, problems[STALLED_SINK])
+        problems[CLOCK] = clock_skew(settings)
+        sync_and_notify(CLOCK, problems[CLOCK])
         alerts = [f"{kind}: {', '.join(subjects)}" for kind, subjects in problems.items() if subjects]
         return {"summary": "; ".join(alerts) or "no alerts"}
 
 
 class MaintainOperator(BaseOperator):
-    """Compacts a stream's closed dates in the lake and removes the files that no commit references."""
+    """Compacts a stream's files in the lake and removes the files that no commit references."""
 
     template_fields: Sequence[str] = ("stream",)
     ui_color = "#eeeeee"

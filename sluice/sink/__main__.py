@@ -10,11 +10,14 @@ import pyarrow as pa
 from sluice.contracts import load_contracts
 from sluice.daemon import run_until_stopped
 from sluice.errors import TerminalError
+from sluice.kafka.groups import sink_group
 from sluice.kafka.topics import kafka_ranges
+from sluice.lake.identity import ensure_lake_id
 from sluice.lake.layout import storage_options, table_uri
 from sluice.lake.probe import require_create_once
 from sluice.lake.table import LakeTable
 from sluice.settings import Settings
+from sluice.sink import HALTED_PATH
 from sluice.sink.consumer import KafkaSource
 from sluice.sink.endpoint import serve
 from sluice.sink.sink import FlushPolicy, Sink, Table
@@ -40,11 +43,12 @@ def run(settings: Settings, stopping: threading.Event) -> None:
         table = LakeTable(table_uri(settings, stream), options)
         table.create()
         tables[stream] = table
-    source = KafkaSource(settings, streams)
+    group = sink_group(settings.lake_bucket, ensure_lake_id(settings))
+    source = KafkaSource(settings, streams, group)
     sink = Sink(source, tables, time.monotonic, FlushPolicy(age=settings.sink_age_seconds))
-    serve(
-        settings.sink_host, settings.sink_port, sink.metrics.registry, {"/health": sink.health, "/live": sink.liveness}
-    )
+    sink.metrics.group.info({"group": group})
+    checks = {"/health": sink.health, "/live": sink.liveness, HALTED_PATH: sink.halted}
+    serve(settings.sink_host, settings.sink_port, sink.metrics.registry, checks)
     source.subscribe(sink)
     try:
         while not stopping.is_set():

@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
+
+from sluice.kafka.groups import SINK_GROUP_METRIC
 
 
 class Metrics:
@@ -11,6 +13,8 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         stream, partition = ["stream"], ["stream", "partition"]
+        # The dashboard learns from it which group's offsets are the lake's.
+        self.group = Info(SINK_GROUP_METRIC, "The consumer group of this lake's sinks.", registry=self.registry)
         self.events = self._make(Counter, "sluice_sink_events", "Records committed to the lake.", stream)
         self.bytes = self._make(Counter, "sluice_sink_bytes", "In-memory bytes of committed records.", stream)
         self.fenced = self._make(

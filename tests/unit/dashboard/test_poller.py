@@ -1,10 +1,12 @@
-"""The event rate, computed from counts that are polled periodically, and the contracts, read when they change."""
+"""The event rate, from counts that are polled; the sink's consumer group; and the contracts, read when they change."""
 
 from pathlib import Path
 
-from dashboard.poller import RATE_SECONDS, Poller, Rate
+from dashboard.poller import RATE_SECONDS, Poller, Rate, _sink_group
 from infra.config.ports import free_ports
-from sluice.settings import Settings
+from sluice.settings import LOOPBACK, Settings
+from sluice.sink.endpoint import serve
+from sluice.sink.metrics import Metrics
 
 
 def test_the_first_sample_has_no_rate() -> None:
@@ -33,6 +35,20 @@ def test_a_gap_between_samples_counts_as_elapsed_time() -> None:
     rate = Rate()
     rate.update(0, 0.0)
     assert rate.update(1_000, 1_000.0) == 1
+
+
+def test_the_sinks_group_is_the_one_that_it_reports() -> None:
+    metrics = Metrics()
+    server = serve(LOOPBACK, 0, metrics.registry, {})
+    settings = Settings(sink_host=LOOPBACK, sink_port=server.server_port)
+    try:
+        assert _sink_group(settings) is None
+        metrics.group.info({"group": "sluice-sink-lake-1"})
+        assert _sink_group(settings) == "sluice-sink-lake-1"
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert _sink_group(settings) is None
 
 
 def test_an_invalid_contract_is_in_the_snapshot_until_it_is_valid_or_gone(tmp_path: Path) -> None:
