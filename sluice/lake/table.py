@@ -170,6 +170,7 @@ class LakeTable:
         ]
         progress = [Transaction(transaction_id(chunk.topic_id, chunk.partition), chunk.next_offset) for chunk in chunks]
         for chunk in chunks:
+            progress += (Transaction(name, version) for name, version in chunk.transactions.items())
             if empty := chunk.next_offset - chunk.start_offset - chunk.rows.num_rows:
                 total = self.empty_offsets(chunk.topic_id, chunk.partition) + empty
                 progress.append(Transaction(empty_id(chunk.topic_id, chunk.partition), total))
