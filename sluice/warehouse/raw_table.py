@@ -79,3 +79,12 @@ def create_or_alter_raw_table(connection: "psycopg.Connection[tuple[object, ...]
             connection.execute(
                 sql.SQL("alter table {} alter column {} drop not null").format(table, sql.Identifier(name))
             )
+
+
+def index_by_load(connection: "psycopg.Connection[tuple[object, ...]]", contract: Contract) -> None:
+    """Creates the index by which a reconciliation finds the rows that were loaded last, if it does not exist."""
+    connection.execute(
+        sql.SQL("create index if not exists {} on {} using brin (_loaded_at)").format(
+            sql.Identifier(f"{contract.table}_by_load"), sql.Identifier("raw", contract.table)
+        )
+    )
