@@ -59,8 +59,8 @@ backfill: ## Reprocess FROM=2013-01-01 TO=2013-01-31 from the lake and verify th
 rebuild-warehouse: ## Rebuild the warehouse from the lake alone and compare the marts; asks for confirmation unless FORCE=1
 	@$(SLUICE) rebuild-warehouse $(if $(FORCE),--force)
 
-reconcile: ## Verify that Kafka, lake and warehouse agree, per stream and date; exit code 0 only if they do
-	@$(SLUICE) reconcile
+reconcile: ## Verify that Kafka, lake and warehouse agree; exit code 0 only if they do; WAIT=1: when nothing is in flight, FULL=1: read everything again
+	@$(SLUICE) reconcile $(if $(filter-out 0,$(WAIT)),--wait) $(if $(filter-out 0,$(FULL)),--full)
 
 sql: ## Run Q="select …" and print CSV; AS=reader|loader|transformer|postgres (reader)
 	@$(SLUICE) sql $(call option,AS) -- "$$Q"

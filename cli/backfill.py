@@ -183,7 +183,7 @@ def _verify(
     faults = [f"{day}: not reprocessed" for day in _remaining(airflow, request, unfinished.began)]
     # The cause of a failed date, such as a damaged file in the lake, would make the comparison fail too.
     by_stream = {contract.stream: contract for contract in contracts}
-    reconciliation = None if failure else reconcile_loaded(settings, by_stream)
+    reconciliation = None if failure else reconcile_loaded(settings, by_stream, request.days)
     if reconciliation:
         faults += reconciliation.faults
     proof = prove(before, after, new_arrivals, request.days, faults)

@@ -30,7 +30,9 @@ def register(app: typer.Typer) -> None:
 
 
 def reconcile(
-    patience: Annotated[float, typer.Option(help="Seconds to wait for events in flight.")] = 300.0,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until nothing is in flight.")] = False,
+    patience: Annotated[float, typer.Option(min=1, help="Seconds to wait at most.")] = 300.0,
+    full: Annotated[bool, typer.Option("--full", help="Compare everything, whatever was verified before.")] = False,
 ) -> None:
     """Verify that Kafka, lake and warehouse agree, per stream and date."""
     from sluice.reconcile import reconcile as compare
@@ -38,7 +40,8 @@ def reconcile(
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("sluice").setLevel(logging.INFO)
     settings = load_settings()
-    reconciliation = compare(settings, valid_contracts(settings), patience)
+    contracts = valid_contracts(settings)
+    reconciliation = compare(settings, contracts, full=full, patience=patience if wait else 0.0)
     print(reconciliation.text())
     if not reconciliation.agrees:
         raise typer.Exit(1)

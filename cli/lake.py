@@ -54,15 +54,18 @@ def verify(streams: Streams = None) -> None:
 def gap(
     stream: Annotated[str, typer.Argument(help="The stream, for example flights.departed.")],
     partition: Annotated[int, typer.Argument(help="The topic's partition.")],
-    end: Annotated[int, typer.Option("--to", help="First offset that Kafka still has; all offsets below it are lost.")],
+    end: Annotated[int, typer.Option("--to", help="First offset that is not lost.")],
     reason: Annotated[str, typer.Option(help="Reason for the loss, recorded in the lake.")],
+    start: Annotated[
+        int | None, typer.Option("--from", help="First lost offset, of a hole that `make reconcile` reports.")
+    ] = None,
 ) -> None:
-    """Record offsets that Kafka deleted before they reached the lake, so that the sink resumes after them."""
+    """Record lost offsets: a hole, or those that Kafka deleted before they reached the lake; then the sink resumes."""
     from sluice.sink.gap import record_gap
 
     settings = load_settings()
     get_contract(load_contracts(settings.contracts), stream)
-    print(record_gap(settings, stream, partition, end, reason, os_user()).text())
+    print(record_gap(settings, stream, partition, end, reason, os_user(), start).text())
 
 
 def _select(settings: Settings, streams: list[str] | None) -> list[str]:

@@ -14,7 +14,7 @@ DOC = """
 ### Data integrity checks
 
 - `reconcile` compares Kafka's offsets, the lake's commits, warehouse rows and quarantine, per stream; it waits for
-  events in flight
+  events in flight, and reads only what it has not verified before, unless the parameter `full` is set
 - `marts_keep_up` checks, as the reader role, that no date has been stale for longer than `stale_minutes`
 - `audit` runs the dbt tests that read whole tables
 
@@ -36,11 +36,15 @@ with DAG(
     dagrun_timeout=timedelta(minutes=45),
     is_paused_upon_creation=False,
     default_args=DEFAULT_ARGS | {"owner": "platform"},
-    params={"stale_minutes": Param(30, type="integer", minimum=1, description="How long a date may be stale.")},
+    params={
+        "stale_minutes": Param(30, type="integer", minimum=1, description="How long a date may be stale."),
+        "full": Param(False, type="boolean", description="Compare everything, whatever was verified before."),
+    },
     tags=["reconcile", "quality"],
 ):
     ReconcileOperator(
         task_id="reconcile",
+        full="{{ params.full }}",
         doc_md="Verifies that Kafka = lake = warehouse + quarantine, offset by offset. Its log shows the comparison.",
     )
     AuditOperator(task_id="audit", doc_md="Runs the dbt tests that a transform omits because they read whole tables.")

@@ -45,6 +45,8 @@ _EMPTY_STREAMS: tuple[LiteralString, ...] = (
     "delete from ops.dates where stream = any(%(streams)s)",
     "delete from ops.stale_dates where stream = any(%(streams)s)",
     "delete from ops.drift where stream = any(%(streams)s)",
+    "delete from ops.verified_dates where stream = any(%(streams)s)",
+    "delete from ops.verified_prefixes where stream = any(%(streams)s)",
 )
 _DBT_RELATIONS = (
     "select nspname, relname, case relkind when 'v' then 'view' when 'm' then 'materialized view' else 'table' end"

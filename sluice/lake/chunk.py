@@ -36,6 +36,8 @@ class Chunk:
     rows: pa.Table
     metadata: Mapping[str, str] = field(default_factory=dict)
     """Extra entries for the range in the commit metadata."""
+    transactions: Mapping[str, int] = field(default_factory=dict)
+    """Extra application transactions of the commit, with their versions."""
 
     @property
     def size(self) -> int:

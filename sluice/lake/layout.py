@@ -64,6 +64,14 @@ def last_id(topic_id: str, partition: int) -> str:
     return f"{topic_id}/{partition}/last"
 
 
+def gap_id(topic_id: str, partition: int, start_offset: int) -> str:
+    """Returns the id of the application transaction that records a hole behind the next offset as lost.
+
+    Its version is the first offset after the hole.
+    """
+    return f"{topic_id}/{partition}/gap/{start_offset}"
+
+
 def storage_options(settings: Settings, user: Literal["writer", "reader", "keeper"]) -> dict[str, str]:
     """Returns the delta-rs options for accessing the lake as that user."""
     return {

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 from pyarrow.fs import PyFileSystem
@@ -27,6 +28,7 @@ from sluice.settings import Settings
 _RECENT_COMMITS = 10
 """Commits that are searched for the ids of topics without any row yet."""
 _BATCH_ROWS = 32_768
+_PAGE_BUFFER_BYTES = 1 << 20
 _SAMPLED_FILES = 10
 
 Mask = npt.NDArray[np.bool_]
@@ -161,6 +163,41 @@ class LakeReader:
             matches = _in_ranges(batch, ranges)
             # Usually all rows match, and comparing numbers here costs a tenth of a filter in the scan.
             yield batch if matches.all() else batch.filter(pa.array(matches))
+
+    def offset_batches(self, files: pa.Table) -> Iterator[tuple[date, pa.RecordBatch]]:
+        """Yields the date and the topic_id, partition and offset of all rows, file by file.
+
+        Page by page, since a row group of these columns alone can take 100 MB.
+
+        Args:
+            files: the files to read, from ``files`` or ``candidate_files``.
+
+        Raises:
+            TerminalError, TransientError: as ``batches``.
+        """
+        if not files.num_rows:
+            return
+        for path, day in zip(
+            *(files[name].to_pylist() for name in ("path", f"partition.{PARTITION_COLUMN}")), strict=True
+        ):
+            try:
+                with self._filesystem.open_input_file(path) as source:
+                    file = pq.ParquetFile(
+                        source, buffer_size=_PAGE_BUFFER_BYTES, pre_buffer=False, read_dictionary=["topic_id"]
+                    )
+                    for batch in file.iter_batches(_BATCH_ROWS, columns=["topic_id", "partition", "offset"]):
+                        yield day, batch
+            except (OSError, pa.ArrowInvalid) as error:
+                raise self._read_error(error) from error
+
+    def rows_per_date(self) -> dict[date, int | None]:
+        """Returns the rows of each date according to the log; None where a file has no statistics. Reads no file."""
+        if not self.files.num_rows:
+            return {}
+        counts = self.files.group_by(f"partition.{PARTITION_COLUMN}").aggregate(
+            [("num_records", "sum", pc.ScalarAggregateOptions(skip_nulls=False))]
+        )
+        return dict(zip(*(column.to_pylist() for column in counts.columns), strict=True))
 
     def _scan(
         self, fragments: Sequence[ds.ParquetFileFragment], columns: list[str], condition: pc.Expression | None

@@ -171,6 +171,7 @@ class LakeTable:
         for chunk in chunks:
             digest = record_digest(chunk.rows, chunk.next_offset)
             progress.append(Transaction(last_id(chunk.topic_id, chunk.partition), digest))
+            progress += (Transaction(name, version) for name, version in chunk.transactions.items())
             if empty := chunk.next_offset - chunk.start_offset - chunk.rows.num_rows:
                 total = self.empty_offsets(chunk.topic_id, chunk.partition) + empty
                 progress.append(Transaction(empty_id(chunk.topic_id, chunk.partition), total))

@@ -1,4 +1,6 @@
-"""The settings of a task, with the warehouse password of its own role only."""
+"""The settings of a task, with the warehouse passwords of its own roles only."""
+
+from typing import Any
 
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
@@ -8,31 +10,36 @@ from sluice.errors import TerminalError
 from sluice.settings import Settings, load_settings
 
 
-def settings_as(role: str) -> Settings:
-    """Returns the settings with the address and password from Airflow's connection ``warehouse_<role>``.
+def settings_as(*roles: str) -> Settings:
+    """Returns the settings with the addresses and passwords from Airflow's connections ``warehouse_<role>``.
 
-    Tasks take the password from the connection, not from the environment: an operator can change the password or the
+    Tasks take the passwords from the connections, not from the environment: an operator can change the password or the
     server in Airflow's connections, and Airflow masks the password in logs.
 
     Args:
-        role: ``loader``, ``transformer`` or ``reader``.
+        roles: ``loader``, ``transformer`` or ``reader``; the address is that of the first one's connection.
 
     Raises:
         TerminalError: Airflow has no such connection.
     """
-    name = f"warehouse_{role}"
+    settings = load_settings()
+    connections = {role: _connection(f"warehouse_{role}") for role in roles}
+    address = connections[roles[0]]
+    passwords = {f"{role}_password": SecretStr(connection.password or "") for role, connection in connections.items()}
+    return settings.model_copy(
+        update={
+            "postgres_host": address.host or settings.postgres_host,
+            "postgres_port": address.port or settings.postgres_port,
+            "warehouse": address.schema or settings.warehouse,
+            **passwords,
+        }
+    )
+
+
+def _connection(name: str) -> Any:
     try:
-        connection = BaseHook.get_connection(name)
+        return BaseHook.get_connection(name)
     except AirflowNotFoundException:
         raise TerminalError(
             f"Airflow has no connection {name}", "run `make up`, or add it under Admin, Connections"
         ) from None
-    settings = load_settings()
-    return settings.model_copy(
-        update={
-            "postgres_host": connection.host or settings.postgres_host,
-            "postgres_port": connection.port or settings.postgres_port,
-            "warehouse": connection.schema or settings.warehouse,
-            f"{role}_password": SecretStr(connection.password or ""),
-        }
-    )

@@ -215,9 +215,14 @@ class AuditOperator(BaseOperator):
 
 
 class ReconcileOperator(BaseOperator):
-    """Compares Kafka, the lake and the warehouse, and fails if they disagree."""
+    """Compares Kafka, the lake and the warehouse once nothing is in flight, and fails if they disagree."""
 
+    template_fields: Sequence[str] = ("full",)
     ui_color = "#d9f0dd"
+
+    def __init__(self, *, full: bool | str = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.full = full
 
     def execute(self, context: Context) -> Figures:
         """Returns the number of streams that were compared, and the sum of their dates.
@@ -226,10 +231,12 @@ class ReconcileOperator(BaseOperator):
             TerminalError: they disagree. Events in flight had time to arrive, so a retry cannot help.
         """
         from sluice.alerts.store import RECONCILE
-        from sluice.reconcile import reconcile
+        from sluice.reconcile import PATIENCE, reconcile
 
-        settings = settings_as("reader")
-        reconciliation = reconcile(settings, load_contracts(settings.contracts))
+        settings = settings_as("reader", "loader")
+        contracts = load_contracts(settings.contracts)
+        # Jinja renders a parameter as text.
+        reconciliation = reconcile(settings, contracts, full=str(self.full) == "True", patience=PATIENCE)
         for line in reconciliation.text().splitlines():
             self.log.info("%s", line)
         disagree = "Kafka, lake and warehouse disagree"
@@ -238,7 +245,7 @@ class ReconcileOperator(BaseOperator):
         )
         if not reconciliation.agrees:
             raise TerminalError(disagree, "see the table in this task's log")
-        dates, streams = len(reconciliation.rows), len(reconciliation.offsets)
+        dates, streams = len(reconciliation.rows), len(reconciliation.totals)
         return {"summary": f"{dates} dates of {streams} streams agree", "dates": dates, "streams": streams}
 
 

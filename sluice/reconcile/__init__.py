@@ -1,6 +1,6 @@
 """Reconciliation: compares Kafka's offsets, the lake's commits, the warehouse's rows and the quarantine."""
 
-from sluice.reconcile.comparison import reconcile, reconcile_loaded
-from sluice.reconcile.report import DateRow, Reconciliation
+from sluice.reconcile.report import DateRow, Reconciliation, Totals
+from sluice.reconcile.run import PATIENCE, reconcile, reconcile_loaded
 
-__all__ = ["DateRow", "Reconciliation", "reconcile", "reconcile_loaded"]
+__all__ = ["PATIENCE", "DateRow", "Reconciliation", "Totals", "reconcile", "reconcile_loaded"]

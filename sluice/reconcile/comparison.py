@@ -1,258 +1,143 @@
-"""Compares Kafka's offsets, the lake's commits, the warehouse's rows and its quarantine at one cut.
+"""Compares one stream's offsets in Kafka, the lake and the warehouse. Nothing here reads anything.
 
-The cut is the end of Kafka's partitions when the comparison starts. Later records do not count, so that the comparison
-works while events flow; every record before the cut must be everywhere, exactly once.
+What is compared was read in one order: the ledger first, then the lake, then Kafka. Each only grows, so that the
+ledger's end is at most the lake's, and the lake's at most Kafka's, however fast events flow.
 """
 
-import logging
-import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import date
-from typing import cast
 
-import pyarrow.compute as pc
-from psycopg import sql
+from sluice.lake.ranges import PartitionKey
+from sluice.reconcile.lake import LakeSide
+from sluice.reconcile.report import DateRow, Totals
+from sluice.reconcile.tally import NOTHING, Tally, by_date
+from sluice.reconcile.warehouse import Ledger, WarehouseSide
 
-from sluice.contracts import Contract
-from sluice.kafka.topics import kafka_ranges
-from sluice.lake.layout import PARTITION_COLUMN, empty_id, transaction_id
-from sluice.lake.ranges import PartitionKey, Range, within
-from sluice.lake.reader import LakeReader
-from sluice.reconcile.report import DateRow, Reconciliation
-from sluice.settings import Settings
-from sluice.warehouse import connect
-from sluice.warehouse.dates import DateStatus, drift, statuses
-
-log = logging.getLogger(__name__)
-
-Tally = dict[tuple[str, int, date], tuple[int, int]]
-"""Per topic id, partition and event date: the number of rows, and the sum of their offsets."""
+_NO_LEDGER = Ledger(0, 0)
 
 
-@dataclass(frozen=True)
-class _Warehouse:
-    """A consistent snapshot of a stream in the warehouse."""
+@dataclass
+class Comparison:
+    """The result for one stream."""
 
-    raw: Tally
-    """Rows in raw below the cut."""
-    quarantined: Tally
-    """Records in quarantine below the cut."""
-    totals: dict[date, tuple[int, int]]
-    """Per date: all rows in raw, and all records in quarantine."""
-    statuses: dict[date, DateStatus]
-    drift: dict[str, int]
+    totals: Totals
+    rows: list[DateRow] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
-def reconcile(settings: Settings, contracts: dict[str, Contract], patience: float = 300.0) -> Reconciliation:
-    """Compares all streams at one cut.
+def compare(stream: str, lake: LakeSide, warehouse: WarehouseSide, ends: Mapping[PartitionKey, int]) -> Comparison:
+    """Compares a stream's partitions and dates up to the end of the ledger; what lies beyond is in flight.
 
     Args:
-        settings: of the platform.
-        contracts: by stream.
-        patience: seconds to wait until periodic loads have loaded the events in flight; what is missing after that is
-            reported as a disagreement.
-
-    Raises:
-        TransientError, TerminalError: a server is down or rejects a request.
+        stream: its name.
+        lake: read from the verified prefixes on.
+        warehouse: of a snapshot that is no newer.
+        ends: where Kafka's partitions end, no older than the lake; a topic that Kafka no longer has is left out.
     """
-    result = Reconciliation()
-    cut: dict[str, dict[PartitionKey, tuple[int, int]]] = {stream: {} for stream in contracts}
-    for partition in kafka_ranges(settings, list(contracts)):
-        cut[partition.stream][partition.topic_id, partition.partition] = (partition.start, partition.end)
-    _wait_for_loads(settings, cut, patience)
-    for stream, contract in contracts.items():
-        _compare(settings, contract, cut[stream], result)
-    with connect(settings, "reader") as warehouse:
-        pending = warehouse.execute(
-            "select count(distinct (stream, event_date)) from ops.stale_dates where built_at is null"
-        ).fetchone()
-        result.pending_dates = int(str(pending[0])) if pending else 0
-    return result
-
-
-def reconcile_loaded(settings: Settings, contracts: dict[str, Contract]) -> Reconciliation:
-    """Compares lake and warehouse up to the end of the ledger; events in flight do not count.
-
-    Raises:
-        TransientError, TerminalError: as ``reconcile``.
-    """
-    result = Reconciliation()
-    for contract in contracts.values():
-        _compare(settings, contract, {}, result)
-    return result
-
-
-def _wait_for_loads(settings: Settings, cut: dict[str, dict[PartitionKey, tuple[int, int]]], patience: float) -> None:
-    deadline = time.monotonic() + patience
-    last_logged = 0
-    while True:
-        ledger = _ledger_offsets(settings)
-        in_flight = sum(
-            max(end - ledger.get(stream, {}).get(key, 0), 0)
-            for stream, partitions in cut.items()
-            for key, (_, end) in partitions.items()
+    keys = sorted(lake.next_offsets.keys() | warehouse.ledger.keys() | ends.keys())
+    result = Comparison(
+        Totals(
+            sum(ends.get(key, lake.next_offsets.get(key, 0)) for key in keys),
+            sum(lake.next_offsets.values()),
+            sum(end.next_offset for end in warehouse.ledger.values()),
         )
-        if not in_flight or time.monotonic() > deadline:
-            return
-        if in_flight != last_logged:
-            log.info("%d events in flight; waiting for the next loads", in_flight)
-            last_logged = in_flight
-        time.sleep(1.0)
-
-
-def _ledger_offsets(settings: Settings) -> dict[str, dict[PartitionKey, int]]:
-    """Returns the ledger's next offset per stream and partition, without those that are 0."""
-    next_offsets: dict[str, dict[PartitionKey, int]] = {}
-    with connect(settings, "reader") as warehouse:
-        for stream, topic_id, partition, next_offset in warehouse.execute(
-            "select stream, topic_id, partition, next_offset from ops.ledger_ends"
-        ):
-            if next_offset:
-                next_offsets.setdefault(str(stream), {})[str(topic_id), int(str(partition))] = int(str(next_offset))
-    return next_offsets
-
-
-def _compare(
-    settings: Settings, contract: Contract, kafka: Mapping[PartitionKey, tuple[int, int]], result: Reconciliation
-) -> None:
-    stream = contract.stream
-    ledger = _ledger_offsets(settings).get(stream, {})
-    # A topic that was deleted from Kafka is compared up to the end of the ledger.
-    cut = ledger | {key: end for key, (_, end) in kafka.items() if end}
-    lake_tally, lake_count = _lake(settings, stream, cut, result)
-    warehouse = _warehouse(settings, contract, cut)
-    raw, quarantined = warehouse.raw, warehouse.quarantined
-    for key, end in sorted(cut.items()):
-        if ledger.get(key, 0) < end:
+    )
+    loaded = _rows_by_partition(lake.tally)
+    for key in keys:
+        ledger = warehouse.ledger.get(key, _NO_LEDGER)
+        next_offset, name = lake.next_offsets.get(key, 0), f"{stream}/{key[1]}"
+        if next_offset < ledger.next_offset:
             result.faults.append(
-                f"{stream}/{key[1]}: the warehouse has offsets up to {ledger.get(key, 0)}, Kafka up to {end}"
+                f"{name}: the lake has offsets up to {next_offset}, the warehouse up to {ledger.next_offset}"
             )
-    for key, (start, _) in sorted(kafka.items()):
-        if start > ledger.get(key, 0):
+        if ends.get(key, next_offset) < next_offset:
+            result.faults.append(f"{name}: Kafka has offsets up to {ends[key]}, the lake up to {next_offset}")
+        result.faults += (f"{name}: {fault}" for fault in _partition_faults(lake, warehouse, key))
+        records = warehouse.verified_records[key] + loaded.get(key, 0)
+        if records != ledger.records:
             result.faults.append(
-                f"{stream}/{key[1]}: Kafka has deleted offsets below {start} before all of them were loaded"
+                f"{name}: the lake has {records} rows below offset {ledger.next_offset}, the ledger counts"
+                f" {ledger.records}"
             )
-    tally_keys = lake_tally.keys() | raw.keys() | quarantined.keys()
-    for day in sorted({tally_key[2] for tally_key in tally_keys} | set(warehouse.statuses)):
-        agrees = True
-        for tally_key in sorted(tally_key for tally_key in tally_keys if tally_key[2] == day):
-            _, partition, _ = tally_key
-            lake_rows, lake_offsets = lake_tally.get(tally_key, (0, 0))
-            raw_rows, raw_offsets = raw.get(tally_key, (0, 0))
-            bad_rows, bad_offsets = quarantined.get(tally_key, (0, 0))
-            if (lake_rows, lake_offsets) != (raw_rows + bad_rows, raw_offsets + bad_offsets):
-                agrees = False
-                result.faults.append(
-                    f"{stream}/{partition} {day}: the lake has {lake_rows} rows, the warehouse {raw_rows} and"
-                    f" {bad_rows} in quarantine"
-                    + (", with different offsets" if lake_rows == raw_rows + bad_rows else "")
-                )
-        if fault := _wrong_stats(warehouse.statuses.get(day), *warehouse.totals.get(day, (0, 0))):
-            agrees = False
-            result.faults.append(f"{stream} {day}: {fault}")
-        counts = (_sum(lake_tally, day), _sum(raw, day), _sum(quarantined, day))
-        result.rows.append(DateRow(stream, day, *counts, agrees, warehouse.statuses.get(day)))
-    for name, count in warehouse.drift.items():
-        result.notes.append(f"{stream}: {count:,} events contain the field {name}, which is not in the contract")
-    loaded = sum(min(ledger.get(key, 0), end) for key, end in cut.items())
-    result.offsets[stream] = (sum(cut.values()), lake_count, loaded)
-
-
-def _lake(
-    settings: Settings, stream: str, cut: Mapping[PartitionKey, int], result: Reconciliation
-) -> tuple[Tally, int]:
-    """Returns the lake's tally below the cut, and the number of its distinct offsets.
-
-    Reports partitions whose next offset has not reached the cut, and offsets that are not there exactly once.
-    """
-    if not cut:
-        return {}, 0
-    reader = LakeReader(settings, stream)
-    next_offsets = {key: reader.transaction(transaction_id(*key)) for key in cut}
-    # Up to the next offsets, since the lake's own count of offsets without a record extends that far.
-    condition = within([Range(*key, 0, max(end, next_offsets[key])) for key, end in cut.items()])
-    rows = reader.rows(condition, ["topic_id", "partition", "offset", PARTITION_COLUMN])
-    lake_count = 0
-    for key, end in sorted(cut.items()):
-        topic_id, partition = key
-        offsets = rows.filter((pc.field("topic_id") == topic_id) & (pc.field("partition") == partition))["offset"]
-        distinct = pc.count_distinct(offsets).as_py()
-        lake_count += pc.count_distinct(offsets.filter(pc.less(offsets, end))).as_py()
-        next_offset = next_offsets[key]
-        empty = reader.transaction(empty_id(*key))
-        expected = next_offset - empty
-        if next_offset < end:
-            result.faults.append(f"{stream}/{partition}: the lake has offsets up to {next_offset}, Kafka up to {end}")
-        if len(offsets) != distinct:
-            result.faults.append(f"{stream}/{partition}: {len(offsets) - distinct} rows of the lake are duplicated")
-        if distinct < expected:
-            result.faults.append(f"{stream}/{partition}: {expected - distinct} offsets are missing from the lake")
-        if distinct > expected:
-            result.faults.append(f"{stream}/{partition}: {distinct - expected} rows of the lake belong to no commit")
-        if empty:
+        if empty := lake.empty.get(key):
             result.notes.append(
-                f"{stream}/{partition}: {empty} offsets below {next_offset} hold no record according to the lake's"
-                " commits: recorded gaps, aborted transactions or Kafka's control records"
+                f"{name}: {empty} offsets below {next_offset} hold no record according to the lake's commits: recorded"
+                " gaps, aborted transactions or Kafka's control records"
             )
-    rows = rows.filter(within([Range(*key, 0, end) for key, end in cut.items()]))
-    grouped = rows.group_by(["topic_id", "partition", PARTITION_COLUMN]).aggregate(
-        [([], "count_all"), ("offset", "sum")]
+    _compare_dates(stream, lake, warehouse, result)
+    for field_name, count in warehouse.drift.items():
+        result.notes.append(f"{stream}: {count:,} events contain the field {field_name}, which is not in the contract")
+    result.notes += warehouse.notes
+    return result
+
+
+def _partition_faults(lake: LakeSide, warehouse: WarehouseSide, key: PartitionKey) -> Iterator[str]:
+    """Yields how the offsets read of a partition differ from what the lake's commits claim."""
+    offsets = lake.offsets.get(key)
+    distinct, repeated = (offsets.distinct, offsets.repeated) if offsets else (0, 0)
+    claimed = lake.next_offsets.get(key, 0) - lake.empty.get(key, 0) - warehouse.verified_records[key]
+    if repeated:
+        yield f"{repeated} rows of the lake are duplicated"
+    if distinct < claimed:
+        yield f"{claimed - distinct} offsets are missing from the lake"
+    if distinct > claimed:
+        yield f"{distinct - claimed} rows of the lake belong to no commit"
+
+
+def _compare_dates(stream: str, lake: LakeSide, warehouse: WarehouseSide, result: Comparison) -> None:
+    in_lake = warehouse.verified_dates + by_date(lake.tally)
+    raw, quarantined = by_date(warehouse.raw), by_date(warehouse.quarantined)
+    # Of recounted dates all rows are compared, of others those beyond the verified prefixes.
+    expected: Tally = dict(warehouse.recorded)
+    for key, sums in lake.tally.items():
+        expected[key] = expected.get(key, NOTHING) + sums
+    days = in_lake.keys() | raw.keys() | quarantined.keys() | warehouse.statuses.keys() | lake.logged.keys()
+    tally_keys = sorted(
+        expected.keys() | warehouse.raw.keys() | warehouse.quarantined.keys(), key=lambda key: (key[2], *key[:2])
     )
-    tally = {
-        (row["topic_id"], row["partition"], row[PARTITION_COLUMN]): (row["count_all"], row["offset_sum"])
-        for row in grouped.to_pylist()
-    }
-    return tally, lake_count
+    faults: dict[date, list[str]] = {day: [] for day in days}
+    for key in tally_keys:
+        valid, invalid = warehouse.raw.get(key, NOTHING), warehouse.quarantined.get(key, NOTHING)
+        sums = expected.get(key, NOTHING)
+        if sums != valid + invalid:
+            differ = ", with different offsets" if sums.rows == valid.rows + invalid.rows else ""
+            faults[key[2]].append(
+                f"{stream}/{key[1]} {key[2]}: the lake has {sums.rows} rows, the warehouse {valid.rows} and"
+                f" {invalid.rows} in quarantine{differ}"
+            )
+    for day in sorted(days):
+        status = warehouse.statuses.get(day)
+        recorded = (status.rows, status.quarantined) if status else (0, 0)
+        counted = (raw[day], quarantined[day])
+        if warehouse.recounted is None or day in warehouse.recounted:
+            if recorded != counted:
+                faults[day].append(
+                    f"{stream} {day}: ops.dates records {recorded[0]} rows and {recorded[1]} in quarantine, but the"
+                    f" tables hold {counted[0]} and {counted[1]}"
+                )
+        else:
+            counted = recorded
+            if sum(recorded) != in_lake[day]:
+                faults[day].append(
+                    f"{stream} {day}: the lake has {in_lake[day]} rows, ops.dates records {recorded[0]} and"
+                    f" {recorded[1]} in quarantine"
+                )
+        logged, known = lake.logged.get(day, 0), warehouse.verified_dates[day] + lake.read[day]
+        if logged is None:
+            result.notes.append(
+                f"{stream} {day}: the lake's log has no row counts; `make reconcile FULL=1` counts them"
+            )
+        elif logged != known:
+            faults[day].append(f"{stream} {day}: the lake's log has {logged} rows, but {known} were verified")
+        result.faults += faults[day]
+        if in_lake[day] or any(counted) or status or faults[day]:
+            result.rows.append(DateRow(stream, day, in_lake[day], *counted, not faults[day], status))
 
 
-def _warehouse(settings: Settings, contract: Contract, cut: Mapping[PartitionKey, int]) -> _Warehouse:
-    cut_table = sql.SQL("unnest(%s::text[], %s::int[], %s::bigint[]) as cut (topic_id, partition, next_offset)")
-    raw = sql.SQL(
-        "select _topic_id, _partition, _event_date, count(*), count(*) filter (where _offset < next_offset),"
-        " coalesce(sum(_offset) filter (where _offset < next_offset), 0) from {} left join {}"
-        " on _topic_id = cut.topic_id and _partition = cut.partition group by 1, 2, 3"
-    ).format(sql.Identifier("raw", contract.table), cut_table)
-    quarantine = sql.SQL(
-        'select q.topic_id, q.partition, event_date, count(*), count(*) filter (where "offset" < next_offset),'
-        ' coalesce(sum("offset") filter (where "offset" < next_offset), 0) from raw.quarantine q left join {}'
-        " on q.topic_id = cut.topic_id and q.partition = cut.partition where stream = %s group by 1, 2, 3"
-    ).format(cut_table)
-    cut_values = ([topic_id for topic_id, _ in cut], [partition for _, partition in cut], list(cut.values()))
-    with connect(settings, "reader") as warehouse:
-        warehouse.execute("set transaction isolation level repeatable read")
-        raw_tally, raw_totals = _tally(warehouse.execute(raw, cut_values))
-        bad_tally, bad_totals = _tally(warehouse.execute(quarantine, (*cut_values, contract.stream)))
-        return _Warehouse(
-            raw_tally,
-            bad_tally,
-            {day: (raw_totals.get(day, 0), bad_totals.get(day, 0)) for day in {*raw_totals, *bad_totals}},
-            statuses(warehouse, contract.stream),
-            dict(drift(warehouse, contract.stream)),
-        )
-
-
-def _wrong_stats(status: DateStatus | None, rows: int, quarantined: int) -> str:
-    """Returns how a date's statistics differ from the tables; empty if they agree."""
-    recorded = (status.rows, status.quarantined) if status else (0, 0)
-    if recorded == (rows, quarantined):
-        return ""
-    return (
-        f"ops.dates records {recorded[0]} rows and {recorded[1]} in quarantine, but the tables hold {rows} and"
-        f" {quarantined}"
-    )
-
-
-def _tally(rows: Iterable[Sequence[object]]) -> tuple[Tally, dict[date, int]]:
-    """Returns the tally of rows below the cut, and the number of all rows of each date, including those above it."""
-    tally: Tally = {}
-    totals: dict[date, int] = {}
-    for topic_id, partition, day, count, below, offsets in cast(Iterable[tuple[str, int, date, int, int, int]], rows):
-        totals[day] = totals.get(day, 0) + count
-        if below:
-            tally[topic_id, partition, day] = (below, int(offsets))
-    return tally, totals
-
-
-def _sum(tally: Tally, day: date) -> int:
-    return sum(rows for key, (rows, _) in tally.items() if key[2] == day)
+def _rows_by_partition(tally: Tally) -> dict[PartitionKey, int]:
+    rows: dict[PartitionKey, int] = {}
+    for (topic_id, partition, _), sums in tally.items():
+        rows[topic_id, partition] = rows.get((topic_id, partition), 0) + sums.rows
+    return rows

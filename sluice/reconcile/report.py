@@ -14,7 +14,7 @@ _DAY = timedelta(days=1)
 
 @dataclass(frozen=True)
 class DateRow:
-    """One date of a stream: its rows below the cut, and its status in the warehouse."""
+    """One date of a stream: its rows up to the end of the ledger, and its status in the warehouse."""
 
     stream: str
     event_date: date
@@ -43,13 +43,27 @@ class DateRow:
         return ", ".join(words)
 
 
+@dataclass(frozen=True)
+class Totals:
+    """How far a stream is in each place: the sums of its partitions' next offsets."""
+
+    kafka: int
+    lake: int
+    warehouse: int
+
+    @property
+    def in_flight(self) -> int:
+        """Offsets that Kafka has and the warehouse does not have yet."""
+        return self.kafka - self.warehouse
+
+
 @dataclass
 class Reconciliation:
     """The result of a reconciliation."""
 
     rows: list[DateRow] = field(default_factory=list)
-    offsets: dict[str, tuple[int, int, int]] = field(default_factory=dict)
-    """Per stream: Kafka's offsets below the cut, how many of them are in the lake, and how many are in the ledger."""
+    totals: dict[str, Totals] = field(default_factory=dict)
+    """Per stream."""
     faults: list[str] = field(default_factory=list)
     """Descriptions of the disagreements."""
     notes: list[str] = field(default_factory=list)
@@ -59,8 +73,13 @@ class Reconciliation:
 
     @property
     def agrees(self) -> bool:
-        """Whether everything below the cut is everywhere, exactly once."""
+        """Whether everything below the ledger's end is everywhere, exactly once; what is in flight does not matter."""
         return not self.faults
+
+    @property
+    def in_flight(self) -> int:
+        """Offsets of all streams that Kafka has and the warehouse does not have yet."""
+        return sum(totals.in_flight for totals in self.totals.values())
 
     def text(self) -> str:
         """Returns a table per stream and date, the totals per stream, notes and disagreements.
@@ -69,8 +88,11 @@ class Reconciliation:
         """
         lines = _aligned([_HEADER, *(_line(group) for group in _folded(self.rows))], _TEXT_COLUMNS)
         lines.append("")
-        totals = [(stream, *(f"{count:,}" for count in counts)) for stream, counts in self.offsets.items()]
-        lines += _aligned([("stream", "kafka", "lake", "warehouse"), *totals], {0})
+        totals = [
+            (stream, *(f"{count:,}" for count in (of.kafka, of.lake, of.warehouse, of.in_flight)))
+            for stream, of in self.totals.items()
+        ]
+        lines += _aligned([("stream", "kafka", "lake", "warehouse", "in flight"), *totals], {0})
         lines.append("")
         lines += self.notes
         lines += self.faults

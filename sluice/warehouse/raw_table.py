@@ -100,6 +100,15 @@ def require_raw_table(connection: Connection, contract: Contract) -> None:
         )
 
 
+def index_by_load(connection: Connection, contract: Contract) -> None:
+    """Creates the index by which a reconciliation finds the rows that were loaded last, if it does not exist."""
+    connection.execute(
+        sql.SQL("create index if not exists {} on {} using brin (_loaded_at)").format(
+            sql.Identifier(f"{contract.table}_by_load"), sql.Identifier("raw", contract.table)
+        )
+    )
+
+
 def _columns(connection: Connection, contract: Contract) -> dict[str, TableColumn]:
     rows = connection.execute(_COLUMNS, (f"raw.{contract.table}",))
     return {name: TableColumn(data_type, nullable, comment) for name, data_type, nullable, comment in rows}

@@ -28,7 +28,7 @@ def test_the_marts_are_correct_after_a_replay_with_faults(platform: Running) -> 
     truth.assert_marts(platform.query, *days)
     assert min(injected.values()) > 0
     assert _quarantined(platform) - before == injected["corrupt"] + injected["invalid"]
-    assert "everything agrees" in platform.sluice("reconcile").stdout
+    assert "everything agrees" in platform.sluice("reconcile", "--wait").stdout
 
 
 def test_a_backfill_of_correct_dates_changes_nothing(platform: Running) -> None:

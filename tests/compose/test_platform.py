@@ -146,7 +146,7 @@ def test_a_killed_container_restarts_and_nothing_is_lost(platform: Containers) -
     platform.sluice("load")
     platform.sluice("transform")
     truth.assert_marts(platform.query, "2013-02-04", "2013-02-05")
-    platform.sluice("reconcile")
+    platform.sluice("reconcile", "--wait")
 
 
 def test_up_restarts_containers_that_were_stopped_by_hand(platform: Containers) -> None:
@@ -155,7 +155,7 @@ def test_up_restarts_containers_that_were_stopped_by_hand(platform: Containers) 
     assert platform.sluice("status", check=False).returncode == 1
     platform.sluice("up", "--no-live")
     platform.sluice("status")
-    platform.sluice("reconcile")
+    platform.sluice("reconcile", "--wait")
 
 
 def test_a_restarted_engine_loses_nothing(platform: Containers) -> None:
@@ -165,7 +165,7 @@ def test_a_restarted_engine_loses_nothing(platform: Containers) -> None:
     before = platform.checksum("fct_flights")
     subprocess.run(shlex.split(command), check=True)
     wait("the platform healthy", platform.healthy, seconds=300)
-    platform.sluice("reconcile")
+    platform.sluice("reconcile", "--wait")
     assert platform.checksum("fct_flights") == before
 
 

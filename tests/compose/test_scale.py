@@ -81,7 +81,7 @@ def test_a_killed_replica_loses_nothing(platform: Containers, victim: str, first
     platform.sluice("load")
     platform.sluice("transform")
     truth.assert_marts(platform.query, first, last)
-    platform.sluice("reconcile")
+    platform.sluice("reconcile", "--wait")
     wait("all healthy", lambda: platform.healthy("cli"))
 
 

@@ -130,7 +130,7 @@ def test_a_changed_contract_gives_the_same_marts_as_a_rebuild_and_can_be_reverte
         assert marts(platform) != before
         rebuilt = platform.sluice("rebuild-warehouse", "--force")
         assert rebuilt.returncode == 0
-        platform.sluice("reconcile")
+        platform.sluice("reconcile", "--wait")
     finally:
         path.write_text(text)
     output = backfill(platform, days[0], days[-1], "--stream", "flights.departed")
@@ -239,7 +239,7 @@ def test_loads_continue_during_a_backfill(platform: Running) -> None:
     assert process.returncode == 0, output
     assert "reconcile: lake and warehouse agree" in output
     platform.sluice("transform")
-    platform.sluice("reconcile")
+    platform.sluice("reconcile", "--wait")
     # Every event had been sent before: it is in raw twice, in the marts once.
     assert marts(platform) == before
 
@@ -332,7 +332,7 @@ def test_clearing_runs_repeatedly_and_out_of_order_changes_nothing(platform: Run
             _clear(airflow, dag_id, run_id)
     platform.sluice("transform")
     assert (marts(platform), raw(platform)) == before
-    platform.sluice("reconcile")
+    platform.sluice("reconcile", "--wait")
 
 
 def start_run(airflow: Airflow, dag_id: str) -> tuple[str, str]:

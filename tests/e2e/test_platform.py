@@ -189,7 +189,7 @@ def test_killing_each_server_during_a_replay_loses_and_duplicates_nothing(platfo
     platform.wait_until_healthy()
     _load_and_transform(platform)
     _assert_marts(platform, "2013-02-04", "2013-02-05")
-    platform.sluice("reconcile")
+    platform.sluice("reconcile", "--wait")
 
 
 def test_down_and_up_lose_and_duplicate_nothing(platform: Running) -> None:
@@ -200,7 +200,7 @@ def test_down_and_up_lose_and_duplicate_nothing(platform: Running) -> None:
     platform.sluice("down")
     assert processes.owned(platform.settings.home) == []
     platform.sluice("up", "--no-live")
-    platform.sluice("reconcile")
+    platform.sluice("reconcile", "--wait")
     assert [platform.checksum(table) for table in tables] == before
     assert platform.query("select count(*) from raw.flights_departed").iloc[0, 0] == rows
 

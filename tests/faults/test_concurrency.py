@@ -93,7 +93,7 @@ def test_concurrent_loads_reloads_and_transforms_are_serializable(
     assert sum(loaded) == records
     assert min(done[name]["rounds"] for name in ("a load", "another load", "reloads", "other reloads")) > 1
     assert min(done[name]["dates"] for name in ("reloads", "other reloads", "transforms")) > 0
-    report = reconcile(settings, contracts, patience=0)
+    report = reconcile(settings, contracts, full=True)
     assert report.agrees, report.text()
     assert not report.pending_dates
     truth.assert_marts(lambda statement: _frame(settings, statement), FIRST, LAST)

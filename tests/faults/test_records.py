@@ -97,7 +97,7 @@ def test_aborted_transactions_leave_offsets_without_records(
     assert len(expected) == commits * 40 + 1
     offsets = sum(kafka_range.end for kafka_range in topics.kafka_ranges(stream.settings, [stream.name]))
     load(stream.settings, stream.contract)
-    report = reconcile(stream.settings, {stream.name: stream.contract}, patience=0)
+    report = reconcile(stream.settings, {stream.name: stream.contract}, full=True)
     assert report.agrees, report.text()
     # A restarted sink resumes after the markers, and has nothing to do.
     stream.send([b"after"], partition=2)
@@ -130,6 +130,26 @@ def test_an_open_transaction_delays_the_sink_and_loses_nothing(
     assert [(0, row["offset"], row["value"]) for row in rows] == _committed(stream)
     assert len(rows) == 11
     say("5 records in the lake while a transaction was open ahead of the other 6, and all 11 after it")
+
+
+@pytest.mark.thorough
+def test_records_that_compaction_took_are_a_fault(
+    make_stream: Callable[..., Stream], say: Callable[[str], None]
+) -> None:
+    stream = make_stream(partitions=1)
+    with topics.admin(stream.settings) as admin:
+        compact = {"cleanup.policy": "compact", "segment.ms": "1000", "min.cleanable.dirty.ratio": "0.001"}
+        admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, stream.name, configs=compact)])
+    # All have the same key; each of the later times begins a segment, and only closed ones are compacted.
+    for hour in range(3):
+        stream.send([b"value"] * 20, timestamp_ms=1_357_035_300_000 + hour * 3_600_000)
+    wait("compaction", lambda: len(_committed(stream)) < 60, detail=lambda: len(_committed(stream)), seconds=120)
+    stream.land()
+    load(stream.settings, stream.contract)
+    report = reconcile(stream.settings, {stream.name: stream.contract})
+    assert report.faults, report.text()
+    assert all("neither a transaction nor a recorded gap explains it" in fault for fault in report.faults)
+    say(f"{60 - len(_lake(stream))} records taken by compaction: {len(report.faults)} faults")
 
 
 def test_empty_null_and_huge_values_and_headers_arrive_unchanged(
@@ -183,6 +203,6 @@ def test_timestamps_from_none_to_the_year_9999_have_a_date(
         time_ms in (-1, YEAR_1_MS - 1, YEAR_9999_MS + 1, 1 << 62) for time_ms in times
     ]
     load(stream.settings, stream.contract)
-    report = reconcile(stream.settings, {stream.name: stream.contract}, patience=0)
+    report = reconcile(stream.settings, {stream.name: stream.contract}, full=True)
     assert report.agrees, report.text()
     say(f"timestamps {times}: all in the lake; missing or out-of-range ones on 1970-01-01; reconcile agrees")

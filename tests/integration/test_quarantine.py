@@ -36,7 +36,7 @@ def query(stream: Stream, text: str) -> list[tuple[object, ...]]:
 
 
 def assert_agrees(stream: Stream) -> None:
-    result = reconcile(stream.settings, {stream.name: stream.contract}, patience=0)
+    result = reconcile(stream.settings, {stream.name: stream.contract}, full=True)
     assert result.agrees, result.text()
 
 

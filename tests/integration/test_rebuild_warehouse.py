@@ -139,7 +139,7 @@ def test_the_lake_alone_is_enough(settings: Settings, environment: dict[str, str
     assert query(settings, log_query) == log
     assert query(settings, quarantine_query) == quarantine
     assert query(settings, dates_query) == dates
-    reconciliation = reconcile(settings, contracts, patience=0)
+    reconciliation = reconcile(settings, contracts, full=True)
     assert reconciliation.agrees, reconciliation.text()
     assert not reconciliation.pending_dates
 

@@ -99,7 +99,7 @@ def test_a_replay_is_loaded_and_transformed_although_redis_dies(platform: Runnin
     platform.sluice("load")
     platform.sluice("transform")
     truth.assert_marts(platform.query, "2013-02-01", "2013-02-02")
-    platform.sluice("reconcile")
+    platform.sluice("reconcile", "--wait")
     platform.wait_until_healthy()
 
 
@@ -108,4 +108,4 @@ def test_down_stops_the_workers_and_up_restarts_them(platform: Running, settings
     assert processes.owned(settings.home) == []
     platform.sluice("up", "--no-live")
     platform.wait_until_healthy()
-    platform.sluice("reconcile")
+    platform.sluice("reconcile", "--wait")

@@ -15,6 +15,14 @@ def test_address_and_password_come_from_the_connection(monkeypatch: pytest.Monke
     assert settings.transformer_password is None
 
 
+def test_a_task_of_two_roles_gets_both_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLUICE_ENV_FILE", "/nonexistent/.env")
+    for role in ("reader", "loader"):
+        monkeypatch.setenv(f"AIRFLOW_CONN_WAREHOUSE_{role.upper()}", f"postgresql://sluice_{role}:{role}@127.0.0.9/w")
+    settings = settings_as("reader", "loader")
+    assert [settings.secret(f"{role}_password") for role in ("reader", "loader")] == ["reader", "loader"]
+
+
 def test_an_error_names_the_missing_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AIRFLOW_CONN_WAREHOUSE_READER", raising=False)
     with pytest.raises(TerminalError, match="warehouse_reader"):

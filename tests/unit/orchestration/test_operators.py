@@ -32,8 +32,8 @@ SYNCED: list[tuple[Any, ...]] = []
 
 @pytest.fixture(autouse=True)
 def settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    def settings_as(role: str) -> Settings:
-        ROLES.append(role)
+    def settings_as(*roles: str) -> Settings:
+        ROLES.extend(roles)
         return Settings(contracts=ROOT / "contracts")
 
     ROLES.clear()
@@ -244,16 +244,19 @@ def test_stopping_a_transform_stops_dbt(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.parametrize("agrees", [True, False])
 def test_reconcile_fails_if_the_counts_disagree(monkeypatch: pytest.MonkeyPatch, agrees: bool) -> None:
     reconciliation = SimpleNamespace(
-        agrees=agrees, rows=[1, 2], offsets={"a.b": (1, 1, 1)}, text=lambda: "a table\nof lines"
+        agrees=agrees, rows=[1, 2], totals={"a.b": (1, 1, 1)}, text=lambda: "a table\nof lines"
     )
-    monkeypatch.setattr("sluice.reconcile.reconcile", lambda settings, contracts: reconciliation)
-    task = ReconcileOperator(task_id="reconcile")
+    asked: list[dict[str, Any]] = []
+    monkeypatch.setattr("sluice.reconcile.reconcile", lambda *_, **options: asked.append(options) or reconciliation)
+    task = ReconcileOperator(task_id="reconcile", full="{{ params.full }}")
+    task.render_template_fields({"params": {"full": agrees}})
     if agrees:
         assert task.execute({})["summary"] == "2 dates of 1 streams agree"
     else:
         with pytest.raises(TerminalError, match="disagree"):
             task.execute({})
-    assert ROLES == ["reader"]
+    assert asked == [{"full": agrees, "patience": 300.0}]
+    assert ROLES == ["reader", "loader"]
     message = "Kafka, lake and warehouse disagree; `make reconcile` shows where"
     assert [("reconcile", {} if agrees else {"platform": message}, {})] == SYNCED
 

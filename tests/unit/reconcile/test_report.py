@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, date, datetime
 
-from sluice.reconcile.report import DateRow, Reconciliation
+from sluice.reconcile.report import DateRow, Reconciliation, Totals
 from sluice.warehouse.dates import DateStatus
 
 NOW = datetime(2013, 2, 1, tzinfo=UTC)
@@ -15,7 +15,7 @@ def row(day: int, agrees: bool = True, quarantined: int = 0, **known: object) ->
 
 
 def lines(*rows: DateRow) -> list[str]:
-    return Reconciliation(list(rows), {"a.b": (1, 1, 1)}).text().splitlines()[: len(rows) + 1]
+    return Reconciliation(list(rows), {"a.b": Totals(1, 1, 1)}).text().splitlines()[: len(rows) + 1]
 
 
 def test_consecutive_unremarkable_dates_share_a_line() -> None:
@@ -28,7 +28,7 @@ def test_consecutive_unremarkable_dates_share_a_line() -> None:
         "a.b     2013-01-07                1,000  1,000           0           0     0            0  "
         "agrees, open, pending",
         "",
-        "stream  kafka  lake  warehouse",
+        "stream  kafka  lake  warehouse  in flight",
     ]
 
 
@@ -49,3 +49,13 @@ def test_each_remarkable_date_has_its_own_line() -> None:
 
 def test_a_date_without_a_status_has_no_statistics() -> None:
     assert lines(replace(row(1), status=None))[1].split() == ["a.b", "2013-01-01", "1,000", "1,000", "0", "agrees"]
+
+
+def test_what_is_in_flight_is_a_column_of_the_totals() -> None:
+    text = Reconciliation([], {"a.b": Totals(1234, 1230, 1225)}).text().splitlines()
+    assert text[-4:] == [
+        "stream  kafka   lake  warehouse  in flight",
+        "a.b     1,234  1,230      1,225          9",
+        "",
+        "everything agrees",
+    ]
