@@ -17,7 +17,7 @@ def check_bound(column_type: str, bound: float) -> float:
     if column_type in INT_RANGES:
         low, high = INT_RANGES[column_type]
         if bound != int(bound) or not low <= bound <= high:
-            raise ValueError(f"expected an integer from {low} to {high}, found {bound}")
+            raise ValueError(f"expected an integer from {low} to {high}, found {str(bound)[:40]}")
         return int(bound)
     if column_type == "float64":
         try:

@@ -14,8 +14,8 @@ from sluice.contracts.strict_yaml import InvalidLineError
 from sluice.errors import TerminalError
 
 _FIX = "fix the contract"
-_MAX_SHOWN = 60
-"""Characters of a value that an error quotes."""
+_MAX_PROBLEMS = 12
+"""Errors of one file that its message lists."""
 
 
 def load_contracts(folder: Path) -> Contracts:
@@ -62,8 +62,10 @@ def read_contract(path: Path) -> Contract:
         contract = Contract.model_validate(document)
     except ValidationError as error:
         problems = sorted(_describe(node, error), key=lambda problem: problem.line)
-        text = "; ".join(f"line {problem.line}: {problem}" for problem in problems)
-        raise TerminalError(f"{path}: {text}", _FIX) from None
+        shown = [f"line {problem.line}: {problem}" for problem in problems[:_MAX_PROBLEMS]]
+        if len(problems) > _MAX_PROBLEMS:
+            shown.append(f"and {len(problems) - _MAX_PROBLEMS} more errors")
+        raise TerminalError(f"{path}: {'; '.join(shown)}", _FIX) from None
     if path.stem != contract.stream:
         _, line = strict_yaml.find(node, ("stream",))
         raise TerminalError(
@@ -82,13 +84,8 @@ def _describe(node: yaml.Node, error: ValidationError) -> Iterator[InvalidLineEr
             location = cause.location
         value, line = strict_yaml.find(node, location)
         key = ".".join(str(part) for part in location)
-        actual = "" if details["type"] in ("missing", "value_error") else f", found {_shown(details['input'])}"
+        actual = "" if details["type"] in ("missing", "value_error") else f", found {details['input']!r}"
         if details["type"] == "string_type" and isinstance(value, yaml.ScalarNode) and not value.style:
             # YAML's own idea of the value may surprise: no is False, and 2013-01-01 is a date.
             actual = f', found {value.value or "nothing"}; to make it a string, write it in quotes: "{value.value}"'
         yield InvalidLineError(line, f"{key + ': ' if key else ''}{message}{actual}")
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}…"

@@ -1,7 +1,7 @@
 """Reads YAML as strictly as a contract needs it, and finds the line of every value.
 
 What YAML allows and a reader would overlook is an error: a key that is given twice, anchors, aliases, merge keys,
-and numbers that are not what they look like (010 is 8, 1:30 is 90).
+tags, and numbers that are not what they look like (010 is 8, 1:30 is 90).
 """
 
 import re
@@ -10,19 +10,22 @@ from typing import Any
 import yaml
 from yaml.reader import ReaderError
 
-MAX_BYTES = 1 << 20
+MAX_BYTES = 256 << 10
+MAX_NODES = 20_000
+"""Keys and values, enough for 1,000 columns. Each takes PyYAML about 0.1 ms, in every process that reads contracts."""
 MAX_DEPTH = 20
 """Nested collections; a contract has four."""
+_MAX_MESSAGE = 300
 
 _AMBIGUOUS_NUMBER = re.compile(r"[-+]?(0[0-9_]+|0[bx][0-9a-fA-F_]+|[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?)")
 _MERGE = "tag:yaml.org,2002:merge"
 
 
 class InvalidLineError(ValueError):
-    """What is wrong, on ``line``, counted from 1."""
+    """What is wrong, on ``line``, counted from 1. A message that quotes a long value is cut."""
 
     def __init__(self, line: int, message: str) -> None:
-        super().__init__(message)
+        super().__init__(message if len(message) <= _MAX_MESSAGE else f"{message[:_MAX_MESSAGE]}…")
         self.line = line
 
 
@@ -82,14 +85,20 @@ class _Loader(yaml.SafeLoader):
     """A SafeLoader that checks each node before it composes what is inside: composing is recursive."""
 
     _depth = 0
+    _nodes = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         event = self.peek_event()  # type: ignore[no-untyped-call]
         line = event.start_mark.line + 1
         if event.anchor is not None:
             raise InvalidLineError(line, "anchors and aliases (& and *) are not allowed: repeat the value")
+        if event.tag is not None:
+            raise InvalidLineError(line, f"tags ({event.tag}) are not allowed: write the value alone")
         if self._depth > MAX_DEPTH:
             raise InvalidLineError(line, f"nested deeper than {MAX_DEPTH} levels")
+        self._nodes += 1
+        if self._nodes > MAX_NODES:
+            raise InvalidLineError(line, f"expected at most {MAX_NODES:,} keys and values")
         self._depth += 1
         node = super().compose_node(parent, index)
         self._depth -= 1

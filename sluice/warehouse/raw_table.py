@@ -25,11 +25,11 @@ from pg_attribute
 where attrelid = to_regclass(%s) and attnum > 0 and not attisdropped
 order by attnum"""
 _VIEWS = """
-select distinct view.oid::regclass::text
-from pg_attribute column_
+select distinct reader.oid::regclass::text
+from pg_attribute
 join pg_depend on refclassid = 'pg_class'::regclass and refobjid = attrelid and refobjsubid = attnum
 join pg_rewrite on classid = 'pg_rewrite'::regclass and pg_rewrite.oid = objid
-join pg_class view on view.oid = ev_class and view.oid <> attrelid
+join pg_class reader on reader.oid = ev_class and reader.oid <> attrelid
 where attrelid = to_regclass(%s) and attname = %s
 order by 1"""
 _HOLDERS = """

@@ -192,7 +192,8 @@ def test_a_page_says_what_it_leaves_out(client: TestClient, page: str, sentence:
 @pytest.mark.parametrize("path", [*(f"/{page}" for page in PAGES), "/", "/dbt", "/health", "/static/style.css"])
 def test_no_query_string_is_a_server_error_or_a_huge_page(client: TestClient, path: str) -> None:
     queries = [{name: value} for name, value in product(NAMES, VALUES)] if path == "/flights" else []
-    queries += [dict.fromkeys(NAMES, value) for value in VALUES]
+    # The client sends at most 65,536 characters.
+    queries += [dict.fromkeys(NAMES if len(value) < 1_000 else NAMES[:1], value) for value in VALUES]
     queries += [{"from": first, "to": last} for first, last in product(VALUES[:6], VALUES[:6])]
     strings = [
         "a=b&" * 10_000,

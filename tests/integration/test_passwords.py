@@ -8,7 +8,7 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 from pydantic import SecretStr
 
-from infra.config.settings_file import PORTS, SECRETS, ensure_settings_file
+from infra.config.settings_file import PORTS, SECRETS, ensure_settings_file, variable
 from infra.servers import redis
 from infra.servers.airflow import API_SERVER, command
 from infra.servers.service import environment
@@ -80,6 +80,27 @@ def test_a_settings_file_that_is_newer_than_the_data_is_one_line_at_once(hostile
     with pytest.raises(TerminalError, match="set up with another SLUICE_POSTGRES_PASSWORD: restore the settings"):
         connect(newer, "postgres")
     assert find_status(Platform(newer, platform.file)) == ("unhealthy", "it rejects the administrator's password")
+
+
+def test_minio_takes_the_passwords_of_a_settings_file_that_is_newer_than_its_data(
+    hostile: tuple[Settings, Platform],
+) -> None:
+    settings, platform = hostile
+    bucket.provision(settings)
+    names = ("minio_root_password", "lake_writer_password")
+    newer = settings.model_copy(update={name: SecretStr(f"newer {PASSWORD}") for name in names})
+    text = platform.file.read_bytes()
+    platform.supervisor.stop("minio")
+    try:
+        kept = [line for line in text.decode().splitlines() if not any(variable(name) in line for name in names)]
+        platform.file.write_text("\n".join(kept) + "\n")
+        ensure_settings_file(platform.file, {name: newer.secret(name) for name in names})
+        Platform(newer, platform.file).start(["minio"])
+        bucket.provision(newer)
+        uri = table_uri(newer, "newer")
+        write_deltalake(uri, pa.table({"a": [1]}), storage_options=storage_options(newer, "writer"))
+    finally:
+        platform.file.write_bytes(text)
 
 
 def find_status(platform: Platform) -> tuple[str, str]:

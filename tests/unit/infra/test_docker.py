@@ -5,6 +5,7 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,20 @@ def test_the_error_of_a_taken_port_names_its_setting(tmp_path: Path) -> None:
         error = call(tmp_path, f"SLUICE_SINK_PORT={port} port_faults | grep SINK")
     assert f"port {port} (SLUICE_SINK_PORT) is taken by" in error
     assert "Hint: end that process or choose another port in .env." in error
+
+
+def test_status_and_up_check_the_checkouts_contracts_in_the_image(tmp_path: Path) -> None:
+    checked = call(tmp_path, "check_contracts")
+    assert checked.endswith(f"--volume {ROOT}/contracts:/opt/sluice/contracts:ro sluice-platform contracts")
+
+
+def test_the_containers_step_names_each_invalid_contract(tmp_path: Path) -> None:
+    (tmp_path / "a.b.yaml").write_text("stream: [")
+    environment = {"PATH": "/usr/bin:/bin", "SLUICE_ENV_FILE": "/dev/null", "SLUICE_CONTRACTS": str(tmp_path)}
+    command = [sys.executable, "-m", "infra", "contracts"]
+    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"sluice: {tmp_path}/a.b.yaml: line 1: invalid YAML")
 
 
 def test_too_little_memory_is_an_error(tmp_path: Path) -> None:

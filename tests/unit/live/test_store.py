@@ -37,8 +37,17 @@ class Connection:
     def cursor(self) -> Iterator["Connection"]:
         yield self
 
-    def execute(self, statement: str, values: tuple[Any, ...]) -> None:
-        self.saved = values[-1]
+    def execute(self, statement: str, values: tuple[Any, ...] = ()) -> "Connection":
+        if values:
+            self.saved = values[-1]
+        return self
+
+    def fetchone(self) -> tuple[str, int]:
+        """Answers the question for the consumer group."""
+        return "warehouse", 1
+
+    def commit(self) -> None:
+        pass
 
 
 class View:
