@@ -28,7 +28,7 @@ def clock_skew(settings: Settings) -> dict[str, str]:
         row = warehouse.execute("select clock_timestamp()").fetchone()
         postgres = _ahead(row[0] if row else None, before)
         ahead = warehouse.execute(
-            "select stream, max(watermark - loaded_at) from ops.loads"
+            "select stream, max(watermark - loaded_at) from ops.ledger_ends"
             " where loaded_at > now() - interval '1 hour' and watermark > loaded_at group by 1 order by 1"
         ).fetchall()
     events = {str(stream): lead for stream, lead in ahead if isinstance(lead, timedelta)}

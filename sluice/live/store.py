@@ -39,8 +39,12 @@ class Store:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._connection = connect(settings, "live")
-        self.group = live_group(self._connection)
+
+    @property
+    def group(self) -> str:
         """The consumer group of the live views in this warehouse."""
+        with self._transaction() as cursor:
+            return live_group(cursor)
 
     def next_offsets(self, topic_ids: Iterable[str]) -> dict[PartitionKey, int]:
         """Returns the offset to resume at, for each partition that was read before."""
