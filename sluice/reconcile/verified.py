@@ -56,7 +56,7 @@ def record(settings: Settings, stream: str, moment: datetime, side: WarehouseSid
             )
         if side.recounted:
             recorder.execute(
-                "update ops.verified_dates set counted_at = now() where stream = %s and event_date = any(%s)",
+                "update ops.verified_dates set counted_at = now() where stream = %s and event_date = any(%s::date[])",
                 (stream, sorted(side.recounted)),
             )
 

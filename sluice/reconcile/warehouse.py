@@ -200,7 +200,7 @@ def _recount(warehouse: Connection, contract: Contract, side: WarehouseSide, day
     warehouse.execute("set local statement_timeout to default")
     for topic_id, partition, day, *sums in warehouse.execute(
         "select topic_id, partition, event_date, rows, offsets::text, squares::text from ops.verified_dates"
-        " where stream = %s and event_date = any(%s)",
+        " where stream = %s and event_date = any(%s::date[])",
         (contract.stream, sorted(side.recounted)),
     ):
         side.recorded[topic_id, partition, day] = OffsetSum(*map(int, sums))
