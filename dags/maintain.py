@@ -13,7 +13,8 @@ from sluice.settings import load_settings
 DOC = """
 ### Compaction and vacuum
 
-Once a day, for each stream: compacts the small files of closed dates (`ops.date_status`) into one file, writes a
+Once a day, for each stream: compacts the small files of closed dates (`ops.date_status`), and of open dates that have
+many, into one file, copies the hashes of new commits to where they are kept, writes a
 checkpoint, removes log entries older than 30 days, and removes files that no commit has referenced for a week. Rows do
 not change. Loads may run at the same time: they read by offset, so the file layout does not matter to them.
 
@@ -28,7 +29,7 @@ SETTINGS = load_settings()
 
 with DAG(
     dag_id="maintain",
-    description="compacts the lake's closed dates and removes files that no commit references",
+    description="compacts the lake's files and removes files that no commit references",
     doc_md=render(DOC, SETTINGS, schedule=SCHEDULE),
     schedule=SCHEDULE,
     catchup=False,

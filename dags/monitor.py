@@ -15,6 +15,7 @@ DOC = """
 - **Stalled sink**: Kafka has new records, but the sink commits nothing to [the lake]({lake}).
 - **High quarantine rate**: more than 5 % of a stream's rows of the last hour are in
   [quarantine]({dashboard}/quarantine).
+- **Clock**: the clock of a server, or of a stream's producers, differs from this host's by more than a minute.
 
 `reconcile` raises an alert if Kafka, lake and warehouse disagree; Airflow raises one if a load is overdue. Each alert
 is raised once, in `ops.alerts`, and cleared when the condition no longer holds.
@@ -28,7 +29,7 @@ SCHEDULE = "*/5 * * * *"
 
 with DAG(
     dag_id="monitor",
-    description="raises and clears alerts for stalled sinks and high quarantine rates",
+    description="raises and clears alerts for stalled sinks, high quarantine rates and wrong clocks",
     doc_md=render(DOC, load_settings(), schedule=SCHEDULE),
     schedule=SCHEDULE,
     catchup=False,
@@ -38,4 +39,6 @@ with DAG(
     default_args=DEFAULT_ARGS | {"owner": "platform", "execution_timeout": timedelta(minutes=4)},
     tags=["monitor", "alerts"],
 ):
-    MonitorOperator(task_id="monitor", doc_md="Checks the sink and the quarantine, and updates their alerts.")
+    MonitorOperator(
+        task_id="monitor", doc_md="Checks the sink, the quarantine and the clocks, and updates their alerts."
+    )

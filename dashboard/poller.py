@@ -9,10 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import httpx
+from prometheus_client.parser import text_string_to_metric_families
 
 from sluice.errors import SluiceError
 from sluice.kafka import topics
+from sluice.kafka.groups import SINK_GROUP_METRIC
+from sluice.live.group import live_group
 from sluice.settings import Settings
+from sluice.warehouse import connect
 
 log = logging.getLogger(__name__)
 
@@ -20,8 +24,8 @@ POLL_SECONDS = 5.0
 PROBE_TIMEOUT_SECONDS = 8.0
 RATE_SECONDS = 60.0
 """The window over which the event rate is averaged."""
-SINK_GROUP, LIVE_GROUP = "sluice-sink", "sluice-live"
-"""The consumer groups whose committed offsets show the progress of the lake and of the live view."""
+
+LAKE, LIVE = "lake", "live"
 
 HEALTH_URLS: dict[str, Callable[[Settings], str]] = {
     "MinIO": lambda settings: f"http://{settings.minio}/minio/health/cluster",
@@ -82,6 +86,8 @@ class Poller:
         self._rate = Rate()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="poller", daemon=True)
+        self._groups: dict[str, str] = {}
+        """The consumer groups whose committed offsets show the progress of the lake and of the live view."""
         self.snapshot = Snapshot()
 
     def start(self) -> None:
@@ -101,11 +107,20 @@ class Poller:
             records = dict.fromkeys(self._streams, 0)
             for partition in topics.kafka_ranges(self._settings, self._streams):
                 records[partition.stream] += partition.end
-            committed = topics.group_offsets(self._settings, [SINK_GROUP, LIVE_GROUP], self._streams)
+            groups = self._find_groups()
+            committed = topics.group_offsets(self._settings, list(groups.values()), self._streams)
         except SluiceError as error:
             return Snapshot({"Kafka": str(error), **servers})
         rate = self._rate.update(sum(records.values()), time.monotonic())
-        return Snapshot({"Kafka": None, **servers}, records, committed[SINK_GROUP], committed[LIVE_GROUP], rate)
+        progress = {name: committed[group] for name, group in groups.items()}
+        return Snapshot({"Kafka": None, **servers}, records, progress.get(LAKE), progress.get(LIVE), rate)
+
+    def _find_groups(self) -> dict[str, str]:
+        """Returns the groups by what they fill. One is missing while it was never known and its server is down."""
+        for name, find in ((LAKE, _sink_group), (LIVE, _live_group)):
+            if name not in self._groups and (group := find(self._settings)):
+                self._groups[name] = group
+        return self._groups
 
     def _run(self) -> None:
         while not self._stopped.is_set():
@@ -126,3 +141,24 @@ def _failure(url: str) -> str | None:
     except httpx.HTTPError as error:
         return f"no response from {url}: {error}"
     return None if status == httpx.codes.OK else f"{url} returns status {status}"
+
+
+def _sink_group(settings: Settings) -> str | None:
+    """Returns the consumer group that the sink reports; None while it is down."""
+    try:
+        text = httpx.get(
+            f"http://{settings.sink_host}:{settings.sink_port}/metrics", timeout=PROBE_TIMEOUT_SECONDS, trust_env=False
+        ).text
+    except httpx.HTTPError:
+        return None
+    samples = (sample for family in text_string_to_metric_families(text) for sample in family.samples)
+    return next((sample.labels.get("group") for sample in samples if sample.name == f"{SINK_GROUP_METRIC}_info"), None)
+
+
+def _live_group(settings: Settings) -> str | None:
+    """Returns the live view's consumer group; None while Postgres is down."""
+    try:
+        with connect(settings, "reader") as warehouse:
+            return live_group(warehouse)
+    except SluiceError:
+        return None

@@ -9,6 +9,7 @@ from typing import Any
 from sluice.errors import SluiceError, TransientError
 from sluice.live.heartbeat import staleness
 from sluice.settings import Settings
+from sluice.sink import HEALTHY
 from sluice.warehouse.connect import connect
 
 TIMEOUT_SECONDS = 8.0
@@ -62,6 +63,16 @@ def http_ok(host: str, port: int, path: str) -> str | None:
     except TransientError as error:
         return str(error)
     return None if status == 200 else f"{host}:{port}{path} returned status {status}"
+
+
+def sink_notice(settings: Settings) -> str | None:
+    """Returns what the sink's health page says besides that it is healthy: which partitions are halted, and why."""
+    try:
+        _, body = http_get(settings.sink_host, settings.sink_port, "/health")
+    except TransientError:
+        return None
+    text = body.decode(errors="replace").strip()
+    return None if text == HEALTHY else text
 
 
 def http_json(host: str, port: int, path: str) -> Any:

@@ -23,6 +23,8 @@ class Service:
     command: Callable[[Settings], list[str]]
     check_health: Callable[[Settings], str | None]
     """Returns None if the service is healthy, otherwise the reason why not."""
+    notice: Callable[[Settings], str | None] = lambda _: None
+    """Returns what an operator has to know about the service while it is healthy; None if there is nothing."""
     needs: tuple[str, ...] = ()
     """The steps that must be done before the service starts, by name: services, installations and provisioning."""
     ports: tuple[str, ...] = ()

@@ -18,6 +18,7 @@ SINK = Service(
     secrets=("lake_writer_password",),
     ports=("sink_port",),
     check_health=lambda settings: probes.http_ok(settings.sink_host, settings.sink_port, "/health"),
+    notice=probes.sink_notice,
 )
 LIVE = Service(
     name="live",

@@ -157,7 +157,7 @@ class Platform:
         return Status(
             service.name,
             "healthy" if problem is None else "unhealthy",
-            problem or "",
+            problem or service.notice(self.settings) or "",
             pid=state["pid"],
             port=port,
             memory=processes.memory(pids),

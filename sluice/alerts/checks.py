@@ -37,6 +37,11 @@ def stalled_partitions(
     }
 
 
+def lost_by_kafka(lake: NextOffsets, kafka: NextOffsets) -> dict[PartitionKey, int]:
+    """Returns, per partition, how many offsets the lake has beyond Kafka's end."""
+    return {key: lake[key] - end for key, end in kafka.items() if lake.get(key, 0) > end}
+
+
 def stalled_sinks(settings: Settings, contracts: Mapping[str, Contract]) -> dict[str, str]:
     """Returns a description of the problem for each stream whose sink is stalled. Waits a while if a sink lags behind.
 
@@ -47,20 +52,25 @@ def stalled_sinks(settings: Settings, contracts: Mapping[str, Contract]) -> dict
     for partition in kafka_ranges(settings, list(contracts)):
         kafka[partition.stream][partition.topic_id, partition.partition] = partition.end
     before = {stream: _lake_offsets(settings, contract, kafka[stream]) for stream, contract in contracts.items()}
+    problems = {
+        stream: f"the lake has {sum(lost.values()):,} offsets beyond Kafka's end in {len(lost)} partitions: Kafka was"
+        " restored from an older copy; see `make logs S=sink`"
+        for stream in contracts
+        if (lost := lost_by_kafka(before[stream], kafka[stream]))
+    }
     lagging = [
         stream
         for stream in contracts
         if any(next_offset > before[stream].get(key, 0) for key, next_offset in kafka[stream].items())
     ]
     if not lagging:
-        return {}
+        return problems
     wait = PATIENCE * settings.sink_age_seconds
     time.sleep(wait)
-    problems = {}
     for stream in lagging:
         after = _lake_offsets(settings, contracts[stream], kafka[stream])
         lag = stalled_partitions(before[stream], kafka[stream], after)
-        if lag:
+        if lag and stream not in problems:
             problems[stream] = (
                 f"lag of {sum(lag.values()):,} offsets in {len(lag)} partitions without a commit to the lake for"
                 f" {wait:.0f} s; see `make logs S=sink`"

@@ -13,6 +13,7 @@ STALLED_SINK = "stalled sink"
 QUARANTINE = "quarantine"
 RECONCILE = "reconcile"
 OVERDUE_LOAD = "overdue load"
+CLOCK = "clock"
 
 _RAISE = """
 insert into ops.alerts (kind, subject, message)

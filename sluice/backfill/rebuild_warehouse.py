@@ -2,13 +2,14 @@
 
 The audit log of the quarantine (``ops.quarantine_log``) is kept. Kafka may be down. Other loads, reloads and transforms
 may run meanwhile: those in progress either commit before the tables are emptied or find the ledger changed afterwards,
-and later ones only help. If a rebuild is interrupted at any point, the next one restarts it, with the same
-comparison.
+and later ones only help. If a rebuild is interrupted at any point, the next one continues it, with the same
+comparison; it restarts only if a contract has changed since.
 """
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, LiteralString
@@ -64,6 +65,8 @@ class Baseline:
     lake_offsets: dict[str, int]
     """The lake's next offset per stream, summed over its partitions."""
     marts: Marts
+    contracts: str | None = None
+    """Fingerprint of the contracts under which the warehouse was emptied; None before that."""
 
 
 @dataclass(frozen=True)
@@ -129,12 +132,15 @@ def rebuild(
     lake_offsets = _lake_offsets(settings, contracts)
     if baseline_file.exists():
         baseline = _read_baseline(baseline_file)
-        log_line(f"restarting an interrupted rebuild: the marts will be compared with those of {baseline.noted_at}")
+        log_line(f"continuing an interrupted rebuild: the marts will be compared with those of {baseline.noted_at}")
     else:
         baseline = _take_baseline(settings, lake_offsets)
         _write_baseline(baseline_file, baseline)
-    _empty(settings, contracts)
-    log_line("the warehouse is empty")
+    fingerprint = _fingerprint(contracts)
+    if baseline.contracts != fingerprint:
+        _empty(settings, contracts)
+        _write_baseline(baseline_file, replace(baseline, contracts=fingerprint))
+        log_line("the warehouse is empty")
     for stream, contract in contracts.items():
         if lake_offsets[stream]:
             _load(settings, contract, lake_offsets[stream])
@@ -257,6 +263,11 @@ def _differing(before: Marts, after: Marts, table: str) -> int:
     return sum(old.get(day) != new.get(day) for day in {*old, *new})
 
 
+def _fingerprint(contracts: Mapping[str, Contract]) -> str:
+    text = "\n".join(contract.model_dump_json() for _, contract in sorted(contracts.items()))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def _write_baseline(file: Path, baseline: Baseline) -> None:
     tables = {
         table: [[day and day.isoformat(), checksum.rows, checksum.hash] for day, checksum in dates.items()]
@@ -267,6 +278,7 @@ def _write_baseline(file: Path, baseline: Baseline) -> None:
         "whole": baseline.complete,
         "heads": baseline.lake_offsets,
         "marts": tables,
+        "contracts": baseline.contracts,
     }
     draft = file.with_suffix(".draft")
     draft.write_text(json.dumps(fields))
@@ -279,4 +291,4 @@ def _read_baseline(file: Path) -> Baseline:
         table: {day and date.fromisoformat(day): Checksum(rows, hashes) for day, rows, hashes in dates}
         for table, dates in fields["marts"].items()
     }
-    return Baseline(fields["noted_at"], fields["whole"], fields["heads"], tables)
+    return Baseline(fields["noted_at"], fields["whole"], fields["heads"], tables, fields.get("contracts"))

@@ -3,15 +3,19 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sluice.lake.layout import NO_TIMESTAMP_DATE, SCHEMA
+from sluice.lake.layout import NO_TIMESTAMP_DATE, PARTITION_COLUMN, SCHEMA
 
 _DAY_MS = 86_400_000
+_EPOCH = date(1970, 1, 1)
+_SHORT = 32
+"""Hex digits of a date's hash: 128 bits are enough to find damage, and a commit may have thousands of dates."""
 _FIRST_MS = -62_135_596_800_000
 _LAST_MS = 253_402_300_799_999
 """The years 1 to 9999, the range that every reader of the lake supports."""
@@ -97,6 +101,27 @@ def value_hash(values: pa.ChunkedArray) -> str:
             if data is not None:
                 digest.update(data[int(offsets[0]) : int(offsets[-1])])
     return digest.hexdigest()
+
+
+def matches(values: pa.ChunkedArray, recorded: str) -> bool:
+    """Returns whether the values have the recorded hash, of which only the first digits may have been recorded."""
+    return value_hash(values)[: len(recorded)] == recorded
+
+
+def hashes(rows: pa.Table) -> tuple[str, dict[str, tuple[int, str]]]:
+    """Returns the hash of the values of lake rows in offset order, and per event date their number and short hash."""
+    days = rows[PARTITION_COLUMN].cast(pa.int32()).to_numpy()
+    order = np.argsort(days, kind="stable")
+    starts = [0, *(np.flatnonzero(np.diff(days[order])) + 1).tolist()] if len(days) else []
+    by_date = rows["value"].take(pa.array(order)) if len(starts) > 1 else rows["value"]
+    dates = {
+        (_EPOCH + timedelta(days=int(days[order[start]]))).isoformat(): (
+            end - start,
+            value_hash(by_date.slice(start, end - start))[:_SHORT],
+        )
+        for start, end in zip(starts, [*starts[1:], len(days)], strict=False)
+    }
+    return value_hash(rows["value"]), dates
 
 
 def _headers(headers: Sequence[Any]) -> pa.Array:

@@ -33,6 +33,10 @@ RANGES_KEY = "sluice.ranges"
 """The key in the commit metadata of the offset ranges that a commit wrote, with row counts and hashes, as JSON."""
 
 
+ARCHIVE = "_ranges"
+"""The folder of a table that keeps its commits' ranges. Delta ignores folders that begin with an underscore."""
+
+
 def table_uri(settings: Settings, stream: str) -> str:
     """Returns the URI of a stream's Delta table."""
     return f"s3://{settings.lake_bucket}/{stream}"

@@ -1,4 +1,4 @@
-"""Maintains the lake: compacts closed dates, trims the log and removes unreferenced files.
+"""Maintains the lake: compacts dates, archives and trims the log, and removes unreferenced files.
 
 Every step is a delta-rs operation, safe while the sink writes and loads read. Each step completes or has no effect,
 and the next run does what an interrupted run left undone.
@@ -13,10 +13,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.fs import DeltaStorageHandler
 from pyarrow import fs
 
 from sluice.contracts import Contract
 from sluice.errors import TransientError
+from sluice.lake.commit_log import CommitLog
 from sluice.lake.errors import NoTableError, store_error
 from sluice.lake.layout import PARTITION_COLUMN, storage_options, table_uri
 from sluice.settings import Settings
@@ -26,6 +28,14 @@ VACUUM_HOURS = 168
 COMMIT_INTERVAL = timedelta(minutes=1)
 """How often compacted files are committed, so that an interruption costs little work."""
 
+OPEN_FILES = 64
+"""Small files of an open date above which it is compacted, too. Compacting it at each run would write its rows again
+and again."""
+
+_SMALL = 8 << 20
+"""A file below this size, in bytes, counts as small."""
+_DATES = 200
+"""Dates that are compacted by one operation, which plans all of their files at once."""
 _LOG = "_delta_log/"
 
 
@@ -36,7 +46,7 @@ class MaintenanceReport:
     stream: str
     version: int
     dates: int
-    """Closed dates that were compacted."""
+    """Dates that were compacted: closed ones, and open ones with many small files."""
     files_before: int
     """Files of these dates before compaction."""
     size_before: int
@@ -60,7 +70,7 @@ class MaintenanceReport:
         compacted = "nothing to compact"
         if self.dates:
             compacted = (
-                f"{self.files_before} files of {self.dates} closed dates ({_mib(self.size_before)}) compacted into "
+                f"{self.files_before} files of {self.dates} dates ({_mib(self.size_before)}) compacted into "
                 f"{self.files} ({_mib(self.size)})"
             )
         return (
@@ -71,7 +81,7 @@ class MaintenanceReport:
 
 
 def maintain(settings: Settings, contract: Contract, closed: Mapping[date, bool]) -> MaintenanceReport:
-    """Compacts closed dates, writes a checkpoint, cleans the log and vacuums. Can be stopped and run again.
+    """Compacts dates, archives the log, writes a checkpoint, cleans the log and vacuums. Can be stopped and run again.
 
     Args:
         settings: with the password of the lake's keeper.
@@ -85,16 +95,20 @@ def maintain(settings: Settings, contract: Contract, closed: Mapping[date, bool]
         TerminalError: the store rejected a request.
     """
     started = time.monotonic()
-    uri = table_uri(settings, contract.stream)
+    uri, options = table_uri(settings, contract.stream), storage_options(settings, "keeper")
     try:
-        table = DeltaTable(uri, storage_options=storage_options(settings, "keeper"))
+        table = DeltaTable(uri, storage_options=options)
         files = _list_files(table)
         dates = dates_to_compact(files, contract.lateness, closed)
-        if dates:
+        for start in range(0, len(dates), _DATES):
             table.optimize.compact(
-                partition_filters=[(PARTITION_COLUMN, "in", [day.isoformat() for day in dates])],
+                partition_filters=[
+                    (PARTITION_COLUMN, "in", [day.isoformat() for day in dates[start : start + _DATES]])
+                ],
                 min_commit_interval=COMMIT_INTERVAL,
             )
+        # Before the log is cleaned, and after compaction, so that no file of a date is newer than the archive.
+        CommitLog(uri, fs.PyFileSystem(DeltaStorageHandler(uri, options)), table.version()).archive()
         before, after = _files_of(files, dates), _files_of(_list_files(table), dates)
         table.create_checkpoint()
         checkpoint = table.version()
@@ -125,19 +139,23 @@ def maintain(settings: Settings, contract: Contract, closed: Mapping[date, bool]
 
 
 def dates_to_compact(files: pa.Table, lateness: timedelta, closed: Mapping[date, bool]) -> list[date]:
-    """Returns the closed dates with more than one file, in ascending order.
+    """Returns the closed dates with more than one file and the open dates with many small ones, in ascending order.
 
     Args:
-        files: one row per file, with its date.
+        files: one row per file, with its date and size in bytes.
         lateness: the contract's lateness.
         closed: as in ``maintain``.
     """
     if not files.num_rows:
         return []
     closed_before = pc.max(files["date"]).as_py() - lateness
-    counts = files.group_by("date").aggregate([([], "count_all")]).to_pylist()
+    small = pc.less(files["bytes"], _SMALL).cast(pa.int64())
+    counts = files.append_column("small", small).group_by("date").aggregate([([], "count_all"), ("small", "sum")])
     return sorted(
-        row["date"] for row in counts if row["count_all"] > 1 and closed.get(row["date"], row["date"] < closed_before)
+        row["date"]
+        for row in counts.to_pylist()
+        if row["small_sum"] > OPEN_FILES
+        or (row["count_all"] > 1 and closed.get(row["date"], row["date"] < closed_before))
     )
 
 

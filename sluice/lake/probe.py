@@ -12,7 +12,8 @@ from sluice.settings import Settings
 PROBE = "_probe/create-once"
 """The object that the probe creates twice. The name is fixed, so that only one object is left behind."""
 
-_CONFLICTS = (409, 412)
+CONFLICTS = (409, 412)
+"""How a store answers if the object exists already, or is being created."""
 _TIMEOUT = urllib3.Timeout(connect=3, read=20)
 
 
@@ -26,16 +27,15 @@ def require_create_once(settings: Settings) -> None:
     """
     try:
         url = client(settings, "writer").presigned_put_object(settings.lake_bucket, PROBE, timedelta(minutes=5))
-        with urllib3.PoolManager(timeout=_TIMEOUT, retries=False) as pool:
-            # The first may conflict with the object of an earlier start.
-            first, second = _create(pool, url), _create(pool, url)
+        # The first may conflict with the object of an earlier start.
+        first, second = create_once(url, b""), create_once(url, b"")
     except (MinioException, urllib3.exceptions.HTTPError) as error:
         raise minio_error(settings, error) from error
     for response in (first, second):
-        if not response.status < 300 and response.status not in _CONFLICTS:
+        if not response.status < 300 and response.status not in CONFLICTS:
             text = response.data.decode("utf-8", "replace")
             raise minio_error(settings, MinioException(f"status {response.status} for the probe: {text}"))
-    if second.status not in _CONFLICTS:
+    if second.status not in CONFLICTS:
         raise TerminalError(
             f"MinIO at {settings.minio}, bucket {settings.lake_bucket}: the store overwrote an existing object: it has "
             "no conditional writes (If-None-Match)",
@@ -43,5 +43,7 @@ def require_create_once(settings: Settings) -> None:
         )
 
 
-def _create(pool: urllib3.PoolManager, url: str) -> urllib3.BaseHTTPResponse:
-    return pool.request("PUT", url, body=b"", headers={"If-None-Match": "*"})
+def create_once(url: str, body: bytes) -> urllib3.BaseHTTPResponse:
+    """Creates an object at a presigned URL unless it exists; returns the response."""
+    with urllib3.PoolManager(timeout=_TIMEOUT, retries=False) as pool:
+        return pool.request("PUT", url, body=body, headers={"If-None-Match": "*"})

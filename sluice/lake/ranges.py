@@ -3,9 +3,10 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from functools import reduce
 from operator import or_
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow.compute as pc
 
@@ -48,11 +49,35 @@ def within(ranges: Sequence[Range]) -> pc.Expression:
     )
 
 
+def cut_ranges(remaining: dict[PartitionKey, Range], next_offsets: Mapping[PartitionKey, int]) -> list[Range]:
+    """Removes the offsets below ``next_offsets`` from ``remaining`` and returns them."""
+    removed = []
+    for key, next_offset in next_offsets.items():
+        whole = remaining.get(key)
+        if whole is None or next_offset <= whole.start_offset:
+            continue
+        cut = min(next_offset, whole.next_offset)
+        removed.append(Range(*key, whole.start_offset, cut))
+        if cut == whole.next_offset:
+            del remaining[key]
+        else:
+            remaining[key] = Range(*key, cut, whole.next_offset)
+    return removed
+
+
+class DateHash(NamedTuple):
+    """How many rows a range has of one event date, and the hash of their values."""
+
+    rows: int
+    hash: str
+
+
 @dataclass(frozen=True)
 class CommittedRange:
     """One range of a commit, from ``start_offset`` (inclusive) to ``next_offset`` (exclusive).
 
-    ``rows`` of its offsets have a record. ``hash`` covers their values.
+    ``rows`` of its offsets have a record. ``hash`` covers their values, ``dates`` those of each event date; it is empty
+    for commits of earlier versions of the platform.
     """
 
     version: int
@@ -62,6 +87,7 @@ class CommittedRange:
     next_offset: int
     rows: int
     hash: str
+    dates: Mapping[date, DateHash] = field(default_factory=dict)
 
     @property
     def key(self) -> PartitionKey:
@@ -85,6 +111,13 @@ class CommitHistory:
     """The number of commits that record ranges."""
     ranges: list[CommittedRange] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
+
+    def prepend(self, oldest: int, ranges: Iterable[CommittedRange]) -> None:
+        """Adds ranges of earlier versions, from ``oldest`` on; those of versions that are still in the log are not."""
+        earlier = [committed for committed in ranges if committed.version < self.oldest]
+        self.commits += len({committed.version for committed in earlier})
+        self.ranges[:0] = earlier
+        self.oldest = oldest
 
     def by_partition(self) -> dict[PartitionKey, list[CommittedRange]]:
         """Returns the ranges of each partition, in version order."""
@@ -176,4 +209,8 @@ def _parse_range(version: int, entry: Mapping[str, Any]) -> CommittedRange:
         int(entry["next"]),
         int(entry["rows"]),
         str(entry["hash"]),
+        {
+            date.fromisoformat(day): DateHash(int(rows), str(hashed))
+            for day, (rows, hashed) in entry.get("dates", {}).items()
+        },
     )

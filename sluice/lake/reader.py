@@ -1,9 +1,7 @@
 """Reads the lake: only the files that can contain the requested rows, and only the requested columns."""
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -19,10 +17,12 @@ from pyarrow.fs import PyFileSystem
 
 from sluice.contracts import Contract
 from sluice.errors import TerminalError
+from sluice.lake.commit_log import CommitLog, LogSlice
+from sluice.lake.date_check import DateCheck
 from sluice.lake.errors import NoTableError, store_error
 from sluice.lake.files import TableFiles
 from sluice.lake.layout import PARTITION_COLUMN, SCHEMA, storage_options, table_uri, transaction_id
-from sluice.lake.ranges import CommittedRange, PartitionKey, Range, read_commit_history, within
+from sluice.lake.ranges import PartitionKey, Range, read_commit_history, within
 from sluice.settings import Settings
 
 _RECENT_COMMITS = 10
@@ -32,29 +32,6 @@ _PAGE_BUFFER_BYTES = 1 << 20
 _SAMPLED_FILES = 10
 
 Mask = npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class RecentCommits:
-    """The newest commits, back to the ones that wrote given offsets."""
-
-    commits: list[CommittedRange]
-    """The ranges that they wrote, in version order."""
-    added: dict[int, frozenset[str]]
-    """Per version, the files that it added. Some may have been removed since."""
-
-    def paths(self, ranges: Sequence[Range]) -> frozenset[str]:
-        """Returns the files that can contain any of the ranges: of commits that wrote some, and compacted files."""
-        wanted = {offsets.key: offsets for offsets in ranges}
-        writes = {committed.version for committed in self.commits}
-        needed = {
-            committed.version
-            for committed in self.commits
-            if (offsets := wanted.get(committed.key))
-            and committed.start_offset < offsets.next_offset
-            and offsets.start_offset < committed.next_offset
-        }
-        return frozenset().union(*(self.added[version] for version in self.added.keys() - (writes - needed)))
 
 
 class LakeReader:
@@ -77,8 +54,10 @@ class LakeReader:
         except (DeltaError, OSError) as error:
             raise store_error(self.uri, error) from error
         sizes = dict(zip(self._column("path"), self._column("size_bytes"), strict=True))
+        self._paths = frozenset(sizes)
         self._store = TableFiles(self.uri, options, sizes)
         self._filesystem = PyFileSystem(self._store)
+        self._log = CommitLog(self.uri, self._filesystem, self.table.version())
         self._format = ds.ParquetFileFormat()
 
     def next_offsets(self, topic_ids: Iterable[str], contract: Contract) -> dict[PartitionKey, int]:
@@ -109,43 +88,31 @@ class LakeReader:
         except (DeltaError, OSError) as error:
             raise store_error(self.uri, error) from error
 
-    def recent_commits(self, ranges: Sequence[Range]) -> RecentCommits | None:
-        """Returns the newest commits, back to the start of the ranges; None if the log does not go back that far.
+    def slices(self, ranges: Sequence[Range]) -> Iterator[LogSlice]:
+        """Yields the ranges piece by piece, with the commits that wrote them; as ``CommitLog.slices``."""
+        return self._log.slices(ranges)
 
-        Raises:
-            TransientError, TerminalError: the store is down or rejects the request.
-        """
-        start_offsets = {offsets.key: offsets.start_offset for offsets in ranges}
-        commits: list[CommittedRange] = []
-        added: dict[int, frozenset[str]] = {}
-        version = self.table.version()
-        while start_offsets:
-            actions = self._actions(version) if version >= 0 else None
-            if actions is None:
-                return None
-            info: dict[str, Any] = next((action["commitInfo"] for action in actions if "commitInfo" in action), {})
-            committed_ranges = read_commit_history([info | {"version": version}], version).ranges
-            commits[:0] = committed_ranges
-            added[version] = frozenset(action["add"]["path"] for action in actions if "add" in action)
-            for committed in committed_ranges:
-                if committed.start_offset <= start_offsets.get(committed.key, -1):
-                    del start_offsets[committed.key]
-            version -= 1
-        return RecentCommits(commits, added)
+    def check_date(self, day: date, ranges: Sequence[Range]) -> DateCheck:
+        """Returns a check of one event date's rows in the ranges against what the commits recorded."""
+        files = self._date_files(self.files, day)
+        newest = pc.max(files["modification_time"]).as_py() if files.num_rows else None
+        return DateCheck(day, ranges, self._log.date_commits(day, _milliseconds(newest)))
 
     def candidate_files(
-        self, ranges: Sequence[Range], paths: frozenset[str] | None = None, day: date | None = None
+        self, ranges: Sequence[Range], part: LogSlice | None = None, day: date | None = None
     ) -> pa.Table:
         """Returns the files, as described by the log, that can contain rows of any of the ranges.
 
         Args:
             ranges: the offsets to look for.
-            paths: the only files to consider, if they are known.
+            part: the slice that contains the ranges, if it is known. A commit's file spans the offsets of all its
+                partitions, so the statistics alone rule out few other files.
             day: the only event date to consider, if given.
         """
         files = self.files
-        if day is not None and files.num_rows:
-            files = files.filter(pc.equal(files[f"partition.{PARTITION_COLUMN}"], pa.scalar(day, pa.date32())))
+        paths = part.paths(ranges, self._paths) if part else None
+        if day is not None:
+            files = self._date_files(files, day)
         if paths is not None and files.num_rows:
             files = files.filter(pc.is_in(files["path"], pa.array(sorted(paths), pa.string())))
         if not files.num_rows:
@@ -171,9 +138,7 @@ class LakeReader:
             TerminalError: a data file is missing or corrupt; the message names it.
             TransientError: the store is down.
         """
-        files = self.files
-        if day is not None and files.num_rows:
-            files = files.filter(pc.equal(files[f"partition.{PARTITION_COLUMN}"], pa.scalar(day, pa.date32())))
+        files = self.files if day is None else self._date_files(self.files, day)
         schema = pa.schema([SCHEMA.field(name) for name in columns])
         return pa.Table.from_batches(self._scan(self._fragments(files), columns, condition), schema)
 
@@ -267,15 +232,10 @@ class LakeReader:
             )
         ]
 
-    def _actions(self, version: int) -> list[dict[str, Any]] | None:
-        """Returns the actions in a version's log file; None if the file was cleaned from the log."""
-        try:
-            with self._filesystem.open_input_stream(f"_delta_log/{version:020d}.json") as file:
-                return [json.loads(line) for line in file.read().splitlines() if line]
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise store_error(self.uri, error) from error
+    def _date_files(self, files: pa.Table, day: date) -> pa.Table:
+        if not files.num_rows:
+            return files
+        return files.filter(pc.equal(files[f"partition.{PARTITION_COLUMN}"], pa.scalar(day, pa.date32())))
 
     def _topic_ids(self) -> set[str]:
         """Returns the ids of all topics that have rows in the files."""
@@ -291,6 +251,11 @@ class LakeReader:
 
     def _column(self, name: str) -> list[Any]:
         return self.files[name].to_pylist() if name in self.files.column_names else [None] * self.files.num_rows
+
+
+def _milliseconds(moment: Any) -> int:
+    """Returns a file's time as the log gives it, a number or a datetime, in milliseconds since 1970; 0 for None."""
+    return int(moment.timestamp() * 1000) if hasattr(moment, "timestamp") else int(moment or 0)
 
 
 def _row_bytes(fragment: ds.ParquetFileFragment) -> float:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from deltalake import (
     ColumnProperties,
     CommitProperties,
@@ -15,13 +16,18 @@ from deltalake import (
     write_deltalake,
 )
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.fs import DeltaStorageHandler
+from pyarrow.fs import PyFileSystem
 
 from sluice.errors import TerminalError, TransientError
-from sluice.lake.chunk import Chunk, value_hash
+from sluice.lake.chunk import Chunk, hashes
+from sluice.lake.date_files import write_date_files
 from sluice.lake.errors import NoTableError, store_error
 from sluice.lake.layout import PARTITION_COLUMN, RANGES_KEY, SCHEMA, empty_id, transaction_id
 
 _MAX_ATTEMPTS = 10
+_MANY_DATES = 64
+"""Above this many event dates in a commit, delta-rs takes more memory for its writers than the rows take."""
 _CHECKPOINT_INTERVAL = 100
 """delta-rs writes a checkpoint every 100 versions."""
 # Statistics only for the columns by which readers prune; no dictionary where nearly every value is distinct.
@@ -156,35 +162,37 @@ class LakeTable:
             raise store_error(self.uri, error) from error
 
     def _write(self, table: DeltaTable, chunks: Sequence[Chunk]) -> None:
-        ranges = [
-            {
-                "topic_id": chunk.topic_id,
-                "partition": chunk.partition,
-                "first": chunk.start_offset,
-                "next": chunk.next_offset,
-                "rows": chunk.rows.num_rows,
-                "hash": value_hash(chunk.rows["value"]),
-                **chunk.metadata,
-            }
-            for chunk in chunks
-        ]
+        ranges = [_range(chunk) for chunk in chunks]
         progress = [Transaction(transaction_id(chunk.topic_id, chunk.partition), chunk.next_offset) for chunk in chunks]
         for chunk in chunks:
             progress += (Transaction(name, version) for name, version in chunk.transactions.items())
             if empty := chunk.next_offset - chunk.start_offset - chunk.rows.num_rows:
                 total = self.empty_offsets(chunk.topic_id, chunk.partition) + empty
                 progress.append(Transaction(empty_id(chunk.topic_id, chunk.partition), total))
-        write_deltalake(
-            table,
-            pa.concat_tables([chunk.rows for chunk in chunks]),
-            mode="append",
-            writer_properties=_WRITER,
-            commit_properties=CommitProperties(
-                custom_metadata={RANGES_KEY: json.dumps(ranges, separators=(",", ":"))},
-                app_transactions=progress,
-            ),
-            post_commithook_properties=_HOOKS,
+        properties = CommitProperties(
+            custom_metadata={RANGES_KEY: json.dumps(ranges, separators=(",", ":"))}, app_transactions=progress
         )
+        rows = pa.concat_tables([chunk.rows for chunk in chunks])
+        if pc.count_distinct(rows[PARTITION_COLUMN]).as_py() > _MANY_DATES:
+            table.create_write_transaction(
+                write_date_files(PyFileSystem(DeltaStorageHandler(self.uri, self._options)), rows),
+                "append",
+                SCHEMA,
+                PARTITION_COLUMN,
+                commit_properties=properties,
+                post_commithook_properties=_HOOKS,
+            )
+            # Unlike the other call, this one leaves the snapshot as it was.
+            table.update_incremental()
+        else:
+            write_deltalake(
+                table,
+                rows,
+                mode="append",
+                writer_properties=_WRITER,
+                commit_properties=properties,
+                post_commithook_properties=_HOOKS,
+            )
 
     def _check_schema(self, table: DeltaTable) -> None:
         names = [column.name for column in table.schema().fields]
@@ -193,3 +201,18 @@ class LakeTable:
                 f"{self.uri}: not a table of this lake: its columns are {', '.join(names)}",
                 "set SLUICE_LAKE_BUCKET to another bucket",
             )
+
+
+def _range(chunk: Chunk) -> dict[str, object]:
+    """Returns what the commit records of a chunk."""
+    value_hash, dates = hashes(chunk.rows)
+    return {
+        "topic_id": chunk.topic_id,
+        "partition": chunk.partition,
+        "first": chunk.start_offset,
+        "next": chunk.next_offset,
+        "rows": chunk.rows.num_rows,
+        "hash": value_hash,
+        "dates": dates,
+        **chunk.metadata,
+    }

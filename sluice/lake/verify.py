@@ -1,23 +1,27 @@
 """Verifies the lake: every partition's commits are contiguous, and the files contain exactly the recorded rows.
 
-The ranges in the commit metadata are compared with the rows of the table's newest version, so compaction makes no
-difference. The recorded hashes cover values only, not keys, headers or timestamps.
+The ranges in the commit metadata, and in the archive of those that were cleaned from the log, are compared with the
+rows of the table's newest version, so compaction makes no difference. The recorded hashes cover values only, not keys,
+headers or timestamps.
 """
 
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
+from deltalake.fs import DeltaStorageHandler
+from pyarrow.fs import PyFileSystem
 
 from sluice.lake.chunk import value_hash
+from sluice.lake.date_check import split_by_partition
 from sluice.lake.errors import NoTableError, store_error
 from sluice.lake.layout import empty_id, transaction_id
+from sluice.lake.range_archive import RangeArchive
 from sluice.lake.ranges import CommittedRange, PartitionKey, check_continuity, read_commit_history
 from sluice.lake.scan import TableScan
 from sluice.lake.spill_buffer import SpillBuffer
@@ -51,7 +55,7 @@ class Verification:
     """Recorded rows that are not in the files."""
     wrong_hashes: int = 0
     unverified: int = 0
-    """Offsets whose commits were cleaned from the log: they are counted, but not compared with hashes."""
+    """Offsets whose commits were cleaned from the log before the archive existed: counted, but not compared."""
     seconds: float = 0.0
     faults: list[str] = field(default_factory=list)
 
@@ -93,6 +97,11 @@ def verify(uri: str, options: dict[str, str]) -> Verification:
     except (DeltaError, OSError) as error:
         raise store_error(uri, error) from error
     history = read_commit_history(log, table.version())
+    archive = RangeArchive(uri, PyFileSystem(DeltaStorageHandler(uri, options)))
+    objects = archive.objects()
+    if objects and objects[-1].last + 1 >= history.oldest > objects[0].first:
+        archived = [committed for versions in objects for committed in archive.read(versions)]
+        history.prepend(objects[0].first, archived)
     result = Verification(
         uri, table.version(), history.oldest, history.commits, len(history.ranges), scan.files, faults=history.faults
     )
@@ -117,7 +126,7 @@ def verify(uri: str, options: dict[str, str]) -> Verification:
         range_checks = [_RangeCheck(committed) for committed in history.ranges]
         for batch in scan.batches(["topic_id", "partition", "offset", "value"]):
             result.rows += batch.num_rows
-            for key, offsets, values in _split_by_partition(batch):
+            for key, offsets, values in split_by_partition(batch):
                 partition = partition_check(key)
                 partition.count_outside_ranges(offsets)
                 for committed, start, end in partition.overlapping_ranges(offsets):
@@ -239,21 +248,6 @@ class _RangeCheck:
 
 def _count_distinct_offsets(rows: pa.Table) -> int:
     return len(np.unique(rows["offset"].to_numpy()))
-
-
-def _split_by_partition(batch: pa.RecordBatch) -> Iterator[tuple[PartitionKey, Offsets, pa.Array]]:
-    """Yields, per partition, the batch's offsets in ascending order and their values."""
-    # Compacted files are read as view types, which few functions support.
-    topics = batch["topic_id"].cast(pa.string()).dictionary_encode()
-    codes, partitions, offsets = topics.indices.to_numpy(), batch["partition"].to_numpy(), batch["offset"].to_numpy()
-    order = np.lexsort((offsets, partitions, codes))
-    codes, partitions, offsets = codes[order], partitions[order], offsets[order]
-    values = batch["value"].cast(pa.binary()).take(pa.array(order))
-    starts = [0, *(np.flatnonzero((np.diff(codes) != 0) | (np.diff(partitions) != 0)) + 1).tolist(), len(order)]
-    for start, end in pairwise(starts):
-        if end > start:
-            key = (topics.dictionary[int(codes[start])].as_py(), int(partitions[start]))
-            yield key, offsets[start:end], values.slice(start, end - start)
 
 
 def _merge_ranges(base: int, ranges: Sequence[CommittedRange]) -> list[tuple[int, int]]:

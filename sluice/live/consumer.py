@@ -16,9 +16,18 @@ from sluice.settings import Settings
 
 log = logging.getLogger(__name__)
 
-GROUP = "sluice-live"
-"""The consumer group."""
 _BATCH = 2_000
+_TIMEOUT = 10.0
+
+
+def resume_offset(stored: int, start: int, end: int) -> int:
+    """Returns where to read a partition, given the stored next offset and the offsets that Kafka holds.
+
+    Records that Kafka has deleted are lost to the live view. If Kafka ends before the stored offset, it was restored
+    from an older copy and uses offsets again: everything is read again, which changes nothing for a record that was
+    read before.
+    """
+    return stored if start <= stored <= end else start
 
 
 class Consumer:
@@ -28,26 +37,31 @@ class Consumer:
         self,
         settings: Settings,
         streams: Iterable[str],
+        group: str,
         load_offsets: Callable[[Iterable[str]], Mapping[PartitionKey, int]],
+        rewind: Callable[[list[PartitionKey]], None],
     ) -> None:
         """Joins the group.
 
         Args:
             settings: of the platform.
             streams: the topics to read.
+            group: the consumer group.
             load_offsets: returns the next offset per partition of the given topic ids; 0 for a partition without one.
+            rewind: forgets the next offsets of partitions that Kafka no longer continues there.
         """
         self._settings = settings
         self._streams = list(streams)
         self._load_offsets = load_offsets
+        self._rewind = rewind
         self.topic_ids: dict[str, str] = {}
         """By stream, as of the last assignment."""
+        self._taken_over: dict[PartitionKey, int] = {}
         self._consumer = confluent_kafka.Consumer(
-            consumer_config(settings, GROUP)
+            consumer_config(settings, group)
             | {
-                # Postgres stores where to read. If Kafka has deleted those records, they are lost to the live view;
-                # reading a record again changes nothing.
-                "auto.offset.reset": "earliest",
+                # Postgres stores where to read. An offset that Kafka does not have is resolved on the next assignment.
+                "auto.offset.reset": "error",
                 "queued.max.messages.kbytes": 2 << 10,
             },
             logger=log,
@@ -60,6 +74,10 @@ class Consumer:
         Raises:
             TransientError: Kafka reports an error; a restart resolves it.
         """
+        if self._taken_over:
+            # The group may be new, or behind Postgres: an idle partition would show a lag that it does not have.
+            self.commit_offsets(self._taken_over)
+            self._taken_over = {}
         records = []
         for message in self._consumer.consume(_BATCH, timeout):
             if (error := message.error()) is not None:
@@ -91,8 +109,20 @@ class Consumer:
         # Looked up on every assignment: a topic that was deleted and created again has a new id.
         self.topic_ids = topics.topic_ids(self._settings, self._streams)
         next_offsets = self._load_offsets(self.topic_ids.values())
+        rewound = []
         for partition in partitions:
-            partition.offset = next_offsets.get((self.topic_ids[partition.topic], partition.partition), 0)
+            key = self.topic_ids[partition.topic], partition.partition
+            stored = next_offsets.get(key, 0)
+            try:
+                start, end = consumer.get_watermark_offsets(partition, timeout=_TIMEOUT)
+            except KafkaException as error:
+                raise TransientError(f"Kafka: {error}", "the live view restarts by itself") from error
+            partition.offset = self._taken_over[key] = resume_offset(stored, start, end)
+            if partition.offset < stored:
+                log.warning("%s/%d ends at %d, not at %d: reading it again", partition.topic, key[1], end, stored)
+                rewound.append(key)
+        if rewound:
+            self._rewind(rewound)
         consumer.incremental_assign(partitions)
         log.info("assigned %s", ", ".join(f"{part.topic}/{part.partition}@{part.offset}" for part in partitions))
 

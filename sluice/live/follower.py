@@ -46,7 +46,10 @@ def _follow(view: View, settings: Settings, stopping: threading.Event) -> None:
     known = load_contracts(settings.contracts)
     contracts = {stream: get_contract(known, stream) for stream in view.streams}
     last_heartbeat = -HEARTBEAT_SECONDS
-    with Store(settings) as store, Consumer(settings, view.streams, store.next_offsets) as consumer:
+    with (
+        Store(settings) as store,
+        Consumer(settings, view.streams, store.group, store.next_offsets, store.rewind) as consumer,
+    ):
         while not stopping.is_set():
             records = consumer.poll(0.5)
             if records:

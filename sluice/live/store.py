@@ -8,6 +8,7 @@ from typing import LiteralString
 import psycopg
 
 from sluice.contracts import Contract
+from sluice.live.group import live_group
 from sluice.live.view import Cursor, Record, View
 from sluice.settings import Settings
 from sluice.warehouse.connect import connect, refusal
@@ -30,6 +31,8 @@ class Store:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._connection = connect(settings, "live")
+        self.group = live_group(self._connection)
+        """The consumer group of the live views in this warehouse."""
 
     def next_offsets(self, topic_ids: Iterable[str]) -> dict[PartitionKey, int]:
         """Returns the offset to resume at, for each partition that was read before."""
@@ -39,6 +42,13 @@ class Store:
                 (list(topic_ids),),
             )
             return {(str(topic_id), int(str(partition))): int(str(offset)) for topic_id, partition, offset in cursor}
+
+    def rewind(self, partitions: Iterable[PartitionKey]) -> None:
+        """Forgets how far these partitions were read."""
+        with self._transaction() as cursor:
+            cursor.executemany(
+                "update live.partitions set next_offset = 0 where topic_id = %s and partition = %s", list(partitions)
+            )
 
     def apply(
         self,

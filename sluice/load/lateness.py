@@ -1,6 +1,8 @@
 """Late events: those that arrive after their partition has passed the end of their date, or its close.
 
-A partition's watermark is the newest event time in it so far, in the order of offsets.
+A partition's watermark is the newest plausible event time in it so far, in the order of offsets. An event time is
+plausible up to an hour after anything that speaks for it: this host's clock, the stream's watermarks, or the middle one
+of the batch's event times. So a slow clock keeps no date open, and one wrong record from the future closes none.
 """
 
 from collections.abc import Mapping
@@ -18,6 +20,9 @@ Mask = npt.NDArray[np.bool_]
 _MICROSECOND = timedelta(microseconds=1)
 _DAY = timedelta(days=1) // _MICROSECOND
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_TOLERANCE = timedelta(hours=1)
+_MIN_EVENTS = 3
+"""Events that a batch needs for their middle time to mean anything: of two, one may be wrong."""
 _NEVER = np.iinfo(np.int64).min
 
 
@@ -42,7 +47,7 @@ def track_lateness(
         rows: topic_id, partition, offset, timestamp and event_date of valid events, in any order.
         watermarks: before the rows; a partition may have none.
         allowed_lateness: how long after a date's end its events are expected.
-        now: later event times do not advance a watermark: one wrong record would make every event after it late.
+        now: by this host's clock.
     """
     late, after_close = np.zeros(rows.num_rows, np.bool_), np.zeros(rows.num_rows, np.bool_)
     result = Lateness(late, after_close, dict(watermarks))
@@ -52,7 +57,7 @@ def track_lateness(
     codes, partitions = topics.indices.to_numpy(), rows["partition"].to_numpy()
     order = np.lexsort((rows["offset"].to_numpy(), partitions, codes))
     times = rows["timestamp"].cast(pa.int64()).to_numpy()
-    counted = np.where(times <= _microseconds(now), times, _NEVER)
+    counted = np.where(times <= _latest_plausible(times, watermarks, now), times, _NEVER)
     day_ends = (rows["event_date"].cast(pa.int32()).to_numpy().astype(np.int64) + 1) * _DAY
     boundaries = np.flatnonzero((np.diff(codes[order]) != 0) | (np.diff(partitions[order]) != 0)) + 1
     for row_indices in np.split(order, boundaries):
@@ -65,6 +70,16 @@ def track_lateness(
         if watermark[-1] != _NEVER:
             result.watermarks[key] = _EPOCH + int(watermark[-1]) * _MICROSECOND
     return result
+
+
+def _latest_plausible(times: npt.NDArray[np.int64], watermarks: Mapping[PartitionKey, datetime], now: datetime) -> int:
+    """Returns the latest event time that advances a watermark, in microseconds since 1970."""
+    witnesses = [_microseconds(moment) for moment in (now, *watermarks.values())]
+    if len(times) >= _MIN_EVENTS:
+        # The lower of two middle times.
+        middle = (len(times) - 1) // 2
+        witnesses.append(int(np.partition(times, middle)[middle]))
+    return max(witnesses) + _TOLERANCE // _MICROSECOND
 
 
 def _microseconds(moment: datetime) -> int:

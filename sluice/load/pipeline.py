@@ -10,8 +10,9 @@ import pyarrow as pa
 
 from sluice.contracts import Contract
 from sluice.errors import TerminalError
+from sluice.lake.commit_log import LogSlice
 from sluice.lake.layout import SCHEMA
-from sluice.lake.ranges import Range
+from sluice.lake.ranges import CommittedRange, Range
 from sluice.lake.reader import LakeReader
 from sluice.load.batch import LAKE_COLUMNS, Batch, read_batch
 from sluice.load.integrity import find_altered
@@ -33,61 +34,62 @@ def new_batches(contract: Contract, lake: LakeReader, ranges: Sequence[Range]) -
         TransientError, TerminalError: the store is down or denies access, or a file is missing or damaged. Values
             that differ from those committed count as damage, as long as the log still has the commits.
     """
-    recent = lake.recent_commits(ranges)
+    with ThreadPoolExecutor(_PARSERS) as parsers:
+        for part in lake.slices(ranges):
+            yield from _slice_batches(contract, lake, part, parsers)
 
-    def files_for(ranges: Sequence[Range]) -> pa.Table:
-        # A commit's file spans the offsets of all its partitions, so its statistics alone rule out few other files.
-        return lake.candidate_files(ranges, recent.paths(ranges) if recent else None)
 
-    files = files_for(ranges)
+def _slice_batches(
+    contract: Contract, lake: LakeReader, part: LogSlice, parsers: ThreadPoolExecutor
+) -> Iterator[Group]:
+    files = lake.candidate_files(part.ranges, part)
     row_bytes = max(lake.row_bytes(files), 1.0)
     rows = max(1, int(GROUP_BYTES / row_bytes))
-    if recent:
-        groups = group_by_commits(ranges, recent.commits, rows)
+    if part.commits:
+        groups = group_by_commits(part.ranges, part.commits, rows)
     else:
-        offsets = sum(offset_range.next_offset - offset_range.start_offset for offset_range in ranges)
+        offsets = sum(offset_range.next_offset - offset_range.start_offset for offset_range in part.ranges)
         records = sum(files["num_records"].to_pylist()) if files.num_rows else 0
-        groups = split_evenly(ranges, max(1, -(-min(offsets, records) // rows)))
+        groups = split_evenly(part.ranges, max(1, -(-min(offsets, records) // rows)))
     pending = groups[::-1]
     empty: list[Range] = []
-    with ThreadPoolExecutor(_PARSERS) as parsers:
-        while pending:
-            group = pending.pop()
-            found, complete = _rows(lake, files_for(group), group)
-            parts = [group] if complete else halve(group, found)
-            if len(parts) > 1:
-                pending += reversed(parts)
-                continue
-            if not complete:
-                found, _ = _rows(lake, files_for(group), group, limit=None)
-            if recent and (altered := find_altered(found, group, recent.commits)):
-                paths = files_for([Range(*altered.key, altered.start_offset, altered.next_offset)])["path"].to_pylist()
-                raise TerminalError(
-                    f"{lake.uri}: {altered.text()}: the values differ from those committed; one of these files is"
-                    f" damaged: {', '.join(paths)}",
-                    "restore the file from a copy",
-                )
-            group, empty = merge_ranges(empty, group), []
-            if not found.num_rows and pending:
-                # A gap between records, however wide, does not get a transaction of its own.
-                empty = group
-                continue
-            yield group, read_batch(contract, found, parsers.map)
+    while pending:
+        group = pending.pop()
+        found, complete = _rows(lake, lake.candidate_files(group, part), group)
+        parts = [group] if complete else halve(group, found)
+        if len(parts) > 1:
+            pending += reversed(parts)
+            continue
+        if not complete:
+            found, _ = _rows(lake, lake.candidate_files(group, part), group, limit=None)
+        if altered := find_altered(found, group, part.commits):
+            raise _damaged(lake, altered, "the values differ from those committed", part)
+        group, empty = merge_ranges(empty, group), []
+        if not found.num_rows and pending:
+            # A gap between records, however wide, does not get a transaction of its own.
+            empty = group
+            continue
+        yield group, read_batch(contract, found, parsers.map)
 
 
 def date_batches(contract: Contract, lake: LakeReader, ranges: Sequence[Range], day: date) -> Iterator[Batch]:
     """Yields one event date's rows in the ranges, in batches of about ``GROUP_BYTES``.
 
     Raises:
-        TransientError, TerminalError: as ``new_batches``.
+        TransientError, TerminalError: as ``new_batches``; damage is found by the end at the latest.
     """
     parts: list[pa.RecordBatch] = []
+    check = lake.check_date(day, ranges)
     with ThreadPoolExecutor(_PARSERS) as parsers:
         for rows in lake.batches(lake.candidate_files(ranges, day=day), ranges, LAKE_COLUMNS):
             parts.append(rows)
+            check.add(rows)
             if sum(part.nbytes for part in parts) >= GROUP_BYTES:
                 yield read_batch(contract, pa.Table.from_batches(parts), parsers.map)
                 parts = []
+        if altered := check.altered():
+            committed, difference = altered
+            raise _damaged(lake, committed, difference, day=day)
         if parts:
             yield read_batch(contract, pa.Table.from_batches(parts), parsers.map)
 
@@ -118,3 +120,19 @@ def _rows(
         if limit is not None and size > limit:
             return pa.Table.from_batches(parts, _SCHEMA), False
     return pa.Table.from_batches(parts, _SCHEMA), True
+
+
+def _damaged(
+    lake: LakeReader,
+    committed: CommittedRange,
+    difference: str,
+    part: LogSlice | None = None,
+    day: date | None = None,
+) -> TerminalError:
+    """Returns the error of rows that are not those committed; it names the files that can have them."""
+    offsets = Range(*committed.key, committed.start_offset, committed.next_offset)
+    paths = lake.candidate_files([offsets], part, day)["path"].to_pylist()
+    return TerminalError(
+        f"{lake.uri}: {committed.text()}: {difference}; one of these files is damaged: {', '.join(paths)}",
+        "restore the file from a copy, then retry; nothing was changed",
+    )

@@ -5,7 +5,7 @@ from itertools import groupby
 
 import pyarrow as pa
 
-from sluice.lake.ranges import CommittedRange, PartitionKey, Range
+from sluice.lake.ranges import CommittedRange, PartitionKey, Range, cut_ranges
 
 
 def new_ranges(ledger_offsets: Mapping[PartitionKey, int], lake_offsets: Mapping[PartitionKey, int]) -> list[Range]:
@@ -42,7 +42,7 @@ def group_by_commits(ranges: Sequence[Range], commits: Sequence[CommittedRange],
         ]
         size = sum(committed.rows for committed in relevant)
         if count and count + size > rows:
-            groups.append(_split_off(remaining, next_offsets))
+            groups.append(cut_ranges(remaining, next_offsets))
             next_offsets, count = {}, 0
         next_offsets |= {committed.key: committed.next_offset for committed in relevant}
         count += size
@@ -72,7 +72,7 @@ def halve(group: Sequence[Range], sample: pa.Table) -> list[list[Range]]:
     medians = sample.group_by(["topic_id", "partition"]).aggregate([("offset", "approximate_median")]).to_pylist()
     next_offsets = {(row["topic_id"], row["partition"]): int(row["offset_approximate_median"]) for row in medians}
     remaining = {offset_range.key: offset_range for offset_range in group}
-    lower = _split_off(remaining, next_offsets)
+    lower = cut_ranges(remaining, next_offsets)
     if lower:
         return [lower, list(remaining.values())]
     middle = len(group) // 2
@@ -86,19 +86,3 @@ def merge_ranges(earlier: Sequence[Range], later: Sequence[Range]) -> list[Range
         start_offset = merged.get(offset_range.key, offset_range).start_offset
         merged[offset_range.key] = Range(*offset_range.key, start_offset, offset_range.next_offset)
     return list(merged.values())
-
-
-def _split_off(remaining: dict[PartitionKey, Range], next_offsets: Mapping[PartitionKey, int]) -> list[Range]:
-    """Removes the offsets below ``next_offsets`` from ``remaining`` and returns them."""
-    removed = []
-    for key, next_offset in next_offsets.items():
-        whole = remaining.get(key)
-        if whole is None or next_offset <= whole.start_offset:
-            continue
-        cut = min(next_offset, whole.next_offset)
-        removed.append(Range(*key, whole.start_offset, cut))
-        if cut == whole.next_offset:
-            del remaining[key]
-        else:
-            remaining[key] = Range(*key, cut, whole.next_offset)
-    return removed

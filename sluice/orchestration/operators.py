@@ -250,19 +250,21 @@ class ReconcileOperator(BaseOperator):
 
 
 class MonitorOperator(BaseOperator):
-    """Checks for stalled sinks and high quarantine rates, and updates the alerts of both."""
+    """Checks for stalled sinks, high quarantine rates and wrong clocks, and updates their alerts."""
 
     ui_color = "#fbe3e0"
 
     def execute(self, context: Context) -> Figures:
         """Returns a summary of the alerts that are open."""
         from sluice.alerts.checks import high_quarantine_rate, stalled_sinks
-        from sluice.alerts.store import QUARANTINE, STALLED_SINK
+        from sluice.alerts.clocks import clock_skew
+        from sluice.alerts.store import CLOCK, QUARANTINE, STALLED_SINK
 
         settings = settings_as("reader")
         problems = {
             STALLED_SINK: stalled_sinks(settings, load_contracts(settings.contracts)),
             QUARANTINE: high_quarantine_rate(settings),
+            CLOCK: clock_skew(settings),
         }
         for kind, subjects in problems.items():
             sync_and_notify(kind, subjects)
@@ -271,7 +273,7 @@ class MonitorOperator(BaseOperator):
 
 
 class MaintainOperator(BaseOperator):
-    """Compacts a stream's closed dates in the lake and removes the files that no commit references."""
+    """Compacts a stream's files in the lake and removes the files that no commit references."""
 
     template_fields: Sequence[str] = ("stream",)
     ui_color = "#eeeeee"

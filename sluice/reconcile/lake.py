@@ -55,32 +55,42 @@ def read_lake(
         side.next_offsets.setdefault(key, reader.transaction(transaction_id(*key)))
     side.empty = {key: reader.transaction(empty_id(*key)) for key in side.next_offsets}
     side.offsets = {key: OffsetSet() for key in side.next_offsets}
-    for day, batch in reader.offset_batches(_files(reader, verified, side.next_offsets)):
-        for key, of_partition in _split(batch):
-            offsets = of_partition[of_partition >= verified.get(key, 0)]
-            side.read[day] += len(offsets)
-            side.offsets.setdefault(key, OffsetSet()).add(offsets)
-            loaded = offsets[offsets < ledger.get(key, 0)]
-            if len(loaded):
-                add(side.tally, (*key, day), offset_sum(loaded))
+    for files, ranges in _parts(reader, verified, side.next_offsets):
+        for day, batch in reader.offset_batches(files):
+            for key, of_partition in _split(batch):
+                offsets = _within(of_partition, ranges.get(key)) if ranges is not None else of_partition
+                if not len(offsets):
+                    continue
+                side.read[day] += len(offsets)
+                side.offsets.setdefault(key, OffsetSet()).add(offsets)
+                loaded = offsets[offsets < ledger.get(key, 0)]
+                if len(loaded):
+                    add(side.tally, (*key, day), offset_sum(loaded))
     return side
 
 
-def _files(
+def _parts(
     reader: LakeReader, verified: Mapping[PartitionKey, int], next_offsets: Mapping[PartitionKey, int]
-) -> pa.Table:
-    """Returns the files that can have rows beyond the verified prefixes."""
+) -> Iterator[tuple[pa.Table, dict[PartitionKey, Range] | None]]:
+    """Yields files, and the ranges to read of each; None to read all rows of all files."""
     if not verified:
-        return reader.files
+        # Without a condition, so that a row that belongs to no partition is noticed too.
+        yield reader.files, None
+        return
     ranges = [
         Range(*key, verified.get(key, 0), next_offset)
         for key, next_offset in next_offsets.items()
         if next_offset > verified.get(key, 0)
     ]
-    if not ranges:
-        return reader.files.slice(0, 0)
-    recent = reader.recent_commits(ranges)
-    return reader.candidate_files(ranges, recent.paths(ranges) if recent else None)
+    for part in reader.slices(ranges):
+        yield reader.candidate_files(part.ranges, part), {offsets.key: offsets for offsets in part.ranges}
+
+
+def _within(offsets: Offsets, wanted: Range | None) -> Offsets:
+    """Returns the offsets that a range contains."""
+    if wanted is None:
+        return offsets[:0]
+    return offsets[(offsets >= wanted.start_offset) & (offsets < wanted.next_offset)]
 
 
 def _split(batch: pa.RecordBatch) -> Iterator[tuple[PartitionKey, Offsets]]:

@@ -8,6 +8,8 @@ import pyarrow as pa
 
 from sluice.contracts import load_contracts
 from sluice.daemon import run_until_stopped
+from sluice.kafka.groups import sink_group
+from sluice.lake.identity import ensure_lake_id
 from sluice.lake.layout import storage_options, table_uri
 from sluice.lake.probe import require_create_once
 from sluice.lake.table import LakeTable
@@ -27,9 +29,11 @@ def run(settings: Settings, stopping: threading.Event) -> None:
         table = LakeTable(table_uri(settings, stream), options)
         table.create()
         tables[stream] = table
-    source = KafkaSource(settings, streams)
+    group = sink_group(settings.lake_bucket, ensure_lake_id(settings))
+    source = KafkaSource(settings, streams, group)
     sink = Sink(source, tables, time.monotonic, FlushPolicy(age=settings.sink_age_seconds))
-    serve(settings.sink_host, settings.sink_port, sink.metrics, sink.health)
+    sink.metrics.group.info({"group": group})
+    serve(settings.sink_host, settings.sink_port, sink.metrics, sink.health, sink.halted)
     source.subscribe(sink)
     try:
         while not stopping.is_set():

@@ -6,13 +6,13 @@ kafka-python's consumer takes several times the CPU per record (see docs/decisio
 import gc
 import logging
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, cast
 
 import confluent_kafka
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicCollection
+from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicCollection
 from confluent_kafka.admin import AdminClient
 
 from sluice.errors import TerminalError, TransientError
@@ -24,7 +24,6 @@ from sluice.sink.sink import Records, Sink, TopicPartition
 
 log = logging.getLogger(__name__)
 
-GROUP = "sluice-sink"
 _BATCH = 4_000
 _TIMEOUT = 10.0
 _MILLISECONDS = itemgetter(1)
@@ -36,13 +35,14 @@ _OUT_OF_RANGE = (KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET)
 class KafkaSource:
     """A ``Source`` that is a member of the consumer group over the streams' partitions."""
 
-    def __init__(self, settings: Settings, streams: list[str]) -> None:
+    def __init__(self, settings: Settings, streams: list[str], group: str) -> None:
+        """Creates the consumer; it joins the group with ``subscribe``."""
         self._settings = settings
         self._streams = streams
         self._topic_ids: dict[str, str] = {}
-        self._admin = AdminClient({"bootstrap.servers": settings.kafka, "client.id": GROUP}, logger=log)
+        self._admin = AdminClient({"bootstrap.servers": settings.kafka, "client.id": group}, logger=log)
         self._consumer = Consumer(
-            consumer_config(settings, GROUP)
+            consumer_config(settings, group)
             | {
                 # The lake determines where to read. An offset that Kafka does not have is an error, never skipped.
                 "auto.offset.reset": "error",
@@ -57,23 +57,12 @@ class KafkaSource:
     def subscribe(self, sink: Sink) -> None:
         """Joins the group; the sink is notified of the partitions that it gains and loses."""
 
-        def assigned(consumer: Consumer, parts: list[confluent_kafka.TopicPartition]) -> None:
+        def assigned(_: Consumer, parts: list[confluent_kafka.TopicPartition]) -> None:
             if not parts:
                 return
             # Queried every time: a topic that was deleted and created again has a new id.
             self._topic_ids = topics.topic_ids(self._settings, self._streams)
-            next_offsets = sink.assigned(
-                {TopicPartition(part.topic, part.partition): self._topic_ids[part.topic] for part in parts}
-            )
-            for topic_partition, next_offset in next_offsets.items():
-                self._check_start(topic_partition, next_offset)
-            consumer.incremental_assign(
-                [_at(topic_partition, next_offset) for topic_partition, next_offset in next_offsets.items()]
-            )
-            log.info(
-                "assigned partitions=%s",
-                ",".join(f"{p.stream}/{p.partition}@{next_offset}" for p, next_offset in next_offsets.items()),
-            )
+            sink.assigned({TopicPartition(part.topic, part.partition): self._topic_ids[part.topic] for part in parts})
 
         def revoked(_: Consumer, parts: list[confluent_kafka.TopicPartition]) -> None:
             sink.revoked(TopicPartition(part.topic, part.partition) for part in parts)
@@ -83,13 +72,45 @@ class KafkaSource:
 
         self._consumer.subscribe(self._streams, on_assign=assigned, on_revoke=revoked, on_lost=lost)
 
+    def check(self, topic_partition: TopicPartition, next_offset: int) -> None:
+        """Checks that Kafka continues at the lake's next offset.
+
+        Raises:
+            TransientError: Kafka is down.
+            TerminalError: Kafka has deleted records that the lake does not have, or lacks records that the lake has.
+        """
+        try:
+            start, end = self._consumer.get_watermark_offsets(_at(topic_partition, next_offset), timeout=_TIMEOUT)
+        except KafkaException as error:
+            raise TransientError(f"Kafka: {error}", "wait for the sink to restart") from error
+        if start > next_offset:
+            raise _lost_offsets(topic_partition, next_offset, start)
+        if end < next_offset:
+            raise _missing_offsets(topic_partition, next_offset, end)
+
+    def assign(self, next_offsets: Mapping[TopicPartition, int | None]) -> None:
+        """Takes over partitions and begins to read them at these offsets; one without an offset is not read."""
+        self._consumer.incremental_assign(
+            [
+                # At the end nothing is out of range, however fast the partition is paused.
+                _at(topic_partition, OFFSET_END if next_offset is None else next_offset)
+                for topic_partition, next_offset in next_offsets.items()
+            ]
+        )
+        self.pause([topic_partition for topic_partition, next_offset in next_offsets.items() if next_offset is None])
+        log.info(
+            "assigned partitions=%s",
+            ",".join(
+                f"{p.stream}/{p.partition}@{'halted' if next_offset is None else next_offset}"
+                for p, next_offset in next_offsets.items()
+            ),
+        )
+
     def poll(self, timeout: float) -> Sequence[Records]:
         """Returns the records that arrive within ``timeout`` seconds.
 
         Raises:
-            TransientError: a topic was deleted, or the lake's next offset is beyond the topic's end. A restart of the
-                sink resolves both.
-            TerminalError: Kafka has deleted records that the lake does not have.
+            TransientError: a topic was deleted, or Kafka no longer has an offset. The sink restarts and checks again.
         """
         # Thousands of objects are created, none of them in a reference cycle; collecting cycles would take a seventh of
         # the time.
@@ -120,14 +141,13 @@ class KafkaSource:
         except KafkaException as error:
             log.warning("consumer offsets not committed: error=%s", error)
 
-    def pause(self) -> None:
-        """Stops reading all partitions while staying in the group."""
-        log.warning("consumption paused: the buffers are full")
-        self._consumer.pause(self._consumer.assignment())
+    def pause(self, topic_partitions: Collection[TopicPartition]) -> None:
+        """Stops reading partitions while keeping them."""
+        self._consumer.pause([_at(topic_partition, 0) for topic_partition in topic_partitions])
 
-    def resume(self) -> None:
-        """Resumes reading all partitions."""
-        self._consumer.resume(self._consumer.assignment())
+    def resume(self, topic_partitions: Collection[TopicPartition]) -> None:
+        """Resumes reading paused partitions."""
+        self._consumer.resume([_at(topic_partition, 0) for topic_partition in topic_partitions])
 
     def high_watermarks(self, topic_partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         """Returns the partitions' ends as of librdkafka's last fetch; omits partitions it has not fetched from."""
@@ -196,14 +216,6 @@ class KafkaSource:
         )
         return Records(topic_partition, rows, max(end, offsets[-1] + 1 if offsets else 0))
 
-    def _check_start(self, topic_partition: TopicPartition, next_offset: int) -> None:
-        try:
-            start, _ = self._consumer.get_watermark_offsets(_at(topic_partition, next_offset), timeout=_TIMEOUT)
-        except KafkaException as error:
-            raise TransientError(f"Kafka: {error}", "wait for the sink to restart") from error
-        if start > next_offset:
-            raise _lost_offsets(topic_partition, next_offset, start)
-
     def _handle_error(self, message: Message, error: KafkaError) -> None:
         if error.code() in _GONE:
             raise TransientError(
@@ -213,7 +225,7 @@ class KafkaSource:
             topic_partition = TopicPartition(message.topic() or "", message.partition() or 0)
             raise TransientError(
                 f"{topic_partition.stream}/{topic_partition.partition}: Kafka does not have offset {message.offset()}",
-                "wait for the sink to restart, which reads the current topic",
+                "wait for the sink to restart, which checks every partition",
             )
         if error.fatal():
             raise TransientError(f"Kafka: {error.str()}", "wait for the sink to restart")
@@ -234,4 +246,13 @@ def _lost_offsets(topic_partition: TopicPartition, next_offset: int, start: int)
         "deleted them before they reached the lake",
         "raise topic.retention_bytes in the contract, then record the gap so that the sink can resume: `make lake "
         f'A="gap {topic_partition.stream} {topic_partition.partition} --to {start} --reason …"`',
+    )
+
+
+def _missing_offsets(topic_partition: TopicPartition, next_offset: int, end: int) -> TerminalError:
+    return TerminalError(
+        f"{topic_partition.stream}/{topic_partition.partition}: the lake has offsets up to {next_offset - 1}, but "
+        f"Kafka ends at {end}: it was restored from an older copy, and would use the offsets between for other records",
+        "restore a newer copy of Kafka; or delete the topic and run `make up`, which creates it with a new id, and "
+        "send again what was sent since: see docs/how-to/troubleshooting.md",
     )

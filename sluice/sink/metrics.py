@@ -5,9 +5,11 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, make_wsgi_app
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, make_wsgi_app
 
 from sluice.errors import TerminalError
+from sluice.kafka.groups import SINK_GROUP_METRIC
+from sluice.sink import HEALTHY
 
 
 class Metrics:
@@ -16,6 +18,8 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         stream, partition = ["stream"], ["stream", "partition"]
+        # The dashboard learns from it which group's offsets are the lake's.
+        self.group = Info(SINK_GROUP_METRIC, "The consumer group of this lake's sinks.", registry=self.registry)
         self.events = self._make(Counter, "sluice_sink_events", "Records committed to the lake.", stream)
         self.bytes = self._make(Counter, "sluice_sink_bytes", "In-memory bytes of committed records.", stream)
         self.fenced = self._make(
@@ -48,7 +52,13 @@ class _QuietHandler(WSGIRequestHandler):
         """Logs nothing: one line per scrape would bury the lines of the commits."""
 
 
-def serve(host: str, port: int, metrics: Metrics, health: Callable[[], str | None]) -> WSGIServer:
+def serve(
+    host: str,
+    port: int,
+    metrics: Metrics,
+    health: Callable[[], str | None],
+    halted: Callable[[], str | None] = lambda: None,
+) -> WSGIServer:
     """Serves ``/metrics`` and ``/health`` (200, or 503 with the problem) from a separate thread.
 
     Args:
@@ -56,6 +66,7 @@ def serve(host: str, port: int, metrics: Metrics, health: Callable[[], str | Non
         port: the port to listen on; 0 for any free one.
         metrics: the metrics to expose.
         health: returns None if the sink is healthy, otherwise the problem.
+        halted: returns why some partitions are not read; None if all are. The sink is healthy: the others go on.
 
     Raises:
         TerminalError: the port is in use.
@@ -68,7 +79,7 @@ def serve(host: str, port: int, metrics: Metrics, health: Callable[[], str | Non
             return body
         problem = health()
         start_response("503 Service Unavailable" if problem else "200 OK", [("Content-Type", "text/plain")])
-        return [f"{problem or 'ok'}\n".encode()]
+        return [f"{problem or halted() or HEALTHY}\n".encode()]
 
     try:
         server = make_server(host, port, application, handler_class=_QuietHandler)

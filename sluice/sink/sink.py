@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,6 +12,7 @@ from sluice.errors import TerminalError, TransientError
 from sluice.lake.chunk import Chunk
 from sluice.lake.table import AppendResult
 from sluice.sink.buffer import PartitionBuffer
+from sluice.sink.date_limit import limit_dates
 from sluice.sink.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,15 @@ class Records:
 class Source(Protocol):
     """The source of records: Kafka, implemented in ``consumer.py``."""
 
+    def check(self, topic_partition: TopicPartition, next_offset: int) -> None:
+        """Raises a TerminalError if the partition cannot be read from that offset without a gap."""
+
+    def assign(self, next_offsets: Mapping[TopicPartition, int | None]) -> None:
+        """Takes over partitions and begins to read them at these offsets, whether or not others are paused.
+
+        A partition without an offset is not read.
+        """
+
     def poll(self, timeout: float) -> Sequence[Records]:
         """Returns the records that arrive within ``timeout`` seconds."""
 
@@ -50,11 +60,11 @@ class Source(Protocol):
     def commit_offsets(self, next_offsets: dict[TopicPartition, int]) -> None:
         """Commits the lake's next offsets to the consumer group, for lag displays only."""
 
-    def pause(self) -> None:
-        """Stops reading while staying in the group."""
+    def pause(self, topic_partitions: Collection[TopicPartition]) -> None:
+        """Stops reading partitions while keeping them."""
 
-    def resume(self) -> None:
-        """Resumes reading."""
+    def resume(self, topic_partitions: Collection[TopicPartition]) -> None:
+        """Resumes reading paused partitions."""
 
     def high_watermarks(self, topic_partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         """Returns the partitions' ends in Kafka, as far as they are known without a request."""
@@ -66,8 +76,11 @@ class Source(Protocol):
 class Table(Protocol):
     """A stream's table in the lake."""
 
+    def open(self) -> object:
+        """Reads the newest version."""
+
     def next_offset(self, topic_id: str, partition: int) -> int:
-        """Returns the partition's next offset."""
+        """Returns the partition's next offset as of the newest version read so far."""
 
     def append(self, chunks: Sequence[Chunk]) -> AppendResult:
         """Commits chunks and their progress atomically."""
@@ -84,10 +97,23 @@ class FlushPolicy:
     budget_bytes: int = 52 << 20
     """Bytes buffered across all streams, beyond which consumption pauses until a commit succeeds. Little more than one
     batch, so that the backlog of a store outage is written in as little memory as any other batch."""
+    dates: int = 4_000
+    """Event dates per commit, each of which is a file. Beyond it, a batch takes several commits."""
     stall: float = 60.0
     """Seconds without a commit, while there are events to commit, after which the sink is unhealthy."""
     retry: float = 0.5
     """Seconds before a failed commit is retried; doubles with each failure, up to 15."""
+    recheck: float = 10.0
+    """Seconds between two checks whether an operator has resolved what halts a partition."""
+
+
+@dataclass(frozen=True)
+class Halt:
+    """A partition that is not read until an operator acts; the others go on."""
+
+    topic_id: str
+    next_offset: int
+    error: TerminalError
 
 
 class Sink:
@@ -109,17 +135,35 @@ class Sink:
         self._buffers: dict[TopicPartition, PartitionBuffer] = {}
         self._failures: dict[str, int] = {}
         self._retry_at: dict[str, float] = {}
-        self._paused = False
+        self._paused: set[TopicPartition] = set()
+        self._halted: dict[TopicPartition, Halt] = {}
+        self._rechecked_at = clock()
+        self._taken_over: dict[TopicPartition, int] = {}
         self._caught_up_at: dict[TopicPartition, float] = {}
         self._progress_at: dict[TopicPartition, float] = {}
         self._observed_at = clock()
 
-    def assigned(self, topic_ids: dict[TopicPartition, str]) -> dict[TopicPartition, int]:
-        """Takes over partitions; returns the offsets to read them from, which are the lake's next offsets."""
+    def assigned(self, topic_ids: Mapping[TopicPartition, str]) -> None:
+        """Takes over partitions, and begins to read them at the lake's next offsets.
+
+        A partition that Kafka cannot continue from there is halted.
+        """
+        next_offsets: dict[TopicPartition, int | None] = {}
         for topic_partition, topic_id in topic_ids.items():
             next_offset = self._tables[topic_partition.stream].next_offset(topic_id, topic_partition.partition)
-            self._buffers[topic_partition] = PartitionBuffer(topic_id, topic_partition.partition, next_offset)
-        return {topic_partition: self._buffers[topic_partition].start_offset for topic_partition in topic_ids}
+            self._taken_over[topic_partition] = next_offset
+            try:
+                self._source.check(topic_partition, next_offset)
+            except TerminalError as error:
+                log.error("halted: %s", error)
+                self._halted[topic_partition] = Halt(topic_id, next_offset, error)
+                next_offsets[topic_partition] = None
+            else:
+                self._buffers[topic_partition] = PartitionBuffer(topic_id, topic_partition.partition, next_offset)
+                next_offsets[topic_partition] = next_offset
+        self._source.assign(next_offsets)
+        self._paused -= topic_ids.keys()
+        self._keep_budget()
 
     def revoked(self, topic_partitions: Iterable[TopicPartition]) -> None:
         """Commits and gives up partitions. Records that cannot be committed now are read again by the next owner."""
@@ -136,6 +180,9 @@ class Sink:
         """Drops partitions that another member may already own."""
         for topic_partition in topic_partitions:
             self._buffers.pop(topic_partition, None)
+            self._paused.discard(topic_partition)
+            self._halted.pop(topic_partition, None)
+            self._taken_over.pop(topic_partition, None)
             self._caught_up_at.pop(topic_partition, None)
             self._progress_at.pop(topic_partition, None)
             for gauge in (self.metrics.lag, self.metrics.behind):
@@ -148,10 +195,16 @@ class Sink:
             buffer = self._buffers.get(records.topic_partition)
             if buffer is not None and records.next_offset > buffer.next_offset:
                 buffer.add(records.rows, records.next_offset, self._clock())
+        if self._taken_over:
+            # The group may be new, or behind the lake: an idle partition would show a lag that it does not have.
+            self._source.commit_offsets(self._taken_over)
+            self._taken_over = {}
         now = self._clock()
         for stream in self._due(now):
             self._try_commit(stream)
-        self._set_paused(sum(buffer.size for buffer in self._buffers.values()) > self._flush_policy.budget_bytes)
+        self._keep_budget()
+        if self._halted and now - self._rechecked_at >= self._flush_policy.recheck:
+            self._recheck(now)
         if now - self._observed_at >= 1.0:
             self._observe(now)
 
@@ -165,6 +218,10 @@ class Sink:
                 name = f"{topic_partition.stream}/{topic_partition.partition}"
                 return f"{name}: no progress for {now - since:.0f} s, with events to commit"
         return None
+
+    def halted(self) -> str | None:
+        """Returns why partitions are halted, in one line; None if none is. Thread-safe."""
+        return " ".join(str(halt.error) for _, halt in sorted(self._halted.copy().items())) or None
 
     def flush(self) -> None:
         """Commits all buffered records.
@@ -207,7 +264,6 @@ class Sink:
             log.warning("commit of %s failed, retrying in %.1f s: %s", stream, wait, error)
 
     def _commit(self, stream: str) -> None:
-        started = self._clock()
         chunks = self._chunks(stream)
         # Queried after reading and before the commit. Topic ids are never reused, so if the id has not changed, all
         # records belong to this topic.
@@ -217,22 +273,40 @@ class Sink:
                 f"{stream}: the topic was deleted and created again while the sink was reading it",
                 "wait for the sink to restart, which reads the current topic",
             )
-        table = self._tables[stream]
-        result = table.append(list(chunks.values()))
-        seconds = self._clock() - started
+        for part in limit_dates(chunks, self._flush_policy.dates):
+            self._commit_part(stream, {key: chunk for key, chunk in part.items() if key in chunks}, chunks)
         self._failures.pop(stream, None)
         self._retry_at.pop(stream, None)
-        for topic_partition, chunk in chunks.items():
-            next_offset = chunk.next_offset
+
+    def _commit_part(
+        self, stream: str, part: Mapping[TopicPartition, Chunk], chunks: dict[TopicPartition, Chunk]
+    ) -> None:
+        """Commits a part of each chunk. Removes partitions that are done from ``chunks``.
+
+        A part that is in the lake stays in the buffer until the others are: if one of them fails, the retry finds it
+        there.
+        """
+        if not part:
+            return
+        started = self._clock()
+        table = self._tables[stream]
+        result = table.append(list(part.values()))
+        seconds = self._clock() - started
+        done: dict[TopicPartition, int] = {}
+        for topic_partition, chunk in part.items():
             if chunk in result.fenced:
                 next_offset = table.next_offset(chunk.topic_id, chunk.partition)
                 log.warning("%s/%d fenced; resuming at %d", stream, topic_partition.partition, next_offset)
                 self._source.seek(topic_partition, next_offset)
-            self._buffers[topic_partition].restart(next_offset)
+                done[topic_partition] = next_offset
+            elif chunk.next_offset == chunks[topic_partition].next_offset:
+                done[topic_partition] = chunk.next_offset
             self._progress_at[topic_partition] = self._clock()
-        self._source.commit_offsets(
-            {topic_partition: self._buffers[topic_partition].start_offset for topic_partition in chunks}
-        )
+        for topic_partition, next_offset in done.items():
+            self._buffers[topic_partition].restart(next_offset)
+            del chunks[topic_partition]
+        if done:
+            self._source.commit_offsets(done)
         log.info(
             "commit stream=%s version=%d partitions=%d rows=%d bytes=%d fenced=%d seconds=%.3f",
             stream,
@@ -247,6 +321,29 @@ class Sink:
         self.metrics.fenced.labels(stream).inc(len(result.fenced))
         self.metrics.events.labels(stream).inc(sum(chunk.rows.num_rows for chunk in result.committed))
         self.metrics.bytes.labels(stream).inc(sum(chunk.size for chunk in result.committed))
+
+    def _recheck(self, now: float) -> None:
+        """Restarts the sink once an operator has recorded a gap, or created the topic again.
+
+        That Kafka's end has passed the lake's next offset meanwhile resolves nothing: the offsets in between were used
+        again for other records.
+
+        Raises:
+            TransientError: a halted partition may be readable now, or the store is down.
+        """
+        self._rechecked_at = now
+        for topic_partition, halt in self._halted.items():
+            table = self._tables[topic_partition.stream]
+            table.open()
+            next_offset = table.next_offset(halt.topic_id, topic_partition.partition)
+            if next_offset != halt.next_offset or self._source.topic_id(topic_partition.stream) not in (
+                None,
+                halt.topic_id,
+            ):
+                raise TransientError(
+                    f"{topic_partition.stream}/{topic_partition.partition}: what halted it has changed",
+                    "wait for the sink to restart, which resumes it",
+                )
 
     def _observe(self, now: float) -> None:
         """Updates the metrics of lag and buffered records."""
@@ -273,10 +370,14 @@ class Sink:
                 chunks[topic_partition] = chunk
         return chunks
 
-    def _set_paused(self, paused: bool) -> None:
-        if paused != self._paused:
-            self._paused = paused
-            if paused:
-                self._source.pause()
-            else:
-                self._source.resume()
+    def _keep_budget(self) -> None:
+        """Pauses every partition while the buffers are over budget, also those assigned meanwhile."""
+        over_budget = sum(buffer.size for buffer in self._buffers.values()) > self._flush_policy.budget_bytes
+        wanted = set(self._buffers) if over_budget else set()
+        if wanted and not self._paused:
+            log.warning("reading paused: the buffers are full")
+        if paused := wanted - self._paused:
+            self._source.pause(paused)
+        if resumed := self._paused - wanted:
+            self._source.resume(resumed)
+        self._paused = wanted

@@ -13,7 +13,7 @@ from minio.error import MinioException
 from sluice.kafka.topics import kafka_ranges
 from sluice.lake.bucket import client, minio_error
 from sluice.lake.errors import store_error
-from sluice.lake.layout import empty_id, storage_options, table_uri, transaction_id
+from sluice.lake.layout import ARCHIVE, empty_id, storage_options, table_uri, transaction_id
 from sluice.settings import Settings
 
 
@@ -116,13 +116,13 @@ def find_orphans(stored: Iterable[str], referenced: Iterable[str]) -> list[str]:
 
 
 def _list_objects(settings: Settings, stream: str) -> dict[str, int]:
-    """Returns path and size of all objects of the table, except its log. Paths are relative to the table."""
+    """Returns path and size of the table's objects, except its log and archive. Paths are relative to the table."""
     prefix = f"{stream}/"
     try:
         return {
             item.object_name.removeprefix(prefix): int(item.size)
             for item in client(settings, "reader").list_objects(settings.lake_bucket, prefix=prefix, recursive=True)
-            if not item.object_name.startswith(f"{prefix}_delta_log/")
+            if not item.object_name.removeprefix(prefix).startswith(("_delta_log/", f"{ARCHIVE}/"))
         }
     except (MinioException, urllib3.exceptions.HTTPError) as error:
         raise minio_error(settings, error) from error

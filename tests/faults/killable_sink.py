@@ -65,7 +65,8 @@ def synchronous(commit_offsets: Callable[..., None]) -> Callable[..., None]:
 
 
 def main() -> int:
-    consumer.GROUP, *point = sys.argv[1:]
+    group, *point = sys.argv[1:]
+    program.sink_group = lambda *_: group
     consumer.Consumer = short_session(consumer.Consumer)
     if point:
         name, times = point

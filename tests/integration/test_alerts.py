@@ -5,6 +5,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from sluice.alerts import Change, notify, sync_alerts
 from sluice.alerts.checks import high_quarantine_rate, stalled_sinks
+from sluice.alerts.clocks import clock_skew
 from sluice.load import load
 from sluice.settings import Settings
 from sluice.warehouse import connect
@@ -54,6 +56,23 @@ def test_an_alert_is_raised_once_and_cleared_once(servers: Settings) -> None:
         ("fire", "b", "smoke", True),
         ("fire", "b", "again", False),
     ]
+
+
+def test_a_clock_that_is_behind_the_events_is_named_and_their_dates_close(make_stream: Callable[..., Stream]) -> None:
+    stream = make_stream(partitions=1)
+    assert stream.name not in clock_skew(stream.settings)
+    # Within the hour that a slow clock is forgiven.
+    moment = datetime.now(UTC).replace(microsecond=0) + timedelta(minutes=20)
+    event = {"event_id": "e1", "sensor": "s", "read_at": moment.isoformat(), "reading": 1}
+    stream.send([json.dumps(event).encode()], int(moment.timestamp() * 1000))
+    stream.land()
+    load(stream.settings, stream.contract)
+    with connect(stream.settings, "reader") as reader:
+        query = "select watermark from ops.watermarks where stream = %s"
+        assert reader.execute(query, (stream.name,)).fetchone() == (moment,)
+    problem = clock_skew(stream.settings)[stream.name]
+    assert "ahead of the clock of the host that loads them" in problem
+    assert not {"Postgres", "MinIO"} & clock_skew(stream.settings).keys()
 
 
 @pytest.mark.essential

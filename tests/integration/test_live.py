@@ -140,6 +140,19 @@ def test_reading_everything_again_changes_nothing(live: Live) -> None:
 
 
 @pytest.mark.essential
+def test_a_position_beyond_kafkas_end_is_read_again_from_the_start(live: Live) -> None:
+    """As after Kafka was restored from an older copy."""
+    live.start()
+    live.wait("something, and all of it, read", lambda: live.read() == _end(live.settings) > 0)
+    live.kill()
+    before = live.query("select * from live.airport_hours order by origin, hour")
+    with connect(live.settings, "postgres") as postgres:
+        postgres.execute("update live.partitions set next_offset = next_offset + 1000000")
+    live.start()
+    live.wait_until_read()
+    assert live.query("select * from live.airport_hours order by origin, hour").equals(before)
+
+
 def test_it_reconnects_after_postgres_has_closed_its_connection(live: Live) -> None:
     live.start()
     live.wait_until_read()

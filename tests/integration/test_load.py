@@ -1,14 +1,21 @@
 """The load on real servers: each offset once in raw or quarantine, even if loads are repeated or run concurrently."""
 
+import io
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 
 import psycopg
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from deltalake import DeltaTable
 
 from sluice.contracts import Column
+from sluice.errors import TerminalError
+from sluice.lake import bucket
+from sluice.lake.layout import storage_options, table_uri
 from sluice.load import LoadReport, load, mark_stale, reload
 from sluice.load.reload import Reload
 from sluice.reconcile import reconcile
@@ -33,6 +40,26 @@ def _assert_agrees(stream: Stream) -> None:
     result = reconcile(stream.settings, {stream.name: stream.contract}, full=True)
     assert result.agrees, result.text()
     assert not result.in_flight, result.text()
+
+
+def _damage(stream: Stream, values: list[bytes]) -> str:
+    """Replaces the values in the stream's only file, without a change of its size; returns its path."""
+    keeper, uri = bucket.client(stream.settings, "keeper"), table_uri(stream.settings, stream.name)
+    options = storage_options(stream.settings, "keeper")
+    (path,) = (file.removeprefix(f"{uri}/") for file in DeltaTable(uri, storage_options=options).file_uris())
+    place = {"bucket_name": stream.settings.lake_bucket, "object_name": f"{stream.name}/{path}"}
+    original = keeper.get_object(**place).read()
+    rows = pq.ParquetFile(pa.BufferReader(original)).read()
+    rows = rows.set_column(rows.schema.get_field_index("value"), "value", pa.array(values, pa.binary()))
+    buffer = pa.BufferOutputStream()
+    pq.write_table(rows, buffer, compression="zstd", use_dictionary=False, write_statistics=False, store_schema=False)
+    data = buffer.getvalue().to_pybytes()
+    # The footer is found from the end, and finds everything else from the start.
+    footer = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    data = data[:footer] + b"\0" * (len(original) - len(data)) + data[footer:]
+    assert len(data) == len(original)
+    keeper.put_object(**place, data=io.BytesIO(data), length=len(data))
+    return path
 
 
 @pytest.mark.essential
@@ -117,6 +144,22 @@ def test_lost_raw_rows_are_a_disagreement_until_their_date_is_reloaded(make_stre
     assert "2013-01-01: the lake has 5 rows, the warehouse 4 and 0 in quarantine" in result.text()
     reload(stream.settings, stream.contract, date(2013, 1, 1))
     _assert_agrees(stream)
+
+
+def test_a_reload_of_a_damaged_file_changes_nothing_and_names_it(make_stream: Callable[..., Stream]) -> None:
+    stream = make_stream(partitions=1)
+    stream.send([_event(n) for n in range(5)])
+    stream.land()
+    load(stream.settings, stream.contract)
+    rows = "select event_id, reading from {raw} order by 1"
+    before = _query(stream, rows)
+    # Still valid JSON, of another reading; Parquet and the log see no difference.
+    path = _damage(stream, [_event(n, reading=9) if n == 3 else _event(n) for n in range(5)])
+    with pytest.raises(TerminalError, match="the values of 2013-01-01 differ from those committed") as error:
+        reload(stream.settings, stream.contract, FIRST)
+    assert path in str(error.value)
+    assert _query(stream, rows) == before
+    assert _query(stream, "select count(*) from raw.quarantine where stream = '{stream}'") == [(0,)]
 
 
 @pytest.mark.parametrize(

@@ -122,6 +122,7 @@ def test_the_lake_reads_the_same_after_its_log_was_cleaned(make_stream: Callable
     assert maintain(stream.settings, stream.contract, dict.fromkeys(DATES, True)).dates == len(DATES)
     verified = verify(uri, storage_options(stream.settings, "reader"))
     assert (verified.faults, verified.rows) == ([], sent)
-    assert verified.unverified == sent
+    # The hashes were archived before the log was cleaned.
+    assert verified.unverified == 0
     reconciled = reconcile(stream.settings, {stream.name: stream.contract}, full=True)
     assert reconciled.agrees, reconciled.text()

@@ -120,7 +120,10 @@ def test_the_lake_alone_is_enough(settings: Settings, environment: dict[str, str
     first.wait()
     assert not query(settings, "select tablename from pg_tables where schemaname in ('staging', 'marts')")
 
-    # Restarted while other loads are running.
+    # Continued while other loads are running; what was loaded before the kill is kept.
+    load(settings, contracts["weather.observed"])
+    loaded_at = "select min(_loaded_at) from raw.weather_observed"
+    kept = query(settings, loaded_at)
     with ThreadPoolExecutor(3) as pool:
         others = [pool.submit(load_all, settings, contracts) for _ in range(2)]
         result = rebuild(settings, contracts, dbt=Dbt(settings, print), log_line=print)
@@ -128,6 +131,7 @@ def test_the_lake_alone_is_enough(settings: Settings, environment: dict[str, str
             future.result()
 
     print(result.text())
+    assert query(settings, loaded_at) == kept
     assert result.comparable
     assert result.same
     assert len(result.tables) > 5

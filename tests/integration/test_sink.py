@@ -1,13 +1,23 @@
 """The sink's process on real servers: nothing is lost, nothing is duplicated."""
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from copy import deepcopy
 
 import pyarrow.compute as pc
 import pytest
+from kafka import TopicPartition as KafkaPartition
 
 from sluice.kafka import topics
+from sluice.kafka.groups import sink_group
+from sluice.lake import bucket
+from sluice.lake.identity import ensure_lake_id
 from sluice.lake.reader import LakeReader
+from sluice.settings import Settings
+from sluice.sink.consumer import KafkaSource
+from sluice.sink.sink import TopicPartition
 from tests.fixtures.servers import Stream
+from tests.fixtures.waiting import wait
 
 
 def _lake(stream: Stream) -> list[dict[str, object]]:
@@ -46,6 +56,84 @@ def test_two_sinks_share_the_partitions(make_stream: Callable[..., Stream]) -> N
     assert [(row["partition"], row["offset"], row["value"]) for row in rows] == [
         (partition, offset, f"{offset}".encode()) for partition in range(4) for offset in range(500)
     ]
+
+
+@pytest.fixture
+def another_bucket(servers: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A second bucket that the lake's users may use, too."""
+
+    def any_bucket(_: str, actions: list[str]) -> dict[str, object]:
+        statement = {"Effect": "Allow", "Action": actions, "Resource": ["arn:aws:s3:::*"]}
+        return {"Version": "2012-10-17", "Statement": [statement]}
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bucket, "_policy", any_bucket)
+        bucket.provision(servers.model_copy(update={"lake_bucket": "another-lake"}))
+    yield "another-lake"
+    bucket.provision(servers)
+
+
+def test_sinks_of_two_lakes_each_write_every_record(make_stream: Callable[..., Stream], another_bucket: str) -> None:
+    stream = make_stream(partitions=2)
+    other = deepcopy(stream)
+    other.settings = stream.settings.model_copy(update={"lake_bucket": another_bucket})
+    other.environment["SLUICE_LAKE_BUCKET"] = another_bucket
+    for partition in (0, 1):
+        stream.send([f"{n}".encode() for n in range(20)], partition=partition)
+    sinks = [stream.start_sink(), other.start_sink()]
+    try:
+        for lake in (stream, other):
+            lake.wait_for_lake()
+        assert _lake(stream) == _lake(other)
+        assert len(_lake(stream)) == 40
+        groups = {sink_group(lake.settings.lake_bucket, ensure_lake_id(lake.settings)) for lake in (stream, other)}
+        assert len(groups) == 2
+        stream.stop_sink(sinks.pop(0))
+        # An upgraded platform has a new group; without new records it shows the lake's offsets all the same.
+        group = sink_group(stream.settings.lake_bucket, ensure_lake_id(stream.settings))
+        with topics.admin(stream.settings) as admin:
+            admin.delete_group_offsets(group, [KafkaPartition(stream.name, partition) for partition in (0, 1)])
+        sinks.append(stream.start_sink())
+        wait(
+            "the group's offsets are the lake's",
+            lambda: topics.group_offsets(stream.settings, [group], [stream.name])[group] == {stream.name: 40},
+        )
+    finally:
+        for sink in sinks:
+            sink.kill()
+            sink.wait()
+
+
+def test_a_partition_that_is_assigned_while_reads_are_paused_is_not_read(make_stream: Callable[..., Stream]) -> None:
+    stream = make_stream(partitions=2)
+    paused, read = TopicPartition(stream.name, 0), TopicPartition(stream.name, 1)
+    for partition in (0, 1):
+        stream.send([f"{n}".encode() for n in range(500)], partition=partition)
+    source = KafkaSource(stream.settings, [stream.name], f"test-{stream.name}")
+
+    class Sink:
+        def assigned(self, topic_ids: dict[TopicPartition, str]) -> None:
+            source.assign(dict.fromkeys(topic_ids, 0))
+            source.pause([paused])
+
+        def revoked(self, topic_partitions: Iterable[TopicPartition]) -> None:
+            pass
+
+    counts = Counter[TopicPartition]()
+
+    def all_read(topic_partition: TopicPartition) -> bool:
+        for records in source.poll(0.2):
+            counts[records.topic_partition] += records.rows.num_rows
+        return counts[topic_partition] == 500
+
+    try:
+        source.subscribe(Sink())
+        wait("the other partition is read", lambda: all_read(read))
+        assert counts[paused] == 0
+        source.resume([paused])
+        wait("the paused partition is read after it is resumed", lambda: all_read(paused))
+    finally:
+        source.close()
 
 
 def _topic_names(stream: Stream) -> list[str]:

@@ -1,8 +1,8 @@
-"""Which partitions are stalled."""
+"""Which partitions are stalled, and which of them Kafka has lost."""
 
 import pytest
 
-from sluice.alerts.checks import NextOffsets, stalled_partitions
+from sluice.alerts.checks import NextOffsets, lost_by_kafka, stalled_partitions
 
 
 @pytest.mark.parametrize(
@@ -22,3 +22,8 @@ def test_a_partition_is_stalled_if_it_lags_and_makes_no_progress(
     lake_before: NextOffsets, kafka_before: NextOffsets, lake_after: NextOffsets, lag: NextOffsets
 ) -> None:
     assert stalled_partitions(lake_before, kafka_before, lake_after) == lag
+
+
+def test_offsets_of_the_lake_beyond_kafkas_end_are_lost_by_kafka() -> None:
+    lake = {("a", 0): 9, ("a", 1): 5, ("old", 0): 7}
+    assert lost_by_kafka(lake, {("a", 0): 6, ("a", 1): 5, ("new", 0): 0}) == {("a", 0): 3}

@@ -1,6 +1,8 @@
-"""The event rate, computed from counts that are polled periodically."""
+"""The event rate, computed from counts that are polled periodically, and the sink's consumer group."""
 
-from dashboard.poller import RATE_SECONDS, Rate
+from dashboard.poller import RATE_SECONDS, Rate, _sink_group
+from sluice.settings import LOOPBACK, Settings
+from sluice.sink.metrics import Metrics, serve
 
 
 def test_the_first_sample_has_no_rate() -> None:
@@ -29,3 +31,17 @@ def test_a_gap_between_samples_counts_as_elapsed_time() -> None:
     rate = Rate()
     rate.update(0, 0.0)
     assert rate.update(1_000, 1_000.0) == 1
+
+
+def test_the_sinks_group_is_the_one_that_it_reports() -> None:
+    metrics = Metrics()
+    server = serve(LOOPBACK, 0, metrics, lambda: None)
+    settings = Settings(sink_host=LOOPBACK, sink_port=server.server_port)
+    try:
+        assert _sink_group(settings) is None
+        metrics.group.info({"group": "sluice-sink-lake-1"})
+        assert _sink_group(settings) == "sluice-sink-lake-1"
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert _sink_group(settings) is None

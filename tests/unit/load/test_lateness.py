@@ -3,6 +3,7 @@
 from datetime import UTC, date, datetime, timedelta
 
 import pyarrow as pa
+import pytest
 
 from sluice.load.lateness import track_lateness
 
@@ -62,3 +63,30 @@ def test_a_time_in_the_future_makes_no_event_late() -> None:
     assert lateness.watermarks == {("t", 0): datetime(2013, 1, 1, 10, tzinfo=UTC)}
     assert track_lateness(rows.slice(0, 1), {}, LATENESS, NOW).watermarks == {}
     assert track_lateness(rows.slice(0, 0), {}, LATENESS, NOW).watermarks == {}
+
+
+@pytest.mark.parametrize("slow", [timedelta(minutes=5), timedelta(days=400)])
+def test_dates_close_by_the_records_own_clocks_although_the_hosts_is_slow(slow: timedelta) -> None:
+    rows = _rows(
+        (0, 0, "2026-01-01T23:58"), (0, 1, "2026-01-02T00:01"), (0, 2, "2026-01-02T02:03"), (0, 3, "2026-01-01T23:59")
+    )
+    newest = datetime(2026, 1, 2, 2, 3, tzinfo=UTC)
+    lateness = track_lateness(rows, {}, LATENESS, newest - slow)
+    assert lateness.late.tolist() == [False, False, False, True]
+    assert lateness.watermarks[("t", 0)] >= datetime(2026, 1, 2, 0, 1, tzinfo=UTC)
+    # Later batches advance from there, even record by record.
+    watermarks = lateness.watermarks
+    for offset, time in enumerate(["2026-01-02T00:50", "2026-01-02T01:40", "2026-01-02T02:30"], 4):
+        watermarks = track_lateness(_rows((0, offset, time)), watermarks, LATENESS, newest - slow).watermarks
+    assert watermarks == {("t", 0): datetime(2026, 1, 2, 2, 30, tzinfo=UTC)}
+
+
+@pytest.mark.parametrize("slow", [timedelta(0), timedelta(days=400)])
+@pytest.mark.parametrize("position", [0, 2, 4])
+def test_one_record_from_2031_makes_nothing_late(slow: timedelta, position: int) -> None:
+    times = [f"2026-01-01T10:0{minute}" for minute in range(4)]
+    times.insert(position, "2031-01-01T00:00")
+    rows = _rows(*((0, offset, time) for offset, time in enumerate(times)))
+    lateness = track_lateness(rows, {}, LATENESS, datetime(2026, 1, 1, 10, 4, tzinfo=UTC) - slow)
+    assert not lateness.late.any()
+    assert lateness.watermarks == {("t", 0): datetime(2026, 1, 1, 10, 3, tzinfo=UTC)}

@@ -264,8 +264,9 @@ def test_monitor_syncs_the_alerts_of_its_checks(monkeypatch: pytest.MonkeyPatch)
     stalled = {"flights.departed": "3 offsets wait"}
     monkeypatch.setattr("sluice.alerts.checks.stalled_sinks", lambda settings, contracts: stalled)
     monkeypatch.setattr("sluice.alerts.checks.high_quarantine_rate", lambda settings: {})
+    monkeypatch.setattr("sluice.alerts.clocks.clock_skew", lambda settings: {})
     assert MonitorOperator(task_id="monitor").execute({})["summary"] == "stalled sink: flights.departed"
-    assert [("stalled sink", stalled, {}), ("quarantine", {}, {})] == SYNCED
+    assert [("stalled sink", stalled, {}), ("quarantine", {}, {}), ("clock", {}, {})] == SYNCED
     stalled.clear()
     assert MonitorOperator(task_id="monitor").execute({})["summary"] == "no alerts"
 

@@ -7,9 +7,10 @@ fencing keeps the two apart.
 
 import contextlib
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import pyarrow as pa
+import pytest
 from deltalake import DeltaTable
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
@@ -23,6 +24,7 @@ from hypothesis.stateful import (
 )
 
 from sluice.errors import TransientError
+from sluice.lake import table as table_module
 from sluice.lake.chunk import Chunk, record_columns
 from sluice.lake.table import AppendResult, LakeTable
 from sluice.sink.sink import FlushPolicy, Records, Sink, TopicPartition
@@ -71,17 +73,23 @@ class Reader:
         self.counts = {}
         return batches
 
+    def check(self, topic_partition: TopicPartition, next_offset: int) -> None:
+        pass
+
+    def assign(self, next_offsets: Mapping[TopicPartition, int]) -> None:
+        self.positions |= next_offsets
+
     def seek(self, topic_partition: TopicPartition, offset: int) -> None:
         self.positions[topic_partition] = offset
 
     def commit_offsets(self, next_offsets: dict[TopicPartition, int]) -> None:
         self.log.committed_offsets |= next_offsets
 
-    def pause(self) -> None:
-        pass
+    def pause(self, topic_partitions: Collection[TopicPartition]) -> None:
+        raise AssertionError("the budget is never exceeded here: see test_backpressure.py")
 
-    def resume(self) -> None:
-        pass
+    def resume(self, topic_partitions: Collection[TopicPartition]) -> None:
+        raise AssertionError("nothing was paused")
 
     def high_watermarks(self, topic_partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         return {topic_partition: self.log.ends[topic_partition] for topic_partition in topic_partitions}
@@ -107,6 +115,8 @@ class FaultyTable(LakeTable):
 class Member:
     """One sink process. It can crash, and restarts without any state."""
 
+    dates = 4_000
+
     def __init__(self, log: Log, uri: str, sink_class: type[Sink] = Sink) -> None:
         self.log = log
         self.uri = uri
@@ -118,9 +128,9 @@ class Member:
         self.reader = Reader(self.log)
         self.table = self.make_table()
         self.table.create()
-        policy = FlushPolicy(age=1e9, batch_bytes=1 << 40, budget_bytes=1 << 40)
+        policy = FlushPolicy(age=1e9, batch_bytes=1 << 40, budget_bytes=1 << 40, dates=self.dates)
         self.sink = self.sink_class(self.reader, {STREAM: self.table}, lambda: self.now, policy)
-        self.reader.positions = self.sink.assigned(dict.fromkeys(TOPIC_PARTITIONS, TOPIC_ID))
+        self.sink.assigned(dict.fromkeys(TOPIC_PARTITIONS, TOPIC_ID))
 
     def make_table(self) -> FaultyTable:
         return FaultyTable(self.uri, {})
@@ -169,7 +179,7 @@ class SinksMachine(RuleBasedStateMachine):
     def lose(self, number: int, partition: int) -> None:
         member = self.members[number]
         member.sink.lost([TOPIC_PARTITIONS[partition]])
-        member.reader.positions |= member.sink.assigned({TOPIC_PARTITIONS[partition]: TOPIC_ID})
+        member.sink.assigned({TOPIC_PARTITIONS[partition]: TOPIC_ID})
 
     @precondition(lambda self: sum(self.log.ends.values()) > 0)
     @rule()
@@ -210,6 +220,23 @@ TestSinks = SinksMachine.TestCase
 TestSinks.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
 
 
+class LimitedMember(Member):
+    """A sink whose batches take several commits, because a commit may have one or two dates only."""
+
+    dates = 2
+
+
+class LimitedMachine(SinksMachine):
+    """The same interleavings; each date is written as a commit of many dates is."""
+
+    member_class = LimitedMember
+
+
+def test_batches_of_more_dates_than_a_commit_may_have_stay_exactly_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table_module, "_MANY_DATES", 0)
+    run_state_machine_as_test(LimitedMachine, settings=TestSinks.settings)
+
+
 class UncheckedTable(FaultyTable):
     """A mutant that writes any chunk from any snapshot."""
 
@@ -244,11 +271,11 @@ class TrustingSink(Sink):
 
     log: Log
 
-    def assigned(self, topic_ids: dict[TopicPartition, str]) -> dict[TopicPartition, int]:
+    def assigned(self, topic_ids: Mapping[TopicPartition, str]) -> None:
         super().assigned(topic_ids)
         for topic_partition in topic_ids:
             self._buffers[topic_partition].restart(self.log.committed_offsets[topic_partition])
-        return {topic_partition: self.log.committed_offsets[topic_partition] for topic_partition in topic_ids}
+            self._source.seek(topic_partition, self.log.committed_offsets[topic_partition])
 
     def _commit(self, stream: str) -> None:
         self._source.commit_offsets(

@@ -1,6 +1,6 @@
 """The loop's decisions: when to commit a stream, how to retry, when to pause consumption, and what is healthy."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import pytest
 
@@ -8,7 +8,7 @@ from infra.servers import probes
 from sluice.errors import TerminalError, TransientError
 from sluice.lake.chunk import Chunk, record_columns
 from sluice.lake.table import AppendResult
-from sluice.settings import LOOPBACK
+from sluice.settings import LOOPBACK, Settings
 from sluice.sink.metrics import serve
 from sluice.sink.sink import FlushPolicy, Records, Sink, TopicPartition
 
@@ -20,9 +20,11 @@ class Source:
 
     def __init__(self) -> None:
         self.pending: list[Records] = []
-        self.paused: list[bool] = []
+        self.paused: set[TopicPartition] = set()
         self.ends: dict[TopicPartition, int] = {}
         self.topic: str | None = "id"
+        self.unreadable: dict[TopicPartition, str] = {}
+        self.assigned: dict[TopicPartition, int | None] = {}
 
     def put(self, topic_partition: TopicPartition, start: int, count: int, size: int = 10) -> None:
         nulls = [None] * count
@@ -43,11 +45,20 @@ class Source:
     def commit_offsets(self, next_offsets: dict[TopicPartition, int]) -> None:
         pass
 
-    def pause(self) -> None:
-        self.paused.append(True)
+    def check(self, topic_partition: TopicPartition, next_offset: int) -> None:
+        if topic_partition in self.unreadable:
+            raise TerminalError(self.unreadable[topic_partition], "do something")
 
-    def resume(self) -> None:
-        self.paused.append(False)
+    def assign(self, next_offsets: Mapping[TopicPartition, int | None]) -> None:
+        self.assigned |= next_offsets
+        # Kafka forgets that a partition was paused when it is assigned again.
+        self.paused -= next_offsets.keys()
+
+    def pause(self, topic_partitions: Collection[TopicPartition]) -> None:
+        self.paused |= set(topic_partitions)
+
+    def resume(self, topic_partitions: Collection[TopicPartition]) -> None:
+        self.paused -= set(topic_partitions)
 
     def high_watermarks(self, topic_partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         return self.ends
@@ -64,9 +75,13 @@ class Table:
         self.order = order
         self.broken = False
         self.attempts = 0
+        self.head = 0
+
+    def open(self) -> None:
+        pass
 
     def next_offset(self, topic_id: str, partition: int) -> int:
-        return 0
+        return self.head
 
     def append(self, chunks: Sequence[Chunk]) -> AppendResult:
         self.attempts += 1
@@ -139,10 +154,10 @@ def test_consumption_pauses_beyond_the_budget_and_resumes_after_the_commit(loop:
     loop.tables["large.stream"].broken = True
     loop.source.put(LARGE, 0, 600, 100)
     loop.step()
-    assert loop.source.paused == [True]
+    assert loop.source.paused == {SMALL, LARGE}
     loop.tables["large.stream"].broken = False
     loop.step(1)
-    assert loop.source.paused == [True, False]
+    assert loop.source.paused == set()
 
 
 def test_health_and_lag_report_a_stuck_partition_and_its_recovery(loop: Loop) -> None:
@@ -171,7 +186,14 @@ def test_a_stuck_loop_is_unhealthy(loop: Loop) -> None:
 
 def test_metrics_and_health_are_served(loop: Loop) -> None:
     problems: list[str] = []
-    server = serve(LOOPBACK, 0, loop.sink.metrics, lambda: problems[0] if problems else None)
+    halted: list[str] = []
+    server = serve(
+        LOOPBACK,
+        0,
+        loop.sink.metrics,
+        lambda: problems[0] if problems else None,
+        lambda: halted[0] if halted else None,
+    )
     try:
         port = server.server_port
         loop.source.put(SMALL, 0, 3)
@@ -179,6 +201,11 @@ def test_metrics_and_health_are_served(loop: Loop) -> None:
         loop.step(11)
         assert b'sluice_sink_events_total{stream="small.stream"} 3.0' in probes.http_get(LOOPBACK, port, "/metrics")[1]
         assert probes.http_ok(LOOPBACK, port, "/health") is None
+        settings = Settings(sink_host=LOOPBACK, sink_port=port)
+        assert probes.sink_notice(settings) is None
+        halted.append("s/0: Kafka ends at 3")
+        assert probes.http_ok(LOOPBACK, port, "/health") is None
+        assert probes.sink_notice(settings) == "s/0: Kafka ends at 3"
         problems.append("no progress")
         assert probes.http_get(LOOPBACK, port, "/health") == (503, b"no progress\n")
     finally:
@@ -210,3 +237,36 @@ def test_records_of_a_deleted_topic_are_committed(loop: Loop) -> None:
     loop.step()
     loop.step(10)
     assert loop.order == ["small.stream"]
+
+
+def test_a_halted_partition_is_named_while_the_others_go_on(loop: Loop) -> None:
+    loop.sink.lost([SMALL, LARGE])
+    loop.source.unreadable[SMALL] = "small.stream/0: Kafka ends at 3"
+    loop.sink.assigned({SMALL: "id", LARGE: "id"})
+    assert loop.source.assigned == {SMALL: None, LARGE: 0}
+    assert loop.sink.halted() == "small.stream/0: Kafka ends at 3. Hint: do something."
+    loop.source.put(SMALL, 0, 200, 100)
+    loop.source.put(LARGE, 0, 200, 100)
+    loop.step()
+    # Kafka's end passing the lake's next offset resolves nothing.
+    loop.source.unreadable.clear()
+    loop.step(600)
+    loop.step(600)
+    assert loop.order == ["large.stream"]
+    assert loop.sink.halted() is not None
+    assert loop.sink.health() is None
+    loop.sink.lost([SMALL])
+    assert loop.sink.halted() is None
+
+
+@pytest.mark.parametrize("resolved_by", ["a gap", "a new topic"])
+def test_the_sink_restarts_once_a_halt_may_be_resolved(loop: Loop, resolved_by: str) -> None:
+    loop.source.unreadable[SMALL] = "small.stream/0: offsets 0 to 4 are lost"
+    loop.sink.assigned({SMALL: "id"})
+    loop.step(11)
+    if resolved_by == "a gap":
+        loop.tables["small.stream"].head = 5
+    else:
+        loop.source.topic = "another"
+    with pytest.raises(TransientError, match="what halted it has changed"):
+        loop.step(11)

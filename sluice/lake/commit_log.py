@@ -1,0 +1,232 @@
+"""Reads a table's log: which offsets each commit wrote, and into which files; a bounded number of commits at a time."""
+
+import json
+import re
+from bisect import bisect_left
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+import pyarrow.parquet as pq
+from pyarrow import fs
+
+from sluice.lake.errors import store_error
+from sluice.lake.layout import transaction_id
+from sluice.lake.range_archive import RangeArchive
+from sluice.lake.ranges import CommittedRange, PartitionKey, Range, cut_ranges, read_commit_history
+
+SLICE = 64
+"""Versions of the log that are read before what they wrote is passed on."""
+_PARALLEL = 16
+_ARCHIVED = 4_096
+"""Versions per object of the archive, at most."""
+_WRITE_MS = 60_000
+"""The longest time between a file and the commit that adds it, in milliseconds."""
+_LOG = "_delta_log"
+_FILE = re.compile(r"(\d{20})\.(json|checkpoint\.parquet)$")
+
+
+@dataclass(frozen=True)
+class LogSlice:
+    """A part of the requested ranges, and the commits that wrote it."""
+
+    ranges: list[Range]
+    commits: list[CommittedRange] = field(default_factory=list)
+    """In version order; none if they were cleaned from the log."""
+    added: dict[int, frozenset[str]] = field(default_factory=dict)
+    """Per version, the files that it added. Some may have been replaced since. Unknown if the log was cleaned."""
+
+    def paths(self, ranges: Sequence[Range], present: Collection[str]) -> frozenset[str] | None:
+        """Returns the files that can contain any of the ranges; None if that is not known.
+
+        Args:
+            ranges: a part of this slice's ranges.
+            present: the files of the table's version that is read.
+        """
+        if not self.commits or not self.added:
+            return None
+        wanted = {offsets.key: offsets for offsets in ranges}
+        needed = {
+            committed.version
+            for committed in self.commits
+            if (offsets := wanted.get(committed.key))
+            and committed.start_offset < offsets.next_offset
+            and offsets.start_offset < committed.next_offset
+        }
+        own = frozenset[str]().union(*(self.added[version] for version in needed))
+        # Maintenance replaces the files of a date by others of the same date.
+        replaced = {_folder(path) for path in own if path not in present}
+        if not replaced:
+            return own
+        others = {committed.version for committed in self.commits} - needed
+        elsewhere = frozenset[str]().union(*(self.added[version] for version in others))
+        return own | {path for path in present if _folder(path) in replaced and path not in elsewhere}
+
+
+class CommitLog:
+    """The log of one table up to one version."""
+
+    def __init__(self, uri: str, filesystem: fs.FileSystem, version: int) -> None:
+        self._uri = uri
+        self._filesystem = filesystem
+        self._version = version
+        self._archive = RangeArchive(uri, filesystem)
+
+    def slices(self, ranges: Sequence[Range]) -> Iterator[LogSlice]:
+        """Yields the ranges piece by piece, each partition's in the order of offsets, with the commits that wrote them.
+
+        What is new since a short while is one slice, read backwards from the newest version. Anything longer is read
+        forwards, so that the first slice is available at once however many follow.
+
+        Raises:
+            TransientError, TerminalError: the store is down or rejects the request.
+        """
+        if not ranges:
+            return
+        recent = self._newest(ranges)
+        if recent is not None:
+            yield recent
+            return
+        remaining = {offsets.key: offsets for offsets in ranges}
+        for commits, added in self._forwards(remaining):
+            relevant = [
+                committed
+                for committed in commits
+                if committed.key in remaining and committed.next_offset > remaining[committed.key].start_offset
+            ]
+            # Offsets whose commits nothing recorded come first.
+            starts: dict[PartitionKey, int] = {}
+            for committed in relevant:
+                starts.setdefault(committed.key, committed.start_offset)
+            if unknown := cut_ranges(remaining, starts):
+                yield LogSlice(unknown)
+            ends = {committed.key: committed.next_offset for committed in relevant}
+            if known := cut_ranges(remaining, ends):
+                yield LogSlice(known, relevant, added)
+        if remaining:
+            yield LogSlice(list(remaining.values()))
+
+    def _newest(self, ranges: Sequence[Range]) -> LogSlice | None:
+        """Returns the commits of the ranges if they are among the newest; None if they reach further back."""
+        missing = {offsets.key: offsets.start_offset for offsets in ranges}
+        commits: list[CommittedRange] = []
+        added: dict[int, frozenset[str]] = {}
+        for end in range(self._version + 1, max(self._version + 1 - SLICE, 0), -_PARALLEL):
+            versions = range(max(end - _PARALLEL, self._version + 1 - SLICE, 0), end)
+            part, part_added = self._read(versions)
+            commits[:0] = part
+            added |= part_added
+            for committed in part:
+                if committed.start_offset <= missing.get(committed.key, -1):
+                    del missing[committed.key]
+            if not missing:
+                return LogSlice(list(ranges), commits, added)
+            if len(part_added) < len(versions):
+                # Earlier versions were cleaned from the log.
+                return None
+        return None
+
+    def date_commits(self, day: date, newest_file: int) -> list[CommittedRange]:
+        """Returns the commits that may have rows of an event date, as far as they are archived or in the log.
+
+        Args:
+            day: the event date.
+            newest_file: when the newest file of the date was written, in milliseconds since 1970. No later commit has
+                rows of the date.
+        """
+        objects = self._archive.objects()
+        commits = [committed for versions in objects for committed in self._archive.read(versions, day)]
+        if not objects or newest_file >= self._archive.time(objects[-1]) - _WRITE_MS:
+            first = max(objects[-1].last + 1 if objects else 0, self._oldest_and_checkpoints()[0])
+            for start in range(first, self._version + 1, SLICE):
+                recorded, _ = self._read(range(start, min(start + SLICE, self._version + 1)))
+                commits += [committed for committed in recorded if day in committed.dates or not committed.dates]
+        return commits
+
+    def archive(self) -> int:
+        """Copies what the log recorded and the archive lacks into the archive; returns the number of versions.
+
+        Raises:
+            TransientError, TerminalError: the store is down or rejects the request.
+        """
+        objects = self._archive.objects()
+        first = max(objects[-1].last + 1 if objects else 0, self._oldest_and_checkpoints()[0])
+        for start in range(first, self._version + 1, _ARCHIVED):
+            versions = range(start, min(start + _ARCHIVED, self._version + 1))
+            ranges: list[CommittedRange] = []
+            for part in range(versions.start, versions.stop, SLICE):
+                ranges += self._read(range(part, min(part + SLICE, versions.stop)))[0]
+            last = self._entry(versions[-1])
+            self._archive.write(versions[0], versions[-1], ranges, int(last[0].get("timestamp", 0)) if last else 0)
+        return max(self._version + 1 - first, 0)
+
+    def _forwards(
+        self, ranges: Mapping[PartitionKey, Range]
+    ) -> Iterator[tuple[list[CommittedRange], dict[int, frozenset[str]]]]:
+        """Yields commits in version order, from below all ranges or from the oldest that anything recorded."""
+        first, oldest = self._first_version(ranges)
+        if first == oldest:
+            for versions in self._archive.objects():
+                if versions.first < oldest:
+                    yield [c for c in self._archive.read(versions) if c.version < oldest], {}
+        for start in range(first, self._version + 1, SLICE):
+            yield self._read(range(start, min(start + SLICE, self._version + 1)))
+
+    def _first_version(self, ranges: Mapping[PartitionKey, Range]) -> tuple[int, int]:
+        """Returns the version after the newest checkpoint below all ranges, or the oldest one; and the oldest."""
+        oldest, checkpoints = self._oldest_and_checkpoints()
+        # Progress only grows, so every checkpoint before one that is below the ranges is below them, too.
+        number = bisect_left(checkpoints, True, key=lambda version: self._is_beyond(version, ranges))
+        return checkpoints[number - 1] + 1 if number else oldest, oldest
+
+    def _oldest_and_checkpoints(self) -> tuple[int, list[int]]:
+        """Returns the oldest version in the log, and the versions of the checkpoints after it, ascending."""
+        try:
+            names = [info.base_name for info in self._filesystem.get_file_info(fs.FileSelector(_LOG))]
+        except OSError as error:
+            raise store_error(self._uri, error) from error
+        files = [match.groups() for name in names if (match := _FILE.match(name))]
+        oldest = min((int(version) for version, kind in files if kind == "json"), default=self._version + 1)
+        checkpoints = sorted(
+            int(version) for version, kind in files if kind != "json" and oldest <= int(version) < self._version
+        )
+        return oldest, checkpoints
+
+    def _is_beyond(self, checkpoint: int, ranges: Mapping[PartitionKey, Range]) -> bool:
+        """Returns whether a partition's progress at a checkpoint has passed the start of its range."""
+        try:
+            with self._filesystem.open_input_file(f"{_LOG}/{checkpoint:020d}.checkpoint.parquet") as file:
+                transactions = pq.read_table(file, columns=["txn"])["txn"].to_pylist()
+        except OSError as error:
+            raise store_error(self._uri, error) from error
+        progress = {entry["appId"]: entry["version"] for entry in transactions if entry and entry["appId"]}
+        return any(progress.get(transaction_id(*key), 0) > offsets.start_offset for key, offsets in ranges.items())
+
+    def _read(self, versions: range) -> tuple[list[CommittedRange], dict[int, frozenset[str]]]:
+        """Returns the ranges of some versions in order, and the files that each added; not of those cleaned."""
+        commits: list[CommittedRange] = []
+        added: dict[int, frozenset[str]] = {}
+        with ThreadPoolExecutor(_PARALLEL) as executor:
+            for version, entry in zip(versions, executor.map(self._entry, versions), strict=True):
+                if entry is not None:
+                    info, added[version] = entry
+                    commits += read_commit_history([info | {"version": version}], version).ranges
+        return commits, added
+
+    def _entry(self, version: int) -> tuple[dict[str, Any], frozenset[str]] | None:
+        """Returns a version's commit info and the files it added; None if it was cleaned from the log."""
+        try:
+            with self._filesystem.open_input_stream(f"{_LOG}/{version:020d}.json") as file:
+                actions = [json.loads(line) for line in file.read().splitlines() if line]
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise store_error(self._uri, error) from error
+        info: dict[str, Any] = next((action["commitInfo"] for action in actions if "commitInfo" in action), {})
+        return info, frozenset(action["add"]["path"] for action in actions if "add" in action)
+
+
+def _folder(path: str) -> str:
+    return path.rpartition("/")[0]
