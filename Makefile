@@ -4,13 +4,17 @@ SHELL := /bin/bash
 
 MONTHS ?= 1
 LIVE ?= 1
-# make predefines AS as the name of the assembler.
-ifeq ($(origin AS),default)
+# AS is the assembler's name, in make by default and in the shell of who builds for another machine.
+ifneq ($(origin AS),command line)
 AS :=
 endif
 # Arguments reach the commands through the environment, so that the shell interprets no quote or dollar sign in them.
-override export Q := $(value Q)
+override Q := $(value Q)
+export Q
 export MONTHS S FROM TO SPEED LATE DUPLICATES CORRUPT INVALID COPIES SEED STREAMS AS STREAM WHAT DATE N EVENTS
+
+# bash reads BASH_ENV before the first line of a script, and Python the others before that of a program.
+unexport BASH_ENV PYTHONHOME PYTHONPATH PYTHONSTARTUP
 
 SLUICE := infra/sluice
 PYTEST := infra/bootstrap dev && .venv/bin/python -m pytest

@@ -7,7 +7,8 @@ import typer
 
 from cli import airflow, backfill, batch, data, dbt, doctor, lake, platform, quarantine, rebuild_warehouse, replay
 from infra.processes.commands import LoggedError, last_lines
-from sluice.errors import SluiceError
+from infra.processes.environment import leave_shell
+from sluice.errors import SluiceError, TerminalError
 
 
 def build() -> typer.Typer:
@@ -25,10 +26,13 @@ def build() -> typer.Typer:
 
 def main() -> None:
     """Runs the command line. A SluiceError prints one line to stderr and exits with 1; Ctrl-C exits with 130."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # Flush every line, also to a pipe or a file: progress is visible, and errors come after it.
-        sys.stdout.reconfigure(line_buffering=True)
+    leave_shell()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # Flush every line, also to a pipe or a file: progress is visible, and errors come after it.
+            stream.reconfigure(encoding="utf-8", line_buffering=True)
     try:
+        reject_invalid_text(sys.argv)
         build()()
     except SluiceError as error:
         if isinstance(error, LoggedError):
@@ -37,3 +41,16 @@ def main() -> None:
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def reject_invalid_text(arguments: list[str]) -> None:
+    """Rejects arguments that are not UTF-8, which no server and no file name here can be.
+
+    Raises:
+        TerminalError: names the first of them.
+    """
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            raise TerminalError(f"the argument {argument!r} is not UTF-8", "write it in UTF-8") from None

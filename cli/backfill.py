@@ -57,6 +57,8 @@ def run_backfill(
     from sluice.backfill.request import Unfinished, delete_unfinished, load_unfinished, save_unfinished, unfinished_path
 
     known = load_contracts(settings.contracts)
+    for line in known.warnings() if not streams else ():
+        show(line)
     start, end = event_range(known.values(), first, last)
     contracts = select_contracts(known, streams)
     request = Request(start, end, tuple(contract.stream for contract in contracts), reprocess_scope(what))

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from cli.contracts import valid_contracts
 from sluice.contracts import load_contracts
 from sluice.orchestration.batch import run_loads, run_transform, select_contracts
 from sluice.settings import load_settings
@@ -25,7 +26,8 @@ def register(app: typer.Typer) -> None:
         from sluice.sink.arrival import wait_for_lake
 
         settings = load_settings()
-        selected = [contract.stream for contract in select_contracts(load_contracts(settings.contracts), stream)]
+        contracts = load_contracts(settings.contracts) if stream else valid_contracts(settings)
+        selected = [contract.stream for contract in select_contracts(contracts, stream)]
         wait_for_lake(settings, selected, LAKE_SECONDS, lambda: time.sleep(0.5))
         run_loads(settings, selected)
 

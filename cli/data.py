@@ -3,18 +3,19 @@
 Arrow, Delta and the servers' clients are imported where they are used, so that other commands start without them.
 """
 
-import base64
 import csv
-import json
 import logging
 import sys
 from datetime import date
-from typing import Annotated, Any, cast
+from typing import Annotated, cast
 
 import typer
 
+from cli.contracts import valid_contracts
+from cli.json_rows import json_row, python_value
 from sluice.contracts import get_contract, load_contracts
 from sluice.errors import TerminalError
+from sluice.escaping import escape
 from sluice.settings import load_settings
 
 _ROLES = ("reader", "loader", "transformer", "postgres")
@@ -39,7 +40,7 @@ def reconcile(
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("sluice").setLevel(logging.INFO)
     settings = load_settings()
-    contracts = load_contracts(settings.contracts)
+    contracts = valid_contracts(settings)
     reconciliation = compare(settings, contracts, full=full, patience=patience if wait else 0.0)
     print(reconciliation.text())
     if not reconciliation.agrees:
@@ -54,6 +55,7 @@ def sql(
     import psycopg
 
     from sluice.warehouse.connect import Role, connect
+    from sluice.warehouse.values import load_all_as_text
 
     if role not in _ROLES:
         raise TerminalError(f"unknown role {role!r}", f"choose from {', '.join(_ROLES)}")
@@ -62,12 +64,15 @@ def sql(
     writer = csv.writer(sys.stdout, lineterminator="\n")
     try:
         with connect(load_settings(), cast(Role, role)) as connection, connection.cursor() as cursor:
+            # As Postgres writes them: Python has no such thing as a date before Christ or an infinite one.
+            load_all_as_text(cursor)
             cursor.execute(query.encode())
             if cursor.description is None:
                 print(cursor.statusmessage)
                 return
-            writer.writerow(column.name for column in cursor.description)
-            writer.writerows(cursor)
+            writer.writerow(escape(column.name) for column in cursor.description)
+            for row in cursor:
+                writer.writerow(None if value is None else escape(str(value)) for value in row)
     except psycopg.Error as error:
         raise TerminalError(
             f"the query failed as {role}: {error}", "fix the query, or choose a role with --as"
@@ -96,8 +101,9 @@ def peek(
     # The last offsets of every partition are the newest rows: only these are read in full.
     floor = pc.max(rows["offset"]).as_py() - count
     newest = reader.rows(pc.field("offset") > floor, _PEEK_COLUMNS, selected_date)
-    for row in newest.sort_by([("timestamp", "ascending"), ("offset", "ascending")]).to_pylist()[-count:]:
-        print(json.dumps({name: _decode_json(value) for name, value in row.items()}, ensure_ascii=False))
+    newest = newest.sort_by([("timestamp", "ascending"), ("offset", "ascending")])
+    for row in newest.slice(max(newest.num_rows - count, 0)).to_batches(max_chunksize=1):
+        print(json_row({name: python_value(row[name][0]) for name in row.column_names}, documents=["value"]))
 
 
 def event_date(text: str) -> date:
@@ -110,24 +116,3 @@ def event_date(text: str) -> date:
         return date.fromisoformat(text)
     except ValueError:
         raise TerminalError(f"{text!r} is not a date", "write it as 2013-01-31") from None
-
-
-def as_text(value: Any) -> Any:
-    """Returns a column's value for JSON: bytes as text, or as base64 if they are not UTF-8; times in ISO 8601."""
-    if not isinstance(value, bytes):
-        return value if value is None or isinstance(value, int | str) else value.isoformat()
-    try:
-        return value.decode("utf-8")
-    except UnicodeDecodeError:
-        return {"base64": base64.b64encode(value).decode()}
-
-
-def _decode_json(value: Any) -> Any:
-    """Returns the value as ``as_text`` does, but parses bytes that hold JSON."""
-    text = as_text(value)
-    if not isinstance(value, bytes) or not isinstance(text, str):
-        return text
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text

@@ -2,7 +2,7 @@
 
 import typer
 
-from sluice.contracts import load_contracts
+from cli.contracts import valid_contracts
 from sluice.errors import TerminalError
 from sluice.settings import load_settings
 
@@ -23,5 +23,5 @@ def register(app: typer.Typer) -> None:
         if not context.args:
             raise TerminalError("no dbt command given", 'name one, for example `make dbt A="ls --select marts"`')
         settings = load_settings()
-        contracts = load_contracts(settings.contracts)
-        run_dbt(settings, contracts, context.args, dbt=Dbt(settings, print, service="dbt"), log_line=print)
+        contracts = valid_contracts(settings)
+        run_dbt(settings, contracts, context.args, dbt=Dbt(settings, print), log_line=print)

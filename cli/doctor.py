@@ -3,8 +3,10 @@
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from infra.install.prerequisites import check_prerequisites
+from sluice.escaping import escape
 from sluice.settings import env_file, load_settings
 
 _COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
@@ -22,7 +24,8 @@ def register(app: typer.Typer) -> None:
             table.add_column(name, overflow="fold")
         for finding in findings:
             status = f"[{_COLOURS[finding.status]}]{finding.status}[/]"
-            table.add_row(finding.name, status, finding.found, finding.hint)
+            # Not as markup: paths and versions may hold brackets.
+            table.add_row(finding.name, status, Text(escape(finding.found)), Text(escape(finding.hint)))
         Console().print(table)
         if any(finding.status == "error" for finding in findings):
             raise typer.Exit(1)

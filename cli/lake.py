@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.contracts import valid_contracts
 from cli.os_user import os_user
 from sluice.contracts import get_contract, load_contracts
 from sluice.settings import Settings, load_settings
@@ -68,8 +69,10 @@ def gap(
 
 
 def _select(settings: Settings, streams: list[str] | None) -> list[str]:
+    if not streams:
+        return list(valid_contracts(settings))
     contracts = load_contracts(settings.contracts)
-    return [get_contract(contracts, stream).stream for stream in streams or contracts]
+    return [get_contract(contracts, stream).stream for stream in streams]
 
 
 def _print(statuses: "list[StreamStatus]") -> None:

@@ -8,12 +8,15 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from cli.contracts import valid_contracts
 from infra.processes import processes
 from infra.processes.commands import follow
 from infra.servers.services import services
 from infra.supervision.platform import Platform, Status
 from sluice.errors import SluiceError
+from sluice.escaping import escape
 from sluice.settings import load_settings
 
 
@@ -55,11 +58,12 @@ def register(app: typer.Typer) -> None:
 
     @app.command()
     def status() -> None:
-        """Show the state, process, port, memory and uptime of every service; exit with 1 unless all are healthy."""
+        """Show the state of every service; exit with 1 unless all are healthy and all contracts are valid."""
         settings = load_settings()
         statuses = Platform(settings).status()
         _print(statuses, processes.memory(process.pid for process, _ in processes.owned(settings.home)))
-        if not all(service.healthy for service in statuses):
+        invalid = valid_contracts(settings).invalid
+        if invalid or not all(service.healthy for service in statuses):
             raise typer.Exit(1)
 
     @app.command()
@@ -94,7 +98,8 @@ def _print(statuses: list[Status], total: int) -> None:
             str(service.port or ""),
             _size(service.memory),
             _age(service.uptime) if service.pid else "",
-            service.detail,
+            # Not as markup: a server's answer may hold brackets.
+            Text(escape(service.detail)),
         )
     table.add_row("all", "", "", "", _size(total), "", "", style="bold")
     # Without a terminal a program may read the output: wide enough that no line wraps.

@@ -3,18 +3,23 @@
 Arrow and the servers' clients are imported where they are used, so that other commands start without them.
 """
 
-import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.data import as_text, event_date
+from cli.contracts import valid_contracts
+from cli.data import event_date
+from cli.json_rows import json_row
 from cli.os_user import os_user
 from sluice.contracts import get_contract, load_contracts
+from sluice.escaping import escape, shorten
 from sluice.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from sluice.quarantine.records import Selection
+
+MAX_KIND = 200
+"""Characters of a reason that `list` prints; `show` prints it in full."""
 
 Stream = Annotated[str | None, typer.Option(help="Only this stream.")]
 Date = Annotated[str | None, typer.Option(help="Only this event date, for example 2013-01-31.")]
@@ -38,10 +43,12 @@ def list_(stream: Stream = None, date: Date = None, reason: Reason = "", everyth
 
     settings = load_settings()
     groups = count_groups(settings, _selection(settings, stream, date, reason, everything))
-    width = max((len(group.stream) for group in groups), default=0)
-    for group in groups:
+    streams = [escape(group.stream) for group in groups]
+    width = max(map(len, streams), default=0)
+    for name, group in zip(streams, groups, strict=True):
         discarded = f"  ({group.discarded:,} discarded)" if group.discarded else ""
-        print(f"{group.stream:<{width}}  {group.event_date}  {group.records:>7,}  {group.kind}{discarded}")
+        kind = shorten(escape(group.kind), MAX_KIND)
+        print(f"{name:<{width}}  {group.event_date}  {group.records:>7,}  {kind}{discarded}")
     count = sum(group.records for group in groups)
     print(f"{count:,} {'record' if count == 1 else 'records'} in quarantine")
 
@@ -60,7 +67,7 @@ def show(
     for record in read_records(settings, _selection(settings, stream, date, reason, everything), count):
         if not record["discarded"]:
             record = {name: record[name] for name in record if name not in ("discarded", "note", "done_by", "done_at")}
-        print(json.dumps({name: as_text(value) for name, value in record.items()}, ensure_ascii=False))
+        print(json_row(record))
 
 
 def replay(stream: Stream = None, date: Date = None, reason: Reason = "", by: By = None) -> None:
@@ -70,7 +77,7 @@ def replay(stream: Stream = None, date: Date = None, reason: Reason = "", by: By
     settings = load_settings()
     moved = left = 0
     for result in replay_date(
-        settings, load_contracts(settings.contracts), _selection(settings, stream, date, reason), by or os_user()
+        settings, valid_contracts(settings), _selection(settings, stream, date, reason), by or os_user()
     ):
         if result.moved:
             print(f"{result.stream} {result.event_date}: {result.moved:,} replayed, {result.left:,} left", flush=True)

@@ -21,13 +21,16 @@ def register(app: typer.Typer) -> None:
         from sluice.transform.dbt import Dbt
 
         settings = load_settings()
+        contracts = load_contracts(settings.contracts)
+        # Marts are rebuilt from all streams.
+        contracts.require_all()
         if not force:
             if not sys.stdin.isatty():
                 raise TerminalError(
                     "confirmation required: this empties the warehouse", "run `make rebuild-warehouse FORCE=1`"
                 )
             typer.confirm("Empty the warehouse and rebuild it from the lake?", abort=True)
-        result = rebuild(settings, load_contracts(settings.contracts), dbt=Dbt(settings, print), log_line=print)
+        result = rebuild(settings, contracts, dbt=Dbt(settings, print), log_line=print)
         print(result.text())
         if not result.same:
             raise TerminalError("the rebuilt marts differ", "see `make reconcile` and `make lake A=verify`")

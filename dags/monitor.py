@@ -12,6 +12,7 @@ from sluice.settings import load_settings
 DOC = """
 ### Alerts
 
+- **Invalid contract**: a file in `contracts/` is not valid. Its stream is not loaded; all others are.
 - **Stalled sink**: Kafka has new records, but the sink commits nothing to [the lake]({lake}).
 - **High quarantine rate**: more than 5 % of a stream's rows of the last hour are in
   [quarantine]({dashboard}/quarantine).
@@ -29,7 +30,7 @@ SCHEDULE = "*/5 * * * *"
 
 with DAG(
     dag_id="monitor",
-    description="raises and clears alerts for stalled sinks, high quarantine rates and wrong clocks",
+    description="raises and clears alerts for invalid contracts, stalled sinks, quarantine rates and wrong clocks",
     doc_md=render(DOC, load_settings(), schedule=SCHEDULE),
     schedule=SCHEDULE,
     catchup=False,
@@ -40,5 +41,6 @@ with DAG(
     tags=["monitor", "alerts"],
 ):
     MonitorOperator(
-        task_id="monitor", doc_md="Checks the sink, the quarantine and the clocks, and updates their alerts."
+        task_id="monitor",
+        doc_md="Checks contracts, sink, quarantine and clocks, and updates their alerts.",
     )

@@ -17,7 +17,8 @@ DOC = """
 Runs when a raw table has stale dates. One dbt invocation rebuilds exactly the dates that have become stale since the
 last one, regardless of how many loads triggered it: all loads that end during a run share the next run.
 
-- all changes are published at once, after everything is built and tested; a failed run leaves the marts unchanged
+- all changes are published at once, after they are built and tested; a failed model holds back only the marts that are
+  built from it
 - with no stale date, the run ends at once without starting dbt
 - a retried or cleared task resumes where dbt stopped (`dbt retry`)
 - a lock ensures that two transforms never run at the same time

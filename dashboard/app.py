@@ -4,9 +4,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
@@ -14,14 +16,14 @@ from starlette.staticfiles import StaticFiles
 from starlette.templating import Jinja2Templates
 
 from dashboard import formatting
-from dashboard.database import NotBuiltError, reader_connection
+from dashboard.database import NotBuiltError, Reader
 from dashboard.page_request import PageRequest
 from dashboard.pages import PAGES
 from dashboard.poller import Poller
-from sluice.contracts import load_contracts
 from sluice.errors import SluiceError
 from sluice.live.heartbeat import staleness
-from sluice.settings import Settings
+from sluice.settings import LOOPBACK, Settings
+from sluice.warehouse.roles import AIRFLOW
 
 FOLDER = Path(__file__).parent
 HEADERS = {
@@ -50,7 +52,8 @@ FILTERS = (
 
 def create_app(settings: Settings) -> Starlette:
     """Returns the dashboard of a platform. Polling of the servers begins when the application starts."""
-    poller = Poller(settings, list(load_contracts(settings.contracts)))
+    poller = Poller(settings)
+    warehouse, airflow = Reader(settings), Reader(settings, AIRFLOW)
     templates = _templates(settings)
 
     def endpoint(name: str) -> Callable[[Request], Response]:
@@ -62,9 +65,9 @@ def create_app(settings: Settings) -> Starlette:
             context: dict[str, Any] = {"page": name, "title": title, "snapshot": snapshot, "servers": servers}
             template = f"{name}.html"
             try:
-                with reader_connection(settings) as connection:
+                with warehouse.connection() as connection:
                     servers["Live view"] = staleness(connection)
-                    context |= build(PageRequest(connection, request.query_params, snapshot, settings))
+                    context |= build(PageRequest(connection, airflow, request.query_params, snapshot, settings))
             except NotBuiltError as error:
                 template, context["error"] = "unavailable.html", str(error)
             except SluiceError as error:
@@ -82,7 +85,8 @@ def create_app(settings: Settings) -> Starlette:
         context = {"page": "dbt", "title": "Models", "snapshot": snapshot, "servers": snapshot.servers}
         return templates.TemplateResponse(request, "dbt.html", context, headers=HEADERS)
 
-    def health(_: Request) -> Response:
+    # Asynchronous, so that it does not wait for a thread while all of them wait for Postgres.
+    async def health(_: Request) -> Response:
         return PlainTextResponse("ok\n")
 
     @asynccontextmanager
@@ -90,17 +94,35 @@ def create_app(settings: Settings) -> Starlette:
         poller.start()
         yield
         poller.stop()
+        for reader in (warehouse, airflow):
+            reader.close()
 
     first_page = next(iter(PAGES))
     routes = [Route("/", endpoint(first_page)), *(Route(f"/{name}", endpoint(name), name=name) for name in PAGES)]
     static = Mount("/static", StaticFiles(directory=FOLDER / "static"), name="static")
-    return Starlette(routes=[*routes, Route("/dbt", dbt), Route("/health", health), static], lifespan=lifespan)
+    return Starlette(
+        routes=[*routes, Route("/dbt", dbt), Route("/health", health), static],
+        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=_own_hosts(settings), www_redirect=False)],
+        lifespan=lifespan,
+    )
+
+
+def _own_hosts(settings: Settings) -> list[str]:
+    """Returns the hosts by which a browser or a health check may address the dashboard.
+
+    A web page that lets its own name resolve to this machine could otherwise read every page, quarantined records
+    included.
+    """
+    public = urlsplit(settings.dashboard_url).hostname or LOOPBACK
+    hosts = {LOOPBACK, "localhost", "::1", settings.dashboard_host, public}
+    return sorted(f"[{host}]" if ":" in host else host for host in hosts)
 
 
 def _templates(settings: Settings) -> Jinja2Templates:
     templates = Jinja2Templates(FOLDER / "templates")
     environment = templates.env
     environment.trim_blocks = environment.lstrip_blocks = True
+    environment.finalize = formatting.printable
     environment.filters |= {function.__name__: function for function in FILTERS}
     urls = settings.pages
     environment.globals |= {

@@ -1,8 +1,20 @@
 """Values formatted for display. The functions are the templates' filters; a missing value is a dash."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from markupsafe import Markup
+
+from sluice.escaping import escape, escape_bytes, shorten
 
 MISSING = "–"
+MAX_TEXT = 1_000
+"""Characters of a text that a page shows."""
+
+
+def printable(value: Any) -> Any:
+    """Returns what a template prints: text without what could distort the page, and not longer than ``MAX_TEXT``."""
+    return escape(shorten(value, MAX_TEXT)) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def count(value: float | None) -> str:
@@ -28,9 +40,11 @@ def delay(minutes: float | None) -> str:
     return f"{-rounded:,.1f} min early" if rounded < 0 else f"{abs(rounded):,.1f} min"
 
 
-def timestamp(value: datetime | None) -> str:
-    """Formats a time in UTC, to the minute: 2013-01-31 23:59."""
-    return MISSING if value is None else f"{value.astimezone(UTC):%Y-%m-%d %H:%M}"
+def timestamp(value: datetime | str | None) -> str:
+    """Formats a time in UTC, to the minute: 2013-01-31 23:59. Text, which is a time beyond Python's, stays as it is."""
+    if isinstance(value, str):
+        return value
+    return MISSING if value is None else value.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "minutes")
 
 
 def duration(value: timedelta | None) -> str:
@@ -46,8 +60,10 @@ def duration(value: timedelta | None) -> str:
     return " ".join(f"{amount} {unit}" for amount, unit in parts[largest : largest + 2])
 
 
-def ago(value: datetime | None) -> str:
-    """Formats how long ago a time was: 5 min 12 s ago."""
+def ago(value: datetime | str | None) -> str:
+    """Formats how long ago a time was: 5 min 12 s ago. Text, which is a time beyond Python's, stays as it is."""
+    if isinstance(value, str):
+        return value
     return MISSING if value is None else f"{duration(datetime.now(UTC) - value)} ago"
 
 
@@ -55,8 +71,4 @@ def excerpt(value: bytes | None, limit: int = 240) -> str:
     """Returns the first ``limit`` bytes of a record as text, with bytes that are not printable as escapes."""
     if value is None:
         return "no value"
-    text = value[:limit].decode("utf-8", "backslashreplace")
-    escaped = "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
-    )
-    return (escaped or "empty") + ("…" if len(value) > limit else "")
+    return (escape_bytes(value[:limit]) or "empty") + ("…" if len(value) > limit else "")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dashboard.database import Connection
+from dashboard.database import Connection, Reader
 from dashboard.poller import Snapshot
 from sluice.settings import Settings
 
@@ -14,6 +14,8 @@ class PageRequest:
 
     connection: Connection
     """To the warehouse, as its reader."""
+    airflow: Reader
+    """Of Airflow's own database."""
     parameters: Mapping[str, str]
     """The query parameters of the URL."""
     snapshot: Snapshot

@@ -4,18 +4,18 @@ from collections.abc import Callable
 from typing import Any
 
 from dashboard import queries
-from dashboard.database import reader_connection
+from dashboard.database import Reader
 from dashboard.flights.pages import flights, now
 from dashboard.flights.queries import flights_in_marts
 from dashboard.page_request import PageRequest
 from dashboard.parameters import choice_parameter, date_parameter
 from dashboard.queries import DagRun
 from sluice.errors import SluiceError
-from sluice.settings import Settings
-from sluice.warehouse.roles import AIRFLOW
 
 DATES_PER_PAGE = 14
 RECENT_RUNS = 12
+MAX_STREAMS = 100
+MAX_REASONS = 50
 EXAMPLES_PER_REASON = 2
 
 
@@ -24,10 +24,12 @@ def pipeline(request: PageRequest) -> dict[str, Any]:
     notices: list[str] = []
     until = date_parameter(request.parameters, "until", notices)
     event_dates = queries.event_dates(request.connection, until, DATES_PER_PAGE + 1)
-    runs, runs_error = _dag_runs(request.settings)
+    runs, runs_error = _dag_runs(request.airflow)
+    streams = queries.streams(request.connection)
     return {
         "notices": notices,
-        "streams": queries.streams(request.connection),
+        "streams": streams[:MAX_STREAMS],
+        "streams_left_out": len(streams[MAX_STREAMS:]),
         "flights_in_marts": flights_in_marts(request.connection),
         "until": until,
         "event_dates": event_dates[:DATES_PER_PAGE],
@@ -43,26 +45,27 @@ def quarantine(request: PageRequest) -> dict[str, Any]:
     notices: list[str] = []
     streams = [row.stream for row in queries.streams(request.connection)]
     stream = choice_parameter(request.parameters, "stream", set(streams), notices)
-    reasons = queries.quarantine_reasons(request.connection, stream)
+    reasons = queries.quarantine_reasons(request.connection, stream, MAX_REASONS)
     examples: dict[tuple[str, str], list[queries.QuarantinedRecord]] = {}
-    for record in queries.quarantine_examples(request.connection, stream, EXAMPLES_PER_REASON):
+    for record in queries.quarantine_examples(request.connection, stream, MAX_REASONS, EXAMPLES_PER_REASON):
         examples.setdefault((record.stream, record.kind), []).append(record)
     return {
         "notices": notices,
-        "streams": streams,
+        "streams": streams[:MAX_STREAMS],
         "stream": stream,
         "reasons": reasons,
-        "records": sum(reason.records for reason in reasons),
-        "discarded": sum(reason.discarded for reason in reasons),
+        "reasons_left_out": reasons[0].all_reasons - len(reasons) if reasons else 0,
+        "records": reasons[0].all_records if reasons else 0,
+        "discarded": reasons[0].all_discarded if reasons else 0,
         "examples": examples,
     }
 
 
-def _dag_runs(settings: Settings) -> tuple[list[DagRun], str]:
+def _dag_runs(airflow: Reader) -> tuple[list[DagRun], str]:
     """Returns Airflow's latest runs and an empty text, or no runs and the reason why they cannot be read."""
     try:
-        with reader_connection(settings, AIRFLOW) as airflow:
-            return queries.dag_runs(airflow, RECENT_RUNS), ""
+        with airflow.connection() as connection:
+            return queries.dag_runs(connection, RECENT_RUNS), ""
     except SluiceError as error:
         return [], str(error)
 

@@ -3,6 +3,11 @@
 from collections.abc import Mapping
 from datetime import date
 
+from sluice.escaping import shorten
+
+_MAX_SHOWN = 60
+"""Characters of a parameter that a notice quotes."""
+
 
 def date_parameter(parameters: Mapping[str, str], name: str, notices: list[str]) -> date | None:
     """Returns a parameter as a date, or None if it is missing or invalid.
@@ -18,7 +23,7 @@ def date_parameter(parameters: Mapping[str, str], name: str, notices: list[str])
     try:
         return date.fromisoformat(text)
     except ValueError:
-        notices.append(f"{name}: {text!r} is not a date such as 2013-01-31")
+        notices.append(f"{name}: {_quote(text)} is not a date such as 2013-01-31")
         return None
 
 
@@ -35,6 +40,10 @@ def choice_parameter(parameters: Mapping[str, str], name: str, choices: set[str]
     if not text:
         return None
     if text not in choices:
-        notices.append(f"{name}: {text!r} does not exist")
+        notices.append(f"{name}: {_quote(text)} does not exist")
         return None
     return text
+
+
+def _quote(text: str) -> str:
+    return repr(shorten(text, _MAX_SHOWN))

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
+from sluice.contracts import Contracts, contracts_version, load_contracts
 from sluice.errors import SluiceError
 from sluice.kafka import topics
 from sluice.kafka.groups import SINK_GROUP_METRIC
@@ -39,6 +40,8 @@ HEALTH_URLS: dict[str, Callable[[Settings], str]] = {
 class Snapshot:
     """The result of one poll."""
 
+    invalid_contracts: tuple[str, ...] = ()
+    """What is wrong with each file that is not a valid contract."""
     servers: dict[str, str | None] = field(default_factory=dict)
     """By server: None while it is up, otherwise why it counts as down."""
     kafka: dict[str, int] | None = None
@@ -80,9 +83,10 @@ class Rate:
 class Poller:
     """Polls the servers periodically until it is stopped; ``snapshot`` is the latest result."""
 
-    def __init__(self, settings: Settings, streams: list[str]) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._streams = streams
+        self._contracts_version: object = None
+        self._contracts = Contracts()
         self._rate = Rate()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="poller", daemon=True)
@@ -103,17 +107,32 @@ class Poller:
         with ThreadPoolExecutor(len(HEALTH_URLS)) as pool:
             probes = {name: pool.submit(_failure, url(self._settings)) for name, url in HEALTH_URLS.items()}
             servers = {name: probe.result() for name, probe in probes.items()}
+        problems = self._read_contracts()
         try:
-            records = dict.fromkeys(self._streams, 0)
-            for partition in topics.kafka_ranges(self._settings, self._streams):
-                records[partition.stream] += partition.end
+            # A new contract has no topic until `make up`; one that has become invalid still has its topic.
+            names = [*self._contracts, *(file.stream for file in self._contracts.invalid)]
+            records: dict[str, int] = {}
+            for partition in topics.kafka_ranges(self._settings, names, skip_missing=True):
+                records[partition.stream] = records.get(partition.stream, 0) + partition.end
             groups = self._find_groups()
-            committed = topics.group_offsets(self._settings, list(groups.values()), self._streams)
+            committed = topics.group_offsets(self._settings, list(groups.values()), list(records))
         except SluiceError as error:
-            return Snapshot({"Kafka": str(error), **servers})
+            return Snapshot(problems, {"Kafka": str(error), **servers})
         rate = self._rate.update(sum(records.values()), time.monotonic())
         progress = {name: committed[group] for name, group in groups.items()}
-        return Snapshot({"Kafka": None, **servers}, records, progress.get(LAKE), progress.get(LIVE), rate)
+        servers = {"Kafka": None, **servers}
+        return Snapshot(problems, servers, records, progress.get(LAKE), progress.get(LIVE), rate)
+
+    def _read_contracts(self) -> tuple[str, ...]:
+        """Reads the contracts, if they have changed; returns what is wrong with those that are not valid."""
+        version = contracts_version(self._settings.contracts)
+        if version != self._contracts_version:
+            try:
+                self._contracts = load_contracts(self._settings.contracts)
+            except SluiceError as error:
+                return (str(error),)
+            self._contracts_version = version
+        return tuple(str(file.error()) for file in self._contracts.invalid)
 
     def _find_groups(self) -> dict[str, str]:
         """Returns the groups by what they fill. One is missing while it was never known and its server is down."""

@@ -1,10 +1,11 @@
 """The platform's own SQL: streams, event dates, alerts, DAG runs, quarantine. ``flights.queries`` has the rest.
 
-Each function takes a connection and returns rows; none depends on the pages.
+Each function takes a connection and returns rows; none depends on the pages. Dates and times that Python does not have,
+such as those before year 1, are text.
 """
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 from dashboard.database import Connection, fetch
 
@@ -13,11 +14,11 @@ from dashboard.database import Connection, fetch
 class Alert:
     """An alert that is open or was cleared recently."""
 
-    raised_at: datetime
+    raised_at: datetime | str
     kind: str
     subject: str
     message: str
-    cleared_at: datetime | None
+    cleared_at: datetime | str | None
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,8 @@ class Stream:
     rows: int
     quarantined: int
     duplicates: int
-    loaded_at: datetime | None
-    watermark: datetime | None
+    loaded_at: datetime | str | None
+    watermark: datetime | str | None
     pending: int
     """Event dates that are loaded and whose marts are not rebuilt yet."""
 
@@ -40,7 +41,7 @@ class Stream:
 class EventDate:
     """One event date over all streams."""
 
-    event_date: date
+    event_date: date | str
     rows: int
     quarantined: int
     duplicates: int
@@ -50,7 +51,7 @@ class EventDate:
     """Loads and reloads that have changed the date."""
     closed: bool
     pending: bool
-    built_at: datetime | None
+    built_at: datetime | str | None
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,15 @@ class DagRun:
     run_id: str
     state: str
     run_type: str
-    start_date: datetime | None
-    end_date: datetime | None
+    start_date: datetime | str | None
+    end_date: datetime | str | None
+
+    @property
+    def duration(self) -> timedelta | None:
+        """How long the run took; None if it has not ended."""
+        if not isinstance(self.start_date, datetime) or not isinstance(self.end_date, datetime):
+            return None
+        return self.end_date - self.start_date
 
 
 @dataclass(frozen=True)
@@ -73,8 +81,12 @@ class QuarantineReason:
     kind: str
     records: int
     discarded: int
-    first: date
-    last: date
+    first: date | str
+    last: date | str
+    all_reasons: int
+    """The number of pairs of stream and kind, with those that the limit leaves out."""
+    all_records: int
+    all_discarded: int
 
 
 @dataclass(frozen=True)
@@ -83,7 +95,7 @@ class QuarantinedRecord:
 
     stream: str
     kind: str
-    event_date: date
+    event_date: date | str
     partition: int
     offset: int
     reason: str
@@ -91,13 +103,13 @@ class QuarantinedRecord:
 
 
 def alerts(connection: Connection) -> list[Alert]:
-    """Returns open alerts, then those cleared within the last day; the latest first, at most 20."""
+    """Returns open alerts, then those cleared within the last day; the latest first, at most 21: a page shows 20."""
     return fetch(
         connection,
         Alert,
         "select raised_at, kind, subject, message, cleared_at from ops.alerts"
         " where cleared_at is null or cleared_at > now() - interval '1 day'"
-        " order by cleared_at is not null, raised_at desc limit 20",
+        " order by cleared_at is not null, raised_at desc limit 21",
     )
 
 
@@ -157,27 +169,48 @@ def dag_runs(airflow: Connection, limit: int) -> list[DagRun]:
     )
 
 
-def quarantine_reasons(connection: Connection, stream: str | None) -> list[QuarantineReason]:
+def quarantine_reasons(connection: Connection, stream: str | None, limit: int) -> list[QuarantineReason]:
     """Returns quarantined records by stream and kind of reason, the most frequent first; ``None`` is every stream."""
-    return fetch(
-        connection,
-        QuarantineReason,
-        "select stream, kind, count(*) as records, count(*) filter (where discarded) as discarded,"
-        " min(event_date) as first, max(event_date) as last from ops.quarantine"
-        " where %(stream)s::text is null or stream = %(stream)s group by 1, 2 order by 3 desc, 1, 2",
-        {"stream": stream},
-    )
+    query = """
+        with reasons as (
+            select stream, left(kind, 200) as kind, count(*) as records, count(*) filter (where discarded) as discarded,
+                min(event_date) as first, max(event_date) as last
+            from ops.quarantine
+            where %(stream)s::text is null or stream = %(stream)s
+            group by 1, 2
+        )
+        select *, count(*) over () as all_reasons, (sum(records) over ())::bigint as all_records,
+            (sum(discarded) over ())::bigint as all_discarded
+        from reasons order by records desc, stream, kind limit %(limit)s
+    """
+    return fetch(connection, QuarantineReason, query, {"stream": stream, "limit": limit})
 
 
-def quarantine_examples(connection: Connection, stream: str | None, per_reason: int) -> list[QuarantinedRecord]:
-    """Returns the latest ``per_reason`` records of every kind of reason, without discarded ones."""
-    return fetch(
-        connection,
-        QuarantinedRecord,
-        'select stream, kind, event_date, partition, "offset", reason, value from ('
-        " select *, row_number() over (partition by stream, kind"
-        ' order by loaded_at desc, topic_id, partition, "offset" desc) as rank'
-        " from ops.quarantine where not discarded and (%(stream)s::text is null or stream = %(stream)s)"
-        ") ranked where rank <= %(per_reason)s order by stream, kind, rank",
-        {"stream": stream, "per_reason": per_reason},
-    )
+def quarantine_examples(
+    connection: Connection, stream: str | None, reasons: int, per_reason: int
+) -> list[QuarantinedRecord]:
+    """Returns the latest ``per_reason`` records of the most frequent kinds of reason, without discarded ones.
+
+    A record's value and reason are cut to what a page shows of them.
+    """
+    query = """
+        with records as (
+            select stream, topic_id, partition, "offset", left(kind, 200) as kind,
+                row_number() over latest as rank, count(*) over (partition by stream, left(kind, 200)) as records
+            from ops.quarantine
+            where not discarded and (%(stream)s::text is null or stream = %(stream)s)
+            window latest as (
+                partition by stream, left(kind, 200) order by loaded_at desc, topic_id, partition, "offset" desc
+            )
+        ),
+        examples as (
+            select *, dense_rank() over (order by records desc, stream, kind) as reason_rank
+            from records where rank <= %(per_reason)s
+        )
+        select e.stream, e.kind, event_date, partition, "offset", left(reason, 1001) as reason,
+            substring(value for 241) as value
+        from examples e join raw.quarantine using (topic_id, partition, "offset")
+        where reason_rank <= %(reasons)s
+        order by e.stream, e.kind, rank
+    """
+    return fetch(connection, QuarantinedRecord, query, {"stream": stream, "reasons": reasons, "per_reason": per_reason})

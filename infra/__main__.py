@@ -5,6 +5,7 @@ import sys
 
 from infra.launch.container_steps import STEPS
 from infra.processes.commands import LoggedError, last_lines
+from infra.processes.environment import leave_shell
 from infra.servers.service import exec_service
 from infra.servers.services import find_service, services
 from sluice.errors import SluiceError
@@ -13,6 +14,7 @@ from sluice.settings import load_settings
 
 def main(arguments: list[str]) -> None:
     """Execs the named service or runs the named step; exits with a one-line error if neither is possible."""
+    leave_shell()
     name, words = (arguments or [""])[0], arguments[1:]
     try:
         settings = load_settings()

@@ -4,7 +4,7 @@
 
 env_file="${SLUICE_ENV_FILE:-.env}"
 export SLUICE_ENV_FILE="$env_file"
-min_engine=25 min_compose=2.24 min_gib=4
+container_id=1000 min_engine=25 min_compose=2.24 min_gib=4
 
 # Prints an error as one line from a message and, optionally, a hint.
 error_line() {
@@ -16,9 +16,22 @@ fail() {
     exit 1
 }
 
-# Selects the Compose files; a profile adds a file that overrides the base.
+# Selects the Compose files; a profile adds a file that overrides the base. Compose's other variables in the user's shell are for
+# other projects.
 use_profile() {
+    local variable
+    for variable in ${!COMPOSE_*}; do
+        [ "$variable" = COMPOSE_PROJECT_NAME ] || unset "$variable"
+    done
+    use_project
     export COMPOSE_PATH_SEPARATOR=: COMPOSE_FILE="docker-compose.yaml${1:+:infra/compose/$1.yaml}"
+}
+
+# The settings file fixes the name of the project, and so of its volumes. Until it does, the shell's or Compose's default counts.
+use_project() {
+    local name
+    name="$(setting_in_file COMPOSE_PROJECT_NAME)"
+    [ -z "$name" ] || export COMPOSE_PROJECT_NAME="$name"
 }
 
 # Progress is only for terminals; a log would get a line for each step of each container.
@@ -88,6 +101,28 @@ memory_fault() {
         error_line "Docker has $((bytes / 1000 ** 2)) MB of memory, and the platform needs $min_gib GiB" "give Docker more memory"
 }
 
+# Containers read the mounted source as a user of their own; Docker Desktop on macOS maps the owner.
+mount_fault() {
+    local folders file=''
+    [ "$(uname)" = Linux ] || return 0
+    folders="$(sed -n 's#.* \./\([a-z]*\):/opt/sluice/.*#\1#p' docker-compose.yaml | tr '\n' ' ')"
+    # `find` ends with an error when `head` has its line, or at a folder that this user cannot read, which it printed.
+    # shellcheck disable=SC2086 # words without spaces
+    file="$(find $folders \( -name '.*' -o -name __pycache__ \) -prune -o ! -user "$container_id" ! \( -group "$container_id" -perm -040 \) \
+        \( ! -perm -004 -o -type d ! -perm -001 \) -print 2>/dev/null | head -n 1)" || true
+    [ -z "$file" ] || error_line "containers cannot read $file: its permissions are for its owner alone" \
+        "run \`chmod -R go+rX ${folders% }\`, which a clone with \`umask 022\` does not need"
+}
+
+# A settings file that other users can read although it is closed to them, as on vfat or WSL's /mnt/c.
+protection_fault() {
+    [ -f "$env_file" ] || return 0
+    chmod 600 "$env_file" 2>/dev/null || true
+    [ -z "$(find "$env_file" \( -perm -004 -o -perm -040 \))" ] || error_line \
+        "the file system of $env_file keeps no permissions: every user of this machine can read the passwords" \
+        "move the clone to a folder of this machine's own file system"
+}
+
 # Prints every published port after the setting that changes it: "SLUICE_KAFKA_PORT 9092".
 ports() {
     local name default value
@@ -104,9 +139,16 @@ ports() {
 setting() {
     if [ -n "${!1:-}" ]; then
         echo "${!1}"
-    elif [ -f "$env_file" ]; then
-        sed -n "s/^\(export \)\{0,1\}$1=//p" "$env_file" | tail -n 1 | tr -d "\"'\r"
+    else
+        setting_in_file "$1"
     fi
+}
+
+# Enough for ports and names, which need no quotes: sluice/env_file.py reads all of a settings file's syntax.
+setting_in_file() {
+    local name="[[:space:]]*\\(export[[:space:]]\\)\\{0,1\\}[[:space:]]*$1[[:space:]]*=[[:space:]]*"
+    [ ! -f "$env_file" ] || sed -n "1s/^$(printf '\357\273\277')//; s/^$name//p" "$env_file" | tail -n 1 |
+        sed 's/[[:space:]]#.*//; s/[[:space:]]*$//' | tr -d "\"'"
 }
 
 port_faults() {
@@ -136,6 +178,9 @@ docker_doctor() {
     [ -z "$fault" ] || { report Docker "$fault"; return 1; }
     report Docker "" "engine $(docker version --format '{{.Server.Version}}'), Compose $(docker compose version --short)"
     report memory "$(memory_fault)" "at least $min_gib GiB" || faults=1
+    report files "$(mount_fault)" "readable by the containers" || faults=1
+    fault="$(protection_fault)"
+    [ -z "$fault" ] || printf '%-8s warning %s\n' secrets "$fault"
     report ports "$(port_faults)" "$(ports | while read -r _ port; do printf '%s ' "$port"; done)" || faults=1
     return "$faults"
 }
@@ -163,9 +208,12 @@ docker_up() {
             "set MONTHS to a number from 0 (no replay) to 12"
     fault="$(engine_fault)"
     [ -n "$fault" ] || fault="$(memory_fault)"
+    [ -n "$fault" ] || fault="$(mount_fault)"
     [ -z "$fault" ] || fail "$fault"
     build_images
     complete_settings
+    fault="$(protection_fault)"
+    [ -z "$fault" ] || echo "warning: $fault"
     fault="$(port_faults)"
     [ -z "$fault" ] || fail "$fault"
 
@@ -184,6 +232,12 @@ docker_up() {
     # shellcheck disable=SC2046 # words without spaces
     docker run --rm --network none $(ports | sed 's/\(.*\) /--env=\1=/') sluice-platform addresses "$env_file"
     echo "the platform is up ($((SECONDS - start)) s)"
+    check_contracts || true
+}
+
+# Names the contracts that are not valid; their streams are left out.
+check_contracts() {
+    docker run --rm --network none --volume "$PWD/contracts:/opt/sluice/contracts:ro" sluice-platform contracts
 }
 
 # Unchanged layers come from the cache; without changes this takes a second or two.
@@ -204,13 +258,39 @@ build_images() {
 
 # Creates the settings file, readable by its owner alone, or adds missing settings; the image knows which there are.
 complete_settings() {
-    local missing
+    local missing project
+    project="$(new_project)"
     missing="$( ([ ! -f "$env_file" ] || cat "$env_file") | docker run --rm --interactive --network none sluice-platform settings)"
+    [ -z "$project" ] || missing="$missing"$'\n'"COMPOSE_PROJECT_NAME=$project"
     [ -n "$missing" ] || return 0
     # All or nothing: an interrupted launch must not leave a file that lacks some of its secrets.
     (umask 077 && { [ ! -f "$env_file" ] || cat "$env_file"; echo "$missing"; } >"$env_file.$$")
     mv "$env_file.$$" "$env_file"
     echo "settings: ports and secrets written to $env_file"
+    use_project
+}
+
+# Prints a name for this clone's project, with which no other clone shares volumes, unless the settings file has one. A platform
+# that was launched before names were written to the settings file keeps its volumes.
+new_project() {
+    local folder name others
+    [ -z "$(setting_in_file COMPOSE_PROJECT_NAME)" ] || return 0
+    # As Compose names a project by default.
+    folder="$(basename "$PWD" | tr '[:upper:]' '[:lower:]' | tr -cd 'a-z0-9_-' | sed 's/^[_-]*//')"
+    name="${COMPOSE_PROJECT_NAME:-}"
+    if [ -z "$name" ] && [ -f "$env_file" ] && projects | grep -qx "$folder"; then name="$folder"; fi
+    if [ -z "$name" ]; then
+        name="${folder:-sluice}-$(od -An -N3 -tx1 /dev/urandom | tr -d ' \n')"
+        others="$(projects | grep -x "$folder\(-[0-9a-f]\{6\}\)\{0,1\}" | tr '\n' ' ')" || true
+        [ -z "$others" ] || echo "a new project $name; ${others% } in Docker's volumes belongs to other clones, or to an earlier" \
+            "$env_file: COMPOSE_PROJECT_NAME there chooses" >&2
+    fi
+    echo "$name"
+}
+
+# Prints the names of all projects that have a volume for Postgres.
+projects() {
+    docker volume ls --filter label=com.docker.compose.volume=postgres --format '{{.Label "com.docker.compose.project"}}'
 }
 
 # Prints every container that is not healthy, with the end of its log.
@@ -246,10 +326,11 @@ docker_logs() {
     compose logs --tail 20 "$@"
 }
 
-# One line per container, with the same columns as without containers; exit code 0 only if all are healthy.
+# One line per container, with the same columns as without containers; exit code 0 only if all are healthy and all
+# contracts are valid.
 docker_status() {
     local format='{{.Name}}|{{.Service}}|{{.State}}|{{.Health}}|{{.ExitCode}}|{{.Status}}|{{range .Publishers}}{{if .PublishedPort}}{{.PublishedPort}} {{end}}{{end}}'
-    local containers ids
+    local containers ids fault=0
     containers="$(compose ps --all --format "$format")"
     [ -n "$containers" ] || { error_line "no container is running" "run \`make up\`"; return 1; }
     ids="$(compose ps --quiet)"
@@ -260,5 +341,7 @@ docker_status() {
             docker inspect --format 'process|{{.Name}}|{{.State.Pid}}' $ids
         }
         echo "$containers"
-    } | awk -F '|' -f infra/status.awk
+    } | awk -F '|' -f infra/status.awk || fault=1
+    check_contracts || fault=1
+    return "$fault"
 }

@@ -4,6 +4,7 @@ import argparse
 import gc
 import math
 import sys
+import time
 from collections.abc import Sequence
 from datetime import date
 from typing import TYPE_CHECKING, NoReturn
@@ -12,6 +13,11 @@ from sluice.errors import SluiceError, TerminalError
 
 if TYPE_CHECKING:
     from producers.fault_injection import Faults
+    from sluice.contracts import Contracts
+    from sluice.settings import Settings
+
+_CONTRACTS_SECONDS = 2.0
+"""Interval between checks of contracts that are not valid."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -83,11 +89,28 @@ def _replay(options: argparse.Namespace) -> int:
 def _live() -> int:
     from producers.flights.live import live
     from producers.position import Positions
-    from sluice.contracts import load_contracts
     from sluice.settings import load_settings
 
     settings = load_settings()
-    return live(settings.kafka, load_contracts(settings.contracts), Positions(settings.home), _print_line)
+    return live(settings.kafka, _wait_for_contracts(settings), Positions(settings.home), _print_line)
+
+
+def _wait_for_contracts(settings: "Settings") -> "Contracts":
+    """Returns the contracts once those of the flights are valid: until then, no event is skipped and none is lost."""
+    from producers.flights.streams import STREAMS
+    from sluice.contracts import load_contracts
+
+    reported: list[str] = []
+    while True:
+        contracts = load_contracts(settings.contracts)
+        problems = [f"waiting: {file.error()}" for file in contracts.invalid if file.stream in STREAMS]
+        if not problems:
+            return contracts
+        if problems != reported:
+            for problem in problems:
+                _print_line(problem)
+            reported = problems
+        time.sleep(_CONTRACTS_SECONDS)
 
 
 def _faults(options: argparse.Namespace) -> "Faults":

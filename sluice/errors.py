@@ -4,6 +4,8 @@ Each error is one line: "what failed: cause. Hint: what to do." Its class states
 retry policy and the sink's loop rely on the class alone.
 """
 
+from sluice.escaping import escape
+
 
 class SluiceError(Exception):
     """An error with a known cause. ``message`` states what failed and why, ``hint`` what to do about it."""
@@ -14,8 +16,9 @@ class SluiceError(Exception):
         super().__init__(message, hint)
 
     def __str__(self) -> str:
-        message = " ".join(self.message.split())
-        return f"{message.rstrip('.')}. Hint: {' '.join(self.hint.split()).rstrip('.')}." if self.hint else message
+        message, hint = (" ".join(text.split()) for text in (self.message, self.hint))
+        # Names, values and servers' answers in it may hold anything.
+        return escape(f"{message.rstrip('.')}. Hint: {hint.rstrip('.')}." if hint else message)
 
 
 class TransientError(SluiceError):

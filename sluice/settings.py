@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import PositiveInt, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from sluice.env_file import parse
 from sluice.errors import TerminalError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -32,16 +33,25 @@ class Pages:
     """The lake's bucket in MinIO's console, with one folder per stream."""
 
 
+class _SettingsFile(DotEnvSettingsSource):
+    """Reads the file as the rest of the platform does."""
+
+    def _read_env_file(self, file_path: Path) -> dict[str, str | None]:
+        return {name.lower(): entry.value for name, entry in parse(file_path.read_bytes(), file_path).items()}
+
+
 class Settings(BaseSettings):
     """Everything that can differ between two running platforms.
 
     Secrets are optional because each service gets only its own; ``secret`` raises an error for a missing one.
     """
 
-    model_config = SettingsConfigDict(env_prefix="SLUICE_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="SLUICE_", extra="ignore", env_ignore_empty=True)
 
     home: Path = ROOT / ".sluice"
     """The folder of the servers' data and logs. Ignored by git; ``make clean`` removes it."""
+    service: str = ""
+    """The service that this process belongs to. The platform sets it; no service for a command that a user enters."""
     contracts: Path = ROOT / "contracts"
     dbt: Path = ROOT / "dbt"
     """The dbt project."""
@@ -100,6 +110,19 @@ class Settings(BaseSettings):
     airflow_api_secret_key: SecretStr | None = None
     airflow_jwt_secret: SecretStr | None = None
     redis_password: SecretStr | None = None
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the base class's signature
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Returns the sources of values, the strongest first."""
+        file = dotenv_settings.env_file if isinstance(dotenv_settings, DotEnvSettingsSource) else None
+        return init_settings, env_settings, _SettingsFile(settings_cls, env_file=file)
 
     @property
     def kafka(self) -> str:
@@ -164,4 +187,7 @@ def load_settings() -> Settings:
     except ValidationError as error:
         details = error.errors()[0]
         name = "SLUICE_" + "_".join(str(part) for part in details["loc"]).upper()
-        raise TerminalError(f"{env_file()}: {name}: {details['msg']}", "fix it there or in the environment") from None
+        place = f"{env_file()}"
+        if name not in os.environ and (entry := parse(env_file().read_bytes(), env_file()).get(name)):
+            place += f", line {entry.line}"
+        raise TerminalError(f"{place}: {name}: {details['msg']}", "fix it there or in the environment") from None

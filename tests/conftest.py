@@ -5,6 +5,7 @@ servers. ``thorough`` tests run in targets of their own. Everything else is the 
 """
 
 from pathlib import Path
+from random import Random
 
 import pytest
 from xdist.remote import Producer
@@ -18,6 +19,11 @@ __all__ = ["environment_file", "make_stream", "pytest_terminal_summary", "say", 
 TESTS = Path(__file__).parent
 SHARED_SERVERS = {"integration": "servers", "faults": "servers"}
 """Suites that share one set of servers. Any other suite has servers of its own, and unit tests need none."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fuzz-seconds", type=int, default=60, help="how long the fuzz test sends odd records")
+    parser.addoption("--fuzz-seed", type=int, default=Random().randrange(10**6), help="the seed of its records")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -6,6 +6,8 @@ from datetime import date
 
 from dashboard.flights.queries import Group, Selection
 
+MAX_MONTHS = 24
+"""How many months a page shows: the last of the selection."""
 LEVELS = (0.6, 0.7, 0.8, 0.9)
 """The on-time shares at which the colour of a date changes."""
 
@@ -33,15 +35,31 @@ class Month:
 
 
 def months(by_date: list[Group], selection: Selection) -> list[Month]:
-    """Returns every month of a selection, with the figures of each date. The groups are named by date, 2013-01-31."""
+    """Returns the last ``MAX_MONTHS`` months of a selection, with the figures of each date, in order.
+
+    The groups are named by date, 2013-01-31.
+    """
     figures = {date.fromisoformat(group.name): group for group in by_date}
-    calendars = []
-    year, month = selection.first.year, selection.first.month
-    while (year, month) <= (selection.last.year, selection.last.month):
-        weeks = [
-            [Cell(day, figures.get(day)) if day.month == month else None for day in week]
-            for week in calendar.Calendar().monthdatescalendar(year, month)
-        ]
-        calendars.append(Month(f"{calendar.month_name[month]} {year}", weeks))
-        year, month = (year, month + 1) if month < 12 else (year + 1, 1)
-    return calendars
+    last = _number(selection.last)
+    first = max(_number(selection.first), last - MAX_MONTHS + 1)
+    return [_month(*divmod(number, 12), figures) for number in range(first, last + 1)]
+
+
+def months_left_out(selection: Selection) -> int:
+    """Returns how many months of a selection ``months`` leaves out."""
+    return max(_number(selection.last) - _number(selection.first) + 1 - MAX_MONTHS, 0)
+
+
+def _number(day: date) -> int:
+    """Returns the number of a date's month, counted from year 0."""
+    return day.year * 12 + day.month - 1
+
+
+def _month(year: int, index: int, figures: dict[date, Group]) -> Month:
+    month = index + 1
+    # Numbers of days, 0 outside the month: the weeks of December 9999 hold dates that Python does not have.
+    weeks = [
+        [Cell(day, figures.get(day)) if number and (day := date(year, month, number)) else None for number in week]
+        for week in calendar.Calendar().monthdayscalendar(year, month)
+    ]
+    return Month(f"{calendar.month_name[month]} {year}", weeks)

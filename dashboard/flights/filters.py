@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 
-from dashboard.flights.queries import Selection
+from dashboard.flights.queries import Selection, Span
 from dashboard.parameters import choice_parameter, date_parameter
 
 
@@ -18,13 +18,14 @@ class ParsedSelection:
 
 
 def parse_selection(
-    parameters: Mapping[str, str], span: tuple[date, date], carriers: set[str], origins: set[str]
+    parameters: Mapping[str, str], span: Span, carriers: set[str], origins: set[str]
 ) -> ParsedSelection:
     """Returns the selection that a URL asks for; without dates, the last month that has flights.
 
     Args:
         parameters: the URL's query parameters, of which ``from`` and ``to`` (dates), ``carrier`` and ``origin`` count.
-        span: the first and the last date with flights.
+        span: the dates with flights; a selection ends with the month of the last one, and does not begin before the
+            month of the first one.
         carriers: codes of the airlines.
         origins: codes of the origin airports.
     """
@@ -32,12 +33,17 @@ def parse_selection(
     first = date_parameter(parameters, "from", notices)
     last = date_parameter(parameters, "to", notices)
     if first is None:
-        first = (last or span[1]).replace(day=1)
+        first = (last or span.last).replace(day=1)
     if last is None:
-        last = first.replace(day=calendar.monthrange(first.year, first.month)[1])
+        last = _end_of_month(first)
     if first > last:
         notices.append(f"from: {first} is after {last}, so the two dates were swapped")
         first, last = last, first
+    lowest, highest = span.first.replace(day=1), _end_of_month(span.last)
+    clamped = tuple(min(max(day, lowest), highest) for day in (first, last))
+    if clamped != (first, last):
+        notices.append(f"there are flights from {span.first} to {span.last} only, so other dates were left out")
+        first, last = clamped
     selection = Selection(
         first,
         last,
@@ -45,3 +51,7 @@ def parse_selection(
         choice_parameter(parameters, "origin", origins, notices),
     )
     return ParsedSelection(selection, notices)
+
+
+def _end_of_month(day: date) -> date:
+    return day.replace(day=calendar.monthrange(day.year, day.month)[1])

@@ -1,4 +1,8 @@
-"""The flights' SQL. Each function takes a connection and returns rows; none depends on the pages."""
+"""The flights' SQL. Each function takes a connection and returns rows; none depends on the pages.
+
+Python has the dates of years 1 to 9999. Times beyond them are returned as text, or are left out where a page counts by
+date or hour.
+"""
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -7,6 +11,14 @@ from dashboard.database import Connection, fetch
 
 COMPARED_SPAN = timedelta(days=7)
 """How much event time *Now* compares: the dates that are open, and some that are closed."""
+MAX_AIRPORT_HOURS = 10_000
+"""How many airport-hours *Now* compares; three airports have 504 in seven days."""
+MAX_GROUPS = 50
+"""How many airlines, origins and destinations a page lists: those with the most flights."""
+MAX_DATES = 750
+"""How many dates a page lists, the latest: more than two years have."""
+MAX_CHOICES = 500
+"""How many airlines and how many origin airports a filter offers."""
 ON_TIME_MINUTES = 15
 """A flight that lands at most this late is on time, as in the marts."""
 
@@ -40,9 +52,9 @@ class AirportHour:
 class Progress:
     """How far the live view and the batch have processed the events."""
 
-    newest_live_hour: datetime | None
+    newest_live_hour: datetime | str | None
     """The newest hour of event time in the live view."""
-    newest_mart_departure: datetime | None
+    newest_mart_departure: datetime | str | None
     """The newest departure in the marts."""
     load_lag: int
     """Records that the live view has read and no load has, of the live view's streams."""
@@ -86,7 +98,7 @@ class Figures:
     """The figures of a selection, by group.
 
     Airlines and destinations are in descending order of flights, origin airports by code, and dates (2013-01-31)
-    ascending.
+    ascending. Of each kind the list is at most as long as ``MAX_GROUPS`` or ``MAX_DATES`` says.
     """
 
     total: Group
@@ -94,6 +106,18 @@ class Figures:
     by_origin: list[Group]
     by_destination: list[Group]
     by_date: list[Group]
+    sizes: dict[str, int]
+    """How many groups there are by kind (carrier, origin, destination, date), with those beyond the limits."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """The first and the last date with flights in the marts."""
+
+    first: date
+    last: date
+    outside: int
+    """Flights on dates that Python does not have."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +133,8 @@ class WeatherGroup:
 
 def airport_hours(connection: Connection) -> list[AirportHour]:
     """Returns the latest airport-hours, with the figures of live view and marts; the newest hour first.
+
+    At most ``MAX_AIRPORT_HOURS``.
 
     A departure belongs to the hour in which the flight left, a cancellation to the hour of the scheduled departure.
     """
@@ -138,23 +164,27 @@ def airport_hours(connection: Connection) -> list[AirportHour]:
         )
         select
             origin, hour,
-            coalesce(live.departures, 0)::int as live_departures,
-            coalesce(live.delay_minutes, 0)::int as live_delay_minutes,
-            coalesce(live.cancellations, 0)::int as live_cancellations,
-            coalesce(batch.departures, 0)::int as batch_departures,
-            coalesce(batch.delay, 0)::int as batch_delay_minutes,
-            coalesce(batch.cancellations, 0)::int as batch_cancellations,
+            coalesce(live.departures, 0)::bigint as live_departures,
+            coalesce(live.delay_minutes, 0)::bigint as live_delay_minutes,
+            coalesce(live.cancellations, 0)::bigint as live_cancellations,
+            coalesce(batch.departures, 0)::bigint as batch_departures,
+            coalesce(batch.delay, 0)::bigint as batch_delay_minutes,
+            coalesce(batch.cancellations, 0)::bigint as batch_cancellations,
             coalesce(closed.closed, false) as closed
         from (select * from live.airport_hours where hour >= %(since)s) live
         full join batch using (origin, hour)
         left join closed on closed.event_date = cast(hour at time zone 'UTC' as date)
+        where hour < '9999-12-31'
         order by hour desc, origin
+        limit %(limit)s
     """
-    row = connection.execute("select max(hour) from live.flights").fetchone()
+    row = connection.execute(
+        "select max(hour) - %s from live.flights where hour >= '0001-01-10' and hour < '9999-12-31'", (COMPARED_SPAN,)
+    ).fetchone()
     if row is None or row[0] is None:
         return []
-    since = row[0] - COMPARED_SPAN
-    return fetch(connection, AirportHour, query, {"since": since, "first": since.date()})
+    values = {"since": row[0], "first": row[0].date(), "limit": MAX_AIRPORT_HOURS}
+    return fetch(connection, AirportHour, query, values)
 
 
 def progress(connection: Connection) -> Progress:
@@ -184,18 +214,33 @@ def progress(connection: Connection) -> Progress:
     return fetch(connection, Progress, query)[0]
 
 
-def date_span(connection: Connection) -> tuple[date, date] | None:
+def date_span(connection: Connection) -> Span | None:
     """Returns the first and the last date with flights in the marts; None if there are none."""
-    row = connection.execute("select min(flight_date), max(flight_date) from marts.agg_carrier_daily").fetchone()
-    return None if row is None or row[0] is None else (row[0], row[1])
+    query = """
+        select min(flight_date) filter (where counted), max(flight_date) filter (where counted),
+            coalesce(sum(flights) filter (where not counted), 0)::bigint
+        from (
+            select flight_date, flights, flight_date between '0001-01-01' and '9999-12-31' as counted
+            from marts.agg_carrier_daily
+        ) dates
+    """
+    row = connection.execute(query).fetchone()
+    return None if row is None or row[0] is None else Span(*row)
 
 
 def filter_choices(connection: Connection) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """Returns the airlines and the origin airports that the page's filters offer, as pairs of code and name."""
-    carriers = connection.execute("select carrier, name from marts.dim_carrier order by name").fetchall()
+    """Returns the airlines and the origin airports that the page's filters offer, as pairs of code and name.
+
+    Of each the first ``MAX_CHOICES`` by name, and one more to show that there are more.
+    """
+    limit = {"limit": MAX_CHOICES + 1}
+    carriers = connection.execute(
+        "select carrier, name from marts.dim_carrier order by name limit %(limit)s", limit
+    ).fetchall()
     origins = connection.execute(
         "select airport, name from marts.dim_airport"
-        " where airport in (select distinct origin from marts.agg_airport_hourly) order by name"
+        " where airport in (select distinct origin from marts.agg_airport_hourly) order by name limit %(limit)s",
+        limit,
     ).fetchall()
     return carriers, origins
 
@@ -209,28 +254,43 @@ def flights_in_marts(connection: Connection) -> int:
 def figures(connection: Connection, selection: Selection) -> Figures:
     """Returns the figures of a selection by group, from a single scan of its flights."""
     query = """
-        select
-            case
-                when grouping(carrier) = 0 then 'carrier' when grouping(origin) = 0 then 'origin'
-                when grouping(dest) = 0 then 'destination' when grouping(flight_date) = 0 then 'date' else 'total'
-            end as kind,
-            coalesce(carrier, origin, dest, to_char(flight_date, 'YYYY-MM-DD'), '') as name,
-            count(*) as flights,
-            count(*) filter (where status <> 'cancelled') as departed,
-            count(*) filter (where status = 'arrived') as arrived,
-            count(*) filter (where status = 'cancelled') as cancelled,
-            count(*) filter (where status = 'arrived' and arrival_delay_minutes <= %(on_time)s) as on_time,
-            sum(departure_delay_minutes)::float8 / nullif(count(departure_delay_minutes), 0) as departure_delay,
-            sum(arrival_delay_minutes)::float8 / nullif(count(arrival_delay_minutes), 0) as arrival_delay
-        from marts.fct_flights
-        where flight_date between %(first)s and %(last)s
-            and (%(carrier)s::text is null or carrier = %(carrier)s)
-            and (%(origin)s::text is null or origin = %(origin)s)
-        group by grouping sets ((), (carrier), (origin), (dest), (flight_date))
+        with groups as (
+            select
+                case
+                    when grouping(carrier) = 0 then 'carrier' when grouping(origin) = 0 then 'origin'
+                    when grouping(dest) = 0 then 'destination' when grouping(flight_date) = 0 then 'date' else 'total'
+                end as kind,
+                coalesce(carrier, origin, dest, to_char(flight_date, 'YYYY-MM-DD'), '') as name,
+                count(*) as flights,
+                count(*) filter (where status <> 'cancelled') as departed,
+                count(*) filter (where status = 'arrived') as arrived,
+                count(*) filter (where status = 'cancelled') as cancelled,
+                count(*) filter (where status = 'arrived' and arrival_delay_minutes <= %(on_time)s) as on_time,
+                sum(departure_delay_minutes)::float8 / nullif(count(departure_delay_minutes), 0) as departure_delay,
+                sum(arrival_delay_minutes)::float8 / nullif(count(arrival_delay_minutes), 0) as arrival_delay
+            from marts.fct_flights
+            where flight_date between %(first)s and %(last)s
+                and (%(carrier)s::text is null or carrier = %(carrier)s)
+                and (%(origin)s::text is null or origin = %(origin)s)
+            group by grouping sets ((), (carrier), (origin), (dest), (flight_date))
+        ),
+        ranked as (
+            select *, count(*) over (partition by kind) as groups,
+                row_number() over (
+                    partition by kind order by case kind when 'date' then name end desc, flights desc, name
+                ) as rank
+            from groups
+        )
+        select kind, groups, name, flights, departed, arrived, cancelled, on_time, departure_delay, arrival_delay
+        from ranked
+        where rank <= case kind when 'date' then %(dates)s else %(groups)s end
     """
     groups: dict[str, list[Group]] = {kind: [] for kind in ("total", "carrier", "origin", "destination", "date")}
-    for kind, *values in connection.execute(query, _parameters(selection) | {"on_time": ON_TIME_MINUTES}):
+    sizes = dict.fromkeys(groups, 0)
+    limits = {"on_time": ON_TIME_MINUTES, "dates": MAX_DATES, "groups": MAX_GROUPS}
+    for kind, size, *values in connection.execute(query, _parameters(selection) | limits):
         groups[kind].append(Group(*values))
+        sizes[kind] = size
 
     def largest_first(kind: str) -> list[Group]:
         return sorted(groups[kind], key=lambda group: (-group.flights, group.name))
@@ -238,8 +298,14 @@ def figures(connection: Connection, selection: Selection) -> Figures:
     def by_name(kind: str) -> list[Group]:
         return sorted(groups[kind], key=lambda group: group.name)
 
-    total = groups["total"][0]
-    return Figures(total, largest_first("carrier"), by_name("origin"), largest_first("destination"), by_name("date"))
+    return Figures(
+        groups["total"][0],
+        largest_first("carrier"),
+        by_name("origin"),
+        largest_first("destination"),
+        by_name("date"),
+        sizes,
+    )
 
 
 def by_weather(connection: Connection, selection: Selection) -> list[WeatherGroup]:

@@ -1,13 +1,16 @@
 """The settings file of a platform (`.env`): written once with random secrets, extended when settings are added."""
 
 import base64
+import contextlib
 import os
+import re
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import SecretStr
 
+from sluice.env_file import parse
 from sluice.settings import Settings
 
 HEADER = """\
@@ -39,21 +42,25 @@ def secret_variables(settings: Settings, names: tuple[str, ...]) -> dict[str, st
     return {variable(name): settings.secret(name) for name in names}
 
 
-def complete(text: str | None, values: Mapping[str, object] | None = None) -> str:
-    """Returns a settings file's text with every missing port and secret appended; existing lines are kept.
+def complete(content: bytes | None, values: Mapping[str, object] | None = None, file: object = ".env") -> str:
+    """Returns the lines of every port and secret that a settings file lacks or leaves empty, to append to it.
 
     Args:
-        text: the file's content; None if the file does not exist.
-        values: settings by field name, to write instead of the defaults where the text does not set them.
+        content: of the file; None if the file does not exist.
+        values: settings by field name, to write instead of the defaults where the file does not set them.
+        file: named in errors.
+
+    Raises:
+        TerminalError: a line of the file is not complete; the message has its number.
     """
     required = {variable(name): str(Settings.model_fields[name].default) for name in PORTS}
     required |= {variable(name): str(value) for name, value in (values or {}).items()}
     required |= {variable(name): _random_secret(name) for name in SECRETS if variable(name) not in required}
-    if text is None:
+    if content is None:
         return HEADER + _lines(required)
-    present = {line.partition("=")[0].removeprefix("export ").strip() for line in text.splitlines()}
+    present = {name for name, entry in parse(content, file).items() if entry.value}
     missing = {name: value for name, value in required.items() if name not in present}
-    return text + ("" if not missing or text.endswith("\n") or not text else "\n") + _lines(missing)
+    return ("" if not missing or content.endswith(b"\n") or not content else "\n") + _lines(missing)
 
 
 def ensure_settings_file(path: Path, values: Mapping[str, object] | None = None) -> bool:
@@ -69,13 +76,14 @@ def ensure_settings_file(path: Path, values: Mapping[str, object] | None = None)
         Whether anything was written.
     """
     if path.exists():
-        path.chmod(0o600)
-        text = path.read_text()
-        completed = complete(text, values)
-        if completed == text:
+        # A file system that keeps no permissions is reported by the check of the machine.
+        with contextlib.suppress(PermissionError):
+            path.chmod(0o600)
+        missing = complete(path.read_bytes(), values, path)
+        if not missing:
             return False
         with path.open("a") as file:
-            file.write(completed.removeprefix(text))
+            file.write(missing)
         return True
     path.parent.mkdir(parents=True, exist_ok=True)
     # All or nothing: an interrupted launch must not leave a file that lacks some of its secrets.
@@ -84,13 +92,22 @@ def ensure_settings_file(path: Path, values: Mapping[str, object] | None = None)
         file.write(complete(None, values))
     try:
         os.link(draft, path)
+    except PermissionError:
+        # A file system without permissions has no links either.
+        draft.replace(path)
     finally:
-        draft.unlink()
+        draft.unlink(missing_ok=True)
     return True
 
 
 def _lines(values: Mapping[str, str]) -> str:
-    return "".join(f"{name}={value}\n" for name, value in values.items())
+    return "".join(f"{name}={_quoted(value)}\n" for name, value in values.items())
+
+
+def _quoted(value: str) -> str:
+    """Returns a value as it means the same to Compose, a shell and this platform."""
+    escaped = value.replace("'", "\\'")
+    return value if re.fullmatch(r"[\w./:=@%+,-]*", value) else f"'{escaped}'"
 
 
 def _random_secret(name: str) -> str:

@@ -11,11 +11,12 @@ import os
 import shutil
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
 from infra.processes.commands import InterruptedRunError, run_logged
+from infra.processes.environment import shell_environment
 from infra.processes.steps import Step
 from infra.servers import kafka, minio, redis, toolchains
 from infra.servers.service import TOOLS
@@ -97,7 +98,7 @@ def _maven(log: Path, cancelled: threading.Event) -> str | None:
     apt = shutil.which("apt-get")
     if os.geteuid() != 0 or apt is None:
         raise SluiceError(_MAVEN_MISSING, _MAVEN_HINT)
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    environment = {**shell_environment(), "DEBIAN_FRONTEND": "noninteractive"}
     run_logged([apt, "update"], log, environment=environment, cancelled=cancelled)
     install = [apt, "install", "-y", "--no-install-recommends", "maven"]
     run_logged(install, log, environment=environment, cancelled=cancelled)
@@ -124,7 +125,8 @@ def _wheel(name: str, log: Path, cancelled: threading.Event) -> None:
     with _temporary_folder(TOOLS / name) as draft:
         lock = REQUIREMENTS / f"{name}.txt"
         options: list[str | Path] = ["--python", sys.executable, "--target", draft, "--require-hashes", "--no-deps"]
-        run_logged([UV, "pip", "install", *options, "-r", lock], log, cancelled=cancelled)
+        command: list[str | Path] = [UV, "pip", "install", *options, "-r", lock]
+        run_logged(command, log, environment=shell_environment(), cancelled=cancelled)
 
 
 def _kafka(log: Path, cancelled: threading.Event) -> str | None:
@@ -133,7 +135,7 @@ def _kafka(log: Path, cancelled: threading.Event) -> str | None:
     maven = toolchains.find_maven()
     if maven is None:
         raise SluiceError(_MAVEN_MISSING, _MAVEN_HINT)
-    environment = {**os.environ, "JAVA_HOME": str(Path(toolchains.java()).parent.parent)}
+    environment = {**shell_environment(), "JAVA_HOME": str(Path(toolchains.java()).parent.parent)}
     with _temporary_folder(kafka.JARS) as draft:
         goal = [COPY_GOAL, f"-DoutputDirectory={draft}"]
         command: list[str | Path] = [maven, "--batch-mode", "--strict-checksums", "-f", POM, *goal]
@@ -151,6 +153,17 @@ def _verify(folder: Path) -> None:
         raise SluiceError(f"cannot install Kafka: these jars do not match {JAR_HASHES}: {', '.join(wrong)}", hint)
 
 
+_GO_DOWNLOADS = {
+    *("GOPROXY", "GOSUMDB", "GONOSUMDB", "GONOPROXY", "GOPRIVATE", "GOINSECURE", "GOAUTH", "GOVCS"),
+    *("GOPATH", "GOMODCACHE", "GOCACHE", "GOTMPDIR"),
+}
+
+
+def _without_go_builds(shell: Mapping[str, str]) -> dict[str, str]:
+    """Returns the shell's environment without what Go would build otherwise: for another machine, with other flags."""
+    return {name: value for name, value in shell.items() if not name.startswith(("GO", "CGO")) or name in _GO_DOWNLOADS}
+
+
 def _minio(log: Path, cancelled: threading.Event) -> str | None:
     if minio.BINARY.exists():
         return None
@@ -159,10 +172,11 @@ def _minio(log: Path, cancelled: threading.Event) -> str | None:
         raise SluiceError("cannot build MinIO: Go is missing", "remove .tools/go and run `make up` again")
     with _temporary_folder(minio.BINARY.parent) as draft:
         environment = {
-            **os.environ,
+            **_without_go_builds(shell_environment()),
             "GOBIN": str(draft),
             "CGO_ENABLED": "0",
             "GOTOOLCHAIN": "local",
+            "GOWORK": "off",
             # Less frequent garbage collection in the compiler: trades memory for time.
             "GOGC": "400",
         }

@@ -6,13 +6,14 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import psutil
 
 from infra.config.ports import check_ports
+from infra.install.finding import Finding
+from infra.install.permissions import check_protection
+from infra.processes.environment import shell_environment
 from infra.servers import kafka, minio, redis, toolchains
 from infra.servers.services import services
 from sluice.errors import SluiceError
@@ -24,16 +25,6 @@ DISK_GIB = 8.0
 """Disk space for the installed software, Go's cache and a year of events."""
 
 
-@dataclass(frozen=True)
-class Finding:
-    """The result of one check. With a ``warning`` `make up` still works; with an ``error`` it cannot."""
-
-    name: str
-    status: Literal["ok", "warning", "error"]
-    found: str
-    hint: str = ""
-
-
 def check_prerequisites(settings: Settings, file: Path) -> list[Finding]:
     """Checks all prerequisites; changes nothing.
 
@@ -42,7 +33,7 @@ def check_prerequisites(settings: Settings, file: Path) -> list[Finding]:
         file: the settings file, named in hints.
     """
     checks: list[Callable[[], Finding]] = [_system, _python, _memory, lambda: _disk(settings)]
-    checks += [lambda: _ports(settings, file), _maven, _java, _go, _docker]
+    checks += [lambda: check_protection(settings, file), lambda: _ports(settings, file), _maven, _java, _go, _docker]
     if settings.airflow_executor == "CeleryExecutor":
         checks.append(_redis)
     return [check() for check in checks]
@@ -128,7 +119,9 @@ def _docker() -> Finding:
         return Finding("Docker", "ok", "none; the platform runs without it")
     command = [program, "version", "--format", "{{.Server.Version}}"]
     try:
-        result = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False, cwd=ROOT)
+        result = subprocess.run(
+            command, capture_output=True, text=True, timeout=10, check=False, cwd=ROOT, env=shell_environment()
+        )
     except subprocess.TimeoutExpired:
         return Finding("Docker", "warning", "the engine does not respond", "the platform runs without it")
     if result.returncode != 0:

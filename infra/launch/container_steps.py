@@ -13,6 +13,7 @@ from pathlib import Path
 from infra.config.settings_file import complete
 from infra.processes.steps import print_line, run_steps
 from infra.servers.services import find_service
+from sluice.env_file import QUOTE, parse
 from sluice.errors import SluiceError
 from sluice.settings import load_settings
 
@@ -26,17 +27,36 @@ def healthy(service: str) -> None:
         raise SluiceError(problem)
 
 
+def alive(service: str) -> None:
+    """Raises a SluiceError with the reason if a restart of a service would help. For liveness probes."""
+    settings = load_settings()
+    found = find_service(service, settings)
+    problem = found.check_liveness(settings) if found else f"unknown service {service!r}"
+    if problem is not None:
+        raise SluiceError(problem)
+
+
 def init() -> None:
     """Provisions topics, bucket, users, databases and Airflow's metadata."""
-    from infra.launch.provisioning import provisioning_steps
+    from infra.launch.provisioning import Provisioning
     from sluice.contracts import load_contracts
 
     settings = load_settings()
+    known = load_contracts(settings.contracts)
+    for line in known.warnings():
+        print_line(line)
     # New topics need no callback: Compose starts the sink after this step, and recreates a running sink when a
     # contract has changed.
-    steps = provisioning_steps(settings, load_contracts(settings.contracts), lambda: None)
+    steps = Provisioning(settings, known).steps(lambda: None, print_line)
     names = {step.name for step in steps}
     run_steps([replace(step, needs=tuple(need for need in step.needs if need in names)) for step in steps], print_line)
+
+
+def contracts() -> None:
+    """Raises a SluiceError that names the contracts that are not valid, if there are any."""
+    from sluice.contracts import load_contracts
+
+    load_contracts(load_settings().contracts).require_all()
 
 
 def fill(months: str) -> None:
@@ -67,8 +87,12 @@ def marts(months: str) -> None:
 
 def settings() -> None:
     """Reads a settings file from standard input and prints the lines that it lacks; nothing if it is complete."""
-    text = sys.stdin.read()
-    sys.stdout.write(complete(text or None).removeprefix(text))
+    content = sys.stdin.buffer.read()
+    file = ".env"
+    for name, entry in parse(content, file).items():
+        if entry.has_dollar:
+            raise SluiceError(f"{file}, line {entry.line}: Compose would replace the `$` in {name}", QUOTE)
+    sys.stdout.write(complete(content or None, file=file))
 
 
 def addresses(file: str) -> None:
@@ -91,6 +115,6 @@ def _months(text: str) -> int:
 
 
 STEPS: dict[str, Callable[..., None]] = {
-    step.__name__: step for step in (healthy, init, fill, marts, settings, addresses)
+    step.__name__: step for step in (healthy, alive, contracts, init, fill, marts, settings, addresses)
 }
 """The steps by name; arguments are strings."""

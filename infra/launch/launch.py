@@ -9,14 +9,16 @@ from pathlib import Path
 from infra.config.ports import check_ports
 from infra.config.settings_file import ensure_settings_file
 from infra.install.installs import install_steps
+from infra.install.permissions import check_protection
 from infra.launch import first_data
-from infra.launch.provisioning import provisioning_steps
+from infra.launch.provisioning import Provisioning
 from infra.processes.steps import Report, Step, print_line, run_steps
 from infra.servers.airflow import ADMIN, SCHEDULER
 from infra.servers.minio import ROOT_USER
 from infra.servers.services import PRODUCER, services
 from infra.supervision.platform import Platform
 from sluice.contracts import Contract, load_contracts
+from sluice.errors import SluiceError
 from sluice.settings import LOOPBACK, ROOT, Settings, env_file, load_settings
 
 INGEST = "lake ingest"
@@ -36,28 +38,47 @@ def up(months: int, live: bool, report: Report = print_line) -> None:
     """
     start = time.monotonic()
     first_data.check_months(months)
+    _check_protection(load_settings(), report)
     if ensure_settings_file(env_file()):
         report(f"settings: ports and secrets written to {env_file()}")
     settings = load_settings()
     contracts = load_contracts(settings.contracts)
+    for line in contracts.warnings():
+        report(line)
     platform = Platform(settings, env_file(), report)
     ports = [port for service in platform.services.values() for port in service.ports]
     check_ports(settings, ports, env_file())
-    run_steps(_steps(platform, contracts, months, live), report)
-    for line in addresses(settings, env_file()):
+    provisioning = Provisioning(settings, contracts)
+    run_steps(_steps(platform, provisioning, contracts, months, live), report)
+    # Again, where they are not overlooked.
+    for line in (*addresses(settings, env_file()), *contracts.warnings(), *provisioning.warnings()):
         report(line)
     report(f"the platform is up ({time.monotonic() - start:.0f} s)")
 
 
-def _steps(platform: Platform, contracts: Mapping[str, Contract], months: int, live: bool) -> list[Step]:
+def _check_protection(settings: Settings, report: Report) -> None:
+    finding = check_protection(settings, env_file())
+    error = SluiceError(finding.found, finding.hint)
+    if finding.status == "error":
+        raise error
+    if finding.status == "warning":
+        report(f"warning: {error}")
+
+
+def _steps(
+    platform: Platform, provisioning: Provisioning, contracts: Mapping[str, Contract], months: int, live: bool
+) -> list[Step]:
     settings = platform.settings
 
     def restart_sink() -> None:
         # The sink reads the list of topics only on start. Its own step starts it again.
         platform.supervisor.stop("sink")
 
-    provisioning = provisioning_steps(settings, contracts, restart_sink)
-    steps = [platform.supervisor_step(), *install_steps(settings), *provisioning]
+    steps = [
+        platform.supervisor_step(),
+        *install_steps(settings),
+        *provisioning.steps(restart_sink, platform.report),
+    ]
     known = {*platform.services, *(step.name for step in steps)}
     extra_needs: dict[str, tuple[str, ...]] = {}
     if not first_data.is_launched(settings):

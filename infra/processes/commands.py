@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sluice.errors import SluiceError
+from sluice.escaping import escape_bytes
 
 
 class InterruptedRunError(SluiceError):
@@ -24,13 +25,13 @@ class LoggedError(SluiceError):
 
 
 def last_lines(log: Path, count: int = 15) -> str:
-    """Returns the last lines of a log file, indented; empty if the file does not exist."""
+    """Returns the last lines of a log file, indented and printable; empty if the file does not exist."""
     if not log.exists():
         return ""
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - 16384))
-        lines = file.read().decode(errors="replace").splitlines()
-    return "\n".join(f"    {line}" for line in lines[-count:])
+        lines = file.read().splitlines()
+    return "\n".join(f"    {_printable(line)}" for line in lines[-count:])
 
 
 def run_logged(
@@ -105,4 +106,12 @@ def _end_session(process: subprocess.Popen[bytes]) -> None:
 def follow(logs: Sequence[Path], lines: int, *, forever: bool) -> None:
     """Prints the last lines of each log under its name; with ``forever``, keeps printing new lines."""
     options = ["-n", str(lines), *(["-F"] if forever else [])]
-    subprocess.run(["tail", *options, "-v", "--", *map(str, logs)], check=True)
+    with subprocess.Popen(["tail", *options, "-v", "--", *map(str, logs)], stdout=subprocess.PIPE) as tail:
+        assert tail.stdout is not None
+        for line in tail.stdout:
+            print(_printable(line.rstrip(b"\r\n")), flush=True)
+
+
+def _printable(line: bytes) -> str:
+    # Servers log values that they reject. Stack traces are indented with tabs.
+    return escape_bytes(line.expandtabs())

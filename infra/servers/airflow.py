@@ -18,6 +18,7 @@ from infra.servers.service import Service
 from infra.servers.service import environment as service_environment
 from sluice.errors import TransientError
 from sluice.settings import LOOPBACK, ROOT, Settings
+from sluice.urls import url
 
 ADMIN = "admin"
 DATABASE = "airflow"
@@ -36,8 +37,6 @@ Configuration = dict[str, dict[str, object]]
 
 def configuration(settings: Settings) -> Configuration:
     """Returns the configuration that all components share."""
-    password = settings.secret("airflow_db_password")
-    address = f"{settings.postgres_host}:{settings.postgres_port}"
     # Components on separate hosts reach each other by host name, Airflow's default.
     hostname_option = {"hostname_callable": f"{__name__}.hostname"} if settings.airflow_host == LOOPBACK else {}
     return {
@@ -52,7 +51,7 @@ def configuration(settings: Settings) -> Configuration:
             **hostname_option,
             "execution_api_server_url": f"{settings.airflow}/execution/",
         },
-        "database": {"sql_alchemy_conn": f"postgresql+psycopg2://{DATABASE}:{password}@{address}/{DATABASE}"},
+        "database": {"sql_alchemy_conn": metadata_url(settings, "postgresql+psycopg2")},
         "api": {
             "host": settings.airflow_host,
             "port": settings.airflow_port,
@@ -88,6 +87,12 @@ def configuration(settings: Settings) -> Configuration:
     }
 
 
+def metadata_url(settings: Settings, scheme: str) -> str:
+    """Returns the URL of Airflow's metadata. It includes the password: never print it."""
+    address = f"{settings.postgres_host}:{settings.postgres_port}"
+    return url(scheme, DATABASE, settings.secret("airflow_db_password"), address, DATABASE)
+
+
 def secret_keys(settings: Settings) -> Configuration:
     """Returns the keys that encrypt secrets in the metadata and sign sessions and task tokens.
 
@@ -102,17 +107,15 @@ def secret_keys(settings: Settings) -> Configuration:
 
 def broker_url(settings: Settings) -> str:
     """Returns the URL of the queue from which workers take tasks. It includes the password: never print it."""
-    return f"redis://:{settings.secret('redis_password')}@{settings.redis_host}:{settings.redis_port}/0"
+    return url("redis", "", settings.secret("redis_password"), f"{settings.redis_host}:{settings.redis_port}", "0")
 
 
 def celery_configuration(settings: Settings) -> Configuration:
     """Returns the configuration of the queue between scheduler and workers."""
-    password = settings.secret("airflow_db_password")
-    address = f"{settings.postgres_host}:{settings.postgres_port}"
     return {
         "celery": {
             "broker_url": broker_url(settings),
-            "result_backend": f"db+postgresql://{DATABASE}:{password}@{address}/{DATABASE}",
+            "result_backend": metadata_url(settings, "db+postgresql"),
             "worker_concurrency": 2,
         },
         # Seconds until the tasks of a killed worker are redelivered to another. A task that is still running does not
@@ -127,19 +130,43 @@ _CELERY_IMPORT_LOCK = threading.Lock()
 
 def check_worker(settings: Settings, host: str) -> str | None:
     """Pings a worker through the queue; returns None if it responds, otherwise the reason why not."""
+    try:
+        return None if _worker_responds(settings, host) else f"no response from {_worker_name(host)}"
+    except TransientError as error:
+        return str(error)
+
+
+def check_worker_liveness(settings: Settings, host: str) -> str | None:
+    """Returns why a restart of a worker would help; None if it is alive, or if the queue is down."""
+    try:
+        return None if _worker_responds(settings, host) else f"no response from {_worker_name(host)}"
+    except TransientError:
+        return None
+
+
+def _worker_name(host: str) -> str:
+    return f"celery@{host}"
+
+
+def _worker_responds(settings: Settings, host: str) -> bool:
+    """Pings a worker through the queue.
+
+    Raises:
+        TransientError: the queue is down.
+    """
     with _CELERY_IMPORT_LOCK:
         from celery import Celery
     from kombu.exceptions import OperationalError
     from redis import RedisError
 
-    name = f"celery@{host}"
     with Celery(broker=broker_url(settings)) as app:
         try:
-            replies = app.control.ping(destination=[name], timeout=5)
+            return bool(app.control.ping(destination=[_worker_name(host)], timeout=5))
         # Which library raises depends on when the connection breaks.
         except (OSError, OperationalError, RedisError) as error:
-            return f"no response from Redis at {settings.redis_host}:{settings.redis_port} ({error})"
-    return None if replies else f"no response from {name}"
+            raise TransientError(
+                f"no response from Redis at {settings.redis_host}:{settings.redis_port} ({error})"
+            ) from error
 
 
 def folder(settings: Settings) -> Path:
@@ -190,6 +217,19 @@ def check_component(settings: Settings, component: str) -> str | None:
         health = probes.http_json(settings.airflow_host, settings.airflow_port, "/api/v2/monitor/health")
     except TransientError as error:
         return str(error)
+    return _component_problem(health, component)
+
+
+def check_component_liveness(settings: Settings, component: str) -> str | None:
+    """Returns why a restart of a component would help; None if it is alive, or if what it needs is down."""
+    try:
+        health = probes.http_json(settings.airflow_host, settings.airflow_port, "/api/v2/monitor/health")
+    except TransientError:
+        return None
+    return _component_problem(health, component) if health["metadatabase"]["status"] == "healthy" else None
+
+
+def _component_problem(health: dict[str, dict[str, str]], component: str) -> str | None:
     state = health[component]["status"]
     return None if state == "healthy" else f"Airflow reports {state or 'no heartbeat'}"
 
@@ -244,6 +284,7 @@ SCHEDULER = Service(
     environment=lambda settings: environment(settings, secret_keys) | connections(settings),
     secrets=TASK_SECRETS,
     check_health=lambda settings: check_component(settings, "scheduler"),
+    check_liveness=lambda settings: check_component_liveness(settings, "scheduler"),
     start_seconds=180,
 )
 DAG_PROCESSOR = replace(
@@ -254,12 +295,14 @@ DAG_PROCESSOR = replace(
     environment=API_SERVER.environment,
     secrets=(),
     check_health=lambda settings: check_component(settings, "dag_processor"),
+    check_liveness=lambda settings: check_component_liveness(settings, "dag_processor"),
 )
 TRIGGERER = replace(
     DAG_PROCESSOR,
     name="airflow-triggerer",
     command=lambda _: command("triggerer", "--skip-serve-logs"),
     check_health=lambda settings: check_component(settings, "triggerer"),
+    check_liveness=lambda settings: check_component_liveness(settings, "triggerer"),
 )
 CLEANER = replace(
     DAG_PROCESSOR,
@@ -268,6 +311,7 @@ CLEANER = replace(
     environment=environment,
     # It has no endpoint.
     check_health=lambda _: None,
+    check_liveness=lambda _: None,
 )
 CELERY_SCHEDULER = replace(
     SCHEDULER,
@@ -297,4 +341,5 @@ def worker(name: str, host: str | None = None) -> Service:
         environment=lambda settings: environment(settings, celery_configuration) | connections(settings),
         secrets=TASK_SECRETS,
         check_health=lambda settings: check_worker(settings, host or socket.gethostname()),
+        check_liveness=lambda settings: check_worker_liveness(settings, host or socket.gethostname()),
     )

@@ -12,11 +12,14 @@ import psycopg
 from infra.servers.service import Service
 from sluice.errors import SluiceError
 from sluice.settings import Settings
+from sluice.warehouse.connect import OTHER_SETTINGS_HINT, REJECTED
 
 USER = "nobody"
 """Postgres refuses to run as root; root starts it as this user, which owns nothing but Postgres's data."""
 TRAVERSE = (("dac_read_search", 2), ("dac_override", 1))
 """Capabilities with their numbers; either one lets that user traverse folders that only root may enter."""
+
+LOGIN_REJECTED = "it rejects the administrator's password"
 
 OPTIONS = {
     "unix_socket_directories": "",
@@ -140,7 +143,7 @@ def check_health(settings: Settings) -> str | None:
         ) as connection:
             connection.execute("select 1")
     except psycopg.OperationalError as error:
-        return " ".join(str(error).split())
+        return LOGIN_REJECTED if REJECTED in str(error) else " ".join(str(error).split())
     return None
 
 
@@ -150,6 +153,7 @@ POSTGRES = Service(
     prepare=prepare,
     command=command,
     check_health=check_health,
+    hopeless={LOGIN_REJECTED: OTHER_SETTINGS_HINT},
     # Fast shutdown: closes the clients' connections. SIGTERM would wait for clients to disconnect.
     stop_signal="INT",
     stop_seconds=30,

@@ -9,7 +9,7 @@ from typing import Any
 from sluice.errors import SluiceError, TransientError
 from sluice.live.heartbeat import staleness
 from sluice.settings import Settings
-from sluice.sink import HEALTHY
+from sluice.sink import HALTED_PATH
 from sluice.warehouse.connect import connect
 
 TIMEOUT_SECONDS = 8.0
@@ -66,13 +66,12 @@ def http_ok(host: str, port: int, path: str) -> str | None:
 
 
 def sink_notice(settings: Settings) -> str | None:
-    """Returns what the sink's health page says besides that it is healthy: which partitions are halted, and why."""
+    """Returns which partitions the sink has halted, and why; None if there is none, or the sink is down."""
     try:
-        _, body = http_get(settings.sink_host, settings.sink_port, "/health")
+        status, body = http_get(settings.sink_host, settings.sink_port, HALTED_PATH)
     except TransientError:
         return None
-    text = body.decode(errors="replace").strip()
-    return None if text == HEALTHY else text
+    return body.decode(errors="replace").strip() if status == 503 else None
 
 
 def http_json(host: str, port: int, path: str) -> Any:

@@ -22,11 +22,17 @@ def prepare(settings: Settings) -> None:
     """Writes the configuration file, readable only by this user: on a command line the password would be visible."""
     folder = settings.home / "redis"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    options = {"bind": settings.redis_host, "port": str(settings.redis_port), "dir": f'"{folder}"', **OPTIONS}
-    options["requirepass"] = settings.secret("redis_password")
+    options = {"bind": settings.redis_host, "port": str(settings.redis_port), "dir": _quoted(str(folder)), **OPTIONS}
+    options["requirepass"] = _quoted(settings.secret("redis_password"))
     path = folder / "redis.conf"
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         file.writelines(f"{name} {value}\n" for name, value in options.items())
+
+
+def _quoted(value: str) -> str:
+    """Returns a value as Redis's configuration quotes it."""
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def command(settings: Settings) -> list[str]:

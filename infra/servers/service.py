@@ -2,8 +2,8 @@
 
 import os
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
@@ -23,6 +23,8 @@ class Service:
     command: Callable[[Settings], list[str]]
     check_health: Callable[[Settings], str | None]
     """Returns None if the service is healthy, otherwise the reason why not."""
+    check_liveness: Callable[[Settings], str | None] = lambda _: None
+    """Returns None unless a restart of the service would help: never because something else is down."""
     notice: Callable[[Settings], str | None] = lambda _: None
     """Returns what an operator has to know about the service while it is healthy; None if there is nothing."""
     needs: tuple[str, ...] = ()
@@ -36,6 +38,8 @@ class Service:
     """Runs before each start of the process; must be idempotent."""
     stop_signal: str = "TERM"
     stop_seconds: int = 20
+    hopeless: Mapping[str, str] = field(default_factory=dict)
+    """Health problems that waiting does not solve, with hints: a launch stops at once."""
     start_seconds: int = 90
     """How long the service may take to become healthy."""
 

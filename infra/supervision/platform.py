@@ -111,6 +111,8 @@ class Platform:
             problem = service.check_health(self.settings) if state["statename"] == "RUNNING" else state["spawnerr"]
             if state["statename"] == "RUNNING" and problem is None:
                 return "healthy"
+            if problem is not None and problem in service.hopeless:
+                raise SluiceError(f"cannot use {service.name}: {problem}", service.hopeless[problem])
             if state["statename"] == "BACKOFF" and waited > GIVE_UP_SECONDS:
                 break
             if cancelled.wait(0.2):

@@ -23,6 +23,7 @@ import psutil
 
 from infra.processes import processes
 from infra.processes.commands import LoggedError
+from infra.processes.environment import own_environment
 from infra.servers.service import Service
 from sluice.errors import SluiceError, TransientError
 from sluice.settings import ROOT
@@ -184,9 +185,8 @@ class Supervisor:
         raise LoggedError(f"the supervisor did not start: {result.stderr.strip() or 'no response'}", log)
 
     def _environment(self) -> dict[str, str]:
-        inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         own = {processes.HOME: str(self._home), processes.SERVICE: NAME, "SLUICE_ENV_FILE": str(self._env_file)}
-        return inherited | own
+        return own_environment(os.environ) | own
 
     def terminate_leftovers(self) -> None:
         """Terminates every process of the platform; for use only while the supervisor is down."""

@@ -16,7 +16,7 @@ from producers.events import Event
 from producers.flights import source
 from producers.flights.streams import MAPPINGS, STREAMS
 from producers.flights.values import json_values
-from sluice.contracts import Contract
+from sluice.contracts import Contract, invalid_contracts
 from sluice.errors import TerminalError
 
 BATCH = 10_000
@@ -52,6 +52,9 @@ class Timeline:
         for stream in self.streams:
             if stream not in MAPPINGS:
                 raise TerminalError(f"unknown stream {stream!r}", f"choose from {', '.join(STREAMS)}")
+            for file in invalid_contracts(contracts):
+                if file.stream == stream:
+                    raise file.error()
             if stream not in contracts:
                 raise TerminalError(f"no contract for {stream}", f"add contracts/{stream}.yaml")
         source.check_range(first, last)

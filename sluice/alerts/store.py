@@ -6,14 +6,17 @@ from dataclasses import dataclass
 import psycopg
 
 from sluice.errors import TerminalError, TransientError
+from sluice.escaping import escape
 from sluice.settings import Settings
 from sluice.warehouse import connect
+from sluice.warehouse.failures import is_transient
 
 STALLED_SINK = "stalled sink"
 QUARANTINE = "quarantine"
 RECONCILE = "reconcile"
 OVERDUE_LOAD = "overdue load"
 CLOCK = "clock"
+INVALID_CONTRACT = "invalid contract"
 
 _RAISE = """
 insert into ops.alerts (kind, subject, message)
@@ -64,18 +67,19 @@ def sync_alerts(
     """
     values = {
         "kind": kind,
-        "subjects": list(problems),
-        "messages": list(problems.values()),
-        "among": None if among is None else list(among),
+        # They may quote names and values that hold anything. Postgres, chat tools and terminals get printable text.
+        "subjects": [escape(subject) for subject in problems],
+        "messages": [escape(message) for message in problems.values()],
+        "among": None if among is None else [escape(subject) for subject in among],
     }
     try:
         with connect(settings, "loader") as warehouse:
             raised = warehouse.execute(_RAISE, values).fetchall()
             warehouse.execute(_UPDATE, values)
             cleared = warehouse.execute(_CLEAR, values).fetchall()
-    except psycopg.OperationalError as error:
-        raise TransientError(f"storing alerts failed: Postgres: {error}", "see `make logs S=postgres`") from error
     except psycopg.Error as error:
+        if is_transient(error):
+            raise TransientError(f"storing alerts failed: Postgres: {error}", "see `make logs S=postgres`") from error
         raise TerminalError(
             f"storing alerts failed: Postgres: {error}", "run `make up` to create what is missing in the warehouse"
         ) from error

@@ -31,6 +31,7 @@ from sluice.transform.run import PATIENCE
 from sluice.transform.stale import lock
 from sluice.warehouse import connect
 from sluice.warehouse.checksum import Checksum, marts
+from sluice.warehouse.failures import cause, is_transient
 
 Connection = psycopg.Connection[tuple[object, ...]]
 Marts = dict[str, dict[date | None, Checksum]]
@@ -230,9 +231,10 @@ def _empty(settings: Settings, contracts: Mapping[str, Contract]) -> None:
             for schema, name, kind in warehouse.execute(_DBT_RELATIONS).fetchall():
                 drop = sql.SQL("drop {} if exists {} cascade")
                 warehouse.execute(drop.format(sql.SQL(str(kind)), sql.Identifier(str(schema), str(name))))
-    except psycopg.OperationalError as error:
-        raise TransientError(
-            f"emptying the warehouse failed: {error}", "run `make rebuild-warehouse` again; nothing was changed"
+    except psycopg.Error as error:
+        kind = TransientError if is_transient(error) else TerminalError
+        raise kind(
+            f"emptying the warehouse failed: {cause(error)}", "run `make rebuild-warehouse` again; nothing was changed"
         ) from error
 
 

@@ -3,7 +3,22 @@
 The topic, raw table, DAG, dbt source and documentation all come from here. Nothing else lists the streams.
 """
 
-from sluice.contracts.loader import get_contract, load_contracts, read_contract
+from sluice.contracts.collection import Contracts, InvalidContract, get_contract, invalid_contracts
+from sluice.contracts.files import contracts_version
+from sluice.contracts.loader import load_contracts, read_contract
 from sluice.contracts.model import NUMERIC_TYPES, Column, Contract, Load, Topic
 
-__all__ = ["NUMERIC_TYPES", "Column", "Contract", "Load", "Topic", "get_contract", "load_contracts", "read_contract"]
+__all__ = [
+    "NUMERIC_TYPES",
+    "Column",
+    "Contract",
+    "Contracts",
+    "InvalidContract",
+    "Load",
+    "Topic",
+    "contracts_version",
+    "get_contract",
+    "invalid_contracts",
+    "load_contracts",
+    "read_contract",
+]

@@ -6,83 +6,86 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 
-from sluice.contracts.model import Contract
+from sluice.contracts import files, strict_yaml
+from sluice.contracts.collection import Contracts, InvalidContract
+from sluice.contracts.model import Contract, InvalidFieldError
+from sluice.contracts.names import collisions
+from sluice.contracts.strict_yaml import InvalidLineError
 from sluice.errors import TerminalError
 
+_FIX = "fix the contract"
+_MAX_PROBLEMS = 12
+"""Errors of one file that its message lists."""
 
-def load_contracts(folder: Path) -> dict[str, Contract]:
-    """Reads every ``*.yaml`` file in a folder.
 
-    Returns:
-        The contracts by stream name, in sorted order.
+def load_contracts(folder: Path) -> Contracts:
+    """Reads all contracts of a folder, and finds the files that are meant to be contracts but are not valid.
 
     Raises:
-        TerminalError: the folder has no contracts, or a file is not a valid contract; the message names the file, the
-            line, the key and the expected value.
+        TerminalError: the folder has no such file at all.
     """
-    paths = sorted(folder.glob("*.yaml"))
-    if not paths:
+    valid: dict[Path, Contract] = {}
+    invalid: list[InvalidContract] = []
+    for path in files.candidates(folder):
+        try:
+            files.check_name(path, folder)
+            valid[path] = read_contract(path)
+        except TerminalError as error:
+            invalid.append(InvalidContract(path, error.message, error.hint))
+    if not valid and not invalid:
         raise TerminalError(f"{folder}: no contracts found", "add one <stream>.yaml file per event stream")
-    contracts = [read_contract(path) for path in paths]
-    return {contract.stream: contract for contract in sorted(contracts, key=lambda contract: contract.stream)}
-
-
-def get_contract(contracts: dict[str, Contract], stream: str) -> Contract:
-    """Returns the contract of a stream that a user named.
-
-    Raises:
-        TerminalError: no such stream; the hint lists the streams that exist.
-    """
-    if stream not in contracts:
-        raise TerminalError(f"unknown stream {stream!r}", f"choose from {', '.join(contracts)}")
-    return contracts[stream]
+    taken = collisions(contract.stream for contract in valid.values())
+    for path, contract in valid.items():
+        if contract.stream in taken:
+            other = taken[contract.stream]
+            problem = f"{path}: line 1: stream: its table or index raw.{contract.table} is one of stream {other}"
+            invalid.append(InvalidContract(path, problem, "rename the file and the stream"))
+    return Contracts((contract for contract in valid.values() if contract.stream not in taken), invalid)
 
 
 def read_contract(path: Path) -> Contract:
     """Reads and validates one contract.
 
     Raises:
-        TerminalError: as in ``load_contracts``.
+        TerminalError: the file is not a valid contract; the message names the file, the line, the key and the expected
+            value.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        contract = Contract.model_validate(yaml.safe_load(text))
-    except (OSError, UnicodeDecodeError) as error:
-        raise TerminalError(f"{path}: cannot read the contract: {error}", "make it a readable UTF-8 file") from None
-    except yaml.YAMLError as error:
-        raise TerminalError(f"{path}: invalid YAML: {error}", "fix the syntax") from None
-    except ValidationError as error:
-        raise TerminalError("; ".join(_describe(path, node, error)), "fix the contract") from None
-    if path.stem != contract.stream:
+        document, node = strict_yaml.parse(files.read(path))
+    except OSError as error:
         raise TerminalError(
-            f"{path}: line 1: stream: expected {path.stem} to match the file name, found {contract.stream}",
+            f"{path}: line 1: cannot read the contract: {error.strerror or error}", "make it a readable file"
+        ) from None
+    except InvalidLineError as error:
+        raise TerminalError(f"{path}: line {error.line}: {error}", _FIX) from None
+    try:
+        contract = Contract.model_validate(document)
+    except ValidationError as error:
+        problems = sorted(_describe(node, error), key=lambda problem: problem.line)
+        shown = [f"line {problem.line}: {problem}" for problem in problems[:_MAX_PROBLEMS]]
+        if len(problems) > _MAX_PROBLEMS:
+            shown.append(f"and {len(problems) - _MAX_PROBLEMS} more errors")
+        raise TerminalError(f"{path}: {'; '.join(shown)}", _FIX) from None
+    if path.stem != contract.stream:
+        _, line = strict_yaml.find(node, ("stream",))
+        raise TerminalError(
+            f"{path}: line {line}: stream: expected {path.stem} to match the file name, found {contract.stream}",
             "rename the file or the stream",
         )
     return contract
 
 
-def _describe(path: Path, node: yaml.Node | None, error: ValidationError) -> Iterator[str]:
+def _describe(node: yaml.Node, error: ValidationError) -> Iterator[InvalidLineError]:
     for details in error.errors():
-        location = details["loc"]
-        key = ".".join(str(part) for part in location)
+        location: tuple[int | str, ...] = details["loc"]
         message = details["msg"].removeprefix("Value error, ")
+        cause = details.get("ctx", {}).get("error")
+        if isinstance(cause, InvalidFieldError):
+            location = cause.location
+        value, line = strict_yaml.find(node, location)
+        key = ".".join(str(part) for part in location)
         actual = "" if details["type"] in ("missing", "value_error") else f", found {details['input']!r}"
-        yield f"{path}: line {_line(node, location)}: {key + ': ' if key else ''}{message}{actual}"
-
-
-def _line(node: yaml.Node | None, location: tuple[int | str, ...]) -> int:
-    """Returns the line, counted from 1, of the deepest part of ``location`` that exists in the document."""
-    line = node.start_mark.line if node else 0
-    for part in location:
-        if isinstance(node, yaml.MappingNode):
-            pair = next(((k, v) for k, v in node.value if k.value == part), None)
-            if pair is None:
-                break
-            line, node = pair[0].start_mark.line, pair[1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-            node = node.value[part]
-            line = node.start_mark.line
-        else:
-            break
-    return line + 1
+        if details["type"] == "string_type" and isinstance(value, yaml.ScalarNode) and not value.style:
+            # YAML's own idea of the value may surprise: no is False, and 2013-01-01 is a date.
+            actual = f', found {value.value or "nothing"}; to make it a string, write it in quotes: "{value.value}"'
+        yield InvalidLineError(line, f"{key + ': ' if key else ''}{message}{actual}")

@@ -13,15 +13,20 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from sluice.contracts import NUMERIC_TYPES, Column, Contract
+from sluice.contracts.bounds import INT_RANGES
+from sluice.escaping import escape, shorten
 
-TIMESTAMP_PATTERN = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,6})?(Z|[+-]\d{2}:\d{2})$"
-DATE_PATTERN = r"^\d{4}-\d{2}-\d{2}$"
-INT_RANGES = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
+_HOURS_MINUTES = "([01][0-9]|2[0-3]):[0-5][0-9]"
+DATE_PATTERN = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
+TIMESTAMP_PATTERN = rf"{DATE_PATTERN}T{_HOURS_MINUTES}:[0-5][0-9](\.[0-9]{{1,6}})?(Z|[+-]{_HOURS_MINUTES})"
+"""RFC 3339, for whole texts. Digits are spelled out: in Python, `\\d` also matches those of other scripts."""
 
 _TIMESTAMP = re.compile(TIMESTAMP_PATTERN)
 _DATE = re.compile(DATE_PATTERN)
 _MAX_SHOWN = 60
-"""Characters of a value that a reason quotes."""
+"""Characters of a value or a name that a reason quotes."""
+_MAX_DEPTH = 200
+"""How deep arrays and objects may be nested. Python's own limit depends on its caller: not always the same."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -47,10 +52,14 @@ def validate_event(
     try:
         event = parse(value)
         for column in contract.columns:
-            _validate_column(column, event)
+            _validate_column(contract, column, event)
         _validate_timestamp(contract, event, timestamp)
     except ContractViolationError as violation:
         return None, str(violation)
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001 - one record must not stop its stream; the reason names the class.
+        return None, f"cannot be read: {type(error).__name__}"
     return event, ""
 
 
@@ -72,7 +81,9 @@ def parse(value: bytes | None) -> dict[str, Any]:
     except ValueError as error:
         raise ContractViolationError(f"not JSON: {error}") from None
     except RecursionError:
-        raise ContractViolationError("not JSON: nested too deep") from None
+        raise _too_deep() from None
+    if value.count(b"[") + value.count(b"{") > _MAX_DEPTH and _depth(event) > _MAX_DEPTH:
+        raise _too_deep()
     if not isinstance(event, dict):
         raise ContractViolationError(f"expected an object, found {_quote(event)}")
     return event
@@ -82,45 +93,98 @@ def _unique_fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
     if len(fields) != len(pairs):
         names = [name for name, _ in pairs]
-        raise ContractViolationError(f"{next(name for name in names if names.count(name) > 1)}: given twice")
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise ContractViolationError(f"{shorten(escape(repeated), _MAX_SHOWN)}: given twice")
     return fields
+
+
+def _too_deep() -> ContractViolationError:
+    return ContractViolationError("not JSON: nested too deep")
+
+
+def _depth(value: Any) -> int:
+    """Returns how deep arrays and objects are nested."""
+    depth, level = 0, [value]
+    while level := [item for item in level if isinstance(item, dict | list)]:
+        depth += 1
+        level = [child for item in level for child in (item.values() if isinstance(item, dict) else item)]
+    return depth
 
 
 def _reject_constant(name: str) -> None:
     raise ContractViolationError(f"not JSON: {name}")
 
 
-def _validate_column(column: Column, event: dict[str, Any]) -> None:
+def _validate_column(contract: Contract, column: Column, event: dict[str, Any]) -> None:
     value = event.get(column.name)
     if value is None:
         if not column.nullable:
             raise ContractViolationError(
                 f"{column.name}: {'null' if column.name in event else 'missing'}, but it is required"
             )
-        return
-    wrong_type = ContractViolationError(f"{column.name}: expected {column.type}, found {_quote(value)}")
-    if column.type == "string":
-        if not isinstance(value, str):
-            raise wrong_type
-        if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
-            raise ContractViolationError(f"{column.name}: holds a character that no text column can hold")
+    elif column.type == "string":
+        _validate_string(column.name, value, contract.max_length(column))
     elif column.type == "boolean":
         if not isinstance(value, bool):
-            raise wrong_type
-    elif column.type in INT_RANGES:
+            raise _wrong_type(column, value)
+    elif column.type in NUMERIC_TYPES:
+        _validate_number(column, value)
+    else:
+        _validate_time(column, value)
+
+
+def _wrong_type(column: Column, value: Any) -> ContractViolationError:
+    return ContractViolationError(f"{column.name}: expected {column.type}, found {_quote(value)}")
+
+
+def _validate_string(name: str, value: Any, max_length: int | None) -> None:
+    if not isinstance(value, str):
+        raise ContractViolationError(f"{name}: expected string, found {_quote(value)}")
+    if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+        raise ContractViolationError(f"{name}: holds a character that no text column can hold")
+    if max_length is not None and len(value) > max_length:
+        raise ContractViolationError(f"{name}: longer than {max_length} characters, found {_quote(value)}")
+
+
+def _validate_number(column: Column, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise _wrong_type(column, value)
+    number: float = value
+    if column.type in INT_RANGES:
         low, high = INT_RANGES[column.type]
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise wrong_type
-    elif column.type == "float64":
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise wrong_type
-    elif not isinstance(value, str) or not _is_date_or_timestamp(column.type, value):
-        raise wrong_type
-    if column.type in NUMERIC_TYPES and isinstance(value, int | float):
-        if column.minimum is not None and value < column.minimum:
-            raise ContractViolationError(f"{column.name}: {_quote(value)} is below the minimum {column.minimum:g}")
-        if column.maximum is not None and value > column.maximum:
-            raise ContractViolationError(f"{column.name}: {_quote(value)} is above the maximum {column.maximum:g}")
+        if not isinstance(value, int) or not low <= value <= high:
+            raise _wrong_type(column, value)
+    else:
+        # The limits apply to the number that the column stores: a large integer is rounded before it is compared.
+        try:
+            number = float(value)
+        except OverflowError:
+            raise _wrong_type(column, value) from None
+        if not math.isfinite(number):
+            raise _wrong_type(column, value)
+    if column.minimum is not None and number < column.minimum:
+        raise ContractViolationError(f"{column.name}: {_quote(value)} is below the minimum {column.minimum:g}")
+    if column.maximum is not None and number > column.maximum:
+        raise ContractViolationError(f"{column.name}: {_quote(value)} is above the maximum {column.maximum:g}")
+
+
+def _validate_time(column: Column, value: Any) -> None:
+    pattern = _TIMESTAMP if column.type == "timestamp" else _DATE
+    if not isinstance(value, str) or not pattern.fullmatch(value):
+        raise _wrong_type(column, value)
+    years = column.allowed_years
+    try:
+        # Compared as it is: at the ends of the calendar, a conversion to UTC fails.
+        if column.type == "timestamp":
+            allowed = years.first_moment <= datetime.fromisoformat(value) <= years.last_moment
+        else:
+            allowed = years.first <= date.fromisoformat(value).year <= years.last
+    except ValueError:
+        raise _wrong_type(column, value) from None
+    if not allowed:
+        raise ContractViolationError(
+            f"{column.name}: outside the years {years.first} to {years.last}, found {_quote(value)}"
+        )
 
 
 def _validate_timestamp(contract: Contract, event: dict[str, Any], timestamp: datetime | None) -> None:
@@ -137,18 +201,5 @@ def _milliseconds(moment: datetime) -> int:
     return (moment - _EPOCH) // timedelta(milliseconds=1)
 
 
-def _is_date_or_timestamp(column_type: str, text: str) -> bool:
-    is_timestamp = column_type == "timestamp"
-    pattern, parse_iso = (_TIMESTAMP, datetime.fromisoformat) if is_timestamp else (_DATE, date.fromisoformat)
-    if not pattern.match(text):
-        return False
-    try:
-        parse_iso(text)
-    except ValueError:
-        return False
-    return True
-
-
 def _quote(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}…"
+    return shorten(json.dumps(value), _MAX_SHOWN)

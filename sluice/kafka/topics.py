@@ -1,20 +1,28 @@
 """Kafka topics: created from the contracts, and the offsets that Kafka holds."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from kafka import KafkaAdminClient, TopicPartition
-from kafka.admin import OffsetSpec
-from kafka.errors import KafkaError, TopicAlreadyExistsError
+from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
+from kafka.errors import InvalidTopicError, KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError
 
 from sluice.contracts import Contract
 from sluice.errors import TerminalError, TransientError
+from sluice.kafka.topic_settings import (
+    CLEANUP_POLICY,
+    changed_settings,
+    refuse_existing,
+    refuse_new,
+    topic_settings,
+)
 from sluice.settings import Settings
 
 _TIMEOUT_MS = 10_000
+_NO_SUCH_TOPIC = (UnknownTopicOrPartitionError.errno, InvalidTopicError.errno)
 
 
 @dataclass(frozen=True)
@@ -55,26 +63,29 @@ def admin(settings: Settings) -> Iterator[KafkaAdminClient]:
         client.close()
 
 
-def provision(settings: Settings, contracts: dict[str, Contract]) -> list[str]:
-    """Creates missing topics and adds missing partitions. Idempotent.
+@dataclass(frozen=True)
+class Provisioned:
+    """What provisioning did."""
 
-    There is no retention by time: Kafka measures it from the records' own timestamps, so past events would be deleted
-    within minutes. ``message.timestamp.before.max.ms`` keeps Kafka's default, which accepts any past timestamp.
+    created: tuple[str, ...]
+    """The topics that are new."""
+    changes: tuple[str, ...]
+    """A line per change of an existing topic."""
 
-    Returns:
-        The topics that were created.
+
+def provision(settings: Settings, contracts: Mapping[str, Contract]) -> Provisioned:
+    """Creates missing topics, and changes partitions and settings of the others to those of their contracts.
 
     Raises:
-        TerminalError: a topic has more partitions than its contract; Kafka cannot remove partitions.
+        TerminalError: a topic cannot be used for its contract; no topic was created or changed.
         TransientError: Kafka is down.
     """
+    for error in refused_contracts(settings, contracts).values():
+        raise error
     with admin(settings) as client:
-        existing = set(client.list_topics())
+        existing = _existing(client, contracts)
         missing = {
-            stream: {
-                "num_partitions": contract.topic.partitions,
-                "configs": {"retention.ms": "-1", "retention.bytes": str(contract.topic.retention_bytes)},
-            }
+            stream: {"num_partitions": contract.topic.partitions, "configs": topic_settings(contract)}
             for stream, contract in contracts.items()
             if stream not in existing
         }
@@ -83,28 +94,82 @@ def provision(settings: Settings, contracts: dict[str, Contract]) -> list[str]:
                 client.create_topics(missing, wait_for_metadata=True)
             except TopicAlreadyExistsError:
                 client.wait_for_topics(list(missing))
-        for topic in _describe(client, [stream for stream in contracts if stream in existing]):
-            expected = contracts[topic["name"]].topic.partitions
-            actual = len(topic["partitions"])
-            if actual > expected:
-                raise TerminalError(
-                    f"topic {topic['name']} has {actual} partitions, but its contract has {expected}",
-                    f"set topic.partitions to {actual} in the contract; Kafka cannot remove partitions",
-                )
-            if actual < expected:
-                client.create_partitions({topic["name"]: expected})
-    return sorted(missing)
+        changes: list[str] = []
+        for stream, topic in existing.items():
+            changes += _converge(client, contracts[stream], topic)
+    return Provisioned(tuple(sorted(missing)), tuple(changes))
 
 
-def kafka_ranges(settings: Settings, streams: list[str]) -> list[KafkaRange]:
+def refused_contracts(settings: Settings, contracts: Mapping[str, Contract]) -> dict[str, TerminalError]:
+    """Returns, by stream, why its topic cannot be created or used. Changes nothing.
+
+    Raises:
+        TransientError: Kafka is down.
+    """
+    refused: dict[str, TerminalError] = {}
+    with admin(settings) as client:
+        names = client.list_topics()
+        existing = _existing(client, contracts)
+        for stream, contract in contracts.items():
+            try:
+                if stream in existing:
+                    refuse_existing(contract, existing[stream].partitions, existing[stream].settings[CLEANUP_POLICY])
+                else:
+                    refuse_new(contract, names)
+            except TerminalError as error:
+                refused[stream] = error
+    return refused
+
+
+@dataclass(frozen=True)
+class _Topic:
+    partitions: int
+    settings: dict[str, str]
+
+
+def _existing(client: KafkaAdminClient, contracts: Mapping[str, Contract]) -> dict[str, _Topic]:
+    topics = _describe(client, list(contracts), skip_missing=True)
+    resources = [ConfigResource(ConfigResourceType.TOPIC, topic["name"]) for topic in topics]
+    configs = client.describe_configs(resources, config_filter="all") if resources else {"topic": {}}
+    return {
+        topic["name"]: _Topic(
+            len(topic["partitions"]),
+            {name: config["value"] for name, config in configs["topic"][topic["name"]].items()},
+        )
+        for topic in topics
+    }
+
+
+def _converge(client: KafkaAdminClient, contract: Contract, topic: _Topic) -> Iterator[str]:
+    stream, partitions = contract.stream, contract.topic.partitions
+    if topic.partitions < partitions:
+        client.create_partitions({stream: partitions})
+        yield f"topic {stream}: partitions {topic.partitions} → {partitions}"
+    changed = changed_settings(contract, topic.settings)
+    if not changed:
+        return
+    values = {name: value for name, (_, value) in changed.items()}
+    results = client.alter_configs([ConfigResource(ConfigResourceType.TOPIC, stream, values)])
+    if (result := results["topic"][stream]) != "OK":
+        raise TerminalError(f"the settings of topic {stream} cannot be changed: {result}", "see `make logs S=kafka`")
+    for name, (actual, value) in changed.items():
+        yield f"topic {stream}: {name} {actual} → {value}"
+
+
+def kafka_ranges(settings: Settings, streams: list[str], skip_missing: bool = False) -> list[KafkaRange]:
     """Returns the offsets that Kafka holds of every partition of the streams, sorted by stream and partition.
+
+    Args:
+        settings: with the address of Kafka.
+        streams: the names of the topics.
+        skip_missing: leave out streams without a topic, such as those of a contract that is new or not valid.
 
     Raises:
         TerminalError: a topic does not exist.
         TransientError: Kafka is down.
     """
     with admin(settings) as client:
-        topics = _describe(client, streams)
+        topics = _describe(client, streams, skip_missing)
         partition_topic_ids = {
             TopicPartition(topic["name"], partition["partition_index"]): topic_id(topic["topic_id"])
             for topic in topics
@@ -154,10 +219,12 @@ def topic_id(value: Any) -> str:
     return str(value if isinstance(value, uuid.UUID) else uuid.UUID(str(value)))
 
 
-def _describe(client: KafkaAdminClient, streams: list[str]) -> list[dict[str, Any]]:
+def _describe(client: KafkaAdminClient, streams: list[str], skip_missing: bool = False) -> list[dict[str, Any]]:
     if not streams:
         return []
     topics: list[dict[str, Any]] = client.describe_topics(streams)
+    if skip_missing:
+        topics = [topic for topic in topics if topic["error_code"] not in _NO_SUCH_TOPIC]
     for topic in topics:
         if topic["error_code"]:
             raise TerminalError(

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -103,6 +104,14 @@ def value_hash(values: pa.ChunkedArray) -> str:
     return digest.hexdigest()
 
 
+def record_digest(rows: pa.Table, next_offset: int) -> int:
+    """Returns a digest of the record before the next offset, the last of the lake rows; 0 if it is not among them."""
+    if not rows.num_rows or rows["offset"][-1].as_py() != next_offset - 1:
+        return 0
+    record = [rows[name][-1].as_py() for name in ("offset", "timestamp", "key", "value")]
+    return int.from_bytes(hashlib.sha256(repr(record).encode()).digest()[:8], "big") >> 1
+
+
 def matches(values: pa.ChunkedArray, recorded: str) -> bool:
     """Returns whether the values have the recorded hash, of which only the first digits may have been recorded."""
     return value_hash(values)[: len(recorded)] == recorded
@@ -110,18 +119,18 @@ def matches(values: pa.ChunkedArray, recorded: str) -> bool:
 
 def hashes(rows: pa.Table) -> tuple[str, dict[str, tuple[int, str]]]:
     """Returns the hash of the values of lake rows in offset order, and per event date their number and short hash."""
+    total = value_hash(rows["value"])
     days = rows[PARTITION_COLUMN].cast(pa.int32()).to_numpy()
     order = np.argsort(days, kind="stable")
-    starts = [0, *(np.flatnonzero(np.diff(days[order])) + 1).tolist()] if len(days) else []
-    by_date = rows["value"].take(pa.array(order)) if len(starts) > 1 else rows["value"]
-    dates = {
-        (_EPOCH + timedelta(days=int(days[order[start]]))).isoformat(): (
-            end - start,
-            value_hash(by_date.slice(start, end - start))[:_SHORT],
-        )
-        for start, end in zip(starts, [*starts[1:], len(days)], strict=False)
-    }
-    return value_hash(rows["value"]), dates
+    bounds = [0, *(np.flatnonzero(np.diff(days[order])) + 1).tolist(), len(days)]
+    by_date = rows["value"].take(pa.array(order)) if len(bounds) > 2 else None
+    dates = {}
+    for start, end in pairwise(bounds):
+        if end > start:
+            day = (_EPOCH + timedelta(days=int(days[order[start]]))).isoformat()
+            digest = total if by_date is None else value_hash(by_date.slice(start, end - start))
+            dates[day] = (end - start, digest[:_SHORT])
+    return total, dates
 
 
 def _headers(headers: Sequence[Any]) -> pa.Array:

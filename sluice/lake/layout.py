@@ -64,6 +64,14 @@ def gap_id(topic_id: str, partition: int, start_offset: int) -> str:
     return f"{topic_id}/{partition}/gap/{start_offset}"
 
 
+def last_id(topic_id: str, partition: int) -> str:
+    """Returns the id of the application transaction that tells the record before the next offset from any other.
+
+    Its version is a digest of that record; 0 if that offset has none, and nothing for commits of earlier versions.
+    """
+    return f"{topic_id}/{partition}/last"
+
+
 def storage_options(settings: Settings, user: Literal["writer", "reader", "keeper"]) -> dict[str, str]:
     """Returns the delta-rs options for accessing the lake as that user."""
     return {

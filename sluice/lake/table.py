@@ -20,10 +20,10 @@ from deltalake.fs import DeltaStorageHandler
 from pyarrow.fs import PyFileSystem
 
 from sluice.errors import TerminalError, TransientError
-from sluice.lake.chunk import Chunk, hashes
+from sluice.lake.chunk import Chunk, hashes, record_digest
 from sluice.lake.date_files import write_date_files
 from sluice.lake.errors import NoTableError, store_error
-from sluice.lake.layout import PARTITION_COLUMN, RANGES_KEY, SCHEMA, empty_id, transaction_id
+from sluice.lake.layout import PARTITION_COLUMN, RANGES_KEY, SCHEMA, empty_id, last_id, transaction_id
 
 _MAX_ATTEMPTS = 10
 _MANY_DATES = 64
@@ -104,6 +104,10 @@ class LakeTable:
         """Returns how many offsets below the next offset have no record, as of the newest version read so far."""
         return self._transaction(empty_id(topic_id, partition))
 
+    def last_record(self, topic_id: str, partition: int) -> int:
+        """Returns the digest of the record before the next offset; 0 if it is not known."""
+        return self._transaction(last_id(topic_id, partition))
+
     def append(self, chunks: Sequence[Chunk]) -> AppendResult:
         """Commits chunks of different partitions, all in one version.
 
@@ -166,6 +170,10 @@ class LakeTable:
         progress = [Transaction(transaction_id(chunk.topic_id, chunk.partition), chunk.next_offset) for chunk in chunks]
         for chunk in chunks:
             progress += (Transaction(name, version) for name, version in chunk.transactions.items())
+            # A chunk without offsets only carries its transactions.
+            if chunk.next_offset > chunk.start_offset:
+                digest = record_digest(chunk.rows, chunk.next_offset)
+                progress.append(Transaction(last_id(chunk.topic_id, chunk.partition), digest))
             if empty := chunk.next_offset - chunk.start_offset - chunk.rows.num_rows:
                 total = self.empty_offsets(chunk.topic_id, chunk.partition) + empty
                 progress.append(Transaction(empty_id(chunk.topic_id, chunk.partition), total))

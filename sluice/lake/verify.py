@@ -17,6 +17,7 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 from deltalake.fs import DeltaStorageHandler
 from pyarrow.fs import PyFileSystem
 
+from sluice.escaping import escape
 from sluice.lake.chunk import value_hash
 from sluice.lake.date_check import split_by_partition
 from sluice.lake.errors import NoTableError, store_error
@@ -72,7 +73,7 @@ class Verification:
                 f"{name}: versions before {self.oldest} were cleaned from the log: their {self.unverified:,} offsets "
                 "were counted, each once, but not compared with ranges and hashes"
             )
-        lines.extend(f"{name}: {fault}" for fault in self.faults)
+        lines.extend(f"{name}: {escape(fault)}" for fault in self.faults)
         return "\n".join(lines)
 
 

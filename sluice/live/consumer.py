@@ -66,7 +66,8 @@ class Consumer:
             },
             logger=log,
         )
-        self._consumer.subscribe(self._streams, on_assign=self._assigned)
+        if self._streams:
+            self._consumer.subscribe(self._streams, on_assign=self._assigned)
 
     def poll(self, timeout: float) -> list[Record]:
         """Returns the records that arrive within ``timeout`` seconds.

@@ -4,10 +4,9 @@ import logging
 import threading
 import time
 from collections.abc import Iterable
-from pathlib import Path
 
-from sluice.contracts import get_contract, load_contracts
-from sluice.errors import TransientError
+from sluice.contracts import contracts_version, get_contract, load_contracts
+from sluice.errors import TerminalError, TransientError
 from sluice.live.consumer import Consumer
 from sluice.live.store import PartitionKey, Store
 from sluice.live.view import Record, View
@@ -39,16 +38,23 @@ def run(view: View, settings: Settings, stopping: threading.Event) -> None:
 def _follow(view: View, settings: Settings, stopping: threading.Event) -> None:
     """Applies records as they arrive; returns when ``stopping`` is set or a contract has changed.
 
+    The records of a stream without a valid contract stay in Kafka. They are read once its contract is valid.
+
     Raises:
         TransientError: a server is down.
     """
-    version = _contracts_version(settings.contracts)
+    version = contracts_version(settings.contracts)
     known = load_contracts(settings.contracts)
-    contracts = {stream: get_contract(known, stream) for stream in view.streams}
+    contracts = {}
+    for stream in view.streams:
+        try:
+            contracts[stream] = get_contract(known, stream)
+        except TerminalError as error:
+            log.warning("not following %s: %s", stream, error)
     last_heartbeat = -HEARTBEAT_SECONDS
     with (
         Store(settings) as store,
-        Consumer(settings, view.streams, store.group, store.next_offsets, store.rewind) as consumer,
+        Consumer(settings, contracts, store.group, store.next_offsets, store.rewind) as consumer,
     ):
         while not stopping.is_set():
             records = consumer.poll(0.5)
@@ -59,7 +65,7 @@ def _follow(view: View, settings: Settings, stopping: threading.Event) -> None:
             if time.monotonic() - last_heartbeat >= HEARTBEAT_SECONDS:
                 last_heartbeat = time.monotonic()
                 store.beat()
-                if _contracts_version(settings.contracts) != version:
+                if contracts_version(settings.contracts) != version:
                     log.info("contracts have changed, restarting with the new ones")
                     return
 
@@ -67,8 +73,3 @@ def _follow(view: View, settings: Settings, stopping: threading.Event) -> None:
 def _next_offsets(records: Iterable[Record]) -> dict[PartitionKey, int]:
     """Returns the offset after the last record of each partition; a partition's records are in the order of offsets."""
     return {(record.topic_id, record.partition): record.offset + 1 for record in records}
-
-
-def _contracts_version(folder: Path) -> list[tuple[Path, int]]:
-    """Returns the contract files with their modification times: a different value means a changed contract."""
-    return sorted((path, path.stat().st_mtime_ns) for path in folder.glob("*.yaml"))

@@ -1,5 +1,6 @@
 """A live view's state and the offsets it has read to, both in Postgres and changed in one transaction."""
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
@@ -8,10 +9,14 @@ from typing import LiteralString
 import psycopg
 
 from sluice.contracts import Contract
+from sluice.errors import TerminalError
 from sluice.live.group import live_group
 from sluice.live.view import Cursor, Record, View
 from sluice.settings import Settings
 from sluice.warehouse.connect import connect, refusal
+from sluice.warehouse.failures import cause, is_transient
+
+log = logging.getLogger(__name__)
 
 PartitionKey = tuple[str, int]
 """A topic's id and one of its partitions."""
@@ -26,7 +31,10 @@ _SAVE_OFFSETS: LiteralString = """
 
 
 class Store:
-    """A connection as the role ``live``. Every method raises a TransientError while Postgres is down."""
+    """A connection as the role ``live``. Every method raises a TransientError while Postgres is down.
+
+    It raises a TerminalError if Postgres rejects a statement; a record that it rejects is skipped.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -59,6 +67,8 @@ class Store:
     ) -> None:
         """Applies records to a view and saves how far they were read: both or neither.
 
+        A record that cannot be applied is skipped and logged: it costs itself, and the batch load says what is wrong.
+
         Args:
             view: the live view.
             contracts: by stream.
@@ -68,7 +78,7 @@ class Store:
         streams = {record.topic_id: record.stream for record in records}
         keys = sorted(next_offsets)
         with self._transaction() as cursor:
-            view.apply(cursor, contracts, records)
+            self._apply(cursor, view, contracts, records)
             cursor.execute(
                 _SAVE_OFFSETS,
                 (
@@ -90,10 +100,29 @@ class Store:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._connection.close()
 
+    def _apply(self, cursor: Cursor, view: View, contracts: Mapping[str, Contract], records: Sequence[Record]) -> None:
+        """Applies records together, or in halves if that fails, down to the record that is at fault."""
+        try:
+            with self._connection.transaction():
+                view.apply(cursor, contracts, records)
+        except (psycopg.Error, ArithmeticError, AssertionError, LookupError, TypeError, ValueError) as error:
+            if isinstance(error, psycopg.Error) and is_transient(error):
+                raise
+            if len(records) > 1:
+                middle = len(records) // 2
+                self._apply(cursor, view, contracts, records[:middle])
+                self._apply(cursor, view, contracts, records[middle:])
+                return
+            place = "/".join(str(part) for part in (records[0].stream, records[0].partition, records[0].offset))
+            reason = cause(error) if isinstance(error, psycopg.Error) else str(error)
+            log.warning("skipped %s: %s: %s", place, type(error).__name__, reason)
+
     @contextmanager
     def _transaction(self) -> Iterator[Cursor]:
         try:
             with self._connection.transaction(), self._connection.cursor() as cursor:
                 yield cursor
-        except psycopg.OperationalError as error:
-            raise refusal(self._settings, "live", error) from error
+        except psycopg.Error as error:
+            if is_transient(error):
+                raise refusal(self._settings, "live", error) from error
+            raise TerminalError(f"the live view: Postgres: {cause(error)}", "run `make up`") from error

@@ -5,15 +5,18 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from sluice.contracts import Contract
+from sluice.escaping import escape
 from sluice.lake.ranges import PartitionKey
 from sluice.load.columns import Columns, read_columns
 from sluice.load.lateness import track_lateness
+from sluice.load.rejection import RecordId
 
 METADATA_COLUMNS = ["topic_id", "partition", "offset", "timestamp", "event_date"]
 LAKE_COLUMNS = [*METADATA_COLUMNS, "key", "value"]
@@ -21,6 +24,8 @@ LAKE_COLUMNS = [*METADATA_COLUMNS, "key", "value"]
 
 _FIELD_BYTES = 200
 """Unknown field names are cut to this length: an index entry holds at most about 2,700 bytes."""
+
+NONE_REJECTED: Mapping[RecordId, str] = MappingProxyType({})
 
 Drift = Counter[tuple[date, str]]
 """Rows per event date and field that is not in the contract."""
@@ -44,6 +49,11 @@ class Batch:
     def valid(self) -> pa.Table:
         """Returns ``METADATA_COLUMNS`` of the valid records."""
         return self.metadata.filter(self.columns.is_valid)
+
+    def without_invalid(self) -> "Batch":
+        """Returns the batch without its invalid records."""
+        columns = Columns(self.columns.rows, self.columns.is_valid, [], self.columns.unknown)
+        return Batch(self.metadata, columns, self.invalid.slice(0, 0))
 
     def counts(self) -> dict[tuple[str, int, bool], int]:
         """Returns the number of records per topic id, partition and validity."""
@@ -71,9 +81,24 @@ class DateCounts:
     after_close: int = 0
 
 
-def read_batch(contract: Contract, rows: pa.Table, map_chunks: Callable[..., Iterator[Any]] = map) -> Batch:
-    """Parses the values of lake rows (``LAKE_COLUMNS``); for ``map_chunks`` see ``read_columns``."""
+def read_batch(
+    contract: Contract,
+    rows: pa.Table,
+    map_chunks: Callable[..., Iterator[Any]] = map,
+    rejected: Mapping[RecordId, str] = NONE_REJECTED,
+) -> Batch:
+    """Parses the values of lake rows.
+
+    Args:
+        contract: of their stream.
+        rows: ``LAKE_COLUMNS``.
+        map_chunks: see ``read_columns``.
+        rejected: records that are invalid whatever their values are, with the reasons.
+    """
     columns = read_columns(contract, rows["value"], rows["timestamp"], map_chunks)
+    if rejected:
+        ids = zip(*(rows[name].to_pylist() for name in ("topic_id", "partition", "offset")), strict=True)
+        columns = columns.without({index: rejected[record] for index, record in enumerate(ids) if record in rejected})
     return Batch(rows.select(METADATA_COLUMNS), columns, rows.filter(pc.invert(columns.is_valid)))
 
 
@@ -112,8 +137,17 @@ def drift_json(drift: Mapping[tuple[date, str], int]) -> str:
 
 def _printable(name: str) -> str:
     """Returns a field's name in a form that a text column can hold."""
-    plain = name if name.isprintable() else json.dumps(name)[1:-1]
-    return plain.encode()[:_FIELD_BYTES].decode(errors="ignore")
+    return escape(name).encode()[:_FIELD_BYTES].decode(errors="ignore")
 
 
-__all__ = ["LAKE_COLUMNS", "Batch", "DateCounts", "Drift", "count_dates", "counts_json", "drift_json", "read_batch"]
+__all__ = [
+    "LAKE_COLUMNS",
+    "NONE_REJECTED",
+    "Batch",
+    "DateCounts",
+    "Drift",
+    "count_dates",
+    "counts_json",
+    "drift_json",
+    "read_batch",
+]

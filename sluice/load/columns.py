@@ -1,11 +1,12 @@
 """Parses values into typed columns: whole chunks at once, and suspicious values one by one."""
 
-import json
 import math
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +15,9 @@ import pyarrow.compute as pc
 import pyarrow.json as pj
 
 from sluice.contracts import Column, Contract
+from sluice.contracts.bounds import INT_RANGES
 from sluice.contracts.validation import (
     DATE_PATTERN,
-    INT_RANGES,
     TIMESTAMP_PATTERN,
     ContractViolationError,
     parse,
@@ -39,7 +40,8 @@ _EXACT = {"boolean": pa.bool_(), "int32": pa.int64(), "int64": pa.int64(), "floa
 """The type that the parser reads a contract type as; all others are read as strings."""
 _LENIENT = _EXACT | {"int32": pa.float64(), "int64": pa.float64()}
 """The same, but a fraction or an integer out of range does not end the parse."""
-_PATTERNS = {"timestamp": TIMESTAMP_PATTERN, "date": DATE_PATTERN}
+_PATTERNS = {"timestamp": f"^{TIMESTAMP_PATTERN}$", "date": f"^{DATE_PATTERN}$"}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ROW = re.compile(r" in row (\d+)$")
 _UNEXPECTED = "unexpected field"
 _BRACES = (ord("{"), ord("}"))
@@ -64,6 +66,20 @@ class Columns:
     unknown: dict[str, RowIndices] = field(default_factory=dict)
     """Per field that is not in the contract, which of the valid values contain it."""
 
+    def without(self, rejected: Mapping[int, str]) -> "Columns":
+        """Returns the same columns, except that the values at these positions are invalid, for these reasons."""
+        was_valid = self.is_valid.to_numpy(zero_copy_only=False)
+        is_valid = was_valid.copy()
+        is_valid[list(rejected)] = False
+        reasons = {**dict(zip(np.flatnonzero(~was_valid).tolist(), self.reasons, strict=True)), **rejected}
+        unknown = {name: indices[is_valid[indices]] for name, indices in self.unknown.items()}
+        return Columns(
+            self.rows.filter(pa.array(is_valid[was_valid])),
+            pa.array(is_valid),
+            [reasons[index] for index in sorted(reasons)],
+            {name: indices for name, indices in unknown.items() if len(indices)},
+        )
+
 
 def read_columns(
     contract: Contract,
@@ -85,19 +101,39 @@ def read_columns(
         # Values from many small files.
         table = table.combine_chunks()
     chunks = table.to_batches(max_chunksize=size)
-    parts = list(map_chunks(lambda chunk: _read_chunk(contract, *chunk.columns), chunks))
-    starts = np.cumsum([0, *(chunk.num_rows for chunk in chunks)])[:-1]
+    return _concat(contract, list(map_chunks(lambda chunk: _read_contained(contract, *chunk.columns), chunks)))
+
+
+def _concat(contract: Contract, parts: list[Columns]) -> Columns:
+    starts = np.cumsum([0, *(len(part.is_valid) for part in parts)])[:-1]
     unknown: dict[str, list[RowIndices]] = defaultdict(list)
     for start, part in zip(starts, parts, strict=True):
         for name, row_indices in part.unknown.items():
             unknown[name].append(row_indices + start)
-    schema = pa.schema([(column.name, _ARROW_TYPES[column.type]) for column in contract.columns])
     return Columns(
-        pa.concat_tables([schema.empty_table(), *(part.rows for part in parts)]),
+        pa.concat_tables([_no_rows(contract), *(part.rows for part in parts)]),
         pa.concat_arrays([pa.array([], pa.bool_()), *(part.is_valid for part in parts)]),
         [reason for part in parts for reason in part.reasons],
         {name: np.concatenate(indices) for name, indices in unknown.items()},
     )
+
+
+def _no_rows(contract: Contract) -> pa.Table:
+    return pa.schema([(column.name, _ARROW_TYPES[column.type]) for column in contract.columns]).empty_table()
+
+
+def _read_contained(contract: Contract, values: pa.Array, timestamps: pa.Array) -> Columns:
+    """Reads a chunk. If that fails in a way that no rule foresees, the values that cause it are found by bisection."""
+    try:
+        return _read_chunk(contract, values, timestamps)
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - one value must not stop its stream. Read by itself, it is valid or has a reason.
+        if len(values) == 1:
+            return _read_one_by_one(contract, values, timestamps)
+    middle = len(values) // 2
+    halves = [(values.slice(*half), timestamps.slice(*half)) for half in ((0, middle), (middle,))]
+    return _concat(contract, [_read_contained(contract, *half) for half in halves])
 
 
 def _read_chunk(contract: Contract, values: pa.Array, timestamps: pa.Array) -> Columns:
@@ -114,45 +150,77 @@ def _read_chunk(contract: Contract, values: pa.Array, timestamps: pa.Array) -> C
     return _parse_with_fallback(contract, values, timestamps, plain)
 
 
+def _read_one_by_one(contract: Contract, values: pa.Array, timestamps: pa.Array) -> Columns:
+    return _parse_with_fallback(contract, values, timestamps, np.zeros(len(values), np.bool_))
+
+
 def _parse_with_fallback(contract: Contract, values: pa.Array, timestamps: pa.Array, plain: Mask) -> Columns:
     """Parses as many values as possible at once, and validates the rest one by one."""
     table, row_indices, has_unknown = _parse_around(contract, values, np.flatnonzero(plain))
     rows, wrong = _validate(contract, table, timestamps.take(pa.array(row_indices)))
     unknown: dict[str, list[int]] = defaultdict(list)
+    known = {column.name for column in contract.columns}
     if has_unknown:
-        _find_unknown(contract, values, row_indices, wrong, unknown)
+        _find_unknown(known, values, row_indices, wrong, unknown)
     rows = rows.filter(pa.array(~wrong))
     is_valid = np.zeros(len(values), np.bool_)
     is_valid[row_indices[~wrong]] = True
-    bulk, single, lines, reasons = row_indices[~wrong], [], [], []
+    bulk, single, events, reasons = row_indices[~wrong], [], [], []
     for row_index in np.flatnonzero(~is_valid).tolist():
         event, reason = validate_event(contract, values[row_index].as_py(), timestamps[row_index].as_py())
         if event is None:
             reasons.append(reason)
             continue
-        # Serialized again on one line: the original value may contain line breaks.
-        known = {column.name: event.pop(column.name, None) for column in contract.columns}
-        lines.append(json.dumps(known, ensure_ascii=False).encode())
+        events.append(event)
         single.append(row_index)
-        for name in event:
+        for name in event.keys() - known:
             unknown[name].append(row_index)
     if single:
-        table = _parse(contract, pa.array(lines, pa.binary()), _EXACT, "error")
-        parsed, wrong = _validate(contract, table, timestamps.take(pa.array(single)))
-        if wrong.any():
-            raise AssertionError(f"{contract.stream}: values that are valid one by one are invalid as a batch")
         order = np.argsort(np.concatenate([bulk, single]))
-        rows = pa.concat_tables([rows, parsed]).take(pa.array(order))
+        rows = pa.concat_tables([rows, _as_rows(contract, events)]).take(pa.array(order))
         is_valid[single] = True
     unknown_indices = {name: np.array(sorted(indices), np.int64) for name, indices in unknown.items()}
     return Columns(rows, pa.array(is_valid), reasons, unknown_indices)
 
 
+def _as_rows(contract: Contract, events: list[dict[str, Any]]) -> pa.Table:
+    """Returns valid events as rows."""
+    arrays = {}
+    for column in contract.columns:
+        convert = _CONVERSIONS.get(column.type)
+        values = [event.get(column.name) for event in events]
+        if convert:
+            values = [None if value is None else convert(value) for value in values]
+        kind = _ARROW_TYPES[column.type]
+        arrays[column.name] = pa.array(values, _STORED.get(column.type, kind)).cast(kind)
+    return pa.table(arrays)
+
+
+def _microseconds(text: str) -> int:
+    return (datetime.fromisoformat(text) - _EPOCH) // timedelta(microseconds=1)
+
+
+def _days(text: str) -> int:
+    return date.fromisoformat(text).toordinal() - _EPOCH.toordinal()
+
+
+def _unsigned_zero(number: float) -> float:
+    return float(number) + 0.0
+
+
+_CONVERSIONS: dict[str, Callable[[Any], float]] = {
+    "timestamp": _microseconds,
+    "date": _days,
+    "float64": _unsigned_zero,
+}
+_STORED = {"timestamp": pa.int64(), "date": pa.int32()}
+"""The integers that Arrow stores a type as. Made from Python's dates, some types would not hold all years."""
+
+
 def _find_unknown(
-    contract: Contract, values: pa.Array, row_indices: RowIndices, wrong: Mask, unknown: dict[str, list[int]]
+    known: set[str], values: pa.Array, row_indices: RowIndices, wrong: Mask, unknown: dict[str, list[int]]
 ) -> None:
     """Collects the fields that are not in the contract. Arrow accepts more than JSON there: those values are wrong."""
-    known = {column.name for column in contract.columns}
     for index in np.flatnonzero(~wrong):
         row_index = int(row_indices[index])
         try:
@@ -283,11 +351,16 @@ def _validate(contract: Contract, table: pa.Table, timestamps: pa.Array) -> tupl
         values = table[column.name]
         if not column.nullable and values.null_count:
             wrong |= values.is_null().to_numpy()
-        for failed in _failed_checks(column, values):
+        for failed in _failed_checks(contract, column, values):
             wrong |= pc.fill_null(failed, False).to_numpy()
         if column.type in _PATTERNS:
             values = pc.if_else(wrong, None, values) if wrong.any() else values
-            columns[column.name] = _cast_times(values, _ARROW_TYPES[column.type], wrong)
+            times = _cast_times(values, _ARROW_TYPES[column.type], wrong)
+            wrong |= _outside_years(column, times)
+            columns[column.name] = times
+        elif column.type == "float64":
+            # A zero has no sign, as where a value is read by itself: `-0` is the integer zero there.
+            columns[column.name] = pc.add(values, 0.0)
         else:
             columns[column.name] = values.cast(_ARROW_TYPES[column.type], safe=False)
     wrong |= _milliseconds(columns[contract.event_time]) != _milliseconds(timestamps)
@@ -295,10 +368,14 @@ def _validate(contract: Contract, table: pa.Table, timestamps: pa.Array) -> tupl
     return pa.table(columns), wrong
 
 
-def _failed_checks(column: Column, values: pa.ChunkedArray) -> Iterator[pa.ChunkedArray]:
+def _failed_checks(contract: Contract, column: Column, values: pa.ChunkedArray) -> Iterator[pa.ChunkedArray]:
     """Yields masks of wrong values; null where the value is null."""
     if column.type == "string":
         yield pc.match_substring(values, "\0")
+        max_length = contract.max_length(column)
+        # No text has more characters than bytes: the quick check nearly always suffices.
+        if max_length is not None and (pc.max(pc.binary_length(values)).as_py() or 0) > max_length:
+            yield pc.greater(pc.utf8_length(values), max_length)
     elif column.type in _PATTERNS:
         if column.type == "date" or not _are_plain_times(values):
             yield pc.invert(pc.match_substring_regex(values, _PATTERNS[column.type]))
@@ -351,6 +428,15 @@ def _cast_times(values: pa.ChunkedArray, kind: pa.DataType, wrong: Mask) -> pa.C
         _cast_times(values.slice(middle), kind, wrong[middle:]),
     ]
     return pa.chunked_array([chunk for part in parts for chunk in part.chunks], kind)
+
+
+def _outside_years(column: Column, times: pa.ChunkedArray) -> Mask:
+    """Returns which dates or timestamps are outside the column's years; a null is not."""
+    moments = column.allowed_years.first_moment, column.allowed_years.last_moment
+    first, last = moments if column.type == "timestamp" else [moment.date() for moment in moments]
+    outside = pc.or_(pc.less(times, pa.scalar(first, times.type)), pc.greater(times, pa.scalar(last, times.type)))
+    result: Mask = pc.fill_null(outside, False).to_numpy()
+    return result
 
 
 def _milliseconds(times: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.int64]:

@@ -1,6 +1,6 @@
 """Lake to batches, group by group: the next group is read and parsed while the previous one is copied."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import date
@@ -14,9 +14,10 @@ from sluice.lake.commit_log import LogSlice
 from sluice.lake.layout import SCHEMA
 from sluice.lake.ranges import CommittedRange, Range
 from sluice.lake.reader import LakeReader
-from sluice.load.batch import LAKE_COLUMNS, Batch, read_batch
+from sluice.load.batch import LAKE_COLUMNS, NONE_REJECTED, Batch, read_batch
 from sluice.load.integrity import find_altered
 from sluice.load.plan import group_by_commits, halve, merge_ranges, split_evenly
+from sluice.load.rejection import RecordId
 
 GROUP_BYTES = 48 << 20
 """Target size of a group, in bytes of lake rows in memory: about one commit of the sink."""
@@ -27,8 +28,12 @@ Group = tuple[list[Range], Batch]
 _T = TypeVar("_T")
 
 
-def new_batches(contract: Contract, lake: LakeReader, ranges: Sequence[Range]) -> Iterator[Group]:
+def new_batches(
+    contract: Contract, lake: LakeReader, ranges: Sequence[Range], rejected: Mapping[RecordId, str] = NONE_REJECTED
+) -> Iterator[Group]:
     """Yields everything in the ranges: groups of offsets that follow each other without a gap, and each group's rows.
+
+    For ``rejected`` see ``read_batch``.
 
     Raises:
         TransientError, TerminalError: the store is down or denies access, or a file is missing or damaged. Values
@@ -36,11 +41,15 @@ def new_batches(contract: Contract, lake: LakeReader, ranges: Sequence[Range]) -
     """
     with ThreadPoolExecutor(_PARSERS) as parsers:
         for part in lake.slices(ranges):
-            yield from _slice_batches(contract, lake, part, parsers)
+            yield from _slice_batches(contract, lake, part, parsers, rejected)
 
 
 def _slice_batches(
-    contract: Contract, lake: LakeReader, part: LogSlice, parsers: ThreadPoolExecutor
+    contract: Contract,
+    lake: LakeReader,
+    part: LogSlice,
+    parsers: ThreadPoolExecutor,
+    rejected: Mapping[RecordId, str],
 ) -> Iterator[Group]:
     files = lake.candidate_files(part.ranges, part)
     row_bytes = max(lake.row_bytes(files), 1.0)
@@ -69,11 +78,15 @@ def _slice_batches(
             # A gap between records, however wide, does not get a transaction of its own.
             empty = group
             continue
-        yield group, read_batch(contract, found, parsers.map)
+        yield group, read_batch(contract, found, parsers.map, rejected)
 
 
-def date_batches(contract: Contract, lake: LakeReader, ranges: Sequence[Range], day: date) -> Iterator[Batch]:
+def date_batches(
+    contract: Contract, lake: LakeReader, ranges: Sequence[Range], day: date, rejected: Mapping[RecordId, str]
+) -> Iterator[Batch]:
     """Yields one event date's rows in the ranges, in batches of about ``GROUP_BYTES``.
+
+    For ``rejected`` see ``read_batch``.
 
     Raises:
         TransientError, TerminalError: as ``new_batches``; damage is found by the end at the latest.
@@ -85,13 +98,13 @@ def date_batches(contract: Contract, lake: LakeReader, ranges: Sequence[Range], 
             parts.append(rows)
             check.add(rows)
             if sum(part.nbytes for part in parts) >= GROUP_BYTES:
-                yield read_batch(contract, pa.Table.from_batches(parts), parsers.map)
+                yield read_batch(contract, pa.Table.from_batches(parts), parsers.map, rejected)
                 parts = []
         if altered := check.altered():
             committed, difference = altered
             raise _damaged(lake, committed, difference, day=day)
         if parts:
-            yield read_batch(contract, pa.Table.from_batches(parts), parsers.map)
+            yield read_batch(contract, pa.Table.from_batches(parts), parsers.map, rejected)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from sluice.contracts import Contract
 from sluice.lake.ranges import Range
 from sluice.load.batch import Drift
 from sluice.load.transaction import Warehouse
-from sluice.warehouse.raw_table import METADATA_COLUMNS
+from sluice.warehouse.alterations import METADATA_COLUMNS
 
 # In one statement, so that drift added by later loads concerns only rows beyond these offsets.
 _LEDGER_AND_DRIFT = (

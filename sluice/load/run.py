@@ -3,6 +3,7 @@
 import logging
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Literal
@@ -10,11 +11,13 @@ from typing import Literal
 import pyarrow as pa
 
 from sluice.contracts import Contract
+from sluice.escaping import escape
 from sluice.lake.ranges import Range
 from sluice.lake.reader import LakeReader
-from sluice.load.batch import Batch, Drift, count_dates
+from sluice.load.batch import NONE_REJECTED, Batch, Drift, count_dates
 from sluice.load.pipeline import date_batches, new_batches, prefetch
 from sluice.load.plan import new_ranges
+from sluice.load.rejection import RecordId, RejectedRecordsError
 from sluice.load.reload import Reload
 from sluice.load.transaction import Warehouse, transaction
 from sluice.settings import Settings
@@ -65,19 +68,19 @@ def load(settings: Settings, contract: Contract) -> LoadReport:
         ranges = new_ranges(ledger_offsets, lake.next_offsets({topic_id for topic_id, _ in ledger_offsets}, contract))
         with prefetch(new_batches(contract, lake, ranges) if ranges else iter(())) as batches:
             for group, batch in batches:
-                if not _commit_group(warehouse, contract, group, batch):
+                if not _load_group(warehouse, contract, lake, group, batch, report):
                     log.info("another load is ahead, stopping: stream=%s", contract.stream)
                     break
-                report.add(batch)
     report.changed = bool(report.dates)
     _log_schema_drift(report)
     report.seconds = time.monotonic() - started
     return report
 
 
-def reload(
-    settings: Settings, contract: Contract, day: date, *, mark_stale: Literal["always", "changed", "never"] = "always"
-) -> LoadReport:
+MarkStale = Literal["always", "changed", "never"]
+
+
+def reload(settings: Settings, contract: Contract, day: date, *, mark_stale: MarkStale = "always") -> LoadReport:
     """Loads one event date again from the lake, up to the ledger's end, in one transaction.
 
     Records beyond the ledger's end are left to ``load``, which does not wait for a reload. Two reloads of a date run
@@ -93,15 +96,31 @@ def reload(
         TransientError, TerminalError: as ``load``; the date is unchanged.
     """
     started = time.monotonic()
-    report = LoadReport(contract.stream)
     _spare_memory()
+    rejected = dict(NONE_REJECTED)
+    while True:
+        try:
+            report = _reload(settings, contract, day, mark_stale, rejected)
+        except RejectedRecordsError as error:
+            rejected = error.added_to(rejected)
+        else:
+            break
+    _log_schema_drift(report)
+    report.seconds = time.monotonic() - started
+    return report
+
+
+def _reload(
+    settings: Settings, contract: Contract, day: date, mark_stale: MarkStale, rejected: Mapping[RecordId, str]
+) -> LoadReport:
+    report = LoadReport(contract.stream)
     with transaction(settings, contract) as warehouse:
         date_reload = Reload(warehouse, contract, day)
         # Opened after the ledger was read: everything in the ledger is in this version of the lake.
         lake = LakeReader(settings, contract.stream)
         before = date_reload.delete_rows()
         now = datetime.now(UTC)
-        with prefetch(date_batches(contract, lake, date_reload.ranges, day)) as batches:
+        with prefetch(date_batches(contract, lake, date_reload.ranges, day, rejected)) as batches:
             for batch in batches:
                 warehouse.write(batch, now)
                 report.add(batch)
@@ -111,8 +130,6 @@ def reload(
             warehouse.mark_stale([day])
         date_reload.update_date_stats(report.drift, report.changed, now)
     report.dates = [day]
-    _log_schema_drift(report)
-    report.seconds = time.monotonic() - started
     return report
 
 
@@ -129,6 +146,34 @@ def mark_stale(settings: Settings, contract: Contract, days: list[date]) -> None
 def _spare_memory() -> None:
     """Makes Arrow return freed memory to the system instead of keeping it for the next group."""
     pa.set_memory_pool(pa.system_memory_pool())
+
+
+def _load_group(
+    warehouse: Warehouse,
+    contract: Contract,
+    lake: LakeReader,
+    group: list[Range],
+    batch: Batch,
+    report: LoadReport,
+    rejected: Mapping[RecordId, str] = NONE_REJECTED,
+) -> bool:
+    """Commits a group and reports it; records that Postgres rejects go to quarantine, in a second attempt.
+
+    Returns:
+        False if another load committed the group first.
+    """
+    try:
+        committed = _commit_group(warehouse, contract, group, batch)
+    except RejectedRecordsError as error:
+        warehouse.rollback()
+        rejected = error.added_to(rejected)
+        return all(
+            _load_group(warehouse, contract, lake, part, again, report, rejected)
+            for part, again in new_batches(contract, lake, group, rejected)
+        )
+    if committed:
+        report.add(batch)
+    return committed
 
 
 def _commit_group(warehouse: Warehouse, contract: Contract, group: list[Range], batch: Batch) -> bool:
@@ -155,6 +200,6 @@ def _log_schema_drift(report: LoadReport) -> None:
     for (_, name), rows in report.drift.items():
         fields[name] += rows
     if fields:
-        listed = ", ".join(f"{name} ({rows} rows)" for name, rows in fields.most_common(10))
+        listed = ", ".join(f"{escape(name)} ({rows} rows)" for name, rows in fields.most_common(10))
         more = f" and {len(fields) - 10} more" if len(fields) > 10 else ""
         log.warning("fields not in the contract (see ops.drift): stream=%s fields=%s%s", report.stream, listed, more)

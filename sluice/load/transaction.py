@@ -16,12 +16,13 @@ from sluice.errors import SluiceError, TerminalError, TransientError
 from sluice.lake.layout import SCHEMA
 from sluice.lake.ranges import PartitionKey, Range
 from sluice.load.batch import LAKE_COLUMNS, Batch, DateCounts, counts_json, drift_json
+from sluice.load.rejection import RecordId, RejectedRecordsError, copy_contained
 from sluice.settings import Settings
 from sluice.warehouse import connect
 from sluice.warehouse.copy import copy_rows
+from sluice.warehouse.failures import is_transient
+from sluice.warehouse.raw_table import require_raw_table
 
-_TRANSIENT_STATES = ("08", "40", "53", "55P03", "57")
-"""Transient SQLSTATE classes and codes: connection, rollback, resources, lock timeout, operator intervention."""
 _RECORD_ID = ["topic_id", "partition", "offset"]
 _RECORD_ID_TYPES: LiteralString = 'topic_id text, partition integer, "offset" bigint'
 _QUARANTINED = pa.schema([*(SCHEMA.field(name) for name in LAKE_COLUMNS), ("reason", pa.string())])
@@ -99,19 +100,31 @@ class Warehouse:
             )
         }
 
+    def rollback(self) -> None:
+        """Rolls the transaction back; the next statement begins another."""
+        self._connection.rollback()
+
     def write(self, batch: Batch, now: datetime) -> None:
-        """Inserts a batch's valid rows into raw, and its invalid records into quarantine."""
+        """Inserts a batch's valid rows into raw, and its invalid records into quarantine.
+
+        Raises:
+            RejectedRecordsError: Postgres rejects some of them; roll back, and write them as invalid.
+        """
         loaded_at = pa.scalar(now, pa.timestamp("us", tz="UTC"))
         metadata, rows = batch.valid(), batch.columns.rows
         for name in metadata.column_names:
             rows = rows.append_column(f"_{name}", metadata[name])
-        self._copy("raw", self._contract.table, rows.append_column("_loaded_at", pa.repeat(loaded_at, rows.num_rows)))
+        rows = rows.append_column("_loaded_at", pa.repeat(loaded_at, rows.num_rows))
         invalid = batch.invalid
-        if invalid.num_rows:
-            invalid = invalid.append_column("stream", pa.repeat(pa.scalar(self._contract.stream), invalid.num_rows))
-            invalid = invalid.append_column("reason", pa.array(batch.columns.reasons, pa.string()))
-            invalid = invalid.append_column("loaded_at", pa.repeat(loaded_at, invalid.num_rows))
-            self._copy("raw", "quarantine", invalid)
+        quarantined = invalid.append_column("stream", pa.repeat(pa.scalar(self._contract.stream), invalid.num_rows))
+        quarantined = quarantined.append_column("reason", pa.array(batch.columns.reasons, pa.string()))
+        quarantined = quarantined.append_column("loaded_at", pa.repeat(loaded_at, invalid.num_rows))
+        rejected = {
+            **self._copy_contained(self._contract.table, rows, metadata),
+            **self._copy_contained("quarantine", quarantined, invalid),
+        }
+        if rejected:
+            raise RejectedRecordsError(rejected)
 
     def record_ranges(self, ranges: list[Range], batch: Batch, watermarks: Mapping[PartitionKey, datetime]) -> None:
         """Records ranges in the ledger, which rejects a range that does not start where its partition's ledger ends."""
@@ -234,6 +247,25 @@ class Warehouse:
         with self._connection.cursor() as cursor:
             cursor.execute(statement, values)
 
+    def _copy_contained(self, table: str, rows: pa.Table, records: pa.Table) -> dict[RecordId, str]:
+        """Inserts rows into a table of raw; returns the reason for each of their records that Postgres rejects."""
+        rejected = copy_contained(rows, lambda part: self._copy("raw", table, part), self._savepoint)
+        ids = records.select(_RECORD_ID).take(pa.array(rejected, pa.int64())).to_pylist()
+        return {
+            (record["topic_id"], record["partition"], record["offset"]): reason
+            for record, reason in zip(ids, rejected.values(), strict=True)
+        }
+
+    @contextmanager
+    def _savepoint(self) -> Iterator[None]:
+        self.execute("savepoint rows")
+        try:
+            yield
+        except BaseException:
+            self.execute("rollback to savepoint rows")
+            raise
+        self.execute("release savepoint rows")
+
     def _copy(self, schema: str, table: str, rows: pa.Table) -> None:
         copy_rows(self._connection, sql.Identifier(schema, table), rows)
 
@@ -250,10 +282,11 @@ def transaction(settings: Settings, contract: Contract) -> Iterator[Warehouse]:
 
     Raises:
         TransientError: the server is down, or the connection was lost; retrying is safe, whether or not it committed.
-        TerminalError: the server rejects a statement.
+        TerminalError: the server rejects a statement, or the raw table does not follow the contract yet.
     """
     try:
         with connect(settings, "loader") as connection:
+            require_raw_table(connection, contract)
             # Numbered parameters: a statement may use one more than once.
             connection.cursor_factory = psycopg.RawCursor
             yield Warehouse(connection, contract)
@@ -262,8 +295,7 @@ def transaction(settings: Settings, contract: Contract) -> Iterator[Warehouse]:
 
 
 def _load_error(contract: Contract, error: psycopg.Error) -> SluiceError:
-    state = error.sqlstate or ""
     message = f"loading {contract.stream} failed: Postgres: {' '.join(str(error).split())}"
-    if not state or state.startswith(_TRANSIENT_STATES):
+    if is_transient(error):
         return TransientError(message, "retry: the next load resumes after the last committed group")
     return TerminalError(message, "fix the cause in Postgres, then load again: this group was rolled back")

@@ -1,11 +1,14 @@
 """Alerts from tasks and from Airflow's deadlines."""
 
+import logging
 from collections.abc import Collection, Mapping
 
 from airflow.sdk import BaseHook
-from airflow.sdk.exceptions import AirflowNotFoundException
+from airflow.sdk.exceptions import AirflowException, AirflowNotFoundException, AirflowRuntimeError
 
 from sluice.orchestration.credentials import settings_as
+
+log = logging.getLogger(__name__)
 
 WEBHOOK = "alert_webhook"
 """The optional connection whose host, a full URL, is notified of alerts."""
@@ -41,4 +44,8 @@ def _webhook() -> str | None:
     try:
         return BaseHook.get_connection(WEBHOOK).host or None
     except AirflowNotFoundException:
+        return None
+    except (AirflowException, AirflowRuntimeError) as error:
+        # Without the error's message, which may contain the address. The alert itself is stored.
+        log.warning("cannot read Airflow's connection %s: %s", WEBHOOK, type(error).__name__)
         return None

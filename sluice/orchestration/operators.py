@@ -250,7 +250,7 @@ class ReconcileOperator(BaseOperator):
 
 
 class MonitorOperator(BaseOperator):
-    """Checks for stalled sinks, high quarantine rates and wrong clocks, and updates their alerts."""
+    """Checks for invalid contracts, stalled sinks, high quarantine rates and wrong clocks; updates their alerts."""
 
     ui_color = "#fbe3e0"
 
@@ -258,16 +258,19 @@ class MonitorOperator(BaseOperator):
         """Returns a summary of the alerts that are open."""
         from sluice.alerts.checks import high_quarantine_rate, stalled_sinks
         from sluice.alerts.clocks import clock_skew
-        from sluice.alerts.store import CLOCK, QUARANTINE, STALLED_SINK
+        from sluice.alerts.store import CLOCK, INVALID_CONTRACT, QUARANTINE, STALLED_SINK
 
         settings = settings_as("reader")
-        problems = {
-            STALLED_SINK: stalled_sinks(settings, load_contracts(settings.contracts)),
-            QUARANTINE: high_quarantine_rate(settings),
-            CLOCK: clock_skew(settings),
-        }
-        for kind, subjects in problems.items():
-            sync_and_notify(kind, subjects)
+        contracts = load_contracts(settings.contracts)
+        # One check after another: a server that is down costs the checks that need it.
+        problems = {INVALID_CONTRACT: {file.path.name: file.problem for file in contracts.invalid}}
+        sync_and_notify(INVALID_CONTRACT, problems[INVALID_CONTRACT])
+        problems[QUARANTINE] = high_quarantine_rate(settings)
+        sync_and_notify(QUARANTINE, problems[QUARANTINE])
+        problems[STALLED_SINK] = stalled_sinks(settings, contracts)
+        sync_and_notify(STALLED_SINK, problems[STALLED_SINK])
+        problems[CLOCK] = clock_skew(settings)
+        sync_and_notify(CLOCK, problems[CLOCK])
         alerts = [f"{kind}: {', '.join(subjects)}" for kind, subjects in problems.items() if subjects]
         return {"summary": "; ".join(alerts) or "no alerts"}
 

@@ -172,7 +172,8 @@ class Airflow:
         if response.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
             raise TerminalError(
                 f"Airflow at {self._address} rejects the password of {USER}",
-                "set SLUICE_AIRFLOW_ADMIN_PASSWORD to the password that Airflow was set up with",
+                "set SLUICE_AIRFLOW_ADMIN_PASSWORD to the password that Airflow was set up with, or give it this one: "
+                'run `make airflow A="users reset-password --username admin"`',
             )
         if not response.is_success:
             raise self._error("POST", "/auth/token", response)

@@ -14,6 +14,8 @@ from sluice.errors import TerminalError, TransientError
 from sluice.settings import Settings
 from sluice.warehouse import connect
 from sluice.warehouse.connect import Role
+from sluice.warehouse.failures import is_transient
+from sluice.warehouse.values import load_odd_times_as_text
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,8 @@ class Group:
     """The records of a stream's date that are in quarantine for one kind of reason."""
 
     stream: str
-    event_date: date
+    event_date: date | str
+    """Text if Python has no such date."""
     kind: str
     records: int
     discarded: int
@@ -63,11 +66,14 @@ def groups(settings: Settings, selection: Selection) -> list[Group]:
         " from ops.quarantine where {} group by 1, 2, 3 order by 1, 2, 4 desc, 3"
     ).format(condition)
     with _warehouse(settings, "reader") as warehouse:
+        load_odd_times_as_text(warehouse)
         return [Group(*row) for row in warehouse.execute(query, values).fetchall()]  # type: ignore[arg-type]
 
 
 def show(settings: Settings, selection: Selection, count: int) -> list[dict[str, Any]]:
     """Returns the first records by date and offset, each with its columns of ``ops.quarantine``.
+
+    Dates and times are text where Python has no such date or time.
 
     Args:
         settings: with the reader's password.
@@ -84,6 +90,7 @@ def show(settings: Settings, selection: Selection, count: int) -> list[dict[str,
         ' order by stream, event_date, topic_id, partition, "offset" limit %(count)s'
     ).format(condition)
     with _warehouse(settings, "reader") as warehouse, warehouse.cursor(row_factory=dict_row) as cursor:
+        load_odd_times_as_text(cursor)
         return cursor.execute(query, values | {"count": count}).fetchall()
 
 
@@ -137,9 +144,9 @@ def _warehouse(settings: Settings, role: Role) -> "Iterator[psycopg.Connection[t
     try:
         with connect(settings, role) as connection:
             yield connection
-    except psycopg.OperationalError as error:
-        raise TransientError(f"quarantine query failed: {error}", "see `make logs S=postgres`") from error
     except psycopg.Error as error:
+        if is_transient(error):
+            raise TransientError(f"quarantine query failed: {error}", "see `make logs S=postgres`") from error
         raise TerminalError(
             f"quarantine query failed: {error}", "run `make up` to create what is missing in the warehouse"
         ) from error

@@ -1,13 +1,14 @@
 """Replay: validates open records of the quarantine again and moves those that are valid now to raw."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
 import pyarrow.compute as pc
 
 from sluice.contracts import Contract
-from sluice.load.batch import read_batch
+from sluice.load.batch import NONE_REJECTED, read_batch
+from sluice.load.rejection import RecordId, RejectedRecordsError
 from sluice.load.transaction import transaction
 from sluice.quarantine.records import Selection, open_dates
 from sluice.settings import Settings
@@ -46,14 +47,30 @@ def replay(settings: Settings, contracts: dict[str, Contract], selection: Select
 
 
 def _replay(settings: Settings, contract: Contract, day: date, reason: str, done_by: str) -> Replay:
+    rejected = dict(NONE_REJECTED)
+    while True:
+        try:
+            return _replay_once(settings, contract, day, reason, done_by, rejected)
+        except RejectedRecordsError as error:
+            rejected = error.added_to(rejected)
+
+
+def _replay_once(
+    settings: Settings,
+    contract: Contract,
+    day: date,
+    reason: str,
+    done_by: str,
+    rejected: Mapping[RecordId, str],
+) -> Replay:
     with transaction(settings, contract) as warehouse:
         warehouse.lock_date(day)
         records = warehouse.quarantined(day, reason)
-        batch = read_batch(contract, records)
+        batch = read_batch(contract, records, rejected=rejected)
         moved, left = records.filter(batch.columns.is_valid), records.filter(pc.invert(batch.columns.is_valid))
         if moved.num_rows:
             now = datetime.now(UTC)
-            warehouse.write(replace(batch, invalid=left.slice(0, 0)), now)
+            warehouse.write(batch.without_invalid(), now)
             warehouse.mark_stale([day])
             warehouse.release(day, moved, "replayed", done_by)
             warehouse.add_date_stats({}, batch.drift(), now)

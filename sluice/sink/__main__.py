@@ -1,5 +1,6 @@
 """``python -m sluice.sink``: runs the sink until SIGTERM or Ctrl-C."""
 
+import logging
 import sys
 import threading
 import time
@@ -8,20 +9,33 @@ import pyarrow as pa
 
 from sluice.contracts import load_contracts
 from sluice.daemon import run_until_stopped
+from sluice.errors import TerminalError
 from sluice.kafka.groups import sink_group
+from sluice.kafka.topics import kafka_ranges
 from sluice.lake.identity import ensure_lake_id
 from sluice.lake.layout import storage_options, table_uri
 from sluice.lake.probe import require_create_once
 from sluice.lake.table import LakeTable
 from sluice.settings import Settings
+from sluice.sink import HALTED_PATH
 from sluice.sink.consumer import KafkaSource
-from sluice.sink.metrics import serve
+from sluice.sink.endpoint import serve
 from sluice.sink.sink import FlushPolicy, Sink, Table
+
+log = logging.getLogger(__name__)
 
 
 def run(settings: Settings, stopping: threading.Event) -> None:
     """Moves records until ``stopping`` is set, then commits the buffered records and leaves the group."""
-    streams = list(load_contracts(settings.contracts))
+    contracts = load_contracts(settings.contracts)
+    # The sink needs only a stream's name: one whose contract has become invalid reaches the lake all the same. A new
+    # stream has no topic yet; the launch that creates it restarts the sink.
+    names = [*contracts, *(file.stream for file in contracts.invalid)]
+    streams = sorted({topic.stream for topic in kafka_ranges(settings, names, skip_missing=True)})
+    if missing := sorted(set(contracts).difference(streams)):
+        log.warning("no topic yet: streams=%s", ",".join(missing))
+    if not streams:
+        raise TerminalError("Kafka has no topic of any contract", "run `make up`, which creates the topics")
     require_create_once(settings)
     options = storage_options(settings, "writer")
     tables: dict[str, Table] = {}
@@ -33,7 +47,8 @@ def run(settings: Settings, stopping: threading.Event) -> None:
     source = KafkaSource(settings, streams, group)
     sink = Sink(source, tables, time.monotonic, FlushPolicy(age=settings.sink_age_seconds))
     sink.metrics.group.info({"group": group})
-    serve(settings.sink_host, settings.sink_port, sink.metrics, sink.health, sink.halted)
+    checks = {"/health": sink.health, "/live": sink.liveness, HALTED_PATH: sink.halted}
+    serve(settings.sink_host, settings.sink_port, sink.metrics.registry, checks)
     source.subscribe(sink)
     try:
         while not stopping.is_set():

@@ -12,17 +12,21 @@ from operator import itemgetter
 from typing import Any, cast
 
 import confluent_kafka
+import pyarrow as pa
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicCollection
 from confluent_kafka.admin import AdminClient
 
 from sluice.errors import TerminalError, TransientError
 from sluice.kafka import topics
 from sluice.kafka.consumer_config import consumer_config
-from sluice.lake.chunk import record_columns
+from sluice.lake.chunk import record_columns, record_digest
 from sluice.settings import Settings
 from sluice.sink.sink import Records, Sink, TopicPartition
 
 log = logging.getLogger(__name__)
+
+UNREADABLE_HEADERS = [("names are not UTF-8", None)]
+"""What the lake keeps of a record's headers if one of their names is not UTF-8."""
 
 _BATCH = 4_000
 _TIMEOUT = 10.0
@@ -39,6 +43,7 @@ class KafkaSource:
         """Creates the consumer; it joins the group with ``subscribe``."""
         self._settings = settings
         self._streams = streams
+        self._group = group
         self._topic_ids: dict[str, str] = {}
         self._admin = AdminClient({"bootstrap.servers": settings.kafka, "client.id": group}, logger=log)
         self._consumer = Consumer(
@@ -72,8 +77,14 @@ class KafkaSource:
 
         self._consumer.subscribe(self._streams, on_assign=assigned, on_revoke=revoked, on_lost=lost)
 
-    def check(self, topic_partition: TopicPartition, next_offset: int) -> None:
-        """Checks that Kafka continues at the lake's next offset.
+    def check(self, topic_partition: TopicPartition, topic_id: str, next_offset: int, last_record: int) -> None:
+        """Checks that Kafka continues at the lake's next offset, after the record that the lake has before it.
+
+        Args:
+            topic_partition: the partition.
+            topic_id: the topic's id.
+            next_offset: the lake's.
+            last_record: the digest of the record before it; 0 if it is not known.
 
         Raises:
             TransientError: Kafka is down.
@@ -86,7 +97,11 @@ class KafkaSource:
         if start > next_offset:
             raise _lost_offsets(topic_partition, next_offset, start)
         if end < next_offset:
-            raise _missing_offsets(topic_partition, next_offset, end)
+            raise _restored(topic_partition, f"Kafka ends at {end}", next_offset)
+        if last_record and start < next_offset:
+            found = self._record(topic_partition, topic_id, next_offset - 1)
+            if found is not None and record_digest(found, next_offset) != last_record:
+                raise _restored(topic_partition, f"Kafka has another record at {next_offset - 1}", next_offset)
 
     def assign(self, next_offsets: Mapping[TopicPartition, int | None]) -> None:
         """Takes over partitions and begins to read them at these offsets; one without an offset is not read."""
@@ -212,9 +227,32 @@ class KafkaSource:
             list(map(_MILLISECONDS, map(Message.timestamp, messages))),
             list(map(Message.key, messages)),
             list(map(Message.value, messages)),
-            list(map(Message.headers, messages)),
+            _headers(messages),
         )
         return Records(topic_partition, rows, max(end, offsets[-1] + 1 if offsets else 0))
+
+    def _record(self, topic_partition: TopicPartition, topic_id: str, offset: int) -> pa.Table | None:
+        """Returns the record at an offset as a lake row; None if Kafka does not return it."""
+        consumer = Consumer(consumer_config(self._settings, self._group) | {"auto.offset.reset": "error"}, logger=log)
+        try:
+            consumer.assign([_at(topic_partition, offset)])
+            message = consumer.poll(_TIMEOUT)
+        except KafkaException as error:
+            raise TransientError(f"Kafka: {error}", "wait for the sink to restart") from error
+        finally:
+            consumer.close()
+        if message is None or message.error() is not None or message.offset() != offset:
+            log.warning("%s/%d: record %d not compared", topic_partition.stream, topic_partition.partition, offset)
+            return None
+        return record_columns(
+            topic_id,
+            topic_partition.partition,
+            [offset],
+            [message.timestamp()[1]],
+            [message.key()],
+            [message.value()],
+            [None],
+        )
 
     def _handle_error(self, message: Message, error: KafkaError) -> None:
         if error.code() in _GONE:
@@ -230,6 +268,27 @@ class KafkaSource:
         if error.fatal():
             raise TransientError(f"Kafka: {error.str()}", "wait for the sink to restart")
         log.warning("Kafka error: error=%s", error.str())
+
+
+def _headers(messages: list[Message]) -> list[Any]:
+    """Returns the headers of each record.
+
+    Kafka checks no name, and confluent-kafka fails for one that is not UTF-8. It is asked once per record, because a
+    second call would return a broken list, which ends the process. Only a call through ``map`` is certain to raise.
+    """
+    headers: list[Any] = []
+    remaining = iter(messages)
+    while len(headers) < len(messages):
+        try:
+            headers.extend(map(Message.headers, remaining))
+        except (UnicodeDecodeError, SystemError):
+            message = messages[len(headers)]
+            log.warning(
+                "a header has a name that is not UTF-8: stream=%s partition=%s offset=%s",
+                *(message.topic(), message.partition(), message.offset()),
+            )
+            headers.append(UNREADABLE_HEADERS)
+    return headers
 
 
 def _topic_partition(topic: str | None, partition: int | None) -> TopicPartition:
@@ -249,10 +308,10 @@ def _lost_offsets(topic_partition: TopicPartition, next_offset: int, start: int)
     )
 
 
-def _missing_offsets(topic_partition: TopicPartition, next_offset: int, end: int) -> TerminalError:
+def _restored(topic_partition: TopicPartition, found: str, next_offset: int) -> TerminalError:
     return TerminalError(
         f"{topic_partition.stream}/{topic_partition.partition}: the lake has offsets up to {next_offset - 1}, but "
-        f"Kafka ends at {end}: it was restored from an older copy, and would use the offsets between for other records",
+        f"{found}: it was restored from an older copy, and uses offsets again for other records",
         "restore a newer copy of Kafka; or delete the topic and run `make up`, which creates it with a new id, and "
         "send again what was sent since: see docs/how-to/troubleshooting.md",
     )

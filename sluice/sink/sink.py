@@ -42,8 +42,8 @@ class Records:
 class Source(Protocol):
     """The source of records: Kafka, implemented in ``consumer.py``."""
 
-    def check(self, topic_partition: TopicPartition, next_offset: int) -> None:
-        """Raises a TerminalError if the partition cannot be read from that offset without a gap."""
+    def check(self, topic_partition: TopicPartition, topic_id: str, next_offset: int, last_record: int) -> None:
+        """Raises a TerminalError if the partition does not continue there, after that record if it is known."""
 
     def assign(self, next_offsets: Mapping[TopicPartition, int | None]) -> None:
         """Takes over partitions and begins to read them at these offsets, whether or not others are paused.
@@ -82,6 +82,9 @@ class Table(Protocol):
     def next_offset(self, topic_id: str, partition: int) -> int:
         """Returns the partition's next offset as of the newest version read so far."""
 
+    def last_record(self, topic_id: str, partition: int) -> int:
+        """Returns the digest of the record before the next offset; 0 if it is not known."""
+
     def append(self, chunks: Sequence[Chunk]) -> AppendResult:
         """Commits chunks and their progress atomically."""
 
@@ -101,6 +104,9 @@ class FlushPolicy:
     """Event dates per commit, each of which is a file. Beyond it, a batch takes several commits."""
     stall: float = 60.0
     """Seconds without a commit, while there are events to commit, after which the sink is unhealthy."""
+    hang: float = 300.0
+    """Seconds in one call to Kafka or the store after which the loop hangs. A request to a store that does not answer
+    takes up to 210, with all its retries."""
     retry: float = 0.5
     """Seconds before a failed commit is retried; doubles with each failure, up to 15."""
     recheck: float = 10.0
@@ -141,7 +147,7 @@ class Sink:
         self._taken_over: dict[TopicPartition, int] = {}
         self._caught_up_at: dict[TopicPartition, float] = {}
         self._progress_at: dict[TopicPartition, float] = {}
-        self._observed_at = clock()
+        self._observed_at = self._alive_at = clock()
 
     def assigned(self, topic_ids: Mapping[TopicPartition, str]) -> None:
         """Takes over partitions, and begins to read them at the lake's next offsets.
@@ -150,10 +156,12 @@ class Sink:
         """
         next_offsets: dict[TopicPartition, int | None] = {}
         for topic_partition, topic_id in topic_ids.items():
-            next_offset = self._tables[topic_partition.stream].next_offset(topic_id, topic_partition.partition)
+            table = self._tables[topic_partition.stream]
+            next_offset = table.next_offset(topic_id, topic_partition.partition)
+            last_record = table.last_record(topic_id, topic_partition.partition)
             self._taken_over[topic_partition] = next_offset
             try:
-                self._source.check(topic_partition, next_offset)
+                self._source.check(topic_partition, topic_id, next_offset, last_record)
             except TerminalError as error:
                 log.error("halted: %s", error)
                 self._halted[topic_partition] = Halt(topic_id, next_offset, error)
@@ -191,6 +199,7 @@ class Sink:
 
     def step(self, timeout: float = 0.5) -> None:
         """Reads the available records, and commits the streams that are due."""
+        self._alive_at = self._clock()
         for records in self._source.poll(timeout):
             buffer = self._buffers.get(records.topic_partition)
             if buffer is not None and records.next_offset > buffer.next_offset:
@@ -222,6 +231,14 @@ class Sink:
     def halted(self) -> str | None:
         """Returns why partitions are halted, in one line; None if none is. Thread-safe."""
         return " ".join(str(halt.error) for _, halt in sorted(self._halted.copy().items())) or None
+
+    def liveness(self) -> str | None:
+        """Returns None while the loop runs, even if the store or Kafka is down; otherwise why a restart would help.
+
+        Thread-safe.
+        """
+        blocked = self._clock() - self._alive_at
+        return f"one call has taken {blocked:.0f} s" if blocked > self._flush_policy.hang else None
 
     def flush(self) -> None:
         """Commits all buffered records.
@@ -288,10 +305,11 @@ class Sink:
         """
         if not part:
             return
-        started = self._clock()
+        started = self._alive_at = self._clock()
         table = self._tables[stream]
         result = table.append(list(part.values()))
-        seconds = self._clock() - started
+        self._alive_at = self._clock()
+        seconds = self._alive_at - started
         done: dict[TopicPartition, int] = {}
         for topic_partition, chunk in part.items():
             if chunk in result.fenced:
@@ -329,17 +347,19 @@ class Sink:
         again for other records.
 
         Raises:
-            TransientError: a halted partition may be readable now, or the store is down.
+            TransientError: a halted partition may be readable now.
         """
         self._rechecked_at = now
         for topic_partition, halt in self._halted.items():
             table = self._tables[topic_partition.stream]
-            table.open()
-            next_offset = table.next_offset(halt.topic_id, topic_partition.partition)
-            if next_offset != halt.next_offset or self._source.topic_id(topic_partition.stream) not in (
-                None,
-                halt.topic_id,
-            ):
+            try:
+                table.open()
+                next_offset = table.next_offset(halt.topic_id, topic_partition.partition)
+                topic_id = self._source.topic_id(topic_partition.stream)
+            except TransientError as error:
+                log.warning("halted partitions not checked again: %s", error)
+                return
+            if next_offset != halt.next_offset or topic_id not in (None, halt.topic_id):
                 raise TransientError(
                     f"{topic_partition.stream}/{topic_partition.partition}: what halted it has changed",
                     "wait for the sink to restart, which resumes it",

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from sluice.errors import SluiceError, TerminalError, TransientError
 from sluice.settings import ROOT, Settings
@@ -18,9 +19,11 @@ _FAILED = ("error", "fail", "runtime error")
 _TRANSIENT = re.compile(
     r"could not connect|connection (refused|reset|timed out|already closed)|server closed the connection"
     r"|terminating connection|ssl connection has been closed|could not receive data|timeout expired"
-    r"|the database system is|too many clients|deadlock detected|could not serialize|lock timeout",
+    r"|the database system is|too many clients|remaining connection slots|deadlock detected|could not serialize"
+    r"|read-only transaction|(lock|statement|transaction) timeout|no space left|out of (shared )?memory",
     re.IGNORECASE,
 )
+"""The messages of the states in ``sluice/warehouse/failures.py``: dbt quotes a message without its state."""
 _LOG_TIME = re.compile(r"^\d\d:\d\d:\d\d(  )?")
 _MAX_MESSAGE_LENGTH = 600
 """Characters of dbt's message that are quoted in an error, which is one line; the log has the rest."""
@@ -33,8 +36,6 @@ class Dbt:
     settings: Settings
     log_line: Callable[[str], None]
     """Receives dbt's log, line by line."""
-    service: str = "airflow-scheduler"
-    """The service that dbt belongs to: when it restarts, it ends what an earlier one has left."""
     executable: Path = EXECUTABLE
     _process: "subprocess.Popen[str] | None" = field(default=None, init=False)
 
@@ -58,12 +59,11 @@ class Dbt:
         """dbt's record of its last invocation."""
         return self.home / "target" / RESULTS
 
-    def run(self, *arguments: str, run_name: str = "", inherit_fds: Sequence[int] = ()) -> None:
+    def run(self, *arguments: str, inherit_fds: Sequence[int] = ()) -> None:
         """Runs one dbt command and waits for it to exit.
 
         Args:
             arguments: the command and its options, without the folders.
-            run_name: the run whose plan dbt may publish; without a name it publishes nothing.
             inherit_fds: file descriptors of locks; dbt inherits them, so that the locks last until dbt has exited.
 
         Raises:
@@ -77,7 +77,7 @@ class Dbt:
         try:
             self._process = subprocess.Popen(
                 command,
-                env=self._environment(run_name),
+                env=self._environment(),
                 cwd=self.project,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -117,16 +117,16 @@ class Dbt:
 
     def built(self) -> int:
         """Returns how many nodes (models, seeds, tests) the last invocation completed."""
-        return sum(result["status"] in ("success", "pass", "warn") for result in self._results())
+        return sum(result["status"] in ("success", "pass", "warn") for result in self.read_results())
 
     def can_be_retried(self) -> bool:
         """Returns whether `dbt retry` would resume the last invocation; it does not rerun hooks alone."""
         return any(
             result["status"] in (*_FAILED, "skipped") and not result["unique_id"].startswith("operation.")
-            for result in self._results()
+            for result in self.read_results()
         )
 
-    def _environment(self, run_name: str) -> dict[str, str]:
+    def _environment(self) -> dict[str, str]:
         settings = self.settings
         return {
             "SLUICE_POSTGRES_HOST": settings.postgres_host,
@@ -134,11 +134,10 @@ class Dbt:
             "SLUICE_WAREHOUSE": settings.warehouse,
             "SLUICE_DBT_GENERATED": str(self.generated),
             "SLUICE_TRANSFORMER_PASSWORD": settings.secret("transformer_password"),
-            # `make down` recognises a dbt process that outlived its task by these two.
+            # By these two, `make down` and a service that restarts recognise a dbt process that outlived its task.
+            # If an operator started dbt, it belongs to no service.
             "SLUICE_HOME": str(settings.home),
-            "SLUICE_SERVICE": self.service,
-            # Macros can read variables with this prefix, and a changed value does not make dbt parse the project again.
-            "DBT_ENV_CUSTOM_ENV_SLUICE_RUN": run_name,
+            **({"SLUICE_SERVICE": settings.service} if settings.service else {}),
             "DBT_TARGET_PATH": str(self.home / "target"),
             "DBT_LOG_PATH": str(self.home / "logs"),
             "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
@@ -146,14 +145,20 @@ class Dbt:
             "PYTHONUNBUFFERED": "1",
         }
 
-    def _results(self) -> list[dict[str, str]]:
+    def read_manifest(self) -> dict[str, Any]:
+        """Returns dbt's description of the project, as of its last invocation."""
+        manifest: dict[str, Any] = json.loads((self.home / "target" / "manifest.json").read_text())
+        return manifest
+
+    def read_results(self) -> list[dict[str, str]]:
+        """Returns how each node of the last invocation ended; none if dbt exited before the first."""
         if not self.results.exists():
             return []
         results: list[dict[str, str]] = json.loads(self.results.read_text())["results"]
         return results
 
     def _error(self, lines: list[str]) -> SluiceError:
-        failed = [result for result in self._results() if result["status"] in _FAILED]
+        failed = [result for result in self.read_results() if result["status"] in _FAILED]
         if failed:
             first = next((result for result in failed if _TRANSIENT.search(result["message"] or "")), failed[0])
             message = f"dbt: {first['unique_id']}: {first['message']}"

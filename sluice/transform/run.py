@@ -2,17 +2,19 @@
 
 import fcntl
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
 
 from sluice.contracts import Contract
-from sluice.errors import SluiceError, TerminalError
+from sluice.errors import SluiceError, TerminalError, TransientError
 from sluice.settings import Settings
 from sluice.transform import unfinished
 from sluice.transform.dbt import Dbt
+from sluice.transform.lineage import readiness
+from sluice.transform.publish import any_refused, publish
 from sluice.transform.seeds import record_seeds, seeds_differ
 from sluice.transform.sources import write_sources
 from sluice.transform.stale import Connection, lock, read_plan, write_plan
@@ -59,11 +61,13 @@ def transform(
 ) -> TransformReport:
     """Rebuilds everything that depends on stale dates, with one dbt invocation.
 
-    dbt writes and audits in ``staging``; at its end it publishes to ``marts`` and marks the dates as built, in one
-    transaction (``dbt/macros/write_audit_publish``). A transform that fails at any point leaves the marts unchanged.
+    dbt writes and audits in ``staging``. Then one transaction publishes to ``marts`` and marks the dates as built. A
+    model that fails costs the marts that are built from it, and dates that these still need stay stale. A transform
+    that is killed, or that loses a server, leaves all marts unchanged.
 
     The first transform of a warehouse, and the first after a reference table's file has changed, builds the reference
-    tables beforehand. Such a transform runs even if no date is stale, so that every mart exists.
+    tables beforehand. Such a transform runs even if no date is stale, so that every mart exists; so does a transform
+    after one that could not publish every mart.
 
     Args:
         settings: with the transformer's password.
@@ -74,8 +78,9 @@ def transform(
         resume: resume an earlier attempt of the same run, if that one left a record.
 
     Raises:
-        TransientError: the connection to the warehouse was lost, or another transform takes too long.
-        TerminalError: dbt reported an error.
+        TransientError: the connection to the warehouse was lost, another transform takes too long, or a session holds a
+            mart; the other marts were published.
+        TerminalError: a model, a test or a mart failed; marts that do not depend on it were published.
     """
     started = time.monotonic()
     folder = dbt.home / "unfinished"
@@ -86,16 +91,20 @@ def transform(
             unfinished.forget(folder)
             dates = write_plan(connection, run)
         seeds = not resumed and seeds_differ(connection, dbt)
-        if not dates and not seeds and not resumed:
+        if not dates and not seeds and not resumed and not any_refused(connection):
             return TransformReport()
         write_sources(contracts, dbt.generated)
-        if seeds:
-            log_line("building the reference tables first")
-            dbt.run("build", "--selector", "setup", inherit_fds=[lock_fd])
+        seed_failure, seed_results = _build_seeds(dbt, lock_fd, log_line) if seeds else (None, [])
         command = ("retry", "--state", str(folder)) if resumed else PUBLISHING
-        _run_resumable(dbt, command, run, folder, lock_fd)
+        failure = _build_and_publish(connection, dbt, command, folder, run, lock_fd, log_line, seed_results)
+        if seed_failure:
+            # A retry has to build the reference tables, too.
+            unfinished.forget(folder)
+            raise seed_failure
         if seeds:
             record_seeds(dbt)
+        if failure:
+            raise failure
         return TransformReport(dates, resumed, dbt.built(), time.monotonic() - started)
 
 
@@ -159,23 +168,76 @@ def run_dbt(
         else:
             write_plan(connection, BY_HAND)
         if command[0] == "retry" or tuple(word for word in command if word != "--full-refresh") == PUBLISHING:
-            _run_resumable(dbt, command, BY_HAND, folder, lock_fd)
+            if failure := _build_and_publish(connection, dbt, command, folder, BY_HAND, lock_fd, log_line):
+                raise failure
         else:
-            # Without a name, dbt publishes nothing: a partial build has not built the whole plan.
+            # Nothing is published: a partial build has not built the whole plan.
             dbt.run(*command, inherit_fds=[lock_fd])
 
 
-def _run_resumable(dbt: Dbt, command: Sequence[str], run: str, folder: Path, lock_fd: int) -> None:
-    """Runs a build that publishes the plan of ``run``. If it fails, its record is kept for a retry."""
+def _build_seeds(
+    dbt: Dbt, lock_fd: int, log_line: Callable[[str], None]
+) -> tuple[TerminalError | None, list[dict[str, str]]]:
+    """Builds the reference tables. Returns the error, if one of them or its test failed, and dbt's results."""
+    log_line("building the reference tables first")
     try:
-        dbt.run(*command, run_name=run, inherit_fds=[lock_fd])
-    except SluiceError:
-        if dbt.can_be_retried():
-            unfinished.keep(folder, run, dbt.results)
-        else:
+        dbt.run("build", "--selector", "setup", inherit_fds=[lock_fd])
+    except TerminalError as error:
+        if not dbt.can_be_retried():
+            raise
+        return error, dbt.read_results()
+    return None, []
+
+
+def _build_and_publish(
+    connection: Connection,
+    dbt: Dbt,
+    command: Sequence[str],
+    folder: Path,
+    run: str,
+    lock_fd: int,
+    log_line: Callable[[str], None],
+    seed_results: Sequence[dict[str, str]] = (),
+) -> SluiceError | None:
+    """Builds the plan of ``run`` and publishes what was built and passed its tests, and needs no failed seed.
+
+    If the plan is not complete afterwards, dbt's record is kept, so that a retry of the same run resumes it.
+
+    Returns:
+        Why some marts were not published; None if all were.
+
+    Raises:
+        SluiceError: nothing was published.
+    """
+    failure: SluiceError | None = None
+    try:
+        dbt.run(*command, inherit_fds=[lock_fd])
+    except SluiceError as error:
+        if not dbt.can_be_retried():
             unfinished.forget(folder)
-        raise
-    unfinished.forget(folder)
+            raise
+        unfinished.keep(folder, run, dbt.results)
+        # A model that has lost its server is built again soon, and until then no mart changes. If that fails as well,
+        # the fault may be the model's own, such as a query that always runs out of memory.
+        if isinstance(error, TransientError) and command[0] != "retry":
+            raise
+        failure = error
+    ready = readiness(dbt.read_manifest(), [*seed_results, *dbt.read_results()])
+    refused = publish(connection, ready, log_line=log_line)
+    if ready.complete:
+        unfinished.forget(folder)
+    for name, reason in ready.held_back.items():
+        log_line(f"marts.{name} was not published: {reason}")
+    for refusal in refused.values():
+        log_line(str(refusal))
+    return failure or (_first(refused) if refused else None)
+
+
+def _first(refused: Mapping[str, SluiceError]) -> SluiceError:
+    """Returns one error for all marts that were not published. A retry helps if it helps any of them."""
+    errors = sorted(refused.values(), key=lambda error: not isinstance(error, TransientError))
+    others = f"; {len(errors) - 1} more were not published" if len(errors) > 1 else ""
+    return type(errors[0])(f"{errors[0].message}{others}; every other mart was", errors[0].hint)
 
 
 @contextmanager

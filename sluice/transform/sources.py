@@ -5,14 +5,14 @@ Descriptions are docs blocks, named ``<table>`` and ``<table>__<column>``, so th
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from sluice.contracts import Contract
+from sluice.contracts import Contract, invalid_contracts
 from sluice.errors import TerminalError
 
 _HEADER = "Generated from the contracts: edit those instead. Every transform generates this file again."
@@ -27,46 +27,65 @@ _METADATA_COLUMNS = {
 """Columns of every raw table that are not in its contract: the origin of the row."""
 
 
-def source_files(contracts: Mapping[str, Contract]) -> dict[str, str]:
+def source_files(contracts: Mapping[str, Contract], kept_tables: Collection[str] = ()) -> dict[str, str]:
     """Returns the files that declare the raw tables to dbt, as texts by file name.
 
-    ``raw.yml`` declares the tables, and the reconciliation, which reads all of them; ``raw.md`` has the descriptions. A
-    table is stale if nothing was loaded for longer than its contract's ``lateness``: events may be that late, so a
-    shorter pause does not indicate a fault.
+    ``<table>.yml`` declares a table, and ``<table>.md`` has the descriptions; ``reconcile.yml`` declares the
+    reconciliation, which reads all tables. A table is stale if nothing was loaded for longer than its contract's
+    ``lateness``: events may be that late, so a shorter pause does not indicate a fault.
 
     Args:
         contracts: the contracts by stream; their order does not matter.
+        kept_tables: tables that earlier files declare, and that the reconciliation reads too.
     """
-    ordered = [contracts[stream] for stream in sorted(contracts)]
-    document = {
+    files: dict[str, str] = {}
+    for contract in contracts.values():
+        blocks = [_block(name, text) for name, text in _descriptions(contract)]
+        files[f"{contract.table}.yml"] = _yaml(_source(contract))
+        files[f"{contract.table}.md"] = f"<!-- {_HEADER} -->\n\n" + "\n".join(blocks)
+    tables = sorted({*kept_tables, *(contract.table for contract in contracts.values())})
+    files["reconcile.yml"] = _yaml(_reconcile(tables))
+    return files
+
+
+def _source(contract: Contract) -> dict[str, Any]:
+    return {
         "version": 2,
         "sources": [
             {
                 "name": "raw",
                 "description": "Events as loaded, duplicates included: one row for every valid record in Kafka.",
                 "config": {"loaded_at_field": "_loaded_at"},
-                "tables": [_table(contract) for contract in ordered],
+                "tables": [_table(contract)],
             }
         ],
+    }
+
+
+def _reconcile(tables: list[str]) -> dict[str, Any]:
+    return {
+        "version": 2,
         "exposures": [
             {
                 "name": "reconcile",
                 "type": "application",
                 "description": "Compares Kafka's offsets, the lake's commits, the raw rows and the quarantine.",
                 "owner": {"name": "platform"},
-                "depends_on": [f"source('raw', '{contract.table}')" for contract in ordered],
+                "depends_on": [f"source('raw', '{table}')" for table in tables],
             }
         ],
     }
-    blocks = [_block(name, text) for contract in ordered for name, text in _descriptions(contract)]
-    return {
-        "raw.yml": f"# {_HEADER}\n" + yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120),
-        "raw.md": f"<!-- {_HEADER} -->\n\n" + "\n".join(blocks),
-    }
+
+
+def _yaml(document: dict[str, Any]) -> str:
+    return f"# {_HEADER}\n" + yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
 
 
 def write_sources(contracts: Mapping[str, Contract], folder: Path) -> None:
-    """Writes the files of ``source_files`` to a folder, which is created if it is missing.
+    """Writes the files of ``source_files`` to a folder, which is created if it is missing, and removes all others.
+
+    The files of a stream whose contract has become invalid stay as they are: its table and the models that read it are
+    still there.
 
     An unchanged file is not written. A changed one is replaced atomically, so that a dbt process that runs at the same
     time reads the old text or the new one.
@@ -76,8 +95,14 @@ def write_sources(contracts: Mapping[str, Contract], folder: Path) -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, text in source_files(contracts).items():
+        present = {path.stem for path in folder.glob("*.yml")}
+        kept = {file.table for file in invalid_contracts(contracts)} & present
+        files = source_files(contracts, kept)
+        for name, text in files.items():
             _replace(folder / name, text)
+        for path in folder.iterdir():
+            if path.name not in files and path.stem not in kept:
+                path.unlink()
     except OSError as error:
         raise TerminalError(
             f"{folder}: dbt's sources cannot be written: {error.strerror}", "make the folder writable"

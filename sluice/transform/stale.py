@@ -1,18 +1,21 @@
 """Stale partitions: event dates that loads have changed and the marts do not show yet (``ops.stale_dates``).
 
-Before a run, its plan is written for dbt: the run's name and the dates that it rebuilds. dbt publishes no other plan.
+Before a run, its plan is written for dbt: the run's name and the dates that it rebuilds. Publishing marks them as
+built.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, timedelta
 
 import psycopg
+from psycopg import sql
 
-from sluice.errors import TransientError
+from sluice.errors import TerminalError, TransientError
 from sluice.settings import Settings
 from sluice.warehouse import connect
 from sluice.warehouse.connect import Role
+from sluice.warehouse.failures import cause, is_transient
 
 Connection = psycopg.Connection[tuple[object, ...]]
 
@@ -21,17 +24,38 @@ _TABLES = """
 create table if not exists staging.transform_run (run text primary key);
 create table if not exists staging.stale_partitions (
     seq bigint primary key, stream text not null, event_date date not null
+);
+create table if not exists staging.transform_stale_rows (model text primary key, predicate text not null);
+create table if not exists staging.transform_publications (
+    mart text primary key, built_as oid, published_as oid, refused text
 )"""
-"""Created here, not with the rest of the warehouse, because the transformer owns the schema ``staging``."""
+"""Created here, not with the rest of the warehouse, because the transformer owns the schema ``staging``.
+
+``transform_stale_rows`` has the rows of each model that the run rebuilds, as a predicate. ``transform_publications``
+has the tables between which each mart was last published, or why it was not.
+"""
+_COUNT_DUPLICATES = sql.SQL("""
+update ops.dates as known set duplicates = (
+    select count(*) from {raw} as loaded
+    where loaded._event_date = known.event_date and exists (
+        select from {staging} as kept
+        where kept.event_id = loaded.event_id
+            and (kept._topic_id, kept._partition, kept._offset)
+            <> (loaded._topic_id, loaded._partition, loaded._offset)
+    )
+)
+where stream = %s and event_date = any(%s)""")
 
 
 @contextmanager
 def postgres_errors() -> Iterator[None]:
-    """Turns a lost connection or a lock timeout into a TransientError."""
+    """Turns Postgres's errors into a TransientError, if a retry can help, or a TerminalError."""
     try:
         yield
-    except psycopg.OperationalError as error:
-        raise TransientError(f"connection to the warehouse lost: {error}", "see `make logs S=postgres`") from error
+    except psycopg.Error as error:
+        if is_transient(error):
+            raise TransientError(f"Postgres, in a transform: {cause(error)}", "see `make logs S=postgres`") from error
+        raise TerminalError(f"Postgres, in a transform: {cause(error)}", "fix the cause in the warehouse") from error
 
 
 def is_stale(settings: Settings, role: Role, stream: str) -> bool:
@@ -49,21 +73,19 @@ def is_stale(settings: Settings, role: Role, stream: str) -> bool:
 def write_plan(connection: Connection, run: str) -> dict[str, list[date]]:
     """Writes the plan of a run: all stale dates.
 
-    When dbt publishes the marts, it empties the plan and marks its dates as built in the same transaction. A date that
-    a load changes in the meantime stays stale, because dbt may not have read the change.
+    The transaction that publishes the marts empties the plan and marks its dates as built. A date that a load changes
+    in the meantime stays stale, because dbt may not have read the change.
 
     Args:
         connection: of the transformer, holding the lock that ``lock`` takes.
-        run: name of the run; dbt publishes the plan only if it was started under the same name.
+        run: name of the run; only a retry of the same run resumes the plan.
 
     Returns:
         The dates per stream, sorted; a date that was changed twice is listed once.
     """
     with postgres_errors(), connection.transaction():
         connection.execute(_TABLES)
-        # Waits if Postgres is still publishing for a dbt that was killed.
-        connection.execute("lock table staging.transform_run, staging.stale_partitions in access exclusive mode")
-        connection.execute("truncate staging.transform_run, staging.stale_partitions")
+        connection.execute("truncate staging.transform_run, staging.stale_partitions, staging.transform_stale_rows")
         connection.execute("insert into staging.transform_run values (%s)", (run,))
         connection.execute(
             "insert into staging.stale_partitions"
@@ -83,6 +105,49 @@ def read_plan(connection: Connection, run: str) -> dict[str, list[date]] | None:
             " select seq, stream, event_date from ops.stale_dates where built_at is null limit 1"
         ).fetchone()
         return None if built else _dates(connection)
+
+
+def mark_built(
+    connection: Connection, staging: Mapping[str, tuple[str, str]], work_lists: Iterable[tuple[str, str]]
+) -> None:
+    """Marks the plan's dates as built and empties the plan, within a transaction.
+
+    Also records the number of duplicates of each date: rows that staging left out because another row with the same
+    event_id was kept. Rows that loads have added since are not counted; their date is stale again.
+
+    Args:
+        connection: of the transformer, in the transaction that publishes the marts.
+        staging: schema and relation of each staging model, by the raw table's name.
+        work_lists: schema and relation of the models that list what to rebuild.
+    """
+    for stream, days in _dates(connection).items():
+        table = stream.replace(".", "_")
+        if table in staging:
+            _count_duplicates(connection, stream, days, table, staging[table])
+        connection.execute(
+            "update ops.dates set built_at = now() where stream = %s and event_date = any(%s)", (stream, days)
+        )
+    connection.execute(
+        "update ops.stale_dates set built_at = now()"
+        " where built_at is null and seq = any(array(select seq from staging.stale_partitions))"
+    )
+    plan = [("staging", "transform_run"), ("staging", "stale_partitions"), ("staging", "transform_stale_rows")]
+    emptied = sql.SQL(", ").join(sql.Identifier(*relation) for relation in (*work_lists, *plan))
+    connection.execute(sql.SQL("truncate {}").format(emptied))
+
+
+def _count_duplicates(
+    connection: Connection, stream: str, days: list[date], table: str, staging: tuple[str, str]
+) -> None:
+    count = _COUNT_DUPLICATES.format(raw=sql.Identifier("raw", table), staging=sql.Identifier(*staging))
+    try:
+        with connection.transaction():
+            connection.execute(count, (stream, days))
+    except psycopg.errors.UndefinedColumn:
+        # The model of this stream does not keep the place of its events, so nothing can be said of its duplicates.
+        connection.execute(
+            "update ops.dates set duplicates = null where stream = %s and event_date = any(%s)", (stream, days)
+        )
 
 
 def _dates(connection: Connection) -> dict[str, list[date]]:

@@ -9,7 +9,7 @@ import psycopg
 from psycopg import sql
 
 from sluice.contracts import Contract
-from sluice.warehouse.raw_table import METADATA_COLUMNS
+from sluice.warehouse.alterations import METADATA_COLUMNS
 
 LOADED_AT = "_loaded_at"
 """When a raw row was loaded. A reload changes it, so no checksum covers it."""

@@ -1,16 +1,22 @@
 """Connections to the warehouse, one role per purpose."""
 
 from typing import Literal
-from urllib.parse import quote
 
 import psycopg
 
 from sluice.errors import SluiceError, TerminalError, TransientError
 from sluice.settings import Settings
+from sluice.urls import url
 
 Role = Literal["postgres", "loader", "transformer", "live", "reader"]
 
-_WRONG_CREDENTIALS = ("password authentication failed", "no password supplied", "does not exist")
+REJECTED = "password authentication failed"
+OTHER_SETTINGS_HINT = (
+    "Postgres's data was set up with another SLUICE_POSTGRES_PASSWORD: restore the settings file of that time, or run "
+    "`make clean`, which deletes all data, and then `make up`"
+)
+"""What to do if the administrator's password is wrong. Each `make up` sets all other passwords again."""
+_WRONG_CREDENTIALS = (REJECTED, "no password supplied", "does not exist")
 
 
 def role_name(role: Role) -> str:
@@ -24,9 +30,9 @@ def uri(settings: Settings, role: Role) -> str:
     Raises:
         TerminalError: this process was not given the role's password.
     """
-    password = quote(settings.secret(f"{role}_password"), safe="")
+    password = settings.secret(f"{role}_password")
     address = f"{settings.postgres_host}:{settings.postgres_port}"
-    return f"postgresql://{role_name(role)}:{password}@{address}/{quote(settings.warehouse)}?connect_timeout=10"
+    return f"{url('postgresql', role_name(role), password, address, settings.warehouse)}?connect_timeout=10"
 
 
 def connect(settings: Settings, role: Role, database: str | None = None) -> "psycopg.Connection[tuple[object, ...]]":
@@ -53,6 +59,8 @@ def connect(settings: Settings, role: Role, database: str | None = None) -> "psy
 def refusal(settings: Settings, role: Role, error: Exception) -> SluiceError:
     """Returns the error that a failed connection means, in one line."""
     message = f"Postgres at {settings.postgres_host}:{settings.postgres_port} as {role_name(role)}: {error}"
+    if role == "postgres" and REJECTED in str(error):
+        return TerminalError(message, OTHER_SETTINGS_HINT)
     if any(sign in str(error) for sign in _WRONG_CREDENTIALS):
         return TerminalError(
             message, f"check SLUICE_{role.upper()}_PASSWORD; run `make up` to create missing roles and databases"

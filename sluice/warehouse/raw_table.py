@@ -1,87 +1,157 @@
 """Raw tables, one per stream: their columns follow from the contract."""
 
+from typing import Any
+
 import psycopg
 from psycopg import sql
 
 from sluice.contracts import Contract
-from sluice.errors import TerminalError
+from sluice.contracts.names import INDEX_SUFFIX
+from sluice.errors import TerminalError, TransientError
+from sluice.warehouse.alterations import (
+    METADATA_COLUMNS,
+    REQUIRED_METADATA,
+    SQL_TYPES,
+    Alteration,
+    TableColumn,
+    plan_alterations,
+)
 
-SQL_TYPES = {
-    "string": "text",
-    "boolean": "boolean",
-    "int32": "integer",
-    "int64": "bigint",
-    "float64": "double precision",
-    "date": "date",
-    "timestamp": "timestamp with time zone",
-}
-"""The Postgres name of each contract type, as information_schema spells it."""
+Connection = psycopg.Connection[tuple[Any, ...]]
 
-METADATA_COLUMNS = {
-    "_event_date": "date",
-    "_topic_id": "text",
-    "_partition": "integer",
-    "_offset": "bigint",
-    "_timestamp": "timestamp with time zone",
-    "_loaded_at": "timestamp with time zone",
-}
-"""Columns of every raw table besides the contract's: where a row comes from, and when it was loaded."""
+_COLUMNS = """
+select attname, format_type(atttypid, atttypmod), not attnotnull, col_description(attrelid, attnum)
+from pg_attribute
+where attrelid = to_regclass(%s) and attnum > 0 and not attisdropped
+order by attnum"""
+_VIEWS = """
+select distinct reader.oid::regclass::text
+from pg_attribute
+join pg_depend on refclassid = 'pg_class'::regclass and refobjid = attrelid and refobjsubid = attnum
+join pg_rewrite on classid = 'pg_rewrite'::regclass and pg_rewrite.oid = objid
+join pg_class reader on reader.oid = ev_class and reader.oid <> attrelid
+where attrelid = to_regclass(%s) and attname = %s
+order by 1"""
+_HOLDERS = """
+select distinct pid, usename, state, round(extract(epoch from clock_timestamp() - xact_start))::integer
+from pg_locks join pg_stat_activity using (pid)
+where relation = to_regclass(%s) and granted and pid <> pg_backend_pid()
+order by pid"""
 
 
-def create_or_alter_raw_table(connection: "psycopg.Connection[tuple[object, ...]]", contract: Contract) -> None:
-    """Creates a stream's raw table, or adds new columns of its contract and drops not-null constraints that it lifted.
+def create_or_alter_raw_table(connection: Connection, contract: Contract) -> list[str]:
+    """Creates a stream's raw table, or changes it to what its contract declares, within a transaction.
+
+    Returns:
+        A line per change of an existing table.
 
     Raises:
-        TerminalError: a column's type differs from the contract's.
+        TerminalError: the contract cannot be applied to the table, which is unchanged.
+        TransientError: another session holds a lock on the table for longer than the ``lock_timeout``.
     """
-    declared = {column.name: SQL_TYPES[column.type] for column in contract.columns} | METADATA_COLUMNS
-    required = {column.name for column in contract.columns if not column.nullable} | {
-        name for name in METADATA_COLUMNS if name != "_timestamp"
-    }
-    table = sql.Identifier("raw", contract.table)
-    existing = {
-        str(name): (str(data_type), nullable == "YES")
-        for name, data_type, nullable in connection.execute(
-            "select column_name, data_type, is_nullable from information_schema.columns"
-            " where table_schema = 'raw' and table_name = %s",
-            (contract.table,),
-        )
-    }
+    existing = _columns(connection, contract)
     if not existing:
-        columns = sql.SQL(", ").join(
-            sql.SQL("{} {} {}").format(
-                sql.Identifier(name), sql.SQL(data_type), sql.SQL("not null" if name in required else "null")
-            )
-            for name, data_type in declared.items()
-        )
-        # Vacuum summarizes the index's new ranges, which until then are read for every date. By default it would wait
-        # until a fifth of the table is new.
-        create = sql.SQL("create table {} ({}) with (autovacuum_vacuum_insert_scale_factor = 0.02)")
-        connection.execute(create.format(table, columns))
-        # Rows are loaded nearly in order of time: block ranges find a date at a thousandth of the size of a B-tree.
-        connection.execute(
-            sql.SQL("create index {} on {} using brin (_event_date) with (pages_per_range = 16)").format(
-                sql.Identifier(f"{contract.table}_by_date"), table
-            )
-        )
-        return
-    for name, data_type in declared.items():
-        if name not in existing:
+        _create(connection, contract)
+        return []
+    alterations = _plan(connection, contract, existing)
+    if not alterations:
+        return []
+    try:
+        with connection.transaction():
+            # A lock of its own, so that a time-out is known to be one of this table.
             connection.execute(
-                sql.SQL("alter table {} add column {} {}").format(table, sql.Identifier(name), sql.SQL(data_type))
+                sql.SQL("lock table {} in access exclusive mode").format(sql.Identifier("raw", contract.table))
             )
-        elif existing[name][0] != data_type:
+            for alteration in alterations:
+                for statement in alteration.statements(contract.table):
+                    connection.execute(statement)
+    except psycopg.errors.LockNotAvailable as error:
+        raise _locked(connection, contract) from error
+    except psycopg.OperationalError:
+        raise
+    except psycopg.Error as error:
+        changes = ", ".join(alteration.text for alteration in alterations)
+        raise TerminalError(
+            f"raw.{contract.table} cannot be changed ({changes}): {error}", "undo the change of the contract"
+        ) from error
+    return [f"raw.{contract.table}: {alteration.text}" for alteration in alterations]
+
+
+def check_raw_table(connection: Connection, contract: Contract) -> None:
+    """Changes nothing; raises the TerminalError of a contract that cannot be applied to its table."""
+    if existing := _columns(connection, contract):
+        _plan(connection, contract, existing)
+
+
+def require_raw_table(connection: Connection, contract: Contract) -> None:
+    """Raises a TerminalError if the raw table cannot take every event that is valid under its contract.
+
+    The table follows the contract at the next launch; until then, no record is to blame.
+    """
+    existing = _columns(connection, contract)
+    if not existing:
+        raise TerminalError(f"raw.{contract.table} does not exist", "run `make up`, which creates it")
+    alterations = [alteration for alteration in plan_alterations(contract, existing) if alteration.action]
+    if alterations:
+        changes = ", ".join(alteration.text for alteration in alterations)
+        raise TerminalError(
+            f"raw.{contract.table} does not have the columns of its contract yet ({changes})",
+            "run `make up`, which changes the table",
+        )
+
+
+def _columns(connection: Connection, contract: Contract) -> dict[str, TableColumn]:
+    rows = connection.execute(_COLUMNS, (f"raw.{contract.table}",))
+    return {name: TableColumn(data_type, nullable, comment) for name, data_type, nullable, comment in rows}
+
+
+def _plan(connection: Connection, contract: Contract, existing: dict[str, TableColumn]) -> list[Alteration]:
+    alterations = plan_alterations(contract, existing)
+    for alteration in alterations:
+        if not alteration.changes_type:
+            continue
+        views = [view for (view,) in connection.execute(_VIEWS, (f"raw.{contract.table}", alteration.column))]
+        if views:
             raise TerminalError(
-                f"raw.{contract.table}.{name} has type {existing[name][0]}, but its contract declares {data_type}",
-                "declare a new column for the new type; the lake keeps the old events",
+                f"raw.{contract.table}: the type of a column cannot change ({alteration.text}) while a view reads it:"
+                f" {', '.join(views)}",
+                f"save the view's definition, drop {' and '.join(views)}, run `make up`, and create it again",
             )
-        elif name not in required and not existing[name][1]:
-            connection.execute(
-                sql.SQL("alter table {} alter column {} drop not null").format(table, sql.Identifier(name))
-            )
+    return alterations
 
 
-def index_by_load(connection: "psycopg.Connection[tuple[object, ...]]", contract: Contract) -> None:
+def _create(connection: Connection, contract: Contract) -> None:
+    table = sql.Identifier("raw", contract.table)
+    declared = {column.name: SQL_TYPES[column.type] for column in contract.columns} | METADATA_COLUMNS
+    required = {column.name for column in contract.columns if not column.nullable} | REQUIRED_METADATA
+    columns = sql.SQL(", ").join(
+        sql.SQL("{} {} {}").format(
+            sql.Identifier(name), sql.SQL(data_type), sql.SQL("not null" if name in required else "null")
+        )
+        for name, data_type in declared.items()
+    )
+    # Vacuum summarizes the index's new ranges, which until then are read for every date. By default it would wait until
+    # a fifth of the table is new.
+    create = sql.SQL("create table {} ({}) with (autovacuum_vacuum_insert_scale_factor = 0.02)")
+    connection.execute(create.format(table, columns))
+    # Rows are loaded nearly in order of time: block ranges find a date at a thousandth of the size of a B-tree.
+    connection.execute(
+        sql.SQL("create index {} on {} using brin (_event_date) with (pages_per_range = 16)").format(
+            sql.Identifier(f"{contract.table}{INDEX_SUFFIX}"), table
+        )
+    )
+
+
+def _locked(connection: Connection, contract: Contract) -> TransientError:
+    holders = connection.execute(_HOLDERS, (f"raw.{contract.table}",)).fetchall()
+    sessions = ", ".join(f"pid {pid} ({user}, {state} for {seconds} s)" for pid, user, state, seconds in holders)
+    return TransientError(
+        f"raw.{contract.table} cannot be changed: it is locked by {sessions or 'a session that has ended meanwhile'}",
+        "end that session, for instance with `select pg_terminate_backend(pid)`, and run `make up` again",
+    )
+
+
+def index_by_load(connection: Connection, contract: Contract) -> None:
     """Creates the index by which a reconciliation finds the rows that were loaded last, if it does not exist."""
     connection.execute(
         sql.SQL("create index if not exists {} on {} using brin (_loaded_at)").format(

@@ -44,3 +44,23 @@ select stream, event_date, d.rows, quarantined, duplicates, late, after_close, v
 from ops.dates d
 left join ops.streams using (stream)
 left join ops.watermarks using (stream);
+
+-- The sessions that hold a mart, so that a transform can name those that it waits for. As superuser, because a role sees
+-- only when its own queries started. It shows no query.
+create or replace function ops.sessions_holding_mart(mart text) returns setof text
+language sql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+    select format('pid %s (%s)', a.pid, concat_ws(
+        ', ', a.usename, nullif(a.application_name, ''),
+        a.state || to_char(a.state_change at time zone 'UTC', ' "since" YYYY-MM-DD HH24:MI:SS "UTC"'),
+        to_char(a.query_start at time zone 'UTC', '"query started" YYYY-MM-DD HH24:MI:SS "UTC"')
+    ))
+    from pg_stat_activity a
+    where a.pid <> pg_backend_pid() and a.pid in (
+        select l.pid from pg_locks l
+        join pg_class c on c.oid = l.relation join pg_namespace n on n.oid = c.relnamespace
+        where l.granted and l.database = (select oid from pg_database where datname = current_database())
+            and n.nspname = 'marts' and c.relname = mart
+    )
+    order by a.query_start
+$$;

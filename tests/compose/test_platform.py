@@ -8,6 +8,7 @@ import shlex
 import signal
 import socket
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -168,7 +169,7 @@ def test_a_restarted_engine_loses_nothing(platform: Containers) -> None:
     assert platform.checksum("fct_flights") == before
 
 
-def test_another_runtime_or_a_taken_port_is_an_error_with_a_hint(platform: Containers, tmp_path: object) -> None:
+def test_another_runtime_or_a_taken_port_is_an_error_with_a_hint(platform: Containers, tmp_path: Path) -> None:
     done = subprocess.run(
         [*platform.program, "status"],
         env={**platform.environment, "RUNTIME": "native"},
@@ -178,7 +179,9 @@ def test_another_runtime_or_a_taken_port_is_an_error_with_a_hint(platform: Conta
     )
     assert done.returncode == 1
     assert "Hint: unset RUNTIME, or run `make clean` first." in done.stderr
-    other = {**platform.environment, "COMPOSE_PROJECT_NAME": f"{platform.project}-other"}
+    file = tmp_path / "settings.env"
+    file.write_text(platform.file.read_text().replace(platform.project, f"{platform.project}-other"))
+    other = {**platform.environment, "SLUICE_ENV_FILE": str(file)}
     done = subprocess.run([*platform.program, "up"], env=other, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert f"port {platform.settings.kafka_port} (SLUICE_KAFKA_PORT) is taken by" in done.stderr

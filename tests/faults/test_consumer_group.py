@@ -187,6 +187,23 @@ def test_a_partition_that_kafka_cannot_continue_halts_alone(harness: SinkHarness
     harness.say(f"{kind}: the partition halts with one line, and the other one continues")
 
 
+def test_a_partition_whose_last_record_is_another_one_halts_although_kafka_has_more(harness: SinkHarness) -> None:
+    """Kafka was restored from an older copy, and its end has passed the lake's next offset while no sink ran."""
+    harness.send(100)
+    harness.land()
+    # The lake gets what Kafka then lost, and Kafka has other records at the same offsets.
+    _advance_lake(harness, partition=1, count=50, prefix=b"lost:")
+    harness.send(100)
+    halted, others = _partition(harness, 1), _partition(harness, 0)
+    before = harness.stream.next_offsets()
+    sink = harness.start()
+    harness.wait_for("the partition halts", lambda: "Kafka has another record at 149" in harness.logged())
+    harness.wait_for("the other partition continues", lambda: harness.stream.next_offsets()[others] == harness.sent[0])
+    assert harness.stream.next_offsets()[halted] == before[halted]
+    harness.stream.stop_sink(sink)
+    assert "Traceback" not in harness.logged()
+
+
 @THOROUGH
 def test_records_deleted_by_kafka_while_the_sink_is_suspended_halt_their_partition(harness: SinkHarness) -> None:
     sink = harness.start()
@@ -216,14 +233,14 @@ def _partition(harness: SinkHarness, partition: int) -> tuple[str, int]:
     return topics.topic_ids(harness.stream.settings, [harness.stream.name])[harness.stream.name], partition
 
 
-def _advance_lake(harness: SinkHarness, partition: int, count: int) -> None:
+def _advance_lake(harness: SinkHarness, partition: int, count: int, prefix: bytes = b"") -> None:
     """Commits records to the lake that Kafka does not have, which is what an older copy of Kafka looks like."""
     topic_id, _ = _partition(harness, partition)
     settings = harness.stream.settings
     table = LakeTable(table_uri(settings, harness.stream.name), storage_options(settings, "writer"))
     start = table.next_offset(topic_id, partition)
     offsets, nulls = range(start, start + count), [None] * count
-    values = [value_of(partition, offset) for offset in offsets]
+    values = [prefix + value_of(partition, offset) for offset in offsets]
     rows = record_columns(topic_id, partition, offsets, [START_MS] * count, nulls, values, nulls)
     assert not table.append([Chunk(topic_id, partition, start, start + count, rows)]).fenced
 

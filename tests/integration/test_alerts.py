@@ -75,6 +75,14 @@ def test_a_clock_that_is_behind_the_events_is_named_and_their_dates_close(make_s
     assert not {"Postgres", "MinIO"} & clock_skew(stream.settings).keys()
 
 
+def test_an_alert_that_quotes_anything_is_stored_and_told_in_printable_text(servers: Settings) -> None:
+    subject, message = "contracts/a\ud800\0.yaml", "\x1b[2J\u202e\nforged"
+    raised = [Change("fire", r"contracts/a\ud800\x00.yaml", r"\x1b[2J\u202e\nforged")]
+    assert sync_alerts(servers, "fire", {subject: message}) == raised
+    assert sync_alerts(servers, "fire", {subject: message}, among=[subject]) == []
+    assert [change.cleared for change in sync_alerts(servers, "fire", {}, among=[subject])] == [True]
+
+
 @pytest.mark.essential
 def test_each_change_is_logged_and_sent_to_the_webhook(caplog: pytest.LogCaptureFixture) -> None:
     changes = [Change("fire", "a", "smoke"), Change("fire", "b", "smoke", cleared=True)]
@@ -97,8 +105,8 @@ def test_a_failed_webhook_delivery_is_logged_without_the_address(caplog: pytest.
     assert len(received) == 1
     notify([Change("fire", "a", "smoke")], f"{address}/secret")
     assert [record.message for record in caplog.records if "webhook" in record.message] == [
-        "webhook delivery failed: HTTPStatusError: HTTP 500",
-        "webhook delivery failed: ConnectError",
+        "webhook delivery failed: HTTP 500. Hint: check the host of Airflow's connection alert_webhook.",
+        "webhook delivery failed: ConnectError. Hint: check the host of Airflow's connection alert_webhook.",
     ]
     assert "secret" not in caplog.text
 

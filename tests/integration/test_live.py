@@ -1,6 +1,8 @@
 """The live view on real servers: its figures are correct whatever is sent, and however often it is killed."""
 
+import json
 import random
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,12 +16,15 @@ import pytest
 from kafka import KafkaProducer
 
 from flights.live_view import schema as live_view
-from flights.live_view.flight_state import STREAMS
+from flights.live_view.flight_state import DEPARTED, STREAMS
+from flights.live_view.view import FlightsView
 from infra.servers import probes
 from producers.fault_injection import Faults, inject_faults
 from producers.flights.timeline import Timeline
 from sluice.contracts import load_contracts
 from sluice.kafka import topics
+from sluice.live.store import Store
+from sluice.live.view import Record
 from sluice.settings import ROOT, Settings
 from sluice.warehouse import connect, schema
 from tests.fixtures import truth
@@ -41,6 +46,9 @@ class Live:
             "PATH": "/usr/bin",
         }
         self.process: subprocess.Popen[bytes] | None = None
+
+    def use_contracts(self, folder: Path) -> None:
+        self._environment["SLUICE_CONTRACTS"] = str(folder)
 
     def start(self) -> None:
         self.process = subprocess.Popen([sys.executable, "-m", "flights.live_view"], env=self._environment, cwd=ROOT)
@@ -166,6 +174,51 @@ def test_it_reconnects_after_postgres_has_closed_its_connection(live: Live) -> N
     assert live.process.poll() is None
 
 
+def test_a_record_that_postgres_rejects_costs_itself(servers: Settings) -> None:
+    settings = servers.model_copy(update={"warehouse": "live_records", "contracts": ROOT / "contracts"})
+    contracts = load_contracts(settings.contracts)
+    schema.provision(settings, contracts)
+    live_view.provision(settings)
+    # A later contract: a delay may be missing, and may be larger than the view's column.
+    delay = {"nullable": True, "type": "int64"}
+    changed = contracts[DEPARTED].model_copy(
+        update={
+            "columns": [
+                column.model_copy(update=delay) if column.name == "departure_delay_minutes" else column
+                for column in contracts[DEPARTED].columns
+            ]
+        }
+    )
+    event = {column.name: "x" for column in changed.columns if column.type == "string"}
+    event |= {"origin": "EWR", "scheduled_at": "2013-01-01T10:40:00Z", "departed_at": "2013-01-01T10:59:00Z"}
+    delays = (19, None, 1 << 40, 20)
+    records = [
+        Record(
+            DEPARTED,
+            "id",
+            0,
+            offset,
+            1_357_037_940_000,
+            json.dumps(
+                event
+                | {
+                    "flight_id": f"f{offset}",
+                    "flight_number": 1,
+                    "distance_miles": 1,
+                    "departure_delay_minutes": minutes,
+                }
+            ).encode(),
+        )
+        for offset, minutes in enumerate(delays)
+    ]
+    with Store(settings) as store:
+        store.apply(FlightsView(), {DEPARTED: changed}, records, {("id", 0): 4})
+        assert store.next_offsets(["id"]) == {("id", 0): 4}
+    with connect(settings, "reader") as connection:
+        found = connection.execute("select departures, avg_delay_minutes from live.airport_hours").fetchall()
+    assert found == [(3, 19.5)]
+
+
 @pytest.mark.essential
 @pytest.mark.parametrize(
     "statement",
@@ -174,3 +227,26 @@ def test_it_reconnects_after_postgres_has_closed_its_connection(live: Live) -> N
 def test_its_role_can_only_write_its_own_tables(live: Live, statement: str) -> None:
     with connect(live.settings, "live") as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
         connection.execute(statement)  # type: ignore[call-overload]
+
+
+def test_an_invalid_contract_stops_its_own_stream_only_until_it_is_valid_again(
+    empty_topics: None, live: Live, tmp_path: Path
+) -> None:
+    contracts = tmp_path / "contracts"
+    shutil.copytree(ROOT / "contracts", contracts)
+    broken, other = STREAMS
+    text = (contracts / f"{broken}.yaml").read_text()
+    live.use_contracts(contracts)
+    (contracts / f"{broken}.yaml").write_text("stream: [")
+    producer = KafkaProducer(bootstrap_servers=live.settings.kafka, acks="all")
+    for stream in STREAMS:
+        # Invalid records change no figure; they are read like all others.
+        producer.send(stream, value=b"{}", timestamp_ms=1_357_035_300_000)
+    producer.close()
+    live.start()
+    end = sum(partition.end for partition in topics.kafka_ranges(live.settings, [other]))
+    live.wait("the other stream read", lambda: live.read() == end)
+    # The process has read the broken contract, and finds the repaired one by itself.
+    (contracts / f"{broken}.yaml").write_text(text)
+    live.wait_until_read()
+    assert live.process is not None and live.process.poll() is None

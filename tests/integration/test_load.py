@@ -18,6 +18,8 @@ from sluice.lake import bucket
 from sluice.lake.layout import storage_options, table_uri
 from sluice.load import LoadReport, load, mark_stale, reload
 from sluice.load.reload import Reload
+from sluice.quarantine.records import Selection
+from sluice.quarantine.replay import replay
 from sluice.reconcile import reconcile
 from sluice.warehouse import connect, schema
 from tests.fixtures.servers import Stream
@@ -241,7 +243,7 @@ def test_fields_that_are_not_in_the_contract_are_counted_and_not_loaded(make_str
     stream.send([_event(3, gate=1, read_at="2013-01-03T08:00:00Z")], THIRD_MS)
     stream.land()
     report = load(stream.settings, stream.contract)
-    first = [("2013-01-01", "gate", 2), ("2013-01-01", r"na\u00efve \u0000", 1)]
+    first = [("2013-01-01", "gate", 2), ("2013-01-01", r"naïve \x00", 1)]
     assert _query(stream, DRIFT) == [*first, ("2013-01-03", "gate", 1)]
     assert report.drift == {(date.fromisoformat(str(day)), field): rows for day, field, rows in _query(stream, DRIFT)}
 
@@ -335,3 +337,53 @@ def test_loads_do_not_wait_for_reloads_and_both_stay_exactly_once(
     assert _query(stream, DATES) == [("2013-01-01", 110, 0, 0, 0, 2)]
     assert _query(stream, DRIFT) == [("2013-01-01", "gate", 110)]
     _assert_agrees(stream)
+
+
+@pytest.mark.essential
+def test_a_record_that_postgres_rejects_costs_itself_alone(make_stream: Callable[..., Stream]) -> None:
+    stream = make_stream(partitions=2)
+    table = f"raw.{stream.contract.table}"
+    values = [_event(n) for n in range(300)]
+    with connect(stream.settings, "postgres") as postgres:
+        postgres.execute(f"alter table {table} add constraint odd check (reading not in (17, 203))".encode())
+        postgres.execute(f"create unique index on {table} (event_id)".encode())
+    values[99] = _event(98)
+    stream.send(values)
+    stream.send([_event(n) for n in range(300, 320)], partition=1)
+    stream.land()
+
+    def rejected() -> list[tuple[object, ...]]:
+        return _query(
+            stream, "select \"offset\", reason, value from raw.quarantine where stream = '{stream}' order by 1"
+        )
+
+    report = load(stream.settings, stream.contract)
+    expected = [
+        (17, "rejected by Postgres: CheckViolation", values[17]),
+        (99, "rejected by Postgres: UniqueViolation", values[99]),
+        (203, "rejected by Postgres: CheckViolation", values[203]),
+    ]
+    assert rejected() == expected
+    assert (report.rows, report.quarantined) == (317, 3)
+    _assert_agrees(stream)
+    assert not reload(stream.settings, stream.contract, date(2013, 1, 1)).changed
+    contracts = {stream.name: stream.contract}
+    assert [done.moved for done in replay(stream.settings, contracts, Selection(), "the test")] == [0]
+    assert rejected() == expected
+
+    with connect(stream.settings, "postgres") as postgres:
+        postgres.execute(f"alter table {table} drop constraint odd".encode())
+    assert [done.moved for done in replay(stream.settings, contracts, Selection(), "the test")] == [2]
+    assert [row[0] for row in rejected()] == [99]
+    _assert_agrees(stream)
+
+
+def test_a_table_that_fits_no_row_stops_the_load_and_quarantines_nothing(make_stream: Callable[..., Stream]) -> None:
+    stream = make_stream(partitions=1)
+    with connect(stream.settings, "postgres") as postgres:
+        postgres.execute(f"alter table raw.{stream.contract.table} add column extra text not null".encode())
+    stream.send([_event(n) for n in range(20)])
+    stream.land()
+    with pytest.raises(TerminalError, match="extra"):
+        load(stream.settings, stream.contract)
+    assert _query(stream, "select count(*) from raw.quarantine where stream = '{stream}'") == [(0,)]

@@ -3,134 +3,24 @@
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import date
 
-import pandas as pd
 import pytest
 
-from producers.flights.timeline import Timeline
 from sluice.errors import SluiceError, TerminalError, TransientError
-from sluice.settings import ROOT, Settings
-from sluice.transform import TransformReport, document, run_dbt, transform
+from sluice.settings import ROOT
+from sluice.transform import document
 from sluice.transform.dbt import Dbt
-from sluice.transform.stale import write_plan
-from sluice.warehouse import connect, schema
-from tests.fixtures import truth
-from tests.fixtures.raw_rows import RawRows
+from tests.fixtures.marts import TABLES, Marts, built, marts
 
-TABLES = ("fct_flights", "agg_carrier_daily", "agg_airport_hourly", "dim_carrier", "dim_airport", "dim_aircraft")
-FIRST = date(2013, 1, 1)
-
-
-@dataclass
-class Marts:
-    """A warehouse with some dates loaded and built, and a copy of the dbt project that tests can break."""
-
-    settings: Settings
-    raw: RawRows
-    last: date = FIRST
-    lines: list[str] = field(default_factory=list)
-    on_line: Callable[[str, Dbt], None] = lambda line, dbt: None
-
-    def load(self) -> date:
-        """Loads the flights and weather of the next date: events of two or more UTC dates, some loaded before."""
-        self.last = date.fromordinal(self.last.toordinal() + 1)
-        self.fill(self.last)
-        return self.last
-
-    def fill(self, day: date) -> None:
-        self.raw.fill(event for batch in Timeline(self.raw.contracts, day, day).batches() for event in batch)
-
-    def transform(self, run: str = "a run", resume: bool = False) -> TransformReport:
-        self.lines.clear()
-        dbt = Dbt(self.settings, self._log_line)
-        self._dbt = dbt
-        return transform(self.settings, self.raw.contracts, dbt=dbt, run=run, log_line=self._log_line, resume=resume)
-
-    def by_hand(self, *arguments: str) -> None:
-        """Runs dbt as `make dbt` does."""
-        dbt = Dbt(self.settings, self.lines.append)
-        run_dbt(self.settings, self.raw.contracts, list(arguments), dbt=dbt, log_line=self.lines.append)
-
-    def _log_line(self, line: str) -> None:
-        self.lines.append(line)
-        self.on_line(line, self._dbt)
-
-    def query(self, statement: str, role: str = "reader") -> pd.DataFrame:
-        with connect(self.settings, role) as connection, connection.cursor() as cursor:  # type: ignore[arg-type]
-            cursor.execute(statement.encode())
-            return pd.DataFrame(cursor.fetchall(), columns=[column.name for column in cursor.description or ()])
-
-    def execute(self, statement: str, role: str = "transformer") -> None:
-        with connect(self.settings, role) as connection:  # type: ignore[arg-type]
-            connection.execute(statement.encode())
-
-    def contents(self) -> dict[str, tuple[object, ...]]:
-        """Returns what readers see: the row count and a checksum of every mart."""
-        checksum = "coalesce(sum(hashtextextended(t::text, 0)::numeric), 0)::text"
-        return {
-            table: tuple(self.query(f"select count(*), {checksum} from marts.{table} t").iloc[0]) for table in TABLES
-        }
-
-    def stale_dates(self) -> int:
-        return int(self.query("select count(*) from ops.stale_dates where built_at is null").iloc[0, 0])
-
-    def assert_correct(self) -> None:
-        """Asserts that the marts show exactly what was loaded."""
-        assert self.stale_dates() == 0
-        truth.assert_marts(self.query, FIRST.isoformat(), self.last.isoformat())
-        assert self.query("select max(flight_date) from marts.fct_flights").iloc[0, 0] == self.last
-        for table in TABLES:
-            assert self.query(f"select * from marts.{table} except select * from staging.{table}", "transformer").empty
-            assert self.query(f"select * from staging.{table} except select * from marts.{table}", "transformer").empty
-
-    @contextmanager
-    def broken(self, file: str, old: str, new: str) -> Iterator[None]:
-        path = self.settings.dbt / file
-        text = path.read_text() if path.exists() else None
-        assert text is None or old in text
-        path.write_text(text.replace(old, new) if text is not None else new)
-        try:
-            yield
-        finally:
-            if text is None:
-                path.unlink()
-            else:
-                path.write_text(text)
-
-
-@pytest.fixture(scope="module")
-def built(servers: Settings, tmp_path_factory: pytest.TempPathFactory) -> Marts:
-    folder = tmp_path_factory.mktemp("marts")
-    project = folder / "dbt"
-    settings = servers.model_copy(
-        update={"warehouse": "marts", "home": folder / "home", "contracts": ROOT / "contracts", "dbt": project}
-    )
-    shutil.copytree(ROOT / "dbt", project, ignore=shutil.ignore_patterns("target", "logs", "generated"))
-    raw = RawRows(settings)
-    schema.provision(settings, raw.contracts)
-    marts = Marts(settings, raw)
-    marts.fill(FIRST)
-    marts.transform()
-    return marts
-
-
-@pytest.fixture
-def marts(built: Marts) -> Iterator[Marts]:
-    built.on_line = lambda line, dbt: None
-    yield built
-    built.on_line = lambda line, dbt: None
+__all__ = ["built", "marts"]
 
 
 @pytest.mark.essential
-def test_a_failed_model_leaves_the_marts_unchanged_and_a_retry_builds_only_the_rest(marts: Marts) -> None:
+def test_a_failed_model_costs_its_own_mart_and_a_retry_builds_only_the_rest(marts: Marts) -> None:
     marts.assert_correct()
     marts.load()
     before, stale_dates = marts.contents(), marts.stale_dates()
@@ -139,7 +29,11 @@ def test_a_failed_model_leaves_the_marts_unchanged_and_a_retry_builds_only_the_r
         pytest.raises(TerminalError, match=r"agg_carrier_daily: .*division by zero"),
     ):
         marts.transform()
-    assert marts.contents() == before
+    # The dates that the model needs are kept for it; what is not built from it is published.
+    after = marts.contents()
+    assert after["agg_carrier_daily"] == before["agg_carrier_daily"]
+    assert after["fct_flights"] != before["fct_flights"]
+    assert after["agg_airport_hourly"] != before["agg_airport_hourly"]
     assert marts.stale_dates() == stale_dates
     report = marts.transform(resume=True)
     assert report.resumed
@@ -151,13 +45,15 @@ def test_a_failed_model_leaves_the_marts_unchanged_and_a_retry_builds_only_the_r
     assert log.count("Starting full parse") == 1
 
 
-def test_a_failed_test_leaves_the_marts_unchanged_and_a_retry_runs_it_again(marts: Marts) -> None:
+def test_a_failed_test_leaves_the_marts_that_it_reads_unchanged_and_a_retry_runs_it_again(marts: Marts) -> None:
     marts.load()
     before = marts.contents()
     query = "select 1 from {{ ref('agg_airport_hourly') }}"
     with marts.broken("tests/never.sql", "", query), pytest.raises(TerminalError, match="never"):
         marts.transform()
-    assert marts.contents() == before
+    after = marts.contents()
+    assert after["agg_airport_hourly"] == before["agg_airport_hourly"]
+    assert after["agg_carrier_daily"] != before["agg_carrier_daily"]
     with marts.broken("tests/never.sql", "", f"{query} where false"):
         assert marts.transform(resume=True).resumed
         assert _models(marts) == []
@@ -165,29 +61,34 @@ def test_a_failed_test_leaves_the_marts_unchanged_and_a_retry_runs_it_again(mart
 
 
 @pytest.mark.essential
-def test_a_failed_publication_publishes_nothing_and_a_retry_publishes(marts: Marts) -> None:
+def test_a_mart_that_cannot_be_published_is_named_and_the_others_are_published(marts: Marts) -> None:
     marts.load()
     before = marts.contents()
     marts.execute("create function staging.fail() returns trigger language plpgsql as $$begin raise 'fails'; end$$")
-    # The last of the marts by name, so the others have been written when it fails.
-    marts.execute("create trigger fail before insert on marts.fct_flights execute function staging.fail()")
-    with pytest.raises(TerminalError, match="on-run-end"):
+    marts.execute("create trigger fail before insert on marts.agg_carrier_daily execute function staging.fail()")
+    with pytest.raises(TerminalError, match=r"marts\.agg_carrier_daily was not published: fails; every other mart was"):
         marts.transform()
-    assert marts.contents() == before
+    after = marts.contents()
+    assert after["agg_carrier_daily"] == before["agg_carrier_daily"]
+    assert all(after[mart] != before[mart] for mart in ("fct_flights", "agg_airport_hourly"))
+    assert marts.stale_dates() == 0
+    # Without a new event, too, the next transform publishes what is missing, also of the dates that were built before.
     marts.execute("drop function staging.fail cascade")
-    marts.transform(resume=True)
+    marts.execute("update marts.agg_carrier_daily set cancelled = 99 where flight_date = '2013-01-01'")
+    assert marts.transform().nodes
     marts.assert_correct()
+    assert not marts.transform().nodes
 
 
-@pytest.mark.parametrize("moment", ["START sql by_key model staging.agg_carrier_daily", "START hook"])
-def test_a_killed_dbt_leaves_the_marts_unchanged_and_the_next_transform_is_correct(marts: Marts, moment: str) -> None:
+def test_a_killed_dbt_leaves_the_marts_unchanged_and_the_next_transform_is_correct(marts: Marts) -> None:
     marts.load()
     before = marts.contents()
+    moment = "START sql by_key model staging.agg_carrier_daily"
     marts.on_line = lambda line, dbt: os.kill(dbt._process.pid, signal.SIGKILL) if moment in line else None  # type: ignore[union-attr]
     with pytest.raises(TransientError, match="signal 9"):
         marts.transform()
-    # If dbt is killed at its last statement, Postgres may still execute it, but then in full: the dates are marked.
-    assert (marts.contents() == before) == (marts.stale_dates() > 0)
+    assert marts.contents() == before
+    assert marts.stale_dates()
     marts.on_line = lambda line, dbt: None
     marts.transform(resume=True)
     marts.assert_correct()
@@ -277,18 +178,11 @@ def test_a_full_refresh_publishes_a_new_column(marts: Marts) -> None:
 
 
 @pytest.mark.essential
-def test_dbt_publishes_only_the_plan_of_its_own_run(marts: Marts) -> None:
+def test_dbt_alone_publishes_nothing(marts: Marts) -> None:
     marts.load()
     before, stale_dates = marts.contents(), marts.stale_dates()
     assert stale_dates
-    with connect(marts.settings, "transformer") as connection:
-        write_plan(connection, "another run")
-    dbt = Dbt(marts.settings, marts.lines.append)
-    command = ("build", "--selector", "transform", "--full-refresh")
-    with pytest.raises(TerminalError, match="no plan of its own"):
-        dbt.run(*command)
-    with pytest.raises(TerminalError, match="the plan is missing or belongs to another run"):
-        dbt.run(*command, run_name="a run")
+    Dbt(marts.settings, marts.lines.append).run("build", "--selector", "transform", "--full-refresh")
     assert (marts.contents(), marts.stale_dates()) == (before, stale_dates)
     marts.transform()
     marts.assert_correct()
@@ -326,20 +220,6 @@ def test_an_earlier_event_on_another_date_replaces_the_one_that_was_kept(marts: 
     assert marts.query(found, "transformer")["_offset"].tolist() == [-1]
     marts.execute("delete from raw.weather_observed where _offset = -1", "loader")
     marts.by_hand("build", "--selector", "transform", "--full-refresh")
-    marts.assert_correct()
-
-
-@pytest.mark.essential
-def test_a_mart_without_a_unique_index_is_replaced_by_each_run(marts: Marts) -> None:
-    model = "select origin, count(*) as flights from {{ ref('fct_flights') }} group by origin"
-    with marts.broken("models/marts/my_routes.sql", "", "{{ config(materialized='table') }}\n" + model):
-        for _ in range(2):
-            marts.load()
-            marts.transform()
-            differs = "select origin, flights from {} except select origin, count(*) from marts.fct_flights group by 1"
-            assert marts.query(differs.format("marts.my_routes")).empty
-            assert marts.query("select count(*) from marts.my_routes").iloc[0, 0] == 3
-    marts.execute("drop table marts.my_routes, staging.my_routes")
     marts.assert_correct()
 
 

@@ -164,6 +164,19 @@ def test_each_role_has_its_rights_after_an_upgrade(earlier: Settings, contracts:
             connection.execute(statement.encode())
 
 
+def test_marts_lose_the_comments_of_earlier_transforms_and_keep_those_of_users(
+    earlier: Settings, contracts: dict[str, Contract]
+) -> None:
+    with connect(earlier, "postgres") as connection:
+        connection.execute("create table marts.facts (); create table marts.mine ()")
+        connection.execute("comment on table marts.facts is 'Published from staging.facts, table 4711'")
+        connection.execute("comment on table marts.mine is 'Published from memory'")
+    schema.provision(earlier, contracts)
+    with connect(earlier, "reader") as reader:
+        query = "select obj_description(oid) from pg_class where relnamespace = 'marts'::regnamespace order by relname"
+        assert reader.execute(query).fetchall() == [(None,), ("Published from memory",)]
+
+
 def test_a_warehouse_of_a_later_version_is_refused_and_left_alone(
     warehouse: Settings, contracts: dict[str, Contract]
 ) -> None:

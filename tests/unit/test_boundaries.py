@@ -9,7 +9,15 @@ from pathlib import Path
 from sluice.settings import ROOT
 
 LAYERS = (
-    {"sluice.errors", "sluice.settings", "sluice.daemon", "sluice.contracts"},
+    {
+        "sluice.escaping",
+        "sluice.errors",
+        "sluice.env_file",
+        "sluice.urls",
+        "sluice.settings",
+        "sluice.daemon",
+        "sluice.contracts",
+    },
     {"sluice.kafka", "sluice.lake", "sluice.warehouse"},
     {"sluice.sink", "sluice.load", "sluice.transform", "sluice.live"},
     {"sluice.quarantine", "sluice.backfill", "sluice.reconcile", "sluice.alerts"},

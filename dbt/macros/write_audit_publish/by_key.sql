@@ -1,9 +1,11 @@
 {#-
     A table of which each run rebuilds only the rows with stale keys: it deletes and inserts them in one transaction. The
     model's config `rebuild` names the key, once for its body (`is_stale`), its tests (`get_where_subquery`) and its
-    publication (`publish_mart`). If there is no table yet, and with --full-refresh, the whole table is built.
+    publication (`staging.transform_stale_rows`). If there is no table yet, and with --full-refresh, the whole table is
+    built.
 
-    With the config `unique_key`, a built row also replaces the row that has its key under another, fresh date.
+    With the config `unique_key`, a built row also replaces the row that has its key under another, fresh date. The dates
+    between which rows of a staging model move become stale themselves (`mark_moved`).
 -#}
 {%- materialization by_key, adapter='postgres' -%}
     {%- set target = this.incorporate(type='table') -%}
@@ -17,16 +19,24 @@
         {%- set key = config.get('unique_key') -%}
         {%- set built = make_temp_relation(target) -%}
         {%- call statement('main') %}
-            delete from {{ target }} where {{ is_stale() }};
             {%- if key %}
+            {#- Built before rows are deleted: the query also looks for events that are about to disappear. #}
             create temporary table {{ built }} on commit drop as
             {{ sql }};
-            delete from {{ target }} where {{ key }} in (select {{ key }} from {{ built }});
-            insert into {{ target }} ({{ columns }}) select {{ columns }} from {{ built }}
-            {%- else %}
-            insert into {{ target }} ({{ columns }})
-            {{ sql }}
+            {%- if config.get('rebuild') == 'event_date' %}
+            {{ mark_moved(model.name, target, built, key) }};
             {%- endif %}
+            delete from {{ target }} where {{ is_stale() }};
+            delete from {{ target }} where {{ key }} in (select {{ key }} from {{ built }});
+            insert into {{ target }} ({{ columns }}) select {{ columns }} from {{ built }};
+            {%- else %}
+            delete from {{ target }} where {{ is_stale() }};
+            insert into {{ target }} ({{ columns }})
+            {{ sql }};
+            {%- endif %}
+            insert into staging.transform_stale_rows (model, predicate)
+            values ('{{ model.unique_id }}', $predicate${{ is_stale() }}$predicate$)
+            on conflict (model) do update set predicate = excluded.predicate
         {%- endcall %}
     {%- else %}
         {%- set replacement = make_intermediate_relation(target) -%}

@@ -35,11 +35,39 @@ def test_invalid_input_is_an_error_of_one_line_and_exit_code_1(
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("arguments", [["sql", b"select '\xff'"], ["peek", b"\xff"], ["quarantine", "list", b"\xff"]])
+def test_an_argument_that_is_not_utf_8_is_an_error_of_one_line(tmp_path: Path, arguments: list[str]) -> None:
+    done = sluice(tmp_path, *arguments, SLUICE_READER_PASSWORD="x")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "is not UTF-8" in done.stderr
+
+
 def test_status_of_a_stopped_platform_lists_every_service_and_fails(tmp_path: Path) -> None:
     done = sluice(tmp_path, "status")
     assert done.returncode == 1
     assert "airflow-scheduler" in done.stdout
     assert "stopped" in done.stdout
+
+
+def test_status_names_each_invalid_contract(tmp_path: Path) -> None:
+    (tmp_path / "contracts").mkdir()
+    (tmp_path / "contracts" / "a.b.yaml").write_text("stream: a.b\nowner: no\n")
+    done = sluice(tmp_path, "status", SLUICE_CONTRACTS=str(tmp_path / "contracts"))
+    assert done.returncode == 1
+    assert "airflow-scheduler" in done.stdout
+    assert re.search(r"a\.b\.yaml: line 1: .*; line 2: owner: ", done.stderr)
+
+
+@pytest.mark.parametrize("command", [("rebuild-warehouse", "--force"), ("peek", "a.b"), ("load", "--stream", "a.b")])
+def test_a_command_that_needs_an_invalid_contract_names_its_file_and_line(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    contracts = tmp_path / "contracts"
+    shutil.copytree(ROOT / "contracts", contracts)
+    (contracts / "a.b.yaml").write_text("stream: a.b\nowner: no\n")
+    done = sluice(tmp_path, *command, SLUICE_CONTRACTS=str(contracts))
+    assert done.returncode == 1
+    assert re.fullmatch(r"sluice: .*a\.b\.yaml: line 1: .*; line 2: owner: .*\n", done.stderr)
 
 
 def test_clean_deletes_nothing_without_confirmation(tmp_path: Path) -> None:

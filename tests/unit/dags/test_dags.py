@@ -74,6 +74,29 @@ def test_a_new_contract_defines_a_load_that_triggers_the_transform(
     assert "maintain_gates_changed" in bag.dags["maintain"].task_ids
 
 
+@pytest.mark.parametrize("text", ["stream: a.b\n", "[", ""])
+def test_an_invalid_contract_removes_its_own_load_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    contracts = tmp_path / "contracts"
+    shutil.copytree(ROOT / "contracts", contracts)
+    (contracts / "a.b.yaml").write_text(text)
+    (contracts / "weather.observed.yaml").write_text(text)
+    monkeypatch.setenv("SLUICE_CONTRACTS", str(contracts))
+    assert_complete(parse(ROOT / "dags"), (LOADS | OTHERS) - {"load_weather_observed"})
+
+
+def test_a_schedule_that_no_contract_may_have_would_remove_every_load(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contracts = tmp_path / "contracts"
+    shutil.copytree(ROOT / "contracts", contracts)
+    path = contracts / "weather.observed.yaml"
+    path.write_text(path.read_text().replace("schedule: ", 'schedule: "61 * * * *" # '))
+    monkeypatch.setenv("SLUICE_CONTRACTS", str(contracts))
+    assert_complete(parse(ROOT / "dags"), (LOADS | OTHERS) - {"load_weather_observed"})
+
+
 def test_parsing_the_files_opens_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("a DAG file opened a connection while it was parsed")

@@ -1,23 +1,31 @@
 """What the dashboard shows while servers are down: a page that names them, never a traceback."""
 
+import asyncio
+import socket
 from pathlib import Path
 
+import httpx
 import pytest
 from starlette.testclient import TestClient
 
 from dashboard.app import create_app
 from dashboard.pages import PAGES
+from dashboard.poller import Snapshot
 from infra.config.ports import free_ports
 from sluice.settings import ROOT, Settings
 
 
 @pytest.fixture
-def client(tmp_path: Path) -> TestClient:
+def settings(tmp_path: Path) -> Settings:
     port = free_ports(1)[0]
     closed_ports = dict.fromkeys(("kafka_port", "postgres_port", "minio_port", "airflow_port", "sink_port"), port)
     values = {"home": tmp_path, "contracts": ROOT / "contracts", "reader_password": "x", **closed_ports}
-    settings = Settings(_env_file=None, **values)  # type: ignore[call-arg, arg-type]
-    return TestClient(create_app(settings))
+    return Settings(_env_file=None, **values)  # type: ignore[call-arg, arg-type]
+
+
+@pytest.fixture
+def client(settings: Settings) -> TestClient:
+    return TestClient(create_app(settings), base_url="http://127.0.0.1:8090")
 
 
 @pytest.mark.parametrize("page", ["/", *(f"/{name}" for name in PAGES)])
@@ -28,6 +36,16 @@ def test_a_page_without_postgres_names_the_server_that_is_down(client: TestClien
     assert "Traceback" not in response.text
     assert "Retrying automatically." in response.text
     assert "Postgres<span> down</span>" in response.text
+
+
+def test_an_invalid_contract_is_named_on_every_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = "contracts/a.b.yaml: line 1: <owner>: Field required"
+    monkeypatch.setattr("dashboard.poller.Poller.snapshot", Snapshot((problem,)), raising=False)
+    monkeypatch.setattr("dashboard.poller.Poller.__init__", lambda self, settings: None)
+    settings = Settings(_env_file=None, home=tmp_path, postgres_port=free_ports(1)[0], reader_password="x")  # type: ignore[call-arg, arg-type]
+    client = TestClient(create_app(settings), base_url="http://127.0.0.1:8090")
+    for page in ("/", "/dbt", *(f"/{name}" for name in PAGES)):
+        assert "contracts/a.b.yaml: line 1: &lt;owner&gt;: Field required" in client.get(page).text
 
 
 def test_scripts_and_styles_come_only_from_the_dashboard(client: TestClient) -> None:
@@ -69,3 +87,42 @@ def test_model_documentation_runs_its_own_scripts_without_network_access(client:
 @pytest.mark.parametrize("page", ["/now", "/dbt"])
 def test_every_page_links_to_the_models(client: TestClient, page: str) -> None:
     assert '<a href="/dbt"' in client.get(page).text
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1:8090", "localhost:8090", "localhost", "[::1]:8090", "0.0.0.0:8090", "our.example"]
+)
+def test_a_browser_on_this_machine_is_answered(settings: Settings, host: str) -> None:
+    published = settings.model_copy(update={"dashboard_host": "0.0.0.0", "dashboard_url": "https://our.example/x"})  # noqa: S104
+    client = TestClient(create_app(published), base_url="http://127.0.0.1")
+    assert client.get("/quarantine", headers={"Host": host}).status_code == 200
+    assert client.get("/health", headers={"Host": host}).text == "ok\n"
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:8090", "localhost.evil.example", "127.0.0.1.evil.example", "", "[::1", "0"]
+)
+@pytest.mark.parametrize("path", ["/quarantine", "/dbt", "/health", "/static/style.css", "/other"])
+def test_a_page_that_rebinds_its_name_reads_nothing(client: TestClient, path: str, host: str) -> None:
+    response = client.get(path, headers={"Host": host})
+    assert (response.status_code, response.text) == (400, "Invalid host header")
+
+
+def test_while_postgres_hangs_pages_say_so_and_health_is_answered_at_once(settings: Settings) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=256) as mute:
+        hanging = settings.model_copy(update={"postgres_port": mute.getsockname()[1]})
+
+        async def request_all() -> list[str]:
+            transport = httpx.ASGITransport(create_app(hanging))
+            async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1", timeout=60) as client:
+                pages = [asyncio.create_task(client.get("/flights")) for _ in range(60)]
+                while not any(page.done() for page in pages):
+                    # More pages than threads: the health check must not wait for one.
+                    assert (await client.get("/health")).text == "ok\n"
+                    await asyncio.sleep(0.05)
+                return [(await page).text for page in pages]
+
+        texts = asyncio.run(request_all())
+    assert all("Retrying automatically." in text for text in texts)
+    assert any("connections to Postgres are busy" in text for text in texts)
+    assert any("timeout expired" in text for text in texts)

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
+from markupsafe import Markup
 
 from dashboard import formatting
 
@@ -55,3 +56,20 @@ def test_durations_have_two_units(seconds: int, text: str) -> None:
 )
 def test_any_bytes_can_be_shown(value: bytes | None, text: str) -> None:
     assert formatting.excerpt(value) == text
+
+
+@pytest.mark.parametrize("text", ["infinity", "0044-03-15 00:00:00+00 BC", "10000-01-01 00:00:00+00"])
+def test_a_time_that_python_does_not_have_is_shown_as_postgres_writes_it(text: str) -> None:
+    assert formatting.timestamp(text) == formatting.ago(text) == text
+
+
+def test_a_year_has_four_digits() -> None:
+    assert formatting.timestamp(datetime(1, 1, 1, tzinfo=UTC)) == "0001-01-01 00:00"
+
+
+def test_what_a_template_prints_is_printable_and_of_limited_length() -> None:
+    assert formatting.printable("a\u202eb\x1b\n") == r"a\u202eb\x1b\n"
+    assert formatting.printable("x" * 5_000) == "x" * formatting.MAX_TEXT + "…"
+    # What templates have already rendered, and what is not text, stays as it is.
+    assert formatting.printable(Markup("<p>\n</p>")) == "<p>\n</p>"
+    assert formatting.printable(3) == 3

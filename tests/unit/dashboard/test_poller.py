@@ -1,8 +1,12 @@
-"""The event rate, computed from counts that are polled periodically, and the sink's consumer group."""
+"""The event rate, from counts that are polled; the sink's consumer group; and the contracts, read when they change."""
 
-from dashboard.poller import RATE_SECONDS, Rate, _sink_group
+from pathlib import Path
+
+from dashboard.poller import RATE_SECONDS, Poller, Rate, _sink_group
+from infra.config.ports import free_ports
 from sluice.settings import LOOPBACK, Settings
-from sluice.sink.metrics import Metrics, serve
+from sluice.sink.endpoint import serve
+from sluice.sink.metrics import Metrics
 
 
 def test_the_first_sample_has_no_rate() -> None:
@@ -35,7 +39,7 @@ def test_a_gap_between_samples_counts_as_elapsed_time() -> None:
 
 def test_the_sinks_group_is_the_one_that_it_reports() -> None:
     metrics = Metrics()
-    server = serve(LOOPBACK, 0, metrics, lambda: None)
+    server = serve(LOOPBACK, 0, metrics.registry, {})
     settings = Settings(sink_host=LOOPBACK, sink_port=server.server_port)
     try:
         assert _sink_group(settings) is None
@@ -45,3 +49,17 @@ def test_the_sinks_group_is_the_one_that_it_reports() -> None:
         server.shutdown()
         server.server_close()
     assert _sink_group(settings) is None
+
+
+def test_an_invalid_contract_is_in_the_snapshot_until_it_is_valid_or_gone(tmp_path: Path) -> None:
+    port = free_ports(1)[0]
+    ports = dict.fromkeys(("kafka_port", "minio_port", "airflow_port", "sink_port"), port)
+    poller = Poller(Settings(_env_file=None, contracts=tmp_path, **ports))  # type: ignore[call-arg, arg-type]
+    (problem,) = poller.poll().invalid_contracts
+    assert "no contracts found" in problem
+    file = tmp_path / "a.b.yaml"
+    file.write_text("stream: a.b\n")
+    (problem,) = poller.poll().invalid_contracts
+    assert f"{file}: line 1: description: Field required" in problem
+    (tmp_path / "a.b.yml").write_text("")
+    assert len(poller.poll().invalid_contracts) == 2

@@ -48,7 +48,7 @@ def test_redis_password_is_in_a_file_readable_by_its_owner_alone(settings: Setti
     file = settings.home / "redis" / "redis.conf"
     assert file.stat().st_mode & 0o777 == 0o600
     lines = file.read_text().splitlines()
-    assert "requirepass secret-of-redis_password" in lines
+    assert 'requirepass "secret-of-redis_password"' in lines
     assert "bind 127.0.0.1" in lines
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from infra.processes.commands import InterruptedRunError, LoggedError, last_lines, run_logged
+from infra.processes.commands import InterruptedRunError, LoggedError, follow, last_lines, run_logged
 
 
 def test_the_error_of_a_failed_command_refers_to_its_log(tmp_path: Path) -> None:
@@ -15,6 +15,16 @@ def test_the_error_of_a_failed_command_refers_to_its_log(tmp_path: Path) -> None
         run_logged(["bash", "-c", "echo the reason; exit 3"], log)
     assert caught.value.log == log
     assert last_lines(log) == "    the reason"
+
+
+def test_a_log_is_printed_without_what_could_affect_the_terminal(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "it.log"
+    log.write_bytes(b"value \x1b[2J\xe2\x80\xae \xff\n\tat line 1\n")
+    assert last_lines(log) == "    value \\x1b[2J\\u202e \\xff\n            at line 1"
+    follow([log], 5, forever=False)
+    assert capfd.readouterr().out.splitlines()[1:] == ["value \\x1b[2J\\u202e \\xff", "        at line 1"]
 
 
 def test_a_command_reads_standard_input_and_has_no_terminal_to_prompt_on(tmp_path: Path) -> None:

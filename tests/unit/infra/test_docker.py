@@ -1,9 +1,11 @@
 """Errors of a machine's Docker come with a hint and decide whether the platform runs in containers."""
 
 import os
+import re
 import shutil
 import socket
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +72,20 @@ def test_the_error_of_a_taken_port_names_its_setting(tmp_path: Path) -> None:
         error = call(tmp_path, f"SLUICE_SINK_PORT={port} port_faults | grep SINK")
     assert f"port {port} (SLUICE_SINK_PORT) is taken by" in error
     assert "Hint: end that process or choose another port in .env." in error
+
+
+def test_status_and_up_check_the_checkouts_contracts_in_the_image(tmp_path: Path) -> None:
+    checked = call(tmp_path, "check_contracts")
+    assert checked.endswith(f"--volume {ROOT}/contracts:/opt/sluice/contracts:ro sluice-platform contracts")
+
+
+def test_the_containers_step_names_each_invalid_contract(tmp_path: Path) -> None:
+    (tmp_path / "a.b.yaml").write_text("stream: [")
+    environment = {"PATH": "/usr/bin:/bin", "SLUICE_ENV_FILE": "/dev/null", "SLUICE_CONTRACTS": str(tmp_path)}
+    command = [sys.executable, "-m", "infra", "contracts"]
+    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"sluice: {tmp_path}/a.b.yaml: line 1: invalid YAML")
 
 
 def test_too_little_memory_is_an_error(tmp_path: Path) -> None:
@@ -177,6 +193,108 @@ def test_up_and_doctor_report_an_unsuitable_docker(
 def test_the_third_brokers_port_is_checked_only_with_the_profile_that_has_it(tmp_path: Path) -> None:
     assert "SLUICE_KAFKA_3_PORT" not in call(tmp_path, "ports")
     assert "SLUICE_KAFKA_3_PORT 9292" in call(tmp_path, "use_profile scale; ports")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "SLUICE_SINK_PORT=9195",
+        "export SLUICE_SINK_PORT='9195'",
+        'SLUICE_SINK_PORT = "9195" # mine',
+        "\ufeffSLUICE_SINK_PORT=9195\r",
+    ],
+)
+def test_a_port_is_read_from_a_line_as_users_write_it(tmp_path: Path, line: str) -> None:
+    (tmp_path / ".env").write_text(f"{line}\n" if line.startswith("\ufeff") else f"SLUICE_SINK_PORT=1\n{line}\n")
+    assert "SLUICE_SINK_PORT 9195" in call(tmp_path, f"env_file={tmp_path}/.env; ports").splitlines()
+
+
+VOLUMES = """docker() {{
+    case "$1" in
+        volume) printf '%s\\n' {projects} ;;
+        run) cat >/dev/null; echo "{missing}" ;;
+    esac
+}}; mkdir -p {folder}; cd {folder}; env_file=.env; """
+
+
+def project(folder: Path, projects: str = "", missing: str = "", **environment: str) -> str:
+    """Completes the settings file of a clone in ``folder``; returns the name of the project that Compose then uses."""
+    shell = "".join(f"export {name}={value}; " for name, value in environment.items())
+    script = VOLUMES.format(projects=projects, missing=missing, folder=folder)
+    done = call(
+        folder.parent, f"{shell}{script}use_profile ''; complete_settings >/dev/null; echo $COMPOSE_PROJECT_NAME"
+    )
+    return done.splitlines()[-1]
+
+
+def test_two_clones_in_folders_of_the_same_name_share_no_volumes(tmp_path: Path) -> None:
+    clones = [tmp_path / parent / "My_Sluice" for parent in "ab"]
+    for clone in clones:
+        clone.parent.mkdir()
+    first = project(clones[0], missing="SLUICE_KAFKA_PORT=9092")
+    second = project(clones[1], projects=first, missing="SLUICE_KAFKA_PORT=9092")
+    for name in (first, second):
+        assert re.fullmatch(r"my_sluice-[0-9a-f]{6}", name)
+    assert first != second
+    # The name is in the settings file: it stays when the folder is moved or the shell is another one.
+    clones[0].rename(tmp_path / "moved")
+    assert project(tmp_path / "moved", projects=f"{first} moved", COMPOSE_PROJECT_NAME="other") == first
+    settings = (tmp_path / "moved" / ".env").read_text().splitlines()
+    assert [line for line in settings if line] == ["SLUICE_KAFKA_PORT=9092", f"COMPOSE_PROJECT_NAME={first}"]
+
+
+def test_a_platform_that_was_launched_before_names_were_written_keeps_its_volumes(tmp_path: Path) -> None:
+    clone = tmp_path / "Sluice.old"
+    clone.mkdir()
+    (clone / ".env").write_text("SLUICE_KAFKA_PORT=9092")
+    assert project(clone, projects="other sluiceold") == "sluiceold"
+    assert (clone / ".env").read_text() == "SLUICE_KAFKA_PORT=9092\nCOMPOSE_PROJECT_NAME=sluiceold\n"
+    assert project(clone, projects="other") == "sluiceold"
+
+    named = tmp_path / "named"
+    named.mkdir()
+    (named / ".env").write_text("SLUICE_KAFKA_PORT=9092\n")
+    assert project(named, projects="named mine", COMPOSE_PROJECT_NAME="mine") == "mine"
+
+
+def test_composes_variables_for_other_projects_are_dropped(tmp_path: Path) -> None:
+    script = "export COMPOSE_PROFILES=cli COMPOSE_REMOVE_ORPHANS=1; use_profile ''; env | grep ^COMPOSE_ | sort"
+    assert call(tmp_path, script).splitlines() == ["COMPOSE_FILE=docker-compose.yaml", "COMPOSE_PATH_SEPARATOR=:"]
+
+
+MOUNTED = ("cli", "contracts", "dags", "dashboard", "dbt", "flights", "infra", "producers", "sluice")
+
+
+@pytest.mark.parametrize("closed", ["contracts", "sluice/sink/__init__.py", "dbt/models/marts"])
+def test_up_and_doctor_name_a_file_that_containers_cannot_read(tmp_path: Path, closed: str) -> None:
+    folder = tree(tmp_path)
+    for name in ("sluice/sink/__init__.py", "dbt/models/marts/a.sql", *(f"{mounted}/a" for mounted in MOUNTED)):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    # The user of the containers is not the one that runs the test.
+    launcher = folder / "infra" / "docker.sh"
+    launcher.write_text(launcher.read_text().replace("container_id=1000", "container_id=4711"))
+    (folder / "sluice" / "__pycache__").mkdir(mode=0o700)
+    doctor = run(folder, "doctor", docker=True, RUNTIME="docker")
+    assert "files    ok     readable by the containers" in doctor.stdout
+    path = folder / closed
+    path.chmod(path.stat().st_mode & 0o770)
+    for command in ("doctor", "up"):
+        done = run(folder, command, docker=True, RUNTIME="docker")
+        assert done.returncode == 1
+        (line,) = (line for line in (done.stdout + done.stderr).splitlines() if "containers cannot read" in line)
+        assert f"containers cannot read {closed}: its permissions are for its owner alone. Hint: run `chmod" in line
+
+
+def test_a_settings_file_that_cannot_be_closed_to_other_users_is_named(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.touch(0o644)
+    assert call(tmp_path, f"env_file={file}; protection_fault") == ""
+    assert file.stat().st_mode & 0o777 == 0o600
+    file.chmod(0o644)
+    # As on a file system that keeps no permissions.
+    fault = call(tmp_path, f"env_file={file}; chmod() {{ :; }}; protection_fault")
+    assert fault.startswith(f"the file system of {file} keeps no permissions: every user of this machine can read the ")
 
 
 def test_months_out_of_range_are_rejected_before_anything_starts(tmp_path: Path) -> None:

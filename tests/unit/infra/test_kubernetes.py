@@ -9,8 +9,8 @@ import pytest
 import yaml
 from pydantic import SecretStr
 
-from infra.config.settings_file import SECRETS, variable
-from infra.servers import kafka
+from infra.config.settings_file import PORTS, SECRETS, variable
+from infra.servers import airflow, kafka
 from infra.servers.service import environment
 from infra.servers.services import find_service
 from sluice.settings import ROOT, Settings
@@ -88,6 +88,40 @@ def test_a_component_is_a_service_and_receives_exactly_the_secrets_that_it_reads
     assert service
     environment(service, settings)
     assert variable_names(component["env"]) == {variable(secret) for secret in SECRETS_READ}
+
+
+def test_a_liveness_probe_depends_on_nothing_but_its_own_component() -> None:
+    (sink,) = (container for _, container in pods() if container["name"] == "sink")
+    assert sink["livenessProbe"]["httpGet"]["path"] == sink["startupProbe"]["httpGet"]["path"] == "/live"
+    assert sink["readinessProbe"]["httpGet"]["path"] == "/health"
+    for key in ("scheduler", "dagProcessor", "triggerer", "workers"):
+        (name,) = VALUES[key]["args"]
+        assert VALUES[key]["livenessProbe"]["command"] == ["python", "-m", "infra", "alive", name]
+
+
+@pytest.mark.parametrize(
+    "name", ["airflow-scheduler", "airflow-dag-processor", "airflow-triggerer", "airflow-worker", "airflow-cleaner"]
+)
+def test_a_component_is_alive_while_everything_that_it_needs_is_down(name: str, tmp_path: Path) -> None:
+    secrets = {secret: SecretStr("x" * 32) for secret in SECRETS}
+    ports = dict.fromkeys(PORTS, 1)
+    settings = Settings(_env_file=None, home=tmp_path, airflow_executor="CeleryExecutor", **ports, **secrets)  # type: ignore[call-arg, arg-type]
+    service = find_service(name, settings)
+    assert service
+    assert service.check_liveness(settings) is None
+
+
+@pytest.mark.parametrize("component", ["scheduler", "dag_processor", "triggerer"])
+@pytest.mark.parametrize(
+    ("database", "state", "alive"),
+    [("healthy", "healthy", True), ("healthy", "unhealthy", False), ("unhealthy", None, True)],
+)
+def test_a_component_without_a_heartbeat_is_restarted_only_while_the_database_is_up(
+    component: str, database: str, state: str | None, alive: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    health = {"metadatabase": {"status": database}, component: {"status": state}}
+    monkeypatch.setattr(airflow.probes, "http_json", lambda *_: health)
+    assert (airflow.check_component_liveness(Settings(_env_file=None), component) is None) == alive  # type: ignore[call-arg]
 
 
 def test_every_record_is_replicated_to_three_kafka_nodes() -> None:

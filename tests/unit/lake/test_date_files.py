@@ -7,7 +7,7 @@ import pytest
 from deltalake import DeltaTable
 
 from sluice.lake import table as table_module
-from sluice.lake.chunk import Chunk, record_columns
+from sluice.lake.chunk import Chunk, record_columns, record_digest
 from sluice.lake.table import LakeTable
 
 DAY_MS = 86_400_000
@@ -43,6 +43,7 @@ def test_rows_and_statistics_are_those_of_delta_rs(tmp_path: Path, monkeypatch: 
         assert not table.append([_chunk(0), _chunk(1)]).fenced
         assert table.next_offset("id", 1) == 30
         assert table.empty_offsets("id", 0) == 10
+        assert table.last_record("id", 0) == record_digest(_chunk(0).rows, 30) > 0
         written[limit] = uri
     own, theirs = (_files(uri).sort_by("partition.event_date").to_pylist() for uri in (written[0], written[1_000]))
     assert own == theirs

@@ -7,11 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from sluice.contracts import load_contracts
-from sluice.contracts.validation import validate_event
 from sluice.load.columns import read_columns
 from sluice.settings import ROOT
 
@@ -63,6 +60,29 @@ INVALID = {
     "no such hour": (GOOD.replace(b"01T10:15", b"01T24:15"), "scheduled_at: expected timestamp, found"),
     "no such second": (GOOD.replace(b"10:15:00Z", b"10:15:60Z"), "scheduled_at: expected timestamp, found"),
     "not UTF-8": (GOOD.replace(b'"UA"', b'"\xff"'), "not JSON: not UTF-8 at byte"),
+    "offset beyond an hour": (GOOD.replace(b"10:15:00Z", b"10:15:00+00:99"), "scheduled_at: expected timestamp, found"),
+    "offset beyond a day": (GOOD.replace(b"10:15:00Z", b"10:15:00+24:00"), "scheduled_at: expected timestamp, found"),
+    "digits of another script": (
+        GOOD.replace(b"2013-01-01T10:15", "２０１３-01-01T10:15".encode()),
+        "scheduled_at: expected timestamp, found",
+    ),
+    "line break after time": (GOOD.replace(b"10:15:00Z", b"10:15:00Z\\n"), "scheduled_at: expected timestamp, found"),
+    "year 0": (GOOD.replace(b"2013-01-01T10:15", b"0000-01-01T10:15"), "scheduled_at: expected timestamp, found"),
+    "year 1": (GOOD.replace(b"2013-01-01T10:15", b"0001-01-01T10:15"), "scheduled_at: outside the years 1900 to 2199"),
+    "year 9999": (
+        GOOD.replace(b"2013-01-01T10:15:00Z", b"9999-12-31T23:59:59.999999-23:59"),
+        "scheduled_at: outside the years 1900 to 2199",
+    ),
+    "long id": (GOOD.replace(b"UA1545-20130101T10/", b"x" * 6_000), "event_id: longer than"),
+    "long key": (GOOD.replace(b'"UA1545-20130101T10"', b'"%s"' % (b"x" * 6_000)), "flight_id: longer than"),
+    "long code": (GOOD.replace(b'"UA"', b'"%s"' % (b"x" * 6_000)), "carrier: longer than"),
+    "NUL twice as a field": (GOOD[:-1] + rb', "\u0000": 1, "\u0000": 2}', r"\x00: given twice"),
+    "half a pair twice as a field": (GOOD[:-1] + rb', "\ud800": 1, "\ud800": 2}', r"\ud800: given twice"),
+    "long name twice": (GOOD[:-1] + b', "%s": 1, "%s": 2}' % (b"x" * 9_000, b"x" * 9_000), f"{'x' * 60}…: given twice"),
+    "deep in an unknown field": (
+        GOOD[:-1] + b', "gate": ' + b"[" * 300 + b"]" * 300 + b"}",
+        "not JSON: nested too deep",
+    ),
     "NUL": (GOOD.replace(b'"UA"', b'"\\u0000"'), "carrier: holds a character that no text column can hold"),
     "half a pair": (GOOD.replace(b'"UA"', b'"\\ud800"'), "carrier: holds a character that no text column can hold"),
     "other time": (GOOD.replace(b"10:17:00Z", b"10:18:00Z"), "departed_at: 2013-01-01T10:18:00Z is not the record's"),
@@ -137,24 +157,3 @@ def test_an_invalid_value_affects_only_itself() -> None:
 def test_no_values_yield_no_rows() -> None:
     columns = _read([])
     assert (columns.rows.num_rows, len(columns.is_valid), columns.reasons) == (0, 0, [])
-
-
-_field = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.lists(st.integers(), max_size=1)
-)
-_value = st.one_of(
-    st.none(),
-    st.binary(max_size=20),
-    st.dictionaries(st.sampled_from([*EVENT, "other"]), _field).map(
-        lambda changes: json.dumps({**EVENT, **changes}).encode()
-    ),
-)
-
-
-@settings(max_examples=200, deadline=None)
-@given(st.lists(_value, max_size=12))
-def test_validation_of_columns_agrees_with_validation_of_single_events(values: list[bytes | None]) -> None:
-    columns = _read(values)
-    expected = [validate_event(CONTRACT, value, TIMESTAMP) for value in values]
-    assert columns.is_valid.to_pylist() == [event is not None for event, _ in expected]
-    assert columns.reasons == [reason for event, reason in expected if event is None]

@@ -17,6 +17,7 @@ from sluice.warehouse.connect import refusal
     [
         (None, TransientError),
         ("08006", TransientError),  # connection lost
+        ("25006", TransientError),  # read-only: the server is a standby
         ("40001", TransientError),  # serialization failure
         ("40P01", TransientError),  # deadlock
         ("53100", TransientError),  # disk full
@@ -40,6 +41,7 @@ def test_an_error_in_a_transaction_is_transient_or_terminal(
             return None
 
     monkeypatch.setattr(module, "connect", lambda settings, role: Connection())
+    monkeypatch.setattr(module, "require_raw_table", lambda connection, contract: None)
     with pytest.raises(kind), module.transaction(Settings(), contract):
         raise psycopg.errors.lookup(state)("error") if state else psycopg.OperationalError("connection lost")
 

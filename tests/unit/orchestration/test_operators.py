@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,7 +11,7 @@ from airflow.sdk import DAG, Asset
 from airflow.sdk.exceptions import AirflowSkipException
 
 from sluice.contracts import Contract
-from sluice.errors import TerminalError
+from sluice.errors import TerminalError, TransientError
 from sluice.load import LoadReport
 from sluice.orchestration import operators
 from sluice.orchestration.assets import REPROCESSED
@@ -266,9 +267,30 @@ def test_monitor_syncs_the_alerts_of_its_checks(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("sluice.alerts.checks.high_quarantine_rate", lambda settings: {})
     monkeypatch.setattr("sluice.alerts.clocks.clock_skew", lambda settings: {})
     assert MonitorOperator(task_id="monitor").execute({})["summary"] == "stalled sink: flights.departed"
-    assert [("stalled sink", stalled, {}), ("quarantine", {}, {}), ("clock", {}, {})] == SYNCED
+    assert [
+        ("invalid contract", {}, {}),
+        ("quarantine", {}, {}),
+        ("stalled sink", stalled, {}),
+        ("clock", {}, {}),
+    ] == SYNCED
     stalled.clear()
     assert MonitorOperator(task_id="monitor").execute({})["summary"] == "no alerts"
+
+
+def test_monitor_raises_the_alert_of_an_invalid_contract_whatever_else_is_down(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def down(*_: object) -> dict[str, str]:
+        raise TransientError("Postgres is down")
+
+    (tmp_path / "a.b.yaml").write_text("stream: a.b\n")
+    monkeypatch.setattr(operators, "settings_as", lambda role: Settings(contracts=tmp_path))
+    monkeypatch.setattr("sluice.alerts.checks.high_quarantine_rate", down)
+    with pytest.raises(TransientError):
+        MonitorOperator(task_id="monitor").execute({})
+    ((kind, problems, _),) = SYNCED
+    assert kind == "invalid contract"
+    assert "line 1: description: Field required" in problems["a.b.yaml"]
 
 
 def test_the_event_date_is_the_start_of_the_data_interval() -> None:

@@ -1,9 +1,12 @@
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from producers.__main__ import main
+from sluice.settings import ROOT, Settings
 
 RANGE = ["replay", "--from", "2013-01-01", "--to", "2013-01-02"]
 
@@ -34,6 +37,37 @@ def test_an_error_is_one_line_on_stderr_and_exit_code_1(
     assert printed.err.startswith("error: ")
     assert printed.err.count("\n") == 1
     assert message in printed.err
+
+
+def test_the_live_producer_waits_for_the_contract_of_a_stream_that_it_sends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    contracts = tmp_path / "contracts"
+    shutil.copytree(ROOT / "contracts", contracts)
+    text = (contracts / "flights.arrived.yaml").read_text()
+    (contracts / "flights.arrived.yaml").write_text("[")
+    # A contract that is none of the producer's.
+    (contracts / "a.b.yaml").write_text("[")
+
+    def fix(_: float) -> None:
+        (contracts / "flights.arrived.yaml").write_text(text)
+
+    monkeypatch.setattr("producers.__main__.time.sleep", fix)
+    monkeypatch.setattr("sluice.settings.load_settings", lambda: Settings(contracts=contracts, home=tmp_path))
+    monkeypatch.setattr("producers.flights.live.live", lambda kafka, contracts, *_: len(contracts))
+    assert main(["live"]) == 4
+    assert "waiting: " in (printed := capsys.readouterr().out)
+    assert "flights.arrived.yaml: line 1: invalid YAML" in printed
+    assert "a.b.yaml" not in printed
+
+
+def test_a_replay_names_the_invalid_contract_of_a_stream_that_it_sends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "weather.observed.yaml").write_text("[")
+    monkeypatch.setattr("sluice.settings.load_settings", lambda: Settings(contracts=tmp_path, home=tmp_path))
+    assert main([*RANGE, "--streams", "weather.observed"]) == 1
+    assert "weather.observed.yaml: line 1: invalid YAML" in capsys.readouterr().err
 
 
 def test_help_imports_neither_arrow_nor_kafka() -> None:

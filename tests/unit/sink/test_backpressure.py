@@ -25,7 +25,7 @@ class Consumer:
         self.positions: dict[TopicPartition, int] = {}
         self.paused: set[TopicPartition] = set()
 
-    def check(self, topic_partition: TopicPartition, next_offset: int) -> None:
+    def check(self, topic_partition: TopicPartition, topic_id: str, next_offset: int, last_record: int) -> None:
         pass
 
     def assign(self, next_offsets: Mapping[TopicPartition, int]) -> None:
@@ -80,6 +80,9 @@ class Table:
 
     def next_offset(self, topic_id: str, partition: int) -> int:
         return self.next_offsets.get(partition, 0)
+
+    def last_record(self, topic_id: str, partition: int) -> int:
+        return 0
 
     def append(self, chunks: Sequence[Chunk]) -> AppendResult:
         if self.down:

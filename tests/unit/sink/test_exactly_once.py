@@ -73,7 +73,7 @@ class Reader:
         self.counts = {}
         return batches
 
-    def check(self, topic_partition: TopicPartition, next_offset: int) -> None:
+    def check(self, topic_partition: TopicPartition, topic_id: str, next_offset: int, last_record: int) -> None:
         pass
 
     def assign(self, next_offsets: Mapping[TopicPartition, int]) -> None:

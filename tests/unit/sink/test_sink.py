@@ -9,7 +9,8 @@ from sluice.errors import TerminalError, TransientError
 from sluice.lake.chunk import Chunk, record_columns
 from sluice.lake.table import AppendResult
 from sluice.settings import LOOPBACK, Settings
-from sluice.sink.metrics import serve
+from sluice.sink import HALTED_PATH
+from sluice.sink.endpoint import serve
 from sluice.sink.sink import FlushPolicy, Records, Sink, TopicPartition
 
 SMALL, LARGE = TopicPartition("small.stream", 0), TopicPartition("large.stream", 0)
@@ -45,7 +46,7 @@ class Source:
     def commit_offsets(self, next_offsets: dict[TopicPartition, int]) -> None:
         pass
 
-    def check(self, topic_partition: TopicPartition, next_offset: int) -> None:
+    def check(self, topic_partition: TopicPartition, topic_id: str, next_offset: int, last_record: int) -> None:
         if topic_partition in self.unreadable:
             raise TerminalError(self.unreadable[topic_partition], "do something")
 
@@ -78,10 +79,14 @@ class Table:
         self.head = 0
 
     def open(self) -> None:
-        pass
+        if self.broken:
+            raise TransientError("the store is down")
 
     def next_offset(self, topic_id: str, partition: int) -> int:
         return self.head
+
+    def last_record(self, topic_id: str, partition: int) -> int:
+        return 0
 
     def append(self, chunks: Sequence[Chunk]) -> AppendResult:
         self.attempts += 1
@@ -184,16 +189,29 @@ def test_a_stuck_loop_is_unhealthy(loop: Loop) -> None:
     assert loop.sink.health() == "no loop iteration for 61 s"
 
 
-def test_metrics_and_health_are_served(loop: Loop) -> None:
+def test_a_sink_whose_store_is_down_is_alive_until_its_loop_hangs(loop: Loop) -> None:
+    loop.tables["small.stream"].broken = True
+    loop.source.put(SMALL, 0, 5)
+    for _ in range(50):
+        loop.step(15)
+    assert loop.sink.health() is not None
+    assert loop.sink.liveness() is None
+    # One request that is retried for minutes.
+    loop.now += 220
+    assert loop.sink.liveness() is None
+    loop.now += 100
+    assert loop.sink.liveness() == "one call has taken 320 s"
+
+
+def test_metrics_health_and_liveness_are_served(loop: Loop) -> None:
     problems: list[str] = []
     halted: list[str] = []
-    server = serve(
-        LOOPBACK,
-        0,
-        loop.sink.metrics,
-        lambda: problems[0] if problems else None,
-        lambda: halted[0] if halted else None,
-    )
+    checks = {
+        "/health": lambda: problems[0] if problems else None,
+        "/live": lambda: None,
+        HALTED_PATH: lambda: halted[0] if halted else None,
+    }
+    server = serve(LOOPBACK, 0, loop.sink.metrics.registry, checks)
     try:
         port = server.server_port
         loop.source.put(SMALL, 0, 3)
@@ -208,6 +226,7 @@ def test_metrics_and_health_are_served(loop: Loop) -> None:
         assert probes.sink_notice(settings) == "s/0: Kafka ends at 3"
         problems.append("no progress")
         assert probes.http_get(LOOPBACK, port, "/health") == (503, b"no progress\n")
+        assert probes.http_ok(LOOPBACK, port, "/live") is None
     finally:
         server.shutdown()
         server.server_close()
@@ -263,6 +282,10 @@ def test_a_halted_partition_is_named_while_the_others_go_on(loop: Loop) -> None:
 def test_the_sink_restarts_once_a_halt_may_be_resolved(loop: Loop, resolved_by: str) -> None:
     loop.source.unreadable[SMALL] = "small.stream/0: offsets 0 to 4 are lost"
     loop.sink.assigned({SMALL: "id"})
+    # Not while the store is down: the sink would restart again and again.
+    loop.tables["small.stream"].broken = True
+    loop.step(11)
+    loop.tables["small.stream"].broken = False
     loop.step(11)
     if resolved_by == "a gap":
         loop.tables["small.stream"].head = 5

@@ -14,6 +14,21 @@ from sluice.transform.dbt import Dbt
 MakeDbt = Callable[..., Dbt]
 
 
+def model(unique_id: str, **changes: Any) -> dict[str, Any]:
+    """Returns a mart as dbt's manifest describes it."""
+    _, package, name = unique_id.split(".")
+    return {
+        "resource_type": "model",
+        "name": name,
+        "fqn": [package, "marts", name],
+        "schema": "staging",
+        "alias": name,
+        "config": {"materialized": "table"},
+        "tags": [],
+        "depends_on": {"nodes": []},
+    } | changes
+
+
 @pytest.fixture
 def log_lines() -> list[str]:
     """The lines that dbt and the transform have logged."""
@@ -25,6 +40,7 @@ def make_dbt(tmp_path: Path, log_lines: list[str]) -> MakeDbt:
     """Returns a function that makes a fake dbt from a shell script and the results that it writes, if any.
 
     The fake records its arguments and its environment in the files ``arguments`` and ``environment`` of the project.
+    Its manifest has a model of the same name for each result.
     """
 
     def make(script: str = "", results: list[dict[str, Any]] | None = None) -> Dbt:
@@ -34,7 +50,10 @@ def make_dbt(tmp_path: Path, log_lines: list[str]) -> MakeDbt:
         lines = ["#!/bin/sh", 'echo "$@" >> arguments', "env > environment"]
         if results is not None:
             (tmp_path / "results.json").write_text(json.dumps({"results": results}))
+            nodes = {result["unique_id"]: model(result["unique_id"]) for result in results if "unique_id" in result}
+            (tmp_path / "manifest.json").write_text(json.dumps({"nodes": nodes, "child_map": {}}))
             lines += ["mkdir -p $DBT_TARGET_PATH", f"cp {tmp_path}/results.json $DBT_TARGET_PATH/run_results.json"]
+            lines += [f"cp {tmp_path}/manifest.json $DBT_TARGET_PATH/manifest.json"]
         executable.write_text("\n".join([*lines, script, ""]))
         executable.chmod(0o755)
         password = SecretStr("s3cret")

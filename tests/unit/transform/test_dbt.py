@@ -38,6 +38,17 @@ def test_dbt_gets_its_folders_and_only_the_environment_that_it_needs(
     assert "not for dbt" not in environment.values()
 
 
+@pytest.mark.parametrize("service", ["airflow-worker-2", ""])
+def test_dbt_belongs_to_the_service_that_started_it(
+    make_dbt: MakeDbt, monkeypatch: pytest.MonkeyPatch, service: str
+) -> None:
+    monkeypatch.setenv("SLUICE_SERVICE", service)
+    dbt = make_dbt()
+    dbt.run("build")
+    lines = (dbt.project / "environment").read_text().splitlines()
+    assert [line for line in lines if "SERVICE" in line] == ([f"SLUICE_SERVICE={service}"] if service else [])
+
+
 def test_log_lines_have_no_time_and_empty_lines_are_dropped(make_dbt: MakeDbt, log_lines: list[str]) -> None:
     make_dbt("printf '10:00:00  1 of 2 START\\n10:00:00\\n  detail\\n'").run("build")
     assert log_lines == ["1 of 2 START", "  detail"]
@@ -72,6 +83,10 @@ def test_a_failed_test_is_a_terminal_error_and_further_failures_are_counted(make
         "terminating connection due to administrator command",
         "FATAL:  the database system is starting up",
         "deadlock detected",
+        "cannot execute DELETE in a read-only transaction",
+        "canceling statement due to lock timeout",
+        "FATAL:  remaining connection slots are reserved for roles with the SUPERUSER attribute",
+        'could not extend file "base/1/2": No space left on device',
     ],
 )
 def test_a_lost_connection_to_the_warehouse_is_a_transient_error(make_dbt: MakeDbt, message: str) -> None:

@@ -8,10 +8,11 @@ from types import TracebackType
 
 import pytest
 
-from sluice.errors import TerminalError, TransientError
+from sluice.errors import SluiceError, TerminalError, TransientError
 from sluice.transform import audit, run_dbt, transform
 from sluice.transform import run as runs
 from sluice.transform.dbt import Dbt
+from sluice.transform.lineage import Readiness
 from sluice.transform.run import TransformReport
 
 MakeDbt = Callable[..., Dbt]
@@ -30,6 +31,9 @@ class Warehouse:
         self.busy = False
         self.seeds_differ = False
         self.autocommit = False
+        self.published: list[str] = []
+        self.refused: dict[str, SluiceError] = {}
+        self.any_refused = False
 
     def __enter__(self) -> "Warehouse":
         return self
@@ -47,6 +51,11 @@ class Warehouse:
         self.plan = (run, dates)
         return dates
 
+    def publish(self, connection: object, ready: Readiness, log_line: object) -> dict[str, SluiceError]:
+        assert self.locked
+        self.published = [mart.name for mart in ready.marts if mart.name not in self.refused]
+        return self.refused
+
     def read_plan(self, connection: object, run: str) -> dict[str, list[date]] | None:
         assert self.locked
         if self.plan is None or self.plan[0] != run:
@@ -59,9 +68,10 @@ class Warehouse:
 def warehouse(monkeypatch: pytest.MonkeyPatch) -> Warehouse:
     fake = Warehouse(flights=[date(2013, 1, 1), date(2013, 1, 2)])
     monkeypatch.setattr(runs, "connect", lambda settings, role: fake)
-    for name in ("lock", "write_plan", "read_plan"):
+    for name in ("lock", "write_plan", "read_plan", "publish"):
         monkeypatch.setattr(runs, name, getattr(fake, name))
     monkeypatch.setattr(runs, "seeds_differ", lambda connection, dbt: fake.seeds_differ)
+    monkeypatch.setattr(runs, "any_refused", lambda connection: fake.any_refused)
     return fake
 
 
@@ -74,20 +84,14 @@ def invocations(dbt: Dbt) -> list[str]:
     return [line.split(" --project-dir")[0] for line in file.read_text().splitlines()] if file.exists() else []
 
 
-def run_name(dbt: Dbt) -> str:
-    """Returns the run name that the last invocation of dbt was given."""
-    lines = (dbt.project / "environment").read_text().splitlines()
-    return dict(line.split("=", 1) for line in lines)["DBT_ENV_CUSTOM_ENV_SLUICE_RUN"]
-
-
-def test_all_stale_dates_are_built_by_one_invocation_under_the_runs_name(
+def test_all_stale_dates_are_built_by_one_invocation_and_published(
     make_dbt: MakeDbt, warehouse: Warehouse, log_lines: list[str]
 ) -> None:
     dbt = make_dbt(results=GOOD)
     report = build(dbt, log_lines)
     # Without variables: if they changed, dbt would parse its project again.
     assert invocations(dbt) == ["--no-use-colors build --selector transform"]
-    assert run_name(dbt) == "run 1"
+    assert warehouse.published == ["a"]
     assert report.dates == {"flights": [date(2013, 1, 1), date(2013, 1, 2)]}
     assert "flights 2" in report.text()
 
@@ -97,6 +101,63 @@ def test_dbt_is_not_started_if_no_date_is_stale(make_dbt: MakeDbt, warehouse: Wa
     dbt = make_dbt(results=GOOD)
     assert "nothing to build" in build(dbt, log_lines).text()
     assert invocations(dbt) == []
+
+
+def test_a_mart_that_was_not_published_is_built_even_if_no_date_is_stale(
+    make_dbt: MakeDbt, warehouse: Warehouse, log_lines: list[str]
+) -> None:
+    warehouse.stale_dates = {}
+    warehouse.any_refused = True
+    assert build(make_dbt(results=GOOD), log_lines).nodes
+    assert warehouse.published == ["a"]
+
+
+def test_a_failed_model_holds_back_its_own_mart(make_dbt: MakeDbt, warehouse: Warehouse, log_lines: list[str]) -> None:
+    warehouse.seeds_differ = True
+    failed = [*GOOD, {"unique_id": "model.sluice.b", "status": "error", "message": "division by zero"}]
+    dbt = make_dbt('case "$*" in *transform*) exit 1;; esac', failed)
+    with pytest.raises(TerminalError, match=r"model\.sluice\.b: division by zero"):
+        build(dbt, log_lines)
+    assert warehouse.published == ["a"]
+    assert "marts.b was not published: b failed" in log_lines
+    assert (dbt.home / "seeds.sha256").exists()
+
+
+def test_a_failed_reference_table_stops_no_mart_that_does_not_need_it(
+    make_dbt: MakeDbt, warehouse: Warehouse, log_lines: list[str]
+) -> None:
+    warehouse.seeds_differ = True
+    failed = [*GOOD, {"unique_id": "model.sluice.b", "status": "error", "message": "invalid"}]
+    dbt = make_dbt(
+        'case "$*" in *setup*) exit 1;; esac; echo \'{"results": []}\' >$DBT_TARGET_PATH/run_results.json', failed
+    )
+    with pytest.raises(TerminalError, match="invalid"):
+        build(dbt, log_lines)
+    assert warehouse.published == ["a"]
+    assert not (dbt.home / "seeds.sha256").exists()
+
+
+def test_nothing_is_published_if_a_model_has_lost_its_server(
+    make_dbt: MakeDbt, warehouse: Warehouse, log_lines: list[str]
+) -> None:
+    with pytest.raises(TransientError):
+        build(make_dbt("exit 1", BAD), log_lines)
+    assert warehouse.published == []
+    # The retry fails in the same way, so it may not be the server.
+    with pytest.raises(TransientError):
+        build(make_dbt("exit 1", BAD), log_lines, resume=True)
+    assert warehouse.published == ["a"]
+
+
+def test_an_error_names_a_mart_that_was_not_published_and_says_whether_a_retry_helps(
+    make_dbt: MakeDbt, warehouse: Warehouse, log_lines: list[str]
+) -> None:
+    warehouse.refused = {"a": TerminalError("marts.a was not published: fails", "fix it")}
+    with pytest.raises(TerminalError, match=r"marts\.a was not published: fails; every other mart was\. Hint: fix it"):
+        build(make_dbt(results=GOOD), log_lines)
+    warehouse.refused["b"] = TransientError("marts.b was not published: held", "wait")
+    with pytest.raises(TransientError, match=r"marts\.b .*; 1 more were not published; every other mart was"):
+        build(make_dbt(results=GOOD), log_lines)
 
 
 def test_the_first_transform_builds_everything_even_if_no_date_is_stale(
@@ -143,7 +204,7 @@ def test_a_retry_resumes_with_the_same_plan(make_dbt: MakeDbt, warehouse: Wareho
     dbt = make_dbt(results=GOOD)
     report = build(dbt, log_lines, resume=True)
     assert invocations(dbt)[1] == f"--no-use-colors retry --state {dbt.home / 'unfinished'}"
-    assert run_name(dbt) == "run 1"
+    assert warehouse.published == ["a"]
     assert report.resumed
     assert report.dates == {"flights": [date(2013, 1, 1), date(2013, 1, 2)]}
     # The run is finished: a third attempt starts from scratch.
@@ -222,13 +283,13 @@ def test_a_command_by_hand_has_a_plan_of_its_own_and_its_retry_keeps_it(
     dbt = make_dbt("exit 1", BAD)
     with pytest.raises(TransientError):
         run_dbt(dbt.settings, {}, ["build", "--selector", "transform"], dbt=dbt, log_line=log_lines.append)
-    assert warehouse.plan == (run_name(dbt), planned)
+    assert warehouse.plan == (runs.BY_HAND, planned)
     warehouse.stale_dates = {"flights": [*planned["flights"], date(2013, 1, 3)]}
     dbt = make_dbt()
     run_dbt(dbt.settings, {}, ["retry"], dbt=dbt, log_line=log_lines.append)
-    assert warehouse.plan == (run_name(dbt), planned)
+    assert warehouse.plan == (runs.BY_HAND, planned)
     run_dbt(dbt.settings, {}, ["build", "--selector", "transform"], dbt=dbt, log_line=log_lines.append)
-    assert warehouse.plan == (run_name(dbt), warehouse.stale_dates)
+    assert warehouse.plan == (runs.BY_HAND, warehouse.stale_dates)
 
 
 @pytest.mark.parametrize("script", ["", "exit 1"])

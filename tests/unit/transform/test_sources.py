@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from sluice.contracts import Contract, load_contracts
+from sluice.contracts import Contract, Contracts, InvalidContract, load_contracts
 from sluice.errors import TerminalError
 from sluice.settings import ROOT
 from sluice.transform.sources import source_files, write_sources
@@ -48,9 +48,9 @@ def contract(**changes: Any) -> Contract:
 
 def declare(contract: Contract) -> Declaration:
     texts = source_files({contract.stream: contract})
-    (source,) = yaml.safe_load(texts["raw.yml"])["sources"]
+    (source,) = yaml.safe_load(texts[f"{contract.table}.yml"])["sources"]
     (table,) = source["tables"]
-    return Declaration(table=table, blocks=texts["raw.md"], loaded_at=source["config"]["loaded_at_field"])
+    return Declaration(table=table, blocks=texts[f"{contract.table}.md"], loaded_at=source["config"]["loaded_at_field"])
 
 
 def test_a_table_has_its_contracts_columns_and_the_metadata_columns() -> None:
@@ -98,7 +98,7 @@ def test_the_reconcile_exposure_lists_every_table_regardless_of_the_contracts_or
     contracts = {name: contract(stream=name) for name in ("b.two", "a.one")}
     texts = source_files(contracts)
     assert texts == source_files(dict(reversed(contracts.items())))
-    (exposure,) = yaml.safe_load(texts["raw.yml"])["exposures"]
+    (exposure,) = yaml.safe_load(texts["reconcile.yml"])["exposures"]
     assert exposure["depends_on"] == ["source('raw', 'a_one')", "source('raw', 'b_two')"]
 
 
@@ -133,6 +133,19 @@ def test_changed_contracts_replace_the_files(tmp_path: Path) -> None:
     changed = {"gates.changed": contract(description="Another gate.")}
     write_sources(changed, tmp_path)
     assert {path.name: path.read_text(encoding="utf-8") for path in tmp_path.iterdir()} == source_files(changed)
+
+
+def test_a_stream_whose_contract_became_invalid_keeps_its_declaration(tmp_path: Path) -> None:
+    both = {name: contract(stream=name) for name in ("a.one", "b.two")}
+    write_sources(both, tmp_path)
+    # Its models still read the table and quote its descriptions.
+    invalid = InvalidContract(Path("b.two.yaml"), "line 1: owner: Field required", "fix the contract")
+    write_sources(Contracts([both["a.one"]], [invalid]), tmp_path)
+    assert {path.name: path.read_text(encoding="utf-8") for path in tmp_path.iterdir()} == source_files(both)
+    # A contract that was deleted, and one that never was valid, leave nothing.
+    never_valid = InvalidContract(Path("c.three.yaml"), "", "")
+    write_sources(Contracts([both["a.one"]], [never_valid]), tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == set(source_files({"a.one": both["a.one"]}))
 
 
 def test_an_error_names_a_folder_that_cannot_be_created(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from sluice.settings import ROOT
 
 READERS = {
     "sluice/alerts/checks.py": "the entries of the last hour, by index",
+    "sluice/alerts/clocks.py": "the entries of the last hour, by index",
     "sluice/backfill/rebuild_warehouse.py": "locks and empties it",
     "sluice/load/transaction.py": "appends entries; looks up those of released records, by index",
 }

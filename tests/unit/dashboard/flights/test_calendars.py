@@ -2,7 +2,7 @@
 
 from datetime import date
 
-from dashboard.flights.calendars import months
+from dashboard.flights.calendars import MAX_MONTHS, months, months_left_out
 from dashboard.flights.queries import Group, Selection
 
 
@@ -30,3 +30,15 @@ def test_levels_change_at_their_thresholds() -> None:
     weeks = months(groups, Selection(date(2013, 1, 1), date(2013, 1, 31)))[0].weeks
     cells = [cell for week in weeks for cell in week if cell is not None]
     assert [cell.level for cell in cells[:6]] == [0, 1, 2, 3, 4, None]
+
+
+def test_a_calendar_is_as_long_as_a_page_can_hold_and_shows_every_year() -> None:
+    selection = Selection(date(1, 1, 1), date(9999, 12, 31))
+    calendars = months([group("0001-01-01", 95), group("9999-12-31", 95)], selection)
+    assert (len(calendars), calendars[-1].name) == (MAX_MONTHS, "December 9999")
+    assert months_left_out(selection) == 9999 * 12 - MAX_MONTHS
+    cells = [cell for week in calendars[-1].weeks for cell in week if cell is not None]
+    assert cells[-1].level == 4
+    first = months([group("0001-01-01", 95)], Selection(date(1, 1, 1), date(1, 1, 1)))
+    assert [month.name for month in first] == ["January 1"]
+    assert months_left_out(Selection(date(2013, 1, 1), date(2013, 2, 1))) == 0

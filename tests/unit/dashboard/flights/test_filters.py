@@ -5,9 +5,9 @@ from datetime import date
 import pytest
 
 from dashboard.flights.filters import parse_selection
-from dashboard.flights.queries import Selection
+from dashboard.flights.queries import Selection, Span
 
-SPAN = (date(2013, 1, 1), date(2013, 2, 12))
+SPAN = Span(date(2013, 1, 3), date(2013, 2, 12), 0)
 CARRIERS, ORIGINS = {"UA", "B6"}, {"EWR", "JFK"}
 
 
@@ -50,3 +50,31 @@ def test_dates_in_the_wrong_order_are_swapped_with_a_notice() -> None:
     selection, notices = parse(from_="2013-01-05", to="2013-01-02")
     assert (selection.first, selection.last) == (date(2013, 1, 2), date(2013, 1, 5))
     assert notices == ["from: 2013-01-05 is after 2013-01-02, so the two dates were swapped"]
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "expected"),
+    [
+        ("0001-01-01", "9999-12-31", (date(2013, 1, 1), date(2013, 2, 28))),
+        ("9999-12-31", "0001-01-01", (date(2013, 1, 1), date(2013, 2, 28))),
+        ("9999-12-31", "", (date(2013, 2, 28), date(2013, 2, 28))),
+        ("", "0001-01-01", (date(2013, 1, 1), date(2013, 1, 1))),
+        ("2013-01-05", "2014-01-01", (date(2013, 1, 5), date(2013, 2, 28))),
+    ],
+)
+def test_a_range_is_limited_to_the_months_with_flights_with_a_notice(
+    first: str, last: str, expected: tuple[date, date]
+) -> None:
+    selection, notices = parse(from_=first, to=last)
+    assert (selection.first, selection.last) == expected
+    assert notices[-1] == "there are flights from 2013-01-03 to 2013-02-12 only, so other dates were left out"
+
+
+@pytest.mark.parametrize(
+    "text", ["９９９９-01-01", "2013-01-01\x00", "-0001-01-01", "10000-01-01", "x" * 100_000, "\ud800"]
+)
+def test_no_text_is_more_than_a_short_notice(text: str) -> None:
+    selection, notices = parse(from_=text, carrier=text)
+    assert selection == Selection(date(2013, 2, 1), date(2013, 2, 28))
+    assert len(notices) == 2
+    assert all(len(notice) < 200 for notice in notices)

@@ -1,0 +1,11 @@
+{#-
+    Everything is built in the schema `staging`, also a model that names another schema or database, or that another
+    package brings: dbt may create no schema, and marts are published, not built, in `marts`.
+-#}
+{%- macro generate_schema_name(custom_schema_name, node) -%}
+    {{ target.schema }}
+{%- endmacro -%}
+
+{%- macro generate_database_name(custom_database_name, node) -%}
+    {{ target.database }}
+{%- endmacro -%}

@@ -1,0 +1,120 @@
+"""Plans how a raw table follows its contract: only changes that lose nothing.
+
+A contract that asks for anything else is refused before the first statement runs. The lake keeps every event as it was
+received, so a column of another type can always be filled again under another name.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from sluice.contracts import Contract
+from sluice.errors import TerminalError
+
+SQL_TYPES = {
+    "string": "text",
+    "boolean": "boolean",
+    "int32": "integer",
+    "int64": "bigint",
+    "float64": "double precision",
+    "date": "date",
+    "timestamp": "timestamp with time zone",
+}
+"""The Postgres name of each contract type, as format_type spells it."""
+METADATA_COLUMNS = {
+    "_event_date": "date",
+    "_topic_id": "text",
+    "_partition": "integer",
+    "_offset": "bigint",
+    "_timestamp": "timestamp with time zone",
+    "_loaded_at": "timestamp with time zone",
+}
+"""Columns of every raw table besides the contract's: where a row comes from, and when it was loaded."""
+REQUIRED_METADATA = METADATA_COLUMNS.keys() - {"_timestamp"}
+
+# Not from bigint to double precision, which rounds beyond 2^53.
+_WIDENED = {("integer", "bigint"), ("integer", "double precision")}
+_REMOVED = "No longer in the contract; kept for the rows that have it."
+"""The comment of a column that the contract no longer has, so that its removal is reported once."""
+
+
+@dataclass(frozen=True)
+class TableColumn:
+    """A column as it is in the raw table."""
+
+    data_type: str
+    nullable: bool
+    comment: str | None = None
+
+
+@dataclass(frozen=True)
+class Alteration:
+    """A change of one column."""
+
+    column: str
+    text: str
+    """What changes, for people."""
+    action: str
+    """What follows ``alter table … ``, with ``{}`` for the column; empty if only the comment changes."""
+    comment: str | None = None
+    changes_type: bool = False
+
+    def statements(self, table: str) -> list[sql.Composed]:
+        """Returns the statements that make the change."""
+        column = sql.Identifier(self.column)
+        comment = sql.SQL("comment on column {} is {}").format(
+            sql.Identifier("raw", table, self.column), sql.Literal(self.comment)
+        )
+        if not self.action:
+            return [comment]
+        action = sql.SQL(self.action).format(column)
+        alter = sql.SQL("alter table {} {}").format(sql.Identifier("raw", table), action)
+        return [alter, comment] if self.comment else [alter]
+
+
+def plan_alterations(contract: Contract, existing: Mapping[str, TableColumn]) -> list[Alteration]:
+    """Returns what to change in a raw table so that it holds every event that is valid under its contract.
+
+    A column that becomes required stays nullable: earlier rows may lack it, and later events are checked.
+
+    Args:
+        contract: of the stream.
+        existing: the table's columns by name.
+
+    Raises:
+        TerminalError: a type changes in a way that could lose something.
+    """
+    declared = {column.name: SQL_TYPES[column.type] for column in contract.columns} | METADATA_COLUMNS
+    required = {column.name for column in contract.columns if not column.nullable} | REQUIRED_METADATA
+    alterations = []
+    for name, data_type in declared.items():
+        column = existing.get(name)
+        if column is None:
+            alterations.append(Alteration(name, f"{name}: added", f"add column {{}} {data_type}"))
+            continue
+        if column.data_type != data_type:
+            if (column.data_type, data_type) not in _WIDENED:
+                raise _incompatible(contract, name, column.data_type, data_type)
+            text = f"{name}: {column.data_type} → {data_type}"
+            alterations.append(Alteration(name, text, f"alter column {{}} type {data_type}", changes_type=True))
+        if name not in required and not column.nullable:
+            alterations.append(Alteration(name, f"{name}: may be null", "alter column {} drop not null"))
+        if column.comment == _REMOVED:
+            alterations.append(Alteration(name, f"{name}: in the contract again", ""))
+    for name, column in existing.items():
+        if name not in declared and (not column.nullable or column.comment is None):
+            action = "" if column.nullable else "alter column {} drop not null"
+            text = f"{name}: no longer in the contract; the column stays, and new rows have null"
+            alterations.append(Alteration(name, text, action, column.comment or _REMOVED))
+    return alterations
+
+
+def _incompatible(contract: Contract, name: str, actual: str, declared: str) -> TerminalError:
+    types = {sql_type: name for name, sql_type in SQL_TYPES.items()}
+    former = f"set its type back to {types[actual]}" if actual in types else "set its type back"
+    return TerminalError(
+        f"raw.{contract.table}.{name} has type {actual}, but its contract declares {declared}, which may not hold every"
+        " value",
+        f"{former}, and declare a new column for the new type; the lake keeps the old events",
+    )

@@ -1,0 +1,274 @@
+"""Values that are read as columns are valid, invalid and equal exactly where they are so one by one."""
+
+import json
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from sluice.contracts import Contract, read_contract, validation
+from sluice.contracts.validation import validate_event
+from sluice.load import columns as columns_module
+from sluice.load.columns import Columns, read_columns
+
+CONTRACT = """\
+stream: all.types
+description: Every type, with and without limits.
+owner: tests
+topic: {partitions: 1, retention_bytes: 1048576}
+key: id
+event_time: at
+lateness: 1h
+load: {schedule: "* * * * *"}
+columns:
+  - {name: event_id, type: string, nullable: false, description: The id.}
+  - {name: id, type: string, nullable: false, max_length: 8, description: The key.}
+  - {name: at, type: timestamp, nullable: false, description: The time.}
+  - {name: text, type: string, description: Any text.}
+  - {name: code, type: string, max_length: 3, description: A short text.}
+  - {name: flag, type: boolean, description: A truth value.}
+  - {name: small, type: int32, description: A number.}
+  - {name: bounded, type: int32, minimum: -2, maximum: 7, description: A number with limits.}
+  - {name: big, type: int64, description: A large number.}
+  - {name: large, type: int64, minimum: 0, maximum: 9007199254740993, description: A large number with limits.}
+  - {name: real, type: float64, description: A fraction.}
+  - {name: ratio, type: float64, minimum: 0, maximum: 9007199254740992, description: A fraction with limits.}
+  - {name: day, type: date, description: A date.}
+  - {name: recent, type: date, years: {first: 2000, last: 2030}, description: A date with limits.}
+  - {name: moment, type: timestamp, description: A time.}
+  - {name: wide, type: timestamp, years: {first: 1, last: 9999}, description: Any time.}
+"""
+AT = datetime(2013, 1, 1, 10, 17, 0, 123_000, UTC)
+
+_numbers = st.one_of(
+    st.integers(-(2**70), 2**70).map(str),
+    st.sampled_from([2**31 - 1, 2**31, -(2**31), -(2**31) - 1, 2**53, 2**53 + 1, 2**63 - 1, 2**63, -(2**63) - 1]).map(
+        str
+    ),
+    st.floats().map(repr),
+    st.sampled_from(
+        ["-0", "-0.0", "0e0", "1E5", "1e-5", "1.0", "1e400", "-1e400", "1e-400", "01", "+1", ".5", "1.", "0x1", "-"]
+    ),
+    st.sampled_from([400, 4_300, 4_301, 5_000]).map("9".__mul__),
+    st.from_regex(r"-?[0-9]{1,25}(\.[0-9]{1,25})?([eE][+-]?[0-9]{1,3})?", fullmatch=True),
+)
+_characters = st.characters(codec=None) | st.sampled_from('\0\n\r\t\x7f\x80\u2028\ufeff\ud800\udfff\U0001f600"\\/')
+_strings = st.one_of(
+    st.text(_characters, max_size=6).map(json.dumps),
+    st.text(_characters, max_size=6).map(lambda text: json.dumps(text, ensure_ascii=False)),
+    st.sampled_from([r'"\ud83d\ude00"', r'"\ud83d"', r'"\udc00\ud800"', r'"\u0000"', r'"\/"', r'"\x"', '"\t"', "''"]),
+    st.sampled_from([2, 3, 4, 8, 9, 256, 257, 6_000]).flatmap(
+        lambda size: st.sampled_from("xé✈\U0001f600").map(lambda c: f'"{c * size}"')
+    ),
+)
+_day = st.one_of(
+    st.dates().map(date.isoformat),
+    st.from_regex(r"[0-9]{4}-[01][0-9]-[0-3][0-9]", fullmatch=True),
+    st.sampled_from(
+        [
+            "0000-01-01",
+            "0001-01-01",
+            "9999-12-31",
+            "2013-02-29",
+            "2012-02-29",
+            "1999-12-31",
+            "2031-01-01",
+            "２０１３-01-01",
+            "2013-W01-1",
+            "20130101",
+        ]
+    ),
+)
+_zone = st.sampled_from(
+    [
+        "Z",
+        "z",
+        "",
+        "+00:00",
+        "-00:00",
+        "+02:00",
+        "-23:59",
+        "+23:59",
+        "+24:00",
+        "+00:99",
+        "+0200",
+        "+02",
+        "+02:00:00",
+        "\\n",
+    ]
+)
+_clock = st.one_of(
+    st.times().map(lambda time: time.isoformat()),
+    st.from_regex(r"[0-2][0-9]:[0-6][0-9]:[0-6][0-9](\.[0-9]{1,9})?", fullmatch=True),
+    st.sampled_from(["24:00:00", "23:59:60", "10:17", "10:17:00,5", "٠٠:٠٠:٠٠"]),
+)
+_moments = st.tuples(_day, st.sampled_from("TTTTt "), _clock, _zone).map(lambda parts: f'"{"".join(parts)}"')
+_anything = st.one_of(
+    st.sampled_from(["null", "true", "false", "True", "NaN", "Infinity", "-Infinity", "[]", "{}", '[{"a": [1]}]']),
+    st.sampled_from([3, 150, 250, 2_000]).map(lambda depth: "[" * depth + "]" * depth),
+    _numbers,
+    _strings,
+    _day.map(lambda text: f'"{text}"'),
+    _moments,
+)
+_TYPICAL = {
+    "small": _numbers,
+    "bounded": _numbers,
+    "big": _numbers,
+    "large": _numbers,
+    "real": _numbers,
+    "ratio": _numbers,
+    "text": _strings,
+    "code": _strings,
+    "event_id": _strings,
+    "id": _strings,
+    "moment": _moments,
+    "wide": _moments,
+    "day": _day.map(lambda text: f'"{text}"'),
+    "recent": _day.map(lambda text: f'"{text}"'),
+}
+_REQUIRED = [("event_id", '"e"'), ("id", '"k"'), ("at", '"2013-01-01T10:17:00.123Z"')]
+_known = st.sampled_from(sorted({*_TYPICAL, "flag"})).flatmap(
+    lambda name: st.tuples(st.just(name), _TYPICAL.get(name, _anything) | _anything)
+)
+_time = st.tuples(
+    st.just("at"), st.sampled_from(["2013-01-01T12:17:00.123999+02:00", "2013-01-01T10:17:00.124Z"]).map(json.dumps)
+)
+_names = st.sampled_from(["other", "AT", "at ", "", "a.b", "\0", "\ud800", "é", "x" * 300, "text\0"]) | st.text(
+    _characters, max_size=4
+)
+_unknown = st.tuples(_names, _anything)
+_space = st.sampled_from(["", "", "", " ", "\n", "\r\n\t", "\u00a0", "\ufeff"])
+
+
+def _spelled(name: str, escape: bool) -> str:
+    return (
+        '"' + "".join(f"\\u{ord(c):04x}" for c in name) + '"'
+        if escape and all(ord(c) < 2**16 for c in name)
+        else json.dumps(name)
+    )
+
+
+@st.composite
+def _objects(draw: st.DrawFn) -> bytes:
+    fields = dict(_REQUIRED)
+    drop = draw(st.sampled_from([None, None, None, None, *fields]))
+    if drop:
+        del fields[drop]
+    pairs = [*fields.items(), *draw(st.lists(st.one_of(_known, _known, _known, _unknown, _time), max_size=4))]
+    if not draw(st.sampled_from([False, False, True])):
+        # Usually, each field is given once.
+        pairs = list(dict(pairs).items())
+    pairs = draw(st.permutations(pairs))
+    spelled = [f"{_spelled(name, draw(st.booleans()))}{draw(_space)}:{draw(_space)}{value}" for name, value in pairs]
+    text = "{" + ",".join(spelled) + "}" + draw(_space)
+    return text.encode("utf-8", "surrogatepass")
+
+
+@st.composite
+def _mutated(draw: st.DrawFn) -> bytes:
+    value = bytearray(draw(_objects()))
+    for _ in range(draw(st.integers(1, 3))):
+        position = draw(st.integers(0, len(value)))
+        value[position : position + draw(st.integers(0, 2))] = draw(st.binary(max_size=2))
+    return bytes(value)
+
+
+_values = st.one_of(_objects(), _objects(), _objects(), _mutated(), st.binary(max_size=8), st.none())
+
+
+@pytest.fixture(scope="module")
+def contract(tmp_path_factory: pytest.TempPathFactory) -> Contract:
+    file: Path = tmp_path_factory.mktemp("contracts") / "all.types.yaml"
+    file.write_text(CONTRACT)
+    return read_contract(file)
+
+
+def _read(contract: Contract, values: list[bytes | None]) -> Columns:
+    stamps = pa.array([AT] * len(values), pa.timestamp("us", tz="UTC"))
+    return read_columns(contract, pa.chunked_array([pa.array(values, pa.binary())]), pa.chunked_array([stamps]))
+
+
+def _typed(contract: Contract, event: dict[str, Any]) -> dict[str, Any]:
+    """Converts a valid event as Python does, on its own."""
+    convert = {
+        "timestamp": lambda text: datetime.fromisoformat(text),
+        "date": date.fromisoformat,
+        "float64": float,
+    }
+    return {
+        column.name: None if (value := event.get(column.name)) is None else convert.get(column.type, lambda v: v)(value)
+        for column in contract.columns
+    }
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(_values, max_size=6))
+@example([b'{"event_id":"e","id":"k","at":"2013-01-01T10:17:00.123Z","real":%s}' % (b"9" * 400)])
+@example([b'{"event_id":"e","id":"k","at":"2013-01-01T10:17:00.123Z","ratio":9007199254740993}'])
+@example([b'{"event_id":"e","id":"k","at":"2013-01-01T10:17:00.123Z","wide":"0001-01-01T00:00:00+01:00"}'])
+@example([b'{"event_id":"e","id":"k","at":"2013-01-01T10:17:00.123Z","wide":"9999-12-31T23:59:59-01:00"}'])
+def test_columns_agree_with_single_events_on_every_value(contract: Contract, values: list[bytes | None]) -> None:
+    columns = _read(contract, values)
+    expected = [validate_event(contract, value, AT) for value in values]
+    assert columns.is_valid.to_pylist() == [event is not None for event, _ in expected]
+    assert columns.reasons == [reason for event, reason in expected if event is None]
+    valid = [event for event, _ in expected if event is not None]
+    assert columns.rows.to_pylist() == [_typed(contract, event) for event in valid]
+    for number, event in enumerate(valid):
+        for name in event.keys() - {column.name for column in contract.columns}:
+            assert number in _positions(columns, name)
+    # The reason is stored as text and shown in terminals.
+    assert all(reason.isprintable() and reason.encode() and len(reason) < 300 for reason in columns.reasons)
+
+
+def _positions(columns: Columns, name: str) -> list[int]:
+    """Returns which of the valid values contain an unknown field."""
+    positions = {int(index): number for number, index in enumerate(columns.is_valid.to_numpy(False).nonzero()[0])}
+    return [positions[int(index)] for index in columns.unknown[name]]
+
+
+PLAIN = b'{"event_id":"%d","id":"k","at":"2013-01-01T10:17:00.123Z"}'
+ERRORS = [AssertionError, OverflowError, pa.ArrowInvalid, RecursionError]
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_a_chunk_that_fails_unforeseen_loses_no_valid_value(
+    contract: Contract, error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values: list[bytes | None] = [PLAIN % number for number in range(50)]
+    values[31] = b"odd"
+
+    def fail(contract: Contract, part: pa.Array, timestamps: pa.Array) -> Columns:
+        if {values[17], values[31]} & {*part.to_pylist()}:
+            raise error("unforeseen")
+        return read_chunk(contract, part, timestamps)
+
+    read_chunk = columns_module._read_chunk
+    monkeypatch.setattr(columns_module, "_read_chunk", fail)
+    columns = _read(contract, values)
+    assert columns.reasons == ["not JSON: Expecting value at character 0"]
+    assert columns.rows["event_id"].to_pylist() == [str(number) for number in range(50) if number != 31]
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_a_value_that_fails_unforeseen_is_invalid_and_costs_no_other(
+    contract: Contract, error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values: list[bytes | None] = [PLAIN % number for number in range(50)]
+    values[17] = b"odd"
+
+    def fail(value: bytes | None) -> Any:
+        if value == b"odd":
+            raise error("unforeseen")
+        return parse(value)
+
+    parse = validation.parse
+    monkeypatch.setattr(validation, "parse", fail)
+    columns = _read(contract, values)
+    assert columns.reasons == [f"cannot be read: {error.__name__}"]
+    assert columns.rows["event_id"].to_pylist() == [str(number) for number in range(50) if number != 17]

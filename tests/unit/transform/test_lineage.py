@@ -1,0 +1,106 @@
+"""What may be published after dbt: only what no failure has touched; and dates are built only if nothing needs them."""
+
+from typing import Any
+
+import pytest
+
+from sluice.transform.lineage import Readiness, readiness
+from tests.unit.transform.conftest import model
+
+FACTS = "model.sluice.facts"
+DAILY = "model.sluice.daily"
+MINE = "model.sluice.mine"
+BUILT_ON_MINE = "model.sluice.built_on_mine"
+LIST = "model.sluice.todo"
+SEED = "seed.sluice.codes"
+TEST = "test.sluice.counts.1"
+BY_KEY = {"materialized": "by_key", "rebuild": "day"}
+NODES = {
+    FACTS: model(FACTS, config=BY_KEY),
+    DAILY: model(DAILY, config=BY_KEY),
+    MINE: model(MINE),
+    BUILT_ON_MINE: model(BUILT_ON_MINE, alias="other name"),
+    LIST: model(
+        LIST, fqn=["sluice", "intermediate", "todo"], tags=["work_list"], config={"materialized": "incremental"}
+    ),
+    SEED: {"resource_type": "seed", "name": "codes"},
+    TEST: {"resource_type": "test", "depends_on": {"nodes": [DAILY, MINE]}},
+    "test.sluice.alone.2": {"resource_type": "test", "depends_on": {"nodes": []}},
+}
+CHILDREN = {LIST: [FACTS], FACTS: [DAILY, MINE], SEED: [MINE], MINE: [BUILT_ON_MINE], DAILY: [TEST]}
+
+
+def ready(nodes: dict[str, Any] = NODES, **statuses: str) -> Readiness:
+    """Returns what is ready after an invocation; ``statuses`` by the names of the nodes, which otherwise passed."""
+    results = [
+        {"unique_id": name, "status": statuses.get(name.split(".")[2], "success"), "message": ""} for name in nodes
+    ]
+    return readiness({"nodes": nodes, "child_map": CHILDREN}, results)
+
+
+def published(found: Readiness) -> set[str]:
+    return {mart.name for mart in found.marts}
+
+
+def test_everything_is_published_after_a_good_run() -> None:
+    found = ready()
+    assert published(found) == {"facts", "daily", "mine", "other name"}
+    assert found.held_back == {}
+    assert found.complete
+    assert found.work_lists == [("staging", "todo")]
+
+
+def test_a_failed_model_holds_back_what_is_built_from_it_and_nothing_else() -> None:
+    found = ready(mine="error", built_on_mine="skipped", counts="skipped")
+    assert published(found) == {"facts", "daily"}
+    assert found.held_back == {"mine": "mine failed", "other name": "mine failed"}
+
+
+@pytest.mark.parametrize(
+    ("statuses", "complete"),
+    [
+        ({"mine": "error"}, True),  # built whole by the next run, from whatever dates
+        ({"counts": "fail"}, False),  # reads the daily mart, whose rows of these dates would never be tested again
+        ({"daily": "error"}, False),
+        ({"daily": "runtime error"}, False),
+        ({"daily": "partial success"}, False),
+        ({"todo": "error", "facts": "skipped", "daily": "skipped"}, False),
+    ],
+)
+def test_dates_stay_stale_for_a_model_that_builds_only_stale_rows(statuses: dict[str, str], complete: bool) -> None:
+    assert ready(**statuses).complete is complete
+
+
+def test_a_failed_seed_holds_back_what_is_built_from_it() -> None:
+    assert ready(codes="error").held_back == {"mine": "codes failed", "other name": "codes failed"}
+
+
+def test_a_failed_test_holds_back_every_mart_that_it_reads() -> None:
+    found = ready(counts="fail")
+    assert published(found) == {"facts"}
+    assert found.held_back["other name"] == "counts failed"
+    assert published(ready(counts="warn")) == {"facts", "daily", "mine", "other name"}
+
+
+@pytest.mark.parametrize("name", ["test.sluice.alone.2", "operation.sluice.hook-0"])
+def test_a_failure_that_concerns_no_model_holds_back_everything(name: str) -> None:
+    results = [{"unique_id": name, "status": "fail", "message": ""}]
+    found = readiness({"nodes": NODES, "child_map": CHILDREN}, results)
+    assert published(found) == set()
+    assert not found.complete
+
+
+def test_a_model_that_was_skipped_without_a_failure_is_held_back() -> None:
+    assert ready(mine="skipped").held_back == {"mine": "mine was skipped", "other name": "mine was skipped"}
+
+
+def test_marts_are_the_models_in_the_folder_of_any_package_that_are_tables() -> None:
+    nodes = {
+        "model.other.deep": model("model.other.deep", fqn=["other", "marts", "deeper", "deep"]),
+        "model.sluice.marts": model("model.sluice.marts", fqn=["sluice", "marts"]),
+        "model.sluice.inlined": model("model.sluice.inlined", config={"materialized": "ephemeral"}),
+        "model.sluice.stg_b": model("model.sluice.stg_b", fqn=["sluice", "staging", "stg_b"]),
+    }
+    found = ready(nodes)
+    assert published(found) == {"deep"}
+    assert found.staging == {"b": ("staging", "stg_b")}

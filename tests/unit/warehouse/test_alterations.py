@@ -1,0 +1,105 @@
+"""A raw table follows its contract in every way that loses nothing, and in no other."""
+
+from typing import Any
+
+import pytest
+
+from sluice.contracts import Contract
+from sluice.errors import TerminalError
+from sluice.warehouse.alterations import METADATA_COLUMNS, SQL_TYPES, TableColumn, plan_alterations
+
+
+def contract(**types: str) -> Contract:
+    """Returns a contract with further columns; a type that ends in ! is required."""
+    columns: list[dict[str, Any]] = [
+        {"name": "event_id", "type": "string", "nullable": False, "description": "Id."},
+        {"name": "at", "type": "timestamp", "nullable": False, "description": "Time."},
+    ]
+    for name, column_type in types.items():
+        nullable = not column_type.endswith("!")
+        columns.append({"name": name, "type": column_type.rstrip("!"), "nullable": nullable, "description": "A field."})
+    return Contract.model_validate(
+        {
+            "stream": "a.b",
+            "description": "A test.",
+            "owner": "tests",
+            "topic": {"partitions": 1, "retention_bytes": 1 << 20},
+            "key": "event_id",
+            "event_time": "at",
+            "lateness": "1h",
+            "load": {"schedule": "* * * * *"},
+            "columns": columns,
+        }
+    )
+
+
+def table(**types: str) -> dict[str, TableColumn]:
+    """Returns the table of a contract with these columns."""
+    required = {name for name in METADATA_COLUMNS if name != "_timestamp"}
+    columns = {name: TableColumn(data_type, name not in required) for name, data_type in METADATA_COLUMNS.items()}
+    return columns | {
+        column.name: TableColumn(SQL_TYPES[column.type], column.nullable) for column in contract(**types).columns
+    }
+
+
+def texts(before: dict[str, TableColumn], after: Contract) -> list[str]:
+    return [alteration.text for alteration in plan_alterations(after, before)]
+
+
+def statements(before: dict[str, TableColumn], after: Contract) -> list[str]:
+    return [
+        statement.as_string()
+        for alteration in plan_alterations(after, before)
+        for statement in alteration.statements("a_b")
+    ]
+
+
+def test_a_table_that_follows_its_contract_is_left_alone() -> None:
+    assert texts(table(x="int32", y="string!"), contract(x="int32", y="string!")) == []
+
+
+def test_a_new_column_is_added_and_may_be_null_even_if_it_is_required() -> None:
+    assert statements(table(), contract(x="int64!")) == ['alter table "raw"."a_b" add column "x" bigint']
+
+
+@pytest.mark.parametrize("before", SQL_TYPES)
+@pytest.mark.parametrize("after", SQL_TYPES)
+def test_a_type_changes_only_if_every_value_stays_the_same(before: str, after: str) -> None:
+    if (before, after) in {("int32", "int64"), ("int32", "float64")}:
+        (statement,) = statements(table(x=before), contract(x=after))
+        assert statement == f'alter table "raw"."a_b" alter column "x" type {SQL_TYPES[after]}'
+    elif before == after:
+        assert texts(table(x=before), contract(x=after)) == []
+    else:
+        with pytest.raises(TerminalError, match=rf"raw\.a_b\.x has type .* Hint: set its type back to {before}, and"):
+            plan_alterations(contract(x=after), table(x=before))
+
+
+def test_a_column_that_is_no_longer_required_may_be_null() -> None:
+    assert statements(table(x="int32!"), contract(x="int32")) == [
+        'alter table "raw"."a_b" alter column "x" drop not null'
+    ]
+
+
+def test_a_column_that_becomes_required_is_left_to_the_check_of_events() -> None:
+    assert texts(table(x="int32"), contract(x="int32!")) == []
+
+
+@pytest.mark.parametrize("required", ["", "!"])
+def test_a_removed_column_stays_and_may_be_null_and_its_removal_is_reported_once(required: str) -> None:
+    before = table(x=f"int32{required}")
+    assert texts(before, contract()) == ["x: no longer in the contract; the column stays, and new rows have null"]
+    drop, comment = statements(before, contract()) if required else ("", *statements(before, contract()))
+    assert drop == ('alter table "raw"."a_b" alter column "x" drop not null' if required else "")
+    note = comment.split("'")[1]
+    after = before | {"x": TableColumn("integer", True, note)}
+    assert texts(after, contract()) == []
+    assert texts(after, contract(x="int32!")) == ["x: in the contract again"]
+    assert texts(before | {"x": TableColumn("integer", True, "A comment of the owner's.")}, contract()) == []
+
+
+def test_a_renamed_column_is_a_removed_one_and_a_new_one() -> None:
+    assert texts(table(x="int32!"), contract(y="int32!")) == [
+        "y: added",
+        "x: no longer in the contract; the column stays, and new rows have null",
+    ]
