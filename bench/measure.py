@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 import psutil
 
@@ -118,7 +118,7 @@ def measure(
     return Usage(finished - started, cpu, peak, start_seconds, start_cpu, machine_end - machine_start, load)
 
 
-def peak_rss(pid: int) -> int:
+def peak_rss(pid: int | Literal["self"]) -> int:
     """Returns the peak resident memory (VmHWM) of a process in bytes; 0 if it has exited."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from bench.load.lake import fill_lake
+from bench.measure import peak_rss
 from bench.servers import STREAM, servers
 from bench.sink.events import events
 from sluice.contracts import load_contracts
@@ -17,6 +18,7 @@ from sluice.settings import ROOT, Settings
 PARTITIONS = 4
 DATES = 59
 MORE = 100_000
+_POLL = 0.02
 
 
 def main() -> None:
@@ -51,17 +53,19 @@ def _reconcile(file: Path, *arguments: str) -> tuple[float, int]:
     Raises:
         SystemExit: it found a disagreement.
     """
-    started = time.monotonic()
+    started, peak = time.monotonic(), 0
     process = subprocess.Popen(
         [sys.executable, "-m", "cli", "reconcile", *arguments],
         env={**os.environ, "SLUICE_ENV_FILE": str(file)},
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
     )
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
+    while process.poll() is None:
+        peak = max(peak, peak_rss(process.pid))
+        time.sleep(_POLL)
+    if process.returncode:
         raise SystemExit("the reconciliation failed")
-    return time.monotonic() - started, usage.ru_maxrss * 1024
+    return time.monotonic() - started, peak
 
 
 if __name__ == "__main__":

@@ -169,9 +169,11 @@ class LakeTable:
         ranges = [_range(chunk) for chunk in chunks]
         progress = [Transaction(transaction_id(chunk.topic_id, chunk.partition), chunk.next_offset) for chunk in chunks]
         for chunk in chunks:
-            digest = record_digest(chunk.rows, chunk.next_offset)
-            progress.append(Transaction(last_id(chunk.topic_id, chunk.partition), digest))
             progress += (Transaction(name, version) for name, version in chunk.transactions.items())
+            # A chunk without offsets only carries its transactions.
+            if chunk.next_offset > chunk.start_offset:
+                digest = record_digest(chunk.rows, chunk.next_offset)
+                progress.append(Transaction(last_id(chunk.topic_id, chunk.partition), digest))
             if empty := chunk.next_offset - chunk.start_offset - chunk.rows.num_rows:
                 total = self.empty_offsets(chunk.topic_id, chunk.partition) + empty
                 progress.append(Transaction(empty_id(chunk.topic_id, chunk.partition), total))
