@@ -20,7 +20,9 @@ from sluice.settings import Settings
 from sluice.sink import HALTED_PATH
 from sluice.sink.consumer import KafkaSource
 from sluice.sink.endpoint import serve
-from sluice.sink.sink import FlushPolicy, Sink, Table
+from sluice.sink.flush_policy import FlushPolicy
+from sluice.sink.protocols import Table
+from sluice.sink.sink import Sink
 
 log = logging.getLogger(__name__)
 

@@ -21,7 +21,8 @@ from sluice.kafka import topics
 from sluice.kafka.consumer_config import consumer_config
 from sluice.lake.chunk import record_columns, record_digest
 from sluice.settings import Settings
-from sluice.sink.sink import Records, Sink, TopicPartition
+from sluice.sink.protocols import Records, TopicPartition
+from sluice.sink.sink import Sink
 
 log = logging.getLogger(__name__)
 

@@ -2,115 +2,18 @@
 
 import contextlib
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
-
-import pyarrow as pa
 
 from sluice.errors import TerminalError, TransientError
 from sluice.lake.chunk import Chunk
-from sluice.lake.table import AppendResult
 from sluice.sink.buffer import PartitionBuffer
 from sluice.sink.date_limit import limit_dates
+from sluice.sink.flush_policy import DEFAULT, FlushPolicy
 from sluice.sink.metrics import Metrics
+from sluice.sink.protocols import Source, Table, TopicPartition
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, order=True)
-class TopicPartition:
-    """One partition of a stream's topic."""
-
-    stream: str
-    partition: int
-
-
-@dataclass(frozen=True)
-class Records:
-    """Records of one partition in offset order, as lake rows. ``next_offset`` is where to resume.
-
-    Offsets below it that are not among the rows have no record: transaction markers, or records of aborted
-    transactions.
-    """
-
-    topic_partition: TopicPartition
-    rows: pa.Table
-    next_offset: int
-
-
-class Source(Protocol):
-    """The source of records: Kafka, implemented in ``consumer.py``."""
-
-    def check(self, topic_partition: TopicPartition, topic_id: str, next_offset: int, last_record: int) -> None:
-        """Raises a TerminalError if the partition does not continue there, after that record if it is known."""
-
-    def assign(self, next_offsets: Mapping[TopicPartition, int | None]) -> None:
-        """Takes over partitions and begins to read them at these offsets, whether or not others are paused.
-
-        A partition without an offset is not read.
-        """
-
-    def poll(self, timeout: float) -> Sequence[Records]:
-        """Returns the records that arrive within ``timeout`` seconds."""
-
-    def seek(self, topic_partition: TopicPartition, offset: int) -> None:
-        """Resumes reading a partition at that offset."""
-
-    def commit_offsets(self, next_offsets: dict[TopicPartition, int]) -> None:
-        """Commits the lake's next offsets to the consumer group, for lag displays only."""
-
-    def pause(self, topic_partitions: Collection[TopicPartition]) -> None:
-        """Stops reading partitions while keeping them."""
-
-    def resume(self, topic_partitions: Collection[TopicPartition]) -> None:
-        """Resumes reading paused partitions."""
-
-    def high_watermarks(self, topic_partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
-        """Returns the partitions' ends in Kafka, as far as they are known without a request."""
-
-    def topic_id(self, stream: str) -> str | None:
-        """Returns the current id of the stream's topic, uncached; None if the topic does not exist."""
-
-
-class Table(Protocol):
-    """A stream's table in the lake."""
-
-    def open(self) -> object:
-        """Reads the newest version."""
-
-    def next_offset(self, topic_id: str, partition: int) -> int:
-        """Returns the partition's next offset as of the newest version read so far."""
-
-    def last_record(self, topic_id: str, partition: int) -> int:
-        """Returns the digest of the record before the next offset; 0 if it is not known."""
-
-    def append(self, chunks: Sequence[Chunk]) -> AppendResult:
-        """Commits chunks and their progress atomically."""
-
-
-@dataclass(frozen=True)
-class FlushPolicy:
-    """When a stream's buffers are committed, and how failures are handled."""
-
-    age: float = 10.0
-    """The longest time in seconds that a record waits, even if no other record follows."""
-    batch_bytes: int = 48 << 20
-    """Bytes of one stream that trigger a commit. Writing a batch takes about six times its size in memory."""
-    budget_bytes: int = 52 << 20
-    """Bytes buffered across all streams, beyond which consumption pauses until a commit succeeds. Little more than one
-    batch, so that the backlog of a store outage is written in as little memory as any other batch."""
-    dates: int = 4_000
-    """Event dates per commit, each of which is a file. Beyond it, a batch takes several commits."""
-    stall: float = 60.0
-    """Seconds without a commit, while there are events to commit, after which the sink is unhealthy."""
-    hang: float = 300.0
-    """Seconds in one call to Kafka or the store after which the loop hangs. A request to a store that does not answer
-    takes up to 210, with all its retries."""
-    retry: float = 0.5
-    """Seconds before a failed commit is retried; doubles with each failure, up to 15."""
-    recheck: float = 10.0
-    """Seconds between two checks whether an operator has resolved what halts a partition."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +33,7 @@ class Sink:
         source: Source,
         tables: dict[str, Table],
         clock: Callable[[], float],
-        flush_policy: FlushPolicy = FlushPolicy(),
+        flush_policy: FlushPolicy = DEFAULT,
         metrics: Metrics | None = None,
     ) -> None:
         self.metrics = metrics or Metrics()

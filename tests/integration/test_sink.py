@@ -15,7 +15,7 @@ from sluice.lake.identity import ensure_lake_id
 from sluice.lake.reader import LakeReader
 from sluice.settings import Settings
 from sluice.sink.consumer import KafkaSource
-from sluice.sink.sink import TopicPartition
+from sluice.sink.protocols import TopicPartition
 from tests.fixtures.servers import Stream
 from tests.fixtures.waiting import wait
 

@@ -9,7 +9,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from sluice.errors import TransientError
 from sluice.lake.chunk import Chunk, record_columns
 from sluice.lake.table import AppendResult
-from sluice.sink.sink import FlushPolicy, Records, Sink, TopicPartition
+from sluice.sink.flush_policy import FlushPolicy
+from sluice.sink.protocols import Records, TopicPartition
+from sluice.sink.sink import Sink
 
 STREAMS = ("a.one", "a.two")
 TOPIC_PARTITIONS = [TopicPartition(stream, partition) for stream in STREAMS for partition in range(3)]

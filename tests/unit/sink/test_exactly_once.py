@@ -27,7 +27,9 @@ from sluice.errors import TransientError
 from sluice.lake import table as table_module
 from sluice.lake.chunk import Chunk, record_columns
 from sluice.lake.table import AppendResult, LakeTable
-from sluice.sink.sink import FlushPolicy, Records, Sink, TopicPartition
+from sluice.sink.flush_policy import FlushPolicy
+from sluice.sink.protocols import Records, TopicPartition
+from sluice.sink.sink import Sink
 
 STREAM = "flights.departed"
 TOPIC_ID = "6f1c2a52-0000-4000-8000-000000000000"

@@ -11,7 +11,9 @@ from sluice.lake.table import AppendResult
 from sluice.settings import LOOPBACK, Settings
 from sluice.sink import HALTED_PATH
 from sluice.sink.endpoint import serve
-from sluice.sink.sink import FlushPolicy, Records, Sink, TopicPartition
+from sluice.sink.flush_policy import FlushPolicy
+from sluice.sink.protocols import Records, TopicPartition
+from sluice.sink.sink import Sink
 
 SMALL, LARGE = TopicPartition("small.stream", 0), TopicPartition("large.stream", 0)
 
