@@ -25,11 +25,13 @@ from infra.processes import processes
 from infra.processes.commands import LoggedError
 from infra.processes.environment import own_environment
 from infra.servers.service import Service
+from infra.supervision.code_version import code_version
 from sluice.errors import SluiceError, TransientError
 from sluice.settings import ROOT
 
 NAME = "supervisor"
 CONFIGURATION = """\
+; code version {version}
 [unix_http_server]
 file={socket}
 chmod=0700
@@ -87,7 +89,7 @@ def configuration(services: Iterable[Service], home: Path) -> str:
         )
     # If no user is set, it warns on each start that it runs as root.
     user = "user=root\n" if os.geteuid() == 0 else ""
-    text = CONFIGURATION.format(user=user, **paths)
+    text = CONFIGURATION.format(version=code_version(), user=user, **paths)
     for service in services:
         command = shlex.join([sys.executable, "-m", "infra", service.name])
         text += PROGRAM.format(

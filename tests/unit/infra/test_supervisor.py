@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from infra.servers.services import SERVICES
+from infra.supervision import supervisor as module
+from infra.supervision.code_version import code_version
 from infra.supervision.supervisor import Supervisor, configuration, socket_path
 from sluice.errors import SluiceError
 
@@ -46,3 +48,28 @@ def test_a_supervisor_with_another_configuration_is_outdated(tmp_path: Path) -> 
     finally:
         before.shutdown()
     assert not after.is_outdated()
+
+
+def test_a_supervisor_of_other_code_is_outdated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    supervisor = Supervisor([SERVICES["sink"]], tmp_path, tmp_path / "settings.env")
+    try:
+        supervisor.ensure_running()
+        assert not supervisor.is_outdated()
+        monkeypatch.setattr(module, "code_version", lambda: "another")
+        assert supervisor.is_outdated()
+    finally:
+        supervisor.shutdown()
+
+
+def test_the_code_version_follows_the_code_and_nothing_else(tmp_path: Path) -> None:
+    file = tmp_path / "sluice" / "sink" / "sink.py"
+    file.parent.mkdir(parents=True)
+    versions = []
+    for text in ("first = 1", "second = 2"):
+        file.write_text(text)
+        versions.append(code_version(tmp_path))
+        (file.parent / "sink.pyc").write_text(text)
+        (tmp_path / "README.md").write_text(text)
+        assert code_version(tmp_path) == versions[-1]
+    assert versions[0] != versions[1]
+    assert code_version() == code_version()
