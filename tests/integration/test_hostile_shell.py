@@ -28,6 +28,6 @@ def test_commands_heed_nothing_of_the_shell_that_is_not_theirs(make_stream: Call
     assert "für später ✓" in peek.stdout, peek.stderr
     sql = run("sql", "select current_setting('search_path'), current_setting('TimeZone'), 'é'")
     assert sql.stdout.splitlines()[1:] == ['"""$user"", public",UTC,é'], sql.stderr
-    reconcile = run("reconcile", "--patience", "0")
+    reconcile = run("reconcile")
     assert "Traceback" not in reconcile.stderr
     assert stream.name in reconcile.stdout, reconcile.stderr
