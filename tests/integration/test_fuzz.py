@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
+from itertools import count
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -92,12 +93,11 @@ def test_no_record_stops_a_stream(
 
 
 def _events(contract: Contract, contracts: dict[str, Contract]) -> Iterator[dict[str, Any]]:
-    """Yields a stream's real events, day by day."""
-    day = FIRST
-    while True:
+    """Yields a stream's real events, day by day; after the year, they are sent again."""
+    for number in count():
+        day = FIRST + timedelta(days=number % 365)
         for batch in Timeline(contracts, day, day).batches():
             yield from (json.loads(event.value) for event in batch if event.stream == contract.stream)
-        day += timedelta(days=1)
 
 
 def _send(settings: Settings, stream: str, records: list[OddRecord]) -> None:
