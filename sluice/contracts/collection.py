@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sluice.contracts.model import Contract
+from sluice.contracts.names import table_name
 from sluice.errors import TerminalError
 
 
@@ -25,7 +26,7 @@ class InvalidContract:
     @property
     def table(self) -> str:
         """The name of the raw table that the stream has if its contract was valid before."""
-        return self.stream.replace(".", "_")
+        return table_name(self.stream)
 
     def error(self) -> TerminalError:
         """Returns the error for those who need this contract."""

@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from sluice.contracts.bounds import check_bound
-from sluice.contracts.names import check_column, check_stream
+from sluice.contracts.names import check_column, check_stream, table_name
 from sluice.contracts.schedule import check_cron
 
 ColumnType = Literal["string", "boolean", "int32", "int64", "float64", "date", "timestamp"]
@@ -184,7 +184,7 @@ class Contract(_Strict):
     @property
     def table(self) -> str:
         """The raw table's name, which is also the stream's name wherever dots are not allowed."""
-        return self.stream.replace(".", "_")
+        return table_name(self.stream)
 
     @property
     def dag_id(self) -> str:

@@ -4,10 +4,16 @@ from collections.abc import Iterable
 
 SYSTEM_COLUMNS = ("tableoid", "xmin", "cmin", "xmax", "cmax", "ctid")
 """Columns that Postgres gives every table."""
-INDEX_SUFFIX = "_by_date"
-"""The raw table's name with this suffix is the name of its index."""
-_RESERVED_RELATIONS = ("quarantine", "quarantine_pkey", f"quarantine{INDEX_SUFFIX}")
+BY_DATE = "_by_date"
+BY_LOAD = "_by_load"
+"""The raw table's name with one of these suffixes is the name of an index."""
+_RESERVED_RELATIONS = ("quarantine", "quarantine_pkey", f"quarantine{BY_DATE}", f"quarantine{BY_LOAD}")
 """Tables and indexes of the schema ``raw`` that no contract defines."""
+
+
+def table_name(stream: str) -> str:
+    """Returns the name of a stream's raw table."""
+    return stream.replace(".", "_")
 
 
 def check_column(name: str) -> str:
@@ -27,7 +33,7 @@ def check_stream(stream: str) -> str:
     Raises:
         ValueError: its raw table would have the name of another table or index.
     """
-    table = stream.replace(".", "_")
+    table = table_name(stream)
     if table in _RESERVED_RELATIONS:
         raise ValueError(f"expected another name: raw.{table} is a relation of the quarantine")
     return stream
@@ -38,8 +44,8 @@ def collisions(streams: Iterable[str]) -> dict[str, str]:
     owners: dict[str, str] = {}
     found: dict[str, str] = {}
     for stream in sorted(streams):
-        table = stream.replace(".", "_")
-        names = (table, f"{table}{INDEX_SUFFIX}")
+        table = table_name(stream)
+        names = (table, f"{table}{BY_DATE}", f"{table}{BY_LOAD}")
         owner = next((owners[name] for name in names if name in owners), None)
         if owner is None:
             owners |= dict.fromkeys(names, stream)

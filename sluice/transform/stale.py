@@ -11,6 +11,7 @@ from datetime import date, timedelta
 import psycopg
 from psycopg import sql
 
+from sluice.contracts.names import table_name
 from sluice.errors import TerminalError, TransientError
 from sluice.settings import Settings
 from sluice.warehouse import connect
@@ -121,7 +122,7 @@ def mark_built(
         work_lists: schema and relation of the models that list what to rebuild.
     """
     for stream, days in _dates(connection).items():
-        table = stream.replace(".", "_")
+        table = table_name(stream)
         if table in staging:
             _count_duplicates(connection, stream, days, table, staging[table])
         connection.execute(

@@ -6,7 +6,7 @@ import psycopg
 from psycopg import sql
 
 from sluice.contracts import Contract
-from sluice.contracts.names import INDEX_SUFFIX
+from sluice.contracts.names import BY_DATE, BY_LOAD
 from sluice.errors import TerminalError, TransientError
 from sluice.warehouse.alterations import (
     METADATA_COLUMNS,
@@ -104,7 +104,7 @@ def index_by_load(connection: Connection, contract: Contract) -> None:
     """Creates the index by which a reconciliation finds the rows that were loaded last, if it does not exist."""
     connection.execute(
         sql.SQL("create index if not exists {} on {} using brin (_loaded_at)").format(
-            sql.Identifier(f"{contract.table}_by_load"), sql.Identifier("raw", contract.table)
+            sql.Identifier(f"{contract.table}{BY_LOAD}"), sql.Identifier("raw", contract.table)
         )
     )
 
@@ -146,7 +146,7 @@ def _create(connection: Connection, contract: Contract) -> None:
     # Rows are loaded nearly in order of time: block ranges find a date at a thousandth of the size of a B-tree.
     connection.execute(
         sql.SQL("create index {} on {} using brin (_event_date) with (pages_per_range = 16)").format(
-            sql.Identifier(f"{contract.table}{INDEX_SUFFIX}"), table
+            sql.Identifier(f"{contract.table}{BY_DATE}"), table
         )
     )
 

@@ -77,17 +77,20 @@ def test_something_that_cannot_be_read_is_named_and_never_waited_for(folder: Pat
     assert all("line 1: cannot read the contract" in problem for problem in problems(contracts).values())
 
 
-def test_two_streams_whose_tables_or_indexes_have_one_name_are_named(folder: Path) -> None:
-    stream = "weather.observed.by.date"
+@pytest.mark.parametrize("index", ["by.date", "by.load"])
+def test_two_streams_whose_tables_or_indexes_have_one_name_are_named(folder: Path, index: str) -> None:
+    stream = f"weather.observed.{index}"
     (folder / f"{stream}.yaml").write_text(WEATHER.replace("stream: weather.observed", f"stream: {stream}"))
     contracts = load_contracts(folder)
     assert list(contracts) == ["weather.observed"]
-    assert "raw.weather_observed_by_date is one of stream weather.observed" in problems(contracts)[f"{stream}.yaml"]
+    table = stream.replace(".", "_")
+    assert f"raw.{table} is one of stream weather.observed" in problems(contracts)[f"{stream}.yaml"]
 
 
-def test_a_stream_with_the_name_of_a_relation_of_the_quarantine_is_named(folder: Path) -> None:
-    (folder / "quarantine.pkey.yaml").write_text(WEATHER.replace("weather.observed", "quarantine.pkey", 1))
-    assert "line 1: stream: expected another name" in problems(load_contracts(folder))["quarantine.pkey.yaml"]
+@pytest.mark.parametrize("stream", ["quarantine.pkey", "quarantine.by.load"])
+def test_a_stream_with_the_name_of_a_relation_of_the_quarantine_is_named(folder: Path, stream: str) -> None:
+    (folder / f"{stream}.yaml").write_text(WEATHER.replace("weather.observed", stream, 1))
+    assert "line 1: stream: expected another name" in problems(load_contracts(folder))[f"{stream}.yaml"]
 
 
 def test_an_edit_changes_the_version_and_a_reader_of_it_never_fails(folder: Path) -> None:
