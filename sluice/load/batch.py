@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
-from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
@@ -16,7 +15,7 @@ from sluice.escaping import escape
 from sluice.lake.ranges import PartitionKey
 from sluice.load.columns import Columns, read_columns
 from sluice.load.lateness import track_lateness
-from sluice.load.rejection import RecordId
+from sluice.load.rejection import NONE_REJECTED, RecordId
 
 METADATA_COLUMNS = ["topic_id", "partition", "offset", "timestamp", "event_date"]
 LAKE_COLUMNS = [*METADATA_COLUMNS, "key", "value"]
@@ -24,8 +23,6 @@ LAKE_COLUMNS = [*METADATA_COLUMNS, "key", "value"]
 
 _FIELD_BYTES = 200
 """Unknown field names are cut to this length: an index entry holds at most about 2,700 bytes."""
-
-NONE_REJECTED: Mapping[RecordId, str] = MappingProxyType({})
 
 Drift = Counter[tuple[date, str]]
 """Rows per event date and field that is not in the contract."""
@@ -142,7 +139,6 @@ def _printable(name: str) -> str:
 
 __all__ = [
     "LAKE_COLUMNS",
-    "NONE_REJECTED",
     "Batch",
     "DateCounts",
     "Drift",

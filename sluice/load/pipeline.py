@@ -14,10 +14,10 @@ from sluice.lake.commit_log import LogSlice
 from sluice.lake.layout import SCHEMA
 from sluice.lake.ranges import CommittedRange, Range
 from sluice.lake.reader import LakeReader
-from sluice.load.batch import LAKE_COLUMNS, NONE_REJECTED, Batch, read_batch
+from sluice.load.batch import LAKE_COLUMNS, Batch, read_batch
 from sluice.load.integrity import find_altered
 from sluice.load.plan import group_by_commits, halve, merge_ranges, split_evenly
-from sluice.load.rejection import RecordId
+from sluice.load.rejection import NONE_REJECTED, RecordId
 
 GROUP_BYTES = 48 << 20
 """Target size of a group, in bytes of lake rows in memory: about one commit of the sink."""

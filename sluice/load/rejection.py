@@ -3,6 +3,8 @@
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from types import MappingProxyType
+from typing import TypeVar
 
 import psycopg
 import pyarrow as pa
@@ -11,8 +13,11 @@ from sluice.errors import TerminalError
 
 log = logging.getLogger(__name__)
 
+Result = TypeVar("Result")
+
 RecordId = tuple[str, int, int]
 """Topic id, partition and offset."""
+NONE_REJECTED: Mapping[RecordId, str] = MappingProxyType({})
 
 _OF_A_ROW = ("22", "23", "54")
 """SQLSTATE classes that a row's content can cause: data, integrity constraints, limits (an index entry's size)."""
@@ -38,6 +43,20 @@ class RejectedRecordsError(Exception):
                 "see the task's log for Postgres' message",
             )
         return {**known, **self.reasons}
+
+
+def until_none_rejected(attempt: Callable[[Mapping[RecordId, str]], Result]) -> Result:
+    """Attempts a transaction again, with the records that Postgres has rejected so far, until it rejects no others.
+
+    Raises:
+        TerminalError: as ``RejectedRecordsError.added_to``.
+    """
+    rejected = NONE_REJECTED
+    while True:
+        try:
+            return attempt(rejected)
+        except RejectedRecordsError as error:
+            rejected = error.added_to(rejected)
 
 
 def copy_contained(

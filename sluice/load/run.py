@@ -14,10 +14,10 @@ from sluice.contracts import Contract
 from sluice.escaping import escape
 from sluice.lake.ranges import Range
 from sluice.lake.reader import LakeReader
-from sluice.load.batch import NONE_REJECTED, Batch, Drift, count_dates
+from sluice.load.batch import Batch, Drift, count_dates
 from sluice.load.pipeline import date_batches, new_batches, prefetch
 from sluice.load.plan import new_ranges
-from sluice.load.rejection import RecordId, RejectedRecordsError
+from sluice.load.rejection import NONE_REJECTED, RecordId, RejectedRecordsError, until_none_rejected
 from sluice.load.reload import Reload
 from sluice.load.transaction import Warehouse, transaction
 from sluice.settings import Settings
@@ -97,14 +97,7 @@ def reload(settings: Settings, contract: Contract, day: date, *, mark_stale: Mar
     """
     started = time.monotonic()
     _spare_memory()
-    rejected = dict(NONE_REJECTED)
-    while True:
-        try:
-            report = _reload(settings, contract, day, mark_stale, rejected)
-        except RejectedRecordsError as error:
-            rejected = error.added_to(rejected)
-        else:
-            break
+    report = until_none_rejected(lambda rejected: _reload(settings, contract, day, mark_stale, rejected))
     _log_schema_drift(report)
     report.seconds = time.monotonic() - started
     return report

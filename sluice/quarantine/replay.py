@@ -3,12 +3,13 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import partial
 
 import pyarrow.compute as pc
 
 from sluice.contracts import Contract
-from sluice.load.batch import NONE_REJECTED, read_batch
-from sluice.load.rejection import RecordId, RejectedRecordsError
+from sluice.load.batch import read_batch
+from sluice.load.rejection import RecordId, until_none_rejected
 from sluice.load.transaction import transaction
 from sluice.quarantine.records import Selection, open_dates
 from sluice.settings import Settings
@@ -43,19 +44,10 @@ def replay(settings: Settings, contracts: dict[str, Contract], selection: Select
     """
     for stream, day in open_dates(settings, selection):
         if stream in contracts:
-            yield _replay(settings, contracts[stream], day, selection.reason, done_by)
+            yield until_none_rejected(partial(_replay, settings, contracts[stream], day, selection.reason, done_by))
 
 
-def _replay(settings: Settings, contract: Contract, day: date, reason: str, done_by: str) -> Replay:
-    rejected = dict(NONE_REJECTED)
-    while True:
-        try:
-            return _replay_once(settings, contract, day, reason, done_by, rejected)
-        except RejectedRecordsError as error:
-            rejected = error.added_to(rejected)
-
-
-def _replay_once(
+def _replay(
     settings: Settings,
     contract: Contract,
     day: date,
