@@ -133,8 +133,8 @@ def _ranges(rows: Sequence[dict[str, Any]]) -> Iterator[CommittedRange]:
     for number, row in enumerate(rows):
         if row["event_date"] is not None:
             dates[row["event_date"]] = DateHash(row["date_rows"], row["date_hash"].hex())
-        place = ("version", "topic_id", "partition")
-        if number + 1 == len(rows) or any(rows[number + 1][name] != row[name] for name in place):
+        range_id = ("version", "topic_id", "partition")
+        if number + 1 == len(rows) or any(rows[number + 1][name] != row[name] for name in range_id):
             yield CommittedRange(
                 version=row["version"],
                 topic_id=row["topic_id"],

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from kafka import KafkaProducer
 
 from producers.events import Event
 from producers.fault_injection import CORRUPT, INVALID, LATE, Faults, inject_faults
@@ -24,6 +23,7 @@ from sluice.transform import transform
 from sluice.transform.dbt import Dbt
 from sluice.warehouse import connect, schema
 from tests.fixtures import truth
+from tests.fixtures.events import send_events
 from tests.fixtures.servers import Stream
 
 FIRST = date(2013, 1, 1)
@@ -70,7 +70,7 @@ def test_a_stream_with_faults_that_is_built_as_it_arrives_ends_in_correct_marts(
         ):
             sent.update(event.fault for event in events)
             late += sum(event.fault == LATE and event.stream.startswith("flights.") for event in events)
-            _send(settings, events)
+            send_events(settings, events)
             load_all()
             if transform(settings, contracts, dbt=dbt, run="exact", log_line=dbt.log_line).dates:
                 transforms += 1
@@ -109,13 +109,3 @@ def _in_order_of_arrival(batches: Iterable[list[Event]], step: int) -> Iterator[
     events = (event for batch in batches for event in batch)
     for _, group in groupby(events, key=lambda event: event.due // (step * DAY_MS)):
         yield list(group)
-
-
-def _send(settings: Settings, events: list[Event]) -> None:
-    producer = KafkaProducer(bootstrap_servers=settings.kafka, acks="all", linger_ms=20)
-    try:
-        for event in events:
-            producer.send(event.stream, value=event.value, key=event.key, timestamp_ms=event.timestamp)
-        producer.flush()
-    finally:
-        producer.close()

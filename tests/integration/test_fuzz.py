@@ -24,7 +24,7 @@ from sluice.settings import ROOT, Settings
 from sluice.transform import audit, transform
 from sluice.transform.dbt import Dbt
 from sluice.warehouse import connect, schema
-from tests.fixtures.odd_records import OddRecord, odd_records
+from tests.fixtures.odd_records import EPOCH, OddRecord, odd_records
 from tests.fixtures.servers import Stream
 
 FIRST = date(2013, 1, 1)
@@ -117,7 +117,7 @@ def _send(settings: Settings, stream: str, records: list[OddRecord]) -> None:
 
 
 def _is_valid(contract: Contract, record: OddRecord) -> bool:
-    timestamp = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=record.timestamp)
+    timestamp = EPOCH + timedelta(milliseconds=record.timestamp)
     return validate_event(contract, record.value, timestamp)[0] is not None
 
 

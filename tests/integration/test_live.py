@@ -5,21 +5,22 @@ import random
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import date
 from functools import partial
 from pathlib import Path
+from typing import LiteralString
 
 import pandas as pd
 import psycopg
 import pytest
 from kafka import KafkaProducer
+from psycopg import sql
 
 from flights.live_view import schema as live_view
 from flights.live_view.flight_state import DEPARTED, STREAMS
 from flights.live_view.view import FlightsView
 from infra.servers import probes
-from producers.events import Event
 from producers.fault_injection import Faults, inject_faults
 from producers.flights.timeline import Timeline
 from sluice.contracts import load_contracts
@@ -29,6 +30,7 @@ from sluice.live.view import Record
 from sluice.settings import ROOT, Settings
 from sluice.warehouse import connect, schema
 from tests.fixtures import truth
+from tests.fixtures.events import send_events
 from tests.fixtures.waiting import wait
 
 FIRST, LAST = date(2013, 1, 1), date(2013, 1, 4)
@@ -100,22 +102,12 @@ def live(
     live.kill()
 
 
-def _send(settings: Settings, events: Iterable[Event]) -> None:
-    producer = KafkaProducer(bootstrap_servers=settings.kafka, acks="all", linger_ms=20)
-    try:
-        for event in events:
-            producer.send(event.stream, value=event.value, key=event.key, timestamp_ms=event.timestamp)
-        producer.flush()
-    finally:
-        producer.close()
-
-
 @pytest.fixture
 def some_flights(live: Live) -> None:
     """Flights in Kafka, whichever tests ran before."""
     contracts = load_contracts(live.settings.contracts)
     timeline = Timeline(contracts, FIRST, FIRST)
-    _send(live.settings, (event for batch in timeline.batches() for event in batch if event.stream in STREAMS))
+    send_events(live.settings, (event for batch in timeline.batches() for event in batch if event.stream in STREAMS))
 
 
 def _end(settings: Settings) -> int:
@@ -131,52 +123,39 @@ def test_it_is_correct_after_three_kills_in_a_stream_with_faults(live: Live) -> 
         if event.stream in STREAMS
     ]
     parts = [events[start::4] for start in range(4)]
-    producer = KafkaProducer(bootstrap_servers=live.settings.kafka, acks="all", linger_ms=20)
     rng = random.Random(3)
-    try:
-        for part in parts:
-            before = live.read()
-            live.start()
-            for event in part:
-                producer.send(event.stream, value=event.value, key=event.key, timestamp_ms=event.timestamp)
-            producer.flush()
-            if part is not parts[-1]:
-                # Killed somewhere within the records that have just arrived.
-                target = before + rng.randrange(1, len(part) // 2)
-                live.wait(f"{target} read", partial(lambda target: live.read() >= target, target))
-                live.kill()
-        live.wait_until_read()
-    finally:
-        producer.close()
+    for part in parts:
+        before = live.read()
+        live.start()
+        send_events(live.settings, part)
+        if part is not parts[-1]:
+            # Killed somewhere within the records that have just arrived.
+            target = before + rng.randrange(1, len(part) // 2)
+            live.wait(f"{target} read", partial(lambda target: live.read() >= target, target))
+            live.kill()
+    live.wait_until_read()
     assert _end(live.settings) > len(events) - 1
     expected = truth.airports_live(str(FIRST), str(LAST))
     truth.assert_equal(live.query("select * from live.airport_hours"), expected, ["origin", "hour"])
     assert probes.live(live.settings) is None
 
 
+@pytest.mark.parametrize(
+    "position",
+    [
+        pytest.param("0", id="the start"),
+        # As after Kafka was restored from an older copy.
+        pytest.param("next_offset + 1000000", id="beyond Kafka's end", marks=pytest.mark.essential),
+    ],
+)
 @pytest.mark.usefixtures("some_flights")
-def test_reading_everything_again_changes_nothing(live: Live) -> None:
+def test_reading_everything_again_changes_nothing(live: Live, position: LiteralString) -> None:
     live.start()
     live.wait_until_read()
     live.kill()
     before = live.query("select * from live.airport_hours order by origin, hour")
     with connect(live.settings, "postgres") as postgres:
-        postgres.execute("update live.partitions set next_offset = 0")
-    live.start()
-    live.wait_until_read()
-    assert live.query("select * from live.airport_hours order by origin, hour").equals(before)
-
-
-@pytest.mark.essential
-@pytest.mark.usefixtures("some_flights")
-def test_a_position_beyond_kafkas_end_is_read_again_from_the_start(live: Live) -> None:
-    """As after Kafka was restored from an older copy."""
-    live.start()
-    live.wait_until_read()
-    live.kill()
-    before = live.query("select * from live.airport_hours order by origin, hour")
-    with connect(live.settings, "postgres") as postgres:
-        postgres.execute("update live.partitions set next_offset = next_offset + 1000000")
+        postgres.execute(sql.SQL("update live.partitions set next_offset = {}").format(sql.SQL(position)))
     live.start()
     live.wait_until_read()
     assert live.query("select * from live.airport_hours order by origin, hour").equals(before)
