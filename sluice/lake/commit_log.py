@@ -198,7 +198,8 @@ class CommitLog:
         """Returns whether a partition's progress at a checkpoint has passed the start of its range."""
         try:
             with self._filesystem.open_input_file(f"{_LOG}/{checkpoint:020d}.checkpoint.parquet") as file:
-                transactions = pq.read_table(file, columns=["txn"])["txn"].to_pylist()
+                # In this thread; a checkpoint lists every file of the table, so it is not read as a whole.
+                transactions = pq.ParquetFile(file).read(["txn"], use_threads=False)["txn"].to_pylist()
         except OSError as error:
             raise store_error(self._uri, error) from error
         progress = {entry["appId"]: entry["version"] for entry in transactions if entry and entry["appId"]}

@@ -20,6 +20,11 @@ class NoTableError(TransientError):
         )
 
 
+def corrupt_error(uri: str, path: str, error: Exception) -> TerminalError:
+    """Returns the error of a data file that was read from the store, but is not a valid Parquet file."""
+    return TerminalError(f"{uri}: the file {path} is corrupt: {error}", "restore it from a backup")
+
+
 def store_error(uri: str, error: Exception) -> SluiceError:
     """Returns the error of a failed call to the object store, as one line that names the table."""
     text = _CAUSE_ARROW.sub(": ", str(error))

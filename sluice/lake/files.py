@@ -1,55 +1,55 @@
-"""Opens a table's files for Arrow, and tracks which of them are still open."""
+"""Reads whole files of a table into Arrow's memory.
 
-import logging
-import time
-from typing import Any
+When Arrow scans a file that Python opened, its own threads call Python, even after the scan has been aborted. Such a
+call aborts a process that is about to exit. Arrow therefore scans files in memory only.
+"""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pyarrow as pa
-from deltalake.fs import DeltaStorageHandler
+from pyarrow.fs import FileSystem
 
-log = logging.getLogger(__name__)
-
-_POLL_SECONDS = 0.005
-_CLOSE_TIMEOUT = 30.0
-"""Seconds to wait for open files; a request to the store has failed long before that."""
+_READ_AHEAD_FILES = 4
+_READ_AHEAD_BYTES = 32 << 20
 
 
-class TableFiles(DeltaStorageHandler):
-    """The table's files in the store. Arrow prefetches them in its own threads, which can outlive an aborted scan."""
+def read_file(filesystem: FileSystem, path: str) -> pa.Buffer:
+    """Returns a file's bytes in memory that Arrow can free without calling Python.
 
-    def __init__(self, uri: str, options: dict[str, str] | None, sizes: dict[str, int]) -> None:
-        super().__init__(uri, options, sizes)
-        self._uri = uri
-        self.open_files: set[int] = set()
-        """Ids of the files that Arrow has open. A set, because several threads change it."""
-
-    def open_input_file(self, path: str) -> pa.PythonFile:
-        """Opens a file as the base class does, and tracks it until Arrow releases it."""
-        return pa.PythonFile(_TrackedFile(super().open_input_file(path), self), mode="r")
-
-    def wait_until_closed(self) -> None:
-        """Waits until no file is open. A thread still reading from the store while the process exits would crash it."""
-        deadline = time.monotonic() + _CLOSE_TIMEOUT
-        while self.open_files:
-            if time.monotonic() > deadline:
-                log.warning("Arrow still has files open: table=%s files=%d", self._uri, len(self.open_files))
-                return
-            time.sleep(_POLL_SECONDS)
+    Raises:
+        FileNotFoundError: there is no such file.
+        OSError: the store is down or rejects the request.
+    """
+    with filesystem.open_input_file(path) as file:
+        buffer = pa.allocate_buffer(file.size())
+        return buffer.slice(0, file.readinto(buffer))
 
 
-class _TrackedFile:
-    """A file with the methods of another one. They are bound directly, not wrapped, because they are called often."""
+def read_files(filesystem: FileSystem, paths: Sequence[str], sizes: Sequence[int]) -> Iterator[pa.Buffer]:
+    """Yields the bytes of each file, in order. Other threads read up to 4 files or 32 MiB ahead.
 
-    def __init__(self, file: pa.PythonFile, files: TableFiles) -> None:
-        for name in ("read", "seek", "tell", "size", "readable", "seekable", "writable", "close"):
-            setattr(self, name, getattr(file, name))
-        self._file = file
-        self._files = files
-        files.open_files.add(id(self))
+    Args:
+        filesystem: the table's folder.
+        paths: the files.
+        sizes: their sizes in bytes.
 
-    @property
-    def closed(self) -> Any:
-        return self._file.closed
+    Raises:
+        FileNotFoundError, OSError: as ``read_file``.
+    """
+    pending: deque[tuple[int, Future[pa.Buffer]]] = deque()
+    waiting = deque(zip(paths, sizes, strict=True))
+    with ThreadPoolExecutor(_READ_AHEAD_FILES) as executor:
+        try:
+            while waiting or pending:
+                while waiting and (not pending or _fits(pending, waiting[0][1])):
+                    path, size = waiting.popleft()
+                    pending.append((size, executor.submit(read_file, filesystem, path)))
+                yield pending.popleft()[1].result()
+        finally:
+            executor.shutdown(cancel_futures=True)
 
-    def __del__(self) -> None:
-        self._files.open_files.discard(id(self))
+
+def _fits(pending: Sequence[tuple[int, object]], size: int) -> bool:
+    return len(pending) < _READ_AHEAD_FILES and sum(size for size, _ in pending) + size <= _READ_AHEAD_BYTES

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from sluice.lake.errors import store_error
+from sluice.lake.files import read_file
 from sluice.lake.layout import ARCHIVE
 from sluice.lake.ranges import CommittedRange, DateHash
 
@@ -76,10 +77,10 @@ class RangeArchive:
         """
         condition = None if day is None else (pc.field("event_date") == day) | pc.field("event_date").is_null()
         try:
-            with self._filesystem.open_input_file(versions.path) as file:
-                rows = pq.read_table(file, filters=condition).sort_by(
-                    [("version", "ascending"), ("topic_id", "ascending"), ("partition", "ascending")]
-                )
+            content = pa.BufferReader(read_file(self._filesystem, versions.path))
+            rows = pq.read_table(content, filters=condition).sort_by(
+                [("version", "ascending"), ("topic_id", "ascending"), ("partition", "ascending")]
+            )
         except (OSError, pa.ArrowInvalid) as error:
             raise store_error(self._uri, error) from error
         return list(_ranges(rows.to_pylist()))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import date
 from typing import Any
 
@@ -13,14 +14,15 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
+from deltalake.fs import DeltaStorageHandler
 from pyarrow.fs import PyFileSystem
 
 from sluice.contracts import Contract
 from sluice.errors import TerminalError
 from sluice.lake.commit_log import CommitLog, LogSlice
 from sluice.lake.date_check import DateCheck
-from sluice.lake.errors import NoTableError, store_error
-from sluice.lake.files import TableFiles
+from sluice.lake.errors import NoTableError, corrupt_error, store_error
+from sluice.lake.files import read_files
 from sluice.lake.layout import PARTITION_COLUMN, SCHEMA, storage_options, table_uri, transaction_id
 from sluice.lake.ranges import PartitionKey, Range, read_commit_history, within
 from sluice.settings import Settings
@@ -30,6 +32,7 @@ _RECENT_COMMITS = 10
 _BATCH_ROWS = 32_768
 _PAGE_BUFFER_BYTES = 1 << 20
 _SAMPLED_FILES = 10
+_FORMAT = ds.ParquetFileFormat()
 
 Mask = npt.NDArray[np.bool_]
 
@@ -55,10 +58,8 @@ class LakeReader:
             raise store_error(self.uri, error) from error
         sizes = dict(zip(self._column("path"), self._column("size_bytes"), strict=True))
         self._paths = frozenset(sizes)
-        self._store = TableFiles(self.uri, options, sizes)
-        self._filesystem = PyFileSystem(self._store)
+        self._filesystem = PyFileSystem(DeltaStorageHandler(self.uri, options, sizes))
         self._log = CommitLog(self.uri, self._filesystem, self.table.version())
-        self._format = ds.ParquetFileFormat()
 
     def next_offsets(self, topic_ids: Iterable[str], contract: Contract) -> dict[PartitionKey, int]:
         """Returns the next offset of every partition that has one, for topics in the lake or known to the caller."""
@@ -127,7 +128,7 @@ class LakeReader:
         try:
             # In parallel: each file takes one or two requests to the store.
             with ThreadPoolExecutor(_SAMPLED_FILES) as executor:
-                return max(executor.map(_row_bytes, self._fragments(largest)))
+                return max(executor.map(self._row_bytes, largest["path"].to_pylist()))
         except (OSError, pa.ArrowException) as error:
             raise self._read_error(error) from error
 
@@ -140,10 +141,10 @@ class LakeReader:
         """
         files = self.files if day is None else self._date_files(self.files, day)
         schema = pa.schema([SCHEMA.field(name) for name in columns])
-        return pa.Table.from_batches(self._scan(self._fragments(files), columns, condition), schema)
+        return pa.Table.from_batches(self._scan(files, columns, condition), schema)
 
     def batches(self, files: pa.Table, ranges: Sequence[Range], columns: list[str]) -> Iterator[pa.RecordBatch]:
-        """Yields the rows in any of the ranges in batches, with little read-ahead.
+        """Yields the rows in any of the ranges, in batches.
 
         Args:
             files: the files to read, from ``candidate_files``.
@@ -154,12 +155,7 @@ class LakeReader:
             TerminalError: a data file is missing or corrupt; the message names it.
             TransientError: the store is down.
         """
-        try:
-            # Skips row groups by their statistics.
-            fragments = [fragment.subset(within(ranges)) for fragment in self._fragments(files)]
-        except (OSError, pa.ArrowInvalid) as error:
-            raise self._read_error(error) from error
-        for batch in self._scan(fragments, columns, None):
+        for batch in self._scan(files, columns, row_groups=within(ranges)):
             matches = _in_ranges(batch, ranges)
             # Usually all rows match, and comparing numbers here costs a tenth of a filter in the scan.
             yield batch if matches.all() else batch.filter(pa.array(matches))
@@ -200,20 +196,40 @@ class LakeReader:
         return dict(zip(*(column.to_pylist() for column in counts.columns), strict=True))
 
     def _scan(
-        self, fragments: Sequence[ds.ParquetFileFragment], columns: list[str], condition: pc.Expression | None
+        self,
+        files: pa.Table,
+        columns: list[str],
+        condition: pc.Expression | None = None,
+        row_groups: pc.Expression | None = None,
     ) -> Iterator[pa.RecordBatch]:
-        dataset = ds.FileSystemDataset(fragments, SCHEMA, self._format, self._filesystem)
-        scanner = dataset.scanner(
-            columns=columns, filter=condition, batch_size=_BATCH_ROWS, batch_readahead=2, fragment_readahead=2
+        """Yields the files' rows that match a condition; skips row groups whose statistics rule out another one."""
+        if not files.num_rows:
+            return
+        paths, sizes, days = (
+            files[name].to_pylist() for name in ("path", "size_bytes", f"partition.{PARTITION_COLUMN}")
         )
-        batches = scanner.to_batches()
-        try:
-            yield from batches
-        except (OSError, pa.ArrowInvalid) as error:
-            raise self._read_error(error) from error
-        finally:
-            del batches, scanner, dataset
-            self._store.wait_until_closed()
+        contents = read_files(self._filesystem, paths, sizes)
+        with closing(contents):
+            for path, day in zip(paths, days, strict=True):
+                try:
+                    content = next(contents)
+                except OSError as error:
+                    raise self._read_error(error) from error
+                try:
+                    fragment = _FORMAT.make_fragment(content, partition_expression=ds.field(PARTITION_COLUMN) == day)
+                    if row_groups is not None:
+                        fragment = fragment.subset(row_groups)
+                    yield from fragment.to_batches(
+                        SCHEMA, columns=columns, filter=condition, batch_size=_BATCH_ROWS, batch_readahead=2
+                    )
+                except (OSError, pa.ArrowException) as error:
+                    raise corrupt_error(self.uri, path, error) from error
+
+    def _row_bytes(self, path: str) -> float:
+        with self._filesystem.open_input_file(path) as source:
+            metadata = pq.read_metadata(source)
+        size = sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))
+        return float(size) / max(metadata.num_rows, 1)
 
     def _read_error(self, error: Exception) -> Exception:
         if isinstance(error, FileNotFoundError):
@@ -221,16 +237,6 @@ class LakeReader:
         if isinstance(error, pa.ArrowInvalid):
             return TerminalError(f"{self.uri}: a data file is corrupt: {error}", "restore it from a backup")
         return store_error(self.uri, error)
-
-    def _fragments(self, files: pa.Table) -> list[ds.ParquetFileFragment]:
-        if not files.num_rows:
-            return []
-        return [
-            self._format.make_fragment(path, self._filesystem, partition_expression=ds.field(PARTITION_COLUMN) == day)
-            for path, day in zip(
-                files["path"].to_pylist(), files[f"partition.{PARTITION_COLUMN}"].to_pylist(), strict=True
-            )
-        ]
 
     def _date_files(self, files: pa.Table, day: date) -> pa.Table:
         if not files.num_rows:
@@ -245,7 +251,7 @@ class LakeReader:
         if any(mixed):
             # The file may have other ids between its lowest and highest.
             files = self.files.filter(pa.array(mixed))
-            for batch in self._scan(self._fragments(files), ["topic_id"], None):
+            for batch in self._scan(files, ["topic_id"]):
                 topic_ids.update(batch["topic_id"].unique().to_pylist())
         return topic_ids
 
@@ -256,11 +262,6 @@ class LakeReader:
 def _milliseconds(moment: Any) -> int:
     """Returns a file's time as the log gives it, a number or a datetime, in milliseconds since 1970; 0 for None."""
     return int(moment.timestamp() * 1000) if hasattr(moment, "timestamp") else int(moment or 0)
-
-
-def _row_bytes(fragment: ds.ParquetFileFragment) -> float:
-    rows: int = fragment.metadata.num_rows
-    return float(sum(group.total_byte_size for group in fragment.row_groups)) / max(rows, 1)
 
 
 def _in_ranges(rows: pa.RecordBatch, ranges: Sequence[Range]) -> Mask:
