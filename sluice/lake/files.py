@@ -5,7 +5,7 @@ call aborts a process that is about to exit. Arrow therefore scans files in memo
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pyarrow as pa
@@ -27,7 +27,7 @@ def read_file(filesystem: FileSystem, path: str) -> pa.Buffer:
         return buffer.slice(0, file.readinto(buffer))
 
 
-def read_files(filesystem: FileSystem, paths: Sequence[str], sizes: Sequence[int]) -> Iterator[pa.Buffer]:
+def read_files(filesystem: FileSystem, paths: Sequence[str], sizes: Sequence[int]) -> Generator[pa.Buffer]:
     """Yields the bytes of each file, in order. Other threads read up to 4 files or 32 MiB ahead.
 
     Args:

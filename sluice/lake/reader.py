@@ -229,7 +229,7 @@ class LakeReader:
         with self._filesystem.open_input_file(path) as source:
             metadata = pq.read_metadata(source)
         size = sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))
-        return float(size) / max(metadata.num_rows, 1)
+        return float(size / max(metadata.num_rows, 1))
 
     def _read_error(self, error: Exception) -> Exception:
         if isinstance(error, FileNotFoundError):

@@ -47,13 +47,14 @@ class Lake:
 
     def read(self, verified: dict[tuple[str, int], int], ledger: dict[tuple[str, int], int]) -> LakeSide:
         reader = LakeReader(Settings(), "a.b")
-        open_input_file = reader._store.open_input_file
+        store = reader._filesystem.handler
+        open_input_file = store.open_input_file
 
         def noted(path: str) -> pa.PythonFile:
             self.opened.append(path)
             return open_input_file(path)
 
-        reader._store.open_input_file = noted
+        store.open_input_file = noted
         self.opened.clear()
         return read_lake(reader, self.contract, verified, ledger)
 
