@@ -44,14 +44,15 @@ def flight_state(contract: Contract, record: Record) -> FlightState | None:
     event, _ = validate_event(contract, record.value, _as_datetime(record.timestamp))
     if event is None:
         return None
-    time = datetime.fromisoformat(event[contract.event_time]).astimezone(UTC)
+    values = event.values
+    time = _EPOCH + timedelta(microseconds=values[contract.event_time])
     departed = record.stream == DEPARTED
     return FlightState(
-        event["flight_id"],
-        event["origin"],
+        values["flight_id"],
+        values["origin"],
         time.replace(minute=0, second=0, microsecond=0),
         departed,
-        event["departure_delay_minutes"] if departed else None,
+        values["departure_delay_minutes"] if departed else None,
         record.topic_id,
         record.partition,
         record.offset,

@@ -58,7 +58,7 @@ class Timeline:
             if stream not in contracts:
                 raise TerminalError(f"no contract for {stream}", f"add contracts/{stream}.yaml")
         source.check_range(first, last)
-        self._keys = {stream: contracts[stream].key for stream in self.streams}
+        self._keys = {stream: key for stream in self.streams if (key := contracts[stream].key)}
         tables = {MAPPINGS[stream].table for stream in self.streams}
         readers = {"flights": source.flights, "weather": source.weather}
         self._tables = {name: readers[name](first, last) for name in sorted(tables)}

@@ -6,13 +6,15 @@ The topic, raw table, DAG, dbt source and documentation all come from here. Noth
 from sluice.contracts.collection import Contracts, InvalidContract, get_contract, invalid_contracts
 from sluice.contracts.files import contracts_version
 from sluice.contracts.loader import load_contracts, read_contract
-from sluice.contracts.model import NUMERIC_TYPES, Column, Contract, Load, Topic
+from sluice.contracts.model import Column, Contract, Load, Topic
+from sluice.contracts.types import NUMERIC_TYPES, DataType
 
 __all__ = [
     "NUMERIC_TYPES",
     "Column",
     "Contract",
     "Contracts",
+    "DataType",
     "InvalidContract",
     "Load",
     "Topic",

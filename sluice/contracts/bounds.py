@@ -9,6 +9,8 @@ INT_RANGES = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
 def check_bound(column_type: str, bound: float) -> float:
     """Returns a bound as a value of the column's type: an int for integer columns, a float for float64.
 
+    A bound of another type is returned as it is; a decimal's counts as the shortest text that means it.
+
     Raises:
         ValueError: the column has no such value, so that the bound would be another one than was written.
     """

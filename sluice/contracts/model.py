@@ -2,7 +2,9 @@
 
 import re
 from datetime import UTC, date, datetime, timedelta
+from functools import cached_property
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
 
 from pydantic import (
     AfterValidator,
@@ -17,16 +19,20 @@ from pydantic import (
 
 from sluice.contracts.bounds import check_bound
 from sluice.contracts.names import check_column, check_stream, table_name
+from sluice.contracts.paths import Path, parse_path
 from sluice.contracts.schedule import check_cron
+from sluice.contracts.types import NUMERIC_TYPES, DataType, parse_type
 
-ColumnType = Literal["string", "boolean", "int32", "int64", "float64", "date", "timestamp"]
-NUMERIC_TYPES = ("int32", "int64", "float64")
-
+RECORD = "record"
+"""The ``event_time`` of a stream whose events happen at their records' timestamps."""
 _STREAM = r"^[a-z][a-z0-9]*(\.[a-z][a-z0-9]*)+$"
 _COLUMN = r"^[a-z][a-z0-9_]*$"
 _DURATION = re.compile(r"^(\d+)([mhd])$")
 _DURATION_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+_TOPIC = r"^[a-zA-Z0-9._-]+$"
 _POSTGRES_NAME_BYTES = 63
+_TOPIC_LENGTH = 249
+_EVENT_ID = "event_id"
 _MAX_COLUMNS = 1_000
 """Postgres allows 1,600, besides the metadata columns, and counts dropped ones."""
 _MAX_DURATION = timedelta(days=36_500)
@@ -58,6 +64,35 @@ def _duration(value: Any) -> Any:
 
 def _tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
+
+
+def _tuple_of_one(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else _tuple(value)
+
+
+def _check_type(text: str) -> str:
+    return str(parse_type(text))
+
+
+def _check_path(text: str) -> str:
+    parse_path(text)
+    return text
+
+
+def _check_pattern(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"expected a regular expression: {error}") from None
+    return pattern
+
+
+def _check_zone(zone: str) -> str:
+    try:
+        ZoneInfo(zone)
+    except (KeyError, ValueError, OSError):
+        raise ValueError("expected a time zone such as Europe/Vienna or UTC") from None
+    return zone
 
 
 class _Strict(BaseModel):
@@ -95,18 +130,35 @@ MAX_KEY_LENGTH = 600
 
 
 class Column(_Strict):
-    """One field of an event's JSON and one column of the raw table."""
+    """One value of an event's JSON and one column of the raw table."""
 
     name: Annotated[str, Field(pattern=_COLUMN, max_length=_POSTGRES_NAME_BYTES), AfterValidator(check_column)]
-    type: ColumnType
+    type: Annotated[str, AfterValidator(_check_type)]
+    """See ``DataType``."""
+    sources: Annotated[
+        tuple[Annotated[str, AfterValidator(_check_path)], ...] | None,
+        Field(alias="from", min_length=1),
+        BeforeValidator(_tuple_of_one),
+    ] = None
+    """Where the value is in the event; of several paths, the first that has a value. The column's name by default."""
     nullable: bool = True
     unit: str | None = None
     minimum: int | float | None = None
     """The smallest valid value, in the column's unit. Numeric columns only."""
     maximum: int | float | None = None
     """The largest valid value, in the column's unit. Numeric columns only."""
+    min_length: Annotated[int | None, Field(ge=0)] = None
+    """The smallest valid length, in characters. String columns only."""
     max_length: Annotated[int | None, Field(ge=1)] = None
     """The largest valid length, in characters. String columns only; see ``Contract.max_length`` for the default."""
+    pattern: Annotated[str | None, AfterValidator(_check_pattern)] = None
+    """A regular expression of Python's that the whole text matches. String columns only."""
+    enum: Annotated[tuple[str, ...] | None, Field(min_length=1), BeforeValidator(_tuple)] = None
+    """The valid values. String columns only."""
+    format: Literal["rfc3339", "epoch_s", "epoch_ms", "epoch_us"] | None = None
+    """How a timestamp is written: as a text (``rfc3339``, the default), or as a number since 1970-01-01, UTC."""
+    zone: Annotated[str, AfterValidator(_check_zone)] | None = None
+    """The time zone of a timestamp's texts that have none. Without it, such a text is invalid."""
     years: Years | None = None
     """The valid years, in UTC. Date and timestamp columns only; see ``DEFAULT_YEARS``."""
     description: Annotated[str, Field(min_length=1)]
@@ -117,26 +169,54 @@ class Column(_Strict):
         return bound if bound is None or "type" not in info.data else check_bound(info.data["type"], bound)
 
     @model_validator(mode="after")
-    def _check_bounds(self) -> "Column":
-        if self.type not in NUMERIC_TYPES and (self.minimum is not None or self.maximum is not None):
-            raise ValueError(f"minimum and maximum apply only to {', '.join(NUMERIC_TYPES)}, not to {self.type}")
+    def _check_limits(self) -> "Column":
+        for names, kinds in _LIMITS:
+            for name in names:
+                if getattr(self, name) is not None and self.data_type.kind not in kinds:
+                    raise ValueError(f"{name} applies only to {', '.join(kinds)}, not to {self.type}")
         if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
             raise ValueError(f"expected minimum <= maximum, found {self.minimum:g} > {self.maximum:g}")
-        if self.type != "string" and self.max_length is not None:
-            raise ValueError(f"max_length applies only to string, not to {self.type}")
-        if self.type not in DEFAULT_YEARS and self.years is not None:
-            raise ValueError(f"years applies only to {', '.join(DEFAULT_YEARS)}, not to {self.type}")
+        if self.min_length is not None and self.max_length is not None and self.min_length > self.max_length:
+            raise ValueError(f"expected min_length <= max_length, found {self.min_length} > {self.max_length}")
+        if self.zone is not None and self.is_epoch:
+            raise ValueError(f"zone applies only to the format rfc3339, not to {self.format}")
         return self
+
+    @cached_property
+    def data_type(self) -> DataType:
+        """The column's type."""
+        return parse_type(self.type)
+
+    @cached_property
+    def paths(self) -> tuple[Path, ...]:
+        """The steps of ``sources``."""
+        return tuple(map(parse_path, self.sources)) if self.sources else ((self.name,),)
+
+    @property
+    def is_epoch(self) -> bool:
+        """Whether the events write this timestamp as a number."""
+        return (self.format or "").startswith("epoch")
 
     @property
     def allowed_years(self) -> Years:
-        """The years of a valid date or timestamp."""
-        return self.years or DEFAULT_YEARS[self.type]
+        """The years of a valid date or timestamp, or of those in an array."""
+        return self.years or DEFAULT_YEARS[(self.data_type.item or self.data_type).kind]
+
+
+_LIMITS = (
+    (("minimum", "maximum"), NUMERIC_TYPES),
+    (("min_length", "max_length", "pattern", "enum"), ("string",)),
+    (("format", "zone"), ("timestamp",)),
+    (("years",), ("date", "timestamp")),
+)
+"""Fields of a column, and the types that may have them."""
 
 
 class Topic(_Strict):
-    """The stream's Kafka topic. The topic has the stream's name."""
+    """The stream's Kafka topic."""
 
+    name: Annotated[str | None, Field(pattern=_TOPIC, max_length=_TOPIC_LENGTH)] = None
+    """The topic's name, if it is not the stream's."""
     partitions: Annotated[int, Field(ge=1, le=1024)]
     retention_bytes: Annotated[int, Field(ge=1 << 20, lt=1 << 63)]
     """Bytes retained per partition. There is no time limit: replayed events are older than any sensible limit."""
@@ -170,10 +250,16 @@ class Contract(_Strict):
     description: Annotated[str, Field(min_length=1)]
     owner: Annotated[str, Field(min_length=1)]
     topic: Topic
-    key: str
-    """The column used as the Kafka key. Events with the same key stay in order."""
+    key: str | None = None
+    """The column used as the Kafka key. Events with the same key stay in order. None for records without a key."""
+    id: Annotated[tuple[str, ...] | None, Field(min_length=1), BeforeValidator(_tuple_of_one)] = None
+    """The columns that identify an event; see ``id_columns``."""
+    keep: Literal["first", "last"] = "first"
+    """Which of several events with the same id counts, in the order of partitions and offsets."""
+    deletes: Literal["tombstone"] | None = None
+    """``tombstone``: a record with a key and no value deletes the events of that key."""
     event_time: str
-    """The timestamp column, which is also the Kafka record's timestamp."""
+    """The column with the time at which an event happened, or ``record`` for the Kafka record's timestamp."""
     lateness: Annotated[timedelta, BeforeValidator(_duration)]
     """How long after the end of a date its events may still arrive."""
     load: Load
@@ -191,6 +277,37 @@ class Contract(_Strict):
         """The id of the DAG that loads this stream."""
         return f"load_{self.table}"
 
+    @property
+    def topic_name(self) -> str:
+        """The name of the Kafka topic."""
+        return self.topic.name or self.stream
+
+    @property
+    def id_columns(self) -> tuple[str, ...]:
+        """The columns that identify an event: ``event_id``, if the contract has it and says nothing else.
+
+        Empty if nothing does: then each record is an event of its own.
+        """
+        if self.id is not None:
+            return self.id
+        return (_EVENT_ID,) if self.column(_EVENT_ID) else ()
+
+    @property
+    def happens_at_record(self) -> bool:
+        """Whether the record's timestamp is the event time."""
+        return self.event_time == RECORD
+
+    @cached_property
+    def fields(self) -> frozenset[str]:
+        """The fields of an event's object that columns are taken from."""
+        return frozenset(str(path[0]) for column in self.columns for path in column.paths)
+
+    @cached_property
+    def has_exact_numbers(self) -> bool:
+        """Whether a column needs a number's text, because a float does not hold all its digits."""
+        kinds = {(column.data_type.item or column.data_type).kind for column in self.columns}
+        return not kinds.isdisjoint(("decimal", "json")) or any(column.is_epoch for column in self.columns)
+
     def column(self, name: str) -> Column | None:
         """Returns the column with that name, or None."""
         return next((column for column in self.columns if column.name == name), None)
@@ -200,10 +317,15 @@ class Contract(_Strict):
 
         Keys have a default, because Postgres indexes them: a longer entry than an index holds fails every transform.
         """
-        return column.max_length or (DEFAULT_KEY_LENGTH if self._is_key(column) else None)
+        if column.max_length or column.name not in self._key_columns:
+            return column.max_length
+        texts = sum(candidate.type == "string" for candidate in self.columns if candidate.name in self.id_columns)
+        return min(DEFAULT_KEY_LENGTH, MAX_KEY_LENGTH // max(texts, 1))
 
-    def _is_key(self, column: Column) -> bool:
-        return column.name in ("event_id", self.key)
+    @property
+    def _key_columns(self) -> tuple[str | None, ...]:
+        """The columns that staging models have in an index."""
+        return (*self.id_columns, self.key)
 
     @model_validator(mode="after")
     def _check_columns(self) -> "Contract":
@@ -211,16 +333,26 @@ class Contract(_Strict):
         for index, name in enumerate(names):
             if name in names[:index]:
                 raise InvalidFieldError("columns", index, "name", message=f"{name} is declared twice")
-        for field, required_type in (("key", "string"), ("event_time", "timestamp")):
-            column = self.column(getattr(self, field))
-            if column is None or column.type != required_type or column.nullable:
-                message = f"expected the name of a {required_type} column with nullable: false"
-                raise InvalidFieldError(field, message=message)
-        event_id = self.column("event_id")
-        if event_id is None or event_id.type != "string" or event_id.nullable:
-            raise InvalidFieldError("columns", message="expected a string column event_id with nullable: false")
-        for index, column in enumerate(self.columns):
-            if self._is_key(column) and (column.max_length or 0) > MAX_KEY_LENGTH:
-                message = f"{column.name} is a key: expected at most {MAX_KEY_LENGTH}"
-                raise InvalidFieldError("columns", index, "max_length", message=message)
+        for field, column_names in (("key", (self.key,) if self.key else ()), ("id", self.id_columns)):
+            for name in column_names:
+                column = self.column(name)
+                if column is None or column.nullable or column.data_type.kind in ("array", "json"):
+                    message = f"{name}: expected a column with nullable: false that is neither an array nor json"
+                    raise InvalidFieldError(field, message=message)
+        time = self.column(self.event_time)
+        if not self.happens_at_record and (time is None or time.type != "timestamp" or time.nullable):
+            message = f"expected {RECORD}, or the name of a timestamp column with nullable: false"
+            raise InvalidFieldError("event_time", message=message)
+        if self.deletes and self.id_columns != (self.key,):
+            raise InvalidFieldError("deletes", message="expected an id that is the key: a tombstone has only that")
+        self._check_key_lengths()
         return self
+
+    def _check_key_lengths(self) -> None:
+        """Checks that the entries of an index on the id or the key fit."""
+        for names in (self.id_columns, (self.key,)):
+            texts = [column for column in self.columns if column.name in names and column.type == "string"]
+            if sum(self.max_length(column) or 0 for column in texts) > MAX_KEY_LENGTH:
+                longest = max(texts, key=lambda column: self.max_length(column) or 0)
+                message = f"{longest.name} is a key: expected at most {MAX_KEY_LENGTH} characters in all its columns"
+                raise InvalidFieldError("columns", self.columns.index(longest), "max_length", message=message)

@@ -6,6 +6,7 @@ SYSTEM_COLUMNS = ("tableoid", "xmin", "cmin", "xmax", "cmax", "ctid")
 """Columns that Postgres gives every table."""
 BY_DATE = "_by_date"
 BY_LOAD = "_by_load"
+BY_LAKE_DATE = "_by_lake_date"
 """The raw table's name with one of these suffixes is the name of an index."""
 _RESERVED_RELATIONS = ("quarantine", "quarantine_pkey", f"quarantine{BY_DATE}", f"quarantine{BY_LOAD}")
 """Tables and indexes of the schema ``raw`` that no contract defines."""
@@ -45,7 +46,7 @@ def collisions(streams: Iterable[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for stream in sorted(streams):
         table = table_name(stream)
-        names = (table, f"{table}{BY_DATE}", f"{table}{BY_LOAD}")
+        names = (table, *(f"{table}{suffix}" for suffix in (BY_DATE, BY_LOAD, BY_LAKE_DATE)))
         owner = next((owners[name] for name in names if name in owners), None)
         if owner is None:
             owners |= dict.fromkeys(names, stream)

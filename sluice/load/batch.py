@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -17,15 +17,18 @@ from sluice.load.columns import Columns, read_columns
 from sluice.load.lateness import track_lateness
 from sluice.load.rejection import NONE_REJECTED, RecordId
 
-METADATA_COLUMNS = ["topic_id", "partition", "offset", "timestamp", "event_date"]
-LAKE_COLUMNS = [*METADATA_COLUMNS, "key", "value"]
-"""The lake's columns that a load reads."""
+_RECORD_COLUMNS = ["topic_id", "partition", "offset", "timestamp"]
+METADATA_COLUMNS = [*_RECORD_COLUMNS, "event_date", "lake_date"]
+"""Where a row comes from: its record, its event date by the contract, and the lake's date if that is another one."""
+LAKE_COLUMNS = [*_RECORD_COLUMNS, "event_date", "key", "value"]
+"""The lake's columns that a load reads. The lake's event date is that of the record's timestamp."""
 
+_DAY = timedelta(days=1) // timedelta(microseconds=1)
 _FIELD_BYTES = 200
 """Unknown field names are cut to this length: an index entry holds at most about 2,700 bytes."""
 
 Drift = Counter[tuple[date, str]]
-"""Rows per event date and field that is not in the contract."""
+"""Rows per date of the lake and field that is not in the contract."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +36,12 @@ class Batch:
     """Records with their values parsed. The bytes of valid records are not kept."""
 
     metadata: pa.Table
-    """``METADATA_COLUMNS`` of every record."""
+    """``METADATA_COLUMNS`` of every record. An invalid record has the lake's date."""
     columns: Columns
     invalid: pa.Table
     """``LAKE_COLUMNS`` of the invalid records."""
+    times: pa.ChunkedArray
+    """The event times of the valid records."""
 
     @property
     def dates(self) -> list[date]:
@@ -50,7 +55,15 @@ class Batch:
     def without_invalid(self) -> "Batch":
         """Returns the batch without its invalid records."""
         columns = Columns(self.columns.rows, self.columns.is_valid, [], self.columns.unknown)
-        return Batch(self.metadata, columns, self.invalid.slice(0, 0))
+        return Batch(self.metadata, columns, self.invalid.slice(0, 0), self.times)
+
+    def date_sources(self) -> Counter[tuple[date, date]]:
+        """Returns the number of valid records per date of the lake and event date, where the two differ."""
+        moved = self.metadata.filter(self.metadata["lake_date"].is_valid())
+        if not moved.num_rows:
+            return Counter()
+        groups = moved.group_by(["lake_date", "event_date"]).aggregate([([], "count_all")]).to_pylist()
+        return Counter({(group["lake_date"], group["event_date"]): group["count_all"] for group in groups})
 
     def counts(self) -> dict[tuple[str, int, bool], int]:
         """Returns the number of records per topic id, partition and validity."""
@@ -62,8 +75,9 @@ class Batch:
     def drift(self) -> Drift:
         """Returns how many valid records contain each field that is not in the contract."""
         drift: Drift = Counter()
+        dates = pc.coalesce(self.metadata["lake_date"], self.metadata["event_date"])
         for name, row_indices in self.columns.unknown.items():
-            for day in pc.value_counts(self.metadata["event_date"].take(pa.array(row_indices))):
+            for day in pc.value_counts(dates.take(pa.array(row_indices))):
                 drift[day["values"].as_py(), _printable(name)] += day["counts"].as_py()
         return drift
 
@@ -96,7 +110,26 @@ def read_batch(
     if rejected:
         ids = zip(*(rows[name].to_pylist() for name in ("topic_id", "partition", "offset")), strict=True)
         columns = columns.without({index: rejected[record] for index, record in enumerate(ids) if record in rejected})
-    return Batch(rows.select(METADATA_COLUMNS), columns, rows.filter(pc.invert(columns.is_valid)))
+    times = (
+        columns.rows[contract.event_time]
+        if not contract.happens_at_record
+        else (rows["timestamp"].filter(columns.is_valid))
+    )
+    metadata = rows.select(_RECORD_COLUMNS)
+    for name, dates in _dates(rows["event_date"], columns.is_valid, times):
+        metadata = metadata.append_column(name, dates)
+    return Batch(metadata, columns, rows.filter(pc.invert(columns.is_valid)), times)
+
+
+def _dates(
+    lake_dates: pa.ChunkedArray, is_valid: pa.Array, times: pa.ChunkedArray
+) -> Iterator[tuple[str, pa.ChunkedArray]]:
+    """Yields the event date of each record, and the lake's date where it is another one."""
+    in_lake = lake_dates.cast(pa.int32()).to_numpy()
+    days = in_lake.copy()
+    days[is_valid.to_numpy(zero_copy_only=False)] = times.cast(pa.int64()).to_numpy() // _DAY
+    yield "event_date", pa.chunked_array([pa.array(days).cast(pa.date32())])
+    yield "lake_date", pa.chunked_array([pa.array(in_lake, mask=days == in_lake).cast(pa.date32())])
 
 
 def count_dates(
@@ -107,7 +140,8 @@ def count_dates(
     ``watermarks`` and ``now`` as for ``track_lateness``.
     """
     valid = batch.valid()
-    lateness = track_lateness(valid, watermarks, contract.lateness, now)
+    events = valid.set_column(valid.schema.get_field_index("timestamp"), "timestamp", batch.times)
+    lateness = track_lateness(events, watermarks, contract.lateness, now)
     counts = {day: DateCounts() for day in batch.dates}
     for name, rows in (
         ("rows", valid),
@@ -123,6 +157,16 @@ def count_dates(
 def counts_json(counts: Mapping[date, DateCounts]) -> str:
     """Returns counts as a JSON list of objects, for ``jsonb_to_recordset``."""
     return json.dumps([{"event_date": day.isoformat(), **asdict(count)} for day, count in counts.items()])
+
+
+def date_sources_json(sources: Mapping[tuple[date, date], int]) -> str:
+    """Returns the counts of ``Batch.date_sources`` as a JSON list of objects, for ``jsonb_to_recordset``."""
+    return json.dumps(
+        [
+            {"lake_date": lake_date.isoformat(), "event_date": event_date.isoformat(), "rows": rows}
+            for (lake_date, event_date), rows in sorted(sources.items())
+        ]
+    )
 
 
 def drift_json(drift: Mapping[tuple[date, str], int]) -> str:
@@ -144,6 +188,7 @@ __all__ = [
     "Drift",
     "count_dates",
     "counts_json",
+    "date_sources_json",
     "drift_json",
     "read_batch",
 ]

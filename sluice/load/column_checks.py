@@ -1,33 +1,31 @@
 """Checks parsed columns against their contract, whole columns at a time."""
 
 import math
+import re
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from sluice.contracts import Column, Contract
 from sluice.contracts.bounds import INT_RANGES
-from sluice.contracts.validation import DATE_PATTERN, TIMESTAMP_PATTERN
+from sluice.contracts.values import DATE_PATTERN, TIMESTAMP_PATTERN
+from sluice.load.arrow_types import ARROW_TYPES
 from sluice.load.json_values import Mask, byte_view
 
-ARROW_TYPES = {
-    "string": pa.string(),
-    "boolean": pa.bool_(),
-    "int32": pa.int32(),
-    "int64": pa.int64(),
-    "float64": pa.float64(),
-    "date": pa.date32(),
-    "timestamp": pa.timestamp("us", tz="UTC"),
-}
 _PATTERNS = {"timestamp": f"^{TIMESTAMP_PATTERN}$", "date": f"^{DATE_PATTERN}$"}
 _PLAIN_TIME = b"0000-00-00T00:00:00Z"
 
 
 def check_columns(contract: Contract, table: pa.Table, timestamps: pa.Array) -> tuple[pa.Table, Mask]:
-    """Returns parsed rows in the contract's types, and per row whether it may be invalid (its values are then void)."""
+    """Returns parsed rows in the contract's types, and per row whether it may be invalid (its values are then void).
+
+    Args:
+        contract: one that ``is_columnar``.
+        table: from ``json_values.parse``.
+        timestamps: of the records.
+    """
     wrong = np.zeros(table.num_rows, np.bool_)
     columns = {}
     for column in contract.columns:
@@ -46,8 +44,8 @@ def check_columns(contract: Contract, table: pa.Table, timestamps: pa.Array) -> 
             columns[column.name] = pc.add(values, 0.0)
         else:
             columns[column.name] = values.cast(ARROW_TYPES[column.type], safe=False)
-    wrong |= _milliseconds(columns[contract.event_time]) != _milliseconds(timestamps)
-    wrong |= pc.is_null(timestamps).to_numpy(zero_copy_only=False)
+    if contract.happens_at_record and timestamps.null_count:
+        wrong |= pc.is_null(timestamps).to_numpy(zero_copy_only=False)
     return pa.table(columns), wrong
 
 
@@ -59,6 +57,12 @@ def _failed_checks(contract: Contract, column: Column, values: pa.ChunkedArray) 
         # No text has more characters than bytes: the quick check nearly always suffices.
         if max_length is not None and (pc.max(pc.binary_length(values)).as_py() or 0) > max_length:
             yield pc.greater(pc.utf8_length(values), max_length)
+        if column.min_length:
+            yield pc.less(pc.utf8_length(values), column.min_length)
+        if column.enum is not None:
+            yield pc.invert(pc.is_in(values, pa.array(column.enum, pa.string())))
+        if column.pattern is not None:
+            yield _mismatches(column.pattern, values)
     elif column.type in _PATTERNS:
         if column.type == "date" or not _are_plain_times(values):
             yield pc.invert(pc.match_substring_regex(values, _PATTERNS[column.type]))
@@ -78,6 +82,13 @@ def _failed_checks(contract: Contract, column: Column, values: pa.ChunkedArray) 
             yield pc.less(values, column.minimum)
         if column.maximum is not None:
             yield pc.greater(values, column.maximum)
+
+
+def _mismatches(pattern: str, texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Returns which texts a regular expression does not match: Python's, whose syntax differs from Arrow's."""
+    encoded = texts.combine_chunks().dictionary_encode()
+    matches = [re.fullmatch(pattern, text) is None for text in encoded.dictionary.to_pylist()]
+    return pa.chunked_array([pa.array(matches, pa.bool_()).take(encoded.indices)])
 
 
 def _are_plain_times(values: pa.ChunkedArray) -> bool:
@@ -120,9 +131,3 @@ def _outside_years(column: Column, times: pa.ChunkedArray) -> Mask:
     outside = pc.or_(pc.less(times, pa.scalar(first, times.type)), pc.greater(times, pa.scalar(last, times.type)))
     result: Mask = pc.fill_null(outside, False).to_numpy()
     return result
-
-
-def _milliseconds(times: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.int64]:
-    """Returns milliseconds since 1970; 0 for null."""
-    microseconds: npt.NDArray[np.int64] = np.asarray(pc.fill_null(times.cast(pa.int64()), 0))
-    return microseconds // 1000

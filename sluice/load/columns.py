@@ -3,22 +3,21 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from sluice.contracts import Contract
-from sluice.contracts.validation import ContractViolationError, parse, validate_event
+from sluice.contracts.validation import Event, parse, validate_event
+from sluice.contracts.values import ContractViolationError
 from sluice.load import json_values
-from sluice.load.column_checks import ARROW_TYPES, check_columns
-from sluice.load.json_values import EXACT, Mask, RowIndices, is_plain, parse_around
+from sluice.load.arrow_types import arrow_schema
+from sluice.load.column_checks import check_columns
+from sluice.load.json_values import EXACT, Mask, RowIndices, is_columnar, is_plain, parse_around
 
 _CHUNK = 16_384
 _CHUNK_BYTES = 16 << 20
 """Rows, and about how many bytes of them, that are parsed together. An invalid value costs its chunk a second pass."""
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -79,15 +78,11 @@ def _concat(contract: Contract, parts: list[Columns]) -> Columns:
         for name, row_indices in part.unknown.items():
             unknown[name].append(row_indices + start)
     return Columns(
-        pa.concat_tables([_no_rows(contract), *(part.rows for part in parts)]),
+        pa.concat_tables([arrow_schema(contract).empty_table(), *(part.rows for part in parts)]),
         pa.concat_arrays([pa.array([], pa.bool_()), *(part.is_valid for part in parts)]),
         [reason for part in parts for reason in part.reasons],
         {name: np.concatenate(indices) for name, indices in unknown.items()},
     )
-
-
-def _no_rows(contract: Contract) -> pa.Table:
-    return pa.schema([(column.name, ARROW_TYPES[column.type]) for column in contract.columns]).empty_table()
 
 
 def _read_contained(contract: Contract, values: pa.Array, timestamps: pa.Array) -> Columns:
@@ -105,6 +100,8 @@ def _read_contained(contract: Contract, values: pa.Array, timestamps: pa.Array) 
 
 
 def _read_chunk(contract: Contract, values: pa.Array, timestamps: pa.Array) -> Columns:
+    if not is_columnar(contract):
+        return _read_one_by_one(contract, values, timestamps)
     plain = is_plain(values)
     if plain.all():
         try:
@@ -119,7 +116,19 @@ def _read_chunk(contract: Contract, values: pa.Array, timestamps: pa.Array) -> C
 
 
 def _read_one_by_one(contract: Contract, values: pa.Array, timestamps: pa.Array) -> Columns:
-    return _parse_with_fallback(contract, values, timestamps, np.zeros(len(values), np.bool_))
+    events, is_valid, reasons = [], np.zeros(len(values), np.bool_), []
+    unknown: dict[str, list[int]] = defaultdict(list)
+    for index, (value, timestamp) in enumerate(zip(values.to_pylist(), timestamps.to_pylist(), strict=True)):
+        event, reason = validate_event(contract, value, timestamp)
+        if event is None:
+            reasons.append(reason)
+            continue
+        events.append(event)
+        is_valid[index] = True
+        for name in event.unknown:
+            unknown[name].append(index)
+    indices = {name: np.array(found, np.int64) for name, found in unknown.items()}
+    return Columns(_as_rows(contract, events), pa.array(is_valid), reasons, indices)
 
 
 def _parse_with_fallback(contract: Contract, values: pa.Array, timestamps: pa.Array, plain: Mask) -> Columns:
@@ -127,66 +136,41 @@ def _parse_with_fallback(contract: Contract, values: pa.Array, timestamps: pa.Ar
     table, row_indices, has_unknown = parse_around(contract, values, np.flatnonzero(plain))
     rows, wrong = check_columns(contract, table, timestamps.take(pa.array(row_indices)))
     unknown: dict[str, list[int]] = defaultdict(list)
-    known = {column.name for column in contract.columns}
     if has_unknown:
-        _find_unknown(known, values, row_indices, wrong, unknown)
-    rows = rows.filter(pa.array(~wrong))
+        _find_unknown(contract.fields, values, row_indices, wrong, unknown)
     is_valid = np.zeros(len(values), np.bool_)
     is_valid[row_indices[~wrong]] = True
-    bulk, single, events, reasons = row_indices[~wrong], [], [], []
-    for row_index in np.flatnonzero(~is_valid).tolist():
-        event, reason = validate_event(contract, values[row_index].as_py(), timestamps[row_index].as_py())
-        if event is None:
-            reasons.append(reason)
-            continue
-        events.append(event)
-        single.append(row_index)
-        for name in event.keys() - known:
-            unknown[name].append(row_index)
-    if single:
-        order = np.argsort(np.concatenate([bulk, single]))
-        rows = pa.concat_tables([rows, _as_rows(contract, events)]).take(pa.array(order))
-        is_valid[single] = True
+    others = np.flatnonzero(~is_valid)
+    single = _read_one_by_one(contract, values.take(pa.array(others)), timestamps.take(pa.array(others)))
+    valid_others = others[single.is_valid.to_numpy(zero_copy_only=False)]
+    order = np.argsort(np.concatenate([row_indices[~wrong], valid_others]))
+    rows = pa.concat_tables([rows.filter(pa.array(~wrong)), single.rows]).take(pa.array(order))
+    is_valid[valid_others] = True
+    for name, indices in single.unknown.items():
+        unknown[name] += others[indices].tolist()
     unknown_indices = {name: np.array(sorted(indices), np.int64) for name, indices in unknown.items()}
-    return Columns(rows, pa.array(is_valid), reasons, unknown_indices)
+    return Columns(rows, pa.array(is_valid), single.reasons, unknown_indices)
 
 
-def _as_rows(contract: Contract, events: list[dict[str, Any]]) -> pa.Table:
+def _as_rows(contract: Contract, events: list[Event]) -> pa.Table:
     """Returns valid events as rows."""
-    arrays = {}
-    for column in contract.columns:
-        convert = _CONVERSIONS.get(column.type)
-        values = [event.get(column.name) for event in events]
-        if convert:
-            values = [None if value is None else convert(value) for value in values]
-        kind = ARROW_TYPES[column.type]
-        arrays[column.name] = pa.array(values, _STORED.get(column.type, kind)).cast(kind)
-    return pa.table(arrays)
+    schema = arrow_schema(contract)
+    arrays = []
+    for name, kind in zip(schema.names, schema.types, strict=True):
+        values = [event.values[name] for event in events]
+        arrays.append(pa.array(values, _stored_type(kind)).cast(kind))
+    return pa.table(arrays, schema=schema)
 
 
-def _microseconds(text: str) -> int:
-    return (datetime.fromisoformat(text) - _EPOCH) // timedelta(microseconds=1)
-
-
-def _days(text: str) -> int:
-    return date.fromisoformat(text).toordinal() - _EPOCH.toordinal()
-
-
-def _unsigned_zero(number: float) -> float:
-    return float(number) + 0.0
-
-
-_CONVERSIONS: dict[str, Callable[[Any], float]] = {
-    "timestamp": _microseconds,
-    "date": _days,
-    "float64": _unsigned_zero,
-}
-_STORED = {"timestamp": pa.int64(), "date": pa.int32()}
-"""The integers that Arrow stores a type as. Made from Python's dates, some types would not hold all years."""
+def _stored_type(kind: pa.DataType) -> pa.DataType:
+    """Returns the type that an event's values have: integers for times, because Python's do not hold all years."""
+    if pa.types.is_timestamp(kind):
+        return pa.int64()
+    return pa.int32() if pa.types.is_date(kind) else kind
 
 
 def _find_unknown(
-    known: set[str], values: pa.Array, row_indices: RowIndices, wrong: Mask, unknown: dict[str, list[int]]
+    known: frozenset[str], values: pa.Array, row_indices: RowIndices, wrong: Mask, unknown: dict[str, list[int]]
 ) -> None:
     """Collects the fields that are not in the contract. Arrow accepts more than JSON there: those values are wrong."""
     for index in np.flatnonzero(~wrong):

@@ -13,6 +13,7 @@ from sluice.contracts.bounds import INT_RANGES
 
 EXACT = {"boolean": pa.bool_(), "int32": pa.int64(), "int64": pa.int64(), "float64": pa.float64()}
 """The type that the parser reads a contract type as; all others are read as strings."""
+_COLUMNAR = (*EXACT, "string", "date", "timestamp")
 _LENIENT = EXACT | {"int32": pa.float64(), "int64": pa.float64()}
 """The same, but a fraction or an integer out of range does not end the parse."""
 _ROW = re.compile(r" in row (\d+)$")
@@ -23,6 +24,14 @@ _LINE_BREAK = ord("\n")
 Mask = npt.NDArray[np.bool_]
 RowIndices = npt.NDArray[np.int64]
 """Positions of values in their batch, ascending."""
+
+
+def is_columnar(contract: Contract) -> bool:
+    """Returns whether Arrow can parse the stream's values: each column is a field of the object, in a type it knows."""
+    names = [column.paths[0] for column in contract.columns if len(column.paths) == 1 and len(column.paths[0]) == 1]
+    return len({*names}) == len(contract.columns) and all(
+        column.type in _COLUMNAR and not column.is_epoch and column.zone is None for column in contract.columns
+    )
 
 
 def is_plain(values: pa.Array) -> Mask:
@@ -54,7 +63,7 @@ def parse(contract: Contract, values: pa.Array, types: dict[str, pa.DataType], u
     """Returns the values as columns.
 
     Args:
-        contract: defines the columns.
+        contract: defines the columns; one that ``is_columnar``.
         values: plain ones.
         types: Arrow type per contract type; types that are missing here are read as strings.
         unexpected: ``error`` or ``ignore``: how to treat a field that is not in the contract.
@@ -62,9 +71,10 @@ def parse(contract: Contract, values: pa.Array, types: dict[str, pa.DataType], u
     Raises:
         pa.ArrowInvalid: they cannot be parsed as one object each; the message may end with the row.
     """
-    schema = pa.schema([(column.name, types.get(column.type, pa.string())) for column in contract.columns])
+    names = [column.name for column in contract.columns]
+    schema = pa.schema([(column.paths[0][0], types.get(column.type, pa.string())) for column in contract.columns])
     if not len(values):
-        return schema.empty_table()
+        return schema.empty_table().rename_columns(names)
     lines = pc.binary_join(pa.ListArray.from_arrays([0, len(values)], values), b"\n")[0].as_buffer()
     table = pj.read_json(
         pa.BufferReader(lines),
@@ -75,7 +85,7 @@ def parse(contract: Contract, values: pa.Array, types: dict[str, pa.DataType], u
     table.validate(full=True)
     if table.num_rows != len(values):
         raise pa.ArrowInvalid(f"{len(values)} values gave {table.num_rows} rows")
-    return table
+    return table.rename_columns(names)
 
 
 def parse_around(contract: Contract, values: pa.Array, plain: RowIndices) -> tuple[pa.Table, RowIndices, bool]:

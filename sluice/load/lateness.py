@@ -44,7 +44,7 @@ def track_lateness(
     """Advances the watermarks row by row and finds the late rows.
 
     Args:
-        rows: topic_id, partition, offset, timestamp and event_date of valid events, in any order.
+        rows: topic_id, partition, offset, timestamp (the event time) and event_date of valid events, in any order.
         watermarks: before the rows; a partition may have none.
         allowed_lateness: how long after a date's end its events are expected.
         now: by this host's clock.

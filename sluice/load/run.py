@@ -83,6 +83,9 @@ MarkStale = Literal["always", "changed", "never"]
 def reload(settings: Settings, contract: Contract, day: date, *, mark_stale: MarkStale = "always") -> LoadReport:
     """Loads one event date again from the lake, up to the ledger's end, in one transaction.
 
+    What is reloaded are the dates of the lake that the event date's rows come from: usually one, the same date. Where
+    records have other timestamps than their events, rows of other event dates are reloaded with them.
+
     Records beyond the ledger's end are left to ``load``, which does not wait for a reload. Two reloads of a date run
     one after the other.
 
@@ -113,15 +116,18 @@ def _reload(
         lake = LakeReader(settings, contract.stream)
         before = date_reload.delete_rows()
         now = datetime.now(UTC)
-        with prefetch(date_batches(contract, lake, date_reload.ranges, day, rejected)) as batches:
-            for batch in batches:
-                warehouse.write(batch, now)
-                report.add(batch)
-        report.changed = date_reload.fingerprint() != before
+        for lake_date in date_reload.lake_dates:
+            with prefetch(date_batches(contract, lake, date_reload.ranges, lake_date, rejected)) as batches:
+                for batch in batches:
+                    warehouse.write(batch, now)
+                    report.add(batch)
+        after = date_reload.fingerprints()
+        changed = {date for date in before.keys() | after.keys() if before.get(date) != after.get(date)}
+        report.changed = bool(changed)
         date_reload.log_released()
-        if mark_stale == "always" or (mark_stale == "changed" and report.changed):
-            warehouse.mark_stale([day])
-        date_reload.update_date_stats(report.drift, report.changed, now)
+        if stale := {"always": {day, *changed}, "changed": changed, "never": set[date]()}[mark_stale]:
+            warehouse.mark_stale(stale)
+        date_reload.update_date_stats(before.keys() | after.keys() | {day}, changed, report.drift, now)
     report.dates = [day]
     return report
 
@@ -184,6 +190,7 @@ def _commit_group(warehouse: Warehouse, contract: Contract, group: list[Range], 
     warehouse.record_ranges(group, batch, watermarks)
     warehouse.mark_stale(batch.dates)
     warehouse.add_date_stats(counts, batch.drift(), now)
+    warehouse.add_date_sources(batch)
     warehouse.commit()
     return True
 

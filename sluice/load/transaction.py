@@ -1,6 +1,6 @@
 """Warehouse transactions: a group's rows, quarantine, ledger, date statistics and drift, all or nothing."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -15,7 +15,7 @@ from sluice.contracts import Contract
 from sluice.errors import SluiceError, TerminalError, TransientError
 from sluice.lake.layout import SCHEMA
 from sluice.lake.ranges import PartitionKey, Range
-from sluice.load.batch import LAKE_COLUMNS, Batch, DateCounts, counts_json, drift_json
+from sluice.load.batch import LAKE_COLUMNS, Batch, DateCounts, counts_json, date_sources_json, drift_json
 from sluice.load.rejection import RecordId, RejectedRecordsError, copy_contained
 from sluice.settings import Settings
 from sluice.warehouse import connect
@@ -57,6 +57,40 @@ select $1, event_date, field, rows from jsonb_to_recordset($2::jsonb) as d (even
 order by event_date, field
 on conflict (stream, event_date, field) do update set rows = drift.rows + excluded.rows"""
 
+# Whether a record was late follows from its partition's watermark when its range was loaded.
+_ADD_RELEASED = """
+insert into ops.dates as known (stream, event_date, rows, quarantined, late, after_close, version, loaded_at)
+select $1, event_date, count(*), 0, count(*) filter (where watermark >= day_end),
+    count(*) filter (where watermark >= day_end + lateness), 1, now()
+from (
+    select r.event_date, (r.event_date + 1)::timestamp at time zone 'UTC' as day_end, loaded.watermark, s.lateness
+    from released r
+    join ops.streams s on s.stream = $1,
+    lateral (
+        select before.watermark
+        from ops.loads range
+        left join ops.loads before
+            on (before.topic_id, before.partition, before.next_offset)
+            = (range.topic_id, range.partition, range.start_offset)
+        where (range.topic_id, range.partition) = (r.topic_id, r.partition) and range.next_offset > r."offset"
+        order by range.next_offset limit 1
+    ) loaded
+) counts
+group by event_date
+order by event_date
+on conflict (stream, event_date) do update set
+    rows = known.rows + excluded.rows,
+    late = known.late + excluded.late,
+    after_close = known.after_close + excluded.after_close,
+    version = known.version + 1,
+    loaded_at = excluded.loaded_at"""
+_ADD_DATE_SOURCES = """
+insert into ops.date_sources as known (stream, event_date, lake_date, rows)
+select $1, event_date, lake_date, rows
+from jsonb_to_recordset($2::jsonb) as s (event_date date, lake_date date, rows bigint)
+order by event_date, lake_date
+on conflict (stream, event_date, lake_date) do update set rows = known.rows + excluded.rows"""
+
 
 Statement = LiteralString | sql.SQL | sql.Composed
 
@@ -84,11 +118,12 @@ class Warehouse:
         """Blocks other loads of this stream until the transaction ends."""
         self.execute("select pg_advisory_xact_lock(hashtext('sluice load'), hashtext($1))", self._contract.stream)
 
-    def lock_date(self, day: date) -> None:
-        """Blocks other changes to loaded rows of this date until the transaction ends."""
-        self.execute(
-            "select pg_advisory_xact_lock(hashtext('sluice date'), hashtext($1))", f"{self._contract.stream} {day}"
-        )
+    def lock_dates(self, days: Iterable[date]) -> None:
+        """Blocks other changes to loaded rows of these dates of the lake until the transaction ends."""
+        for day in sorted(days):
+            self.execute(
+                "select pg_advisory_xact_lock(hashtext('sluice date'), hashtext($1))", f"{self._contract.stream} {day}"
+            )
 
     def ledger_ends(self) -> dict[PartitionKey, LedgerEnd]:
         """Returns where the ledger ends, per partition."""
@@ -153,10 +188,10 @@ class Warehouse:
         ]
         self._copy("ops", "loads", pa.Table.from_pylist(entries, _LEDGER))
 
-    def mark_stale(self, days: list[date]) -> None:
+    def mark_stale(self, days: Iterable[date]) -> None:
         """Marks dates as changed, so that the next transform rebuilds them."""
-        streams = pa.repeat(pa.scalar(self._contract.stream), len(days))
-        dates = pa.array(days, pa.date32())
+        dates = pa.array(sorted(days), pa.date32())
+        streams = pa.repeat(pa.scalar(self._contract.stream), len(dates))
         self._copy("ops", "stale_dates", pa.table({"stream": streams, "event_date": dates}))
 
     def add_date_stats(
@@ -170,6 +205,11 @@ class Warehouse:
             self.execute(_ADD_DATE_STATS, self._contract.stream, counts_json(counts), now)
         if drift:
             self.execute(_ADD_DRIFT, self._contract.stream, drift_json(drift))
+
+    def add_date_sources(self, batch: Batch) -> None:
+        """Counts the rows of a batch whose event date is not the lake's."""
+        if sources := batch.date_sources():
+            self.execute(_ADD_DATE_SOURCES, self._contract.stream, date_sources_json(sources))
 
     def quarantined(self, day: date, reason: str) -> pa.Table:
         """Returns a date's open records whose reason or kind begins with ``reason``: ``LAKE_COLUMNS`` and reason."""
@@ -186,10 +226,10 @@ class Warehouse:
         arrays = [pa.array(column, field.type) for column, field in zip(columns, _QUARANTINED, strict=True)]
         return pa.table(arrays, schema=_QUARANTINED)
 
-    def release(self, day: date, records: pa.Table, action: str, done_by: str) -> None:
+    def release(self, day: date, records: pa.Table, event_dates: pa.ChunkedArray, action: str, done_by: str) -> None:
         """Removes a date's records (as returned by ``quarantined``) from quarantine and logs each of them.
 
-        The caller writes them to raw in the same transaction: the date's statistics count them there.
+        The caller writes them to raw in the same transaction: the statistics of their event dates count them there.
         """
         entries = records.select([*_RECORD_ID, "event_date", "reason"])
         for name, value in (
@@ -200,30 +240,20 @@ class Warehouse:
         ):
             entries = entries.append_column(name, pa.repeat(pa.scalar(value), entries.num_rows))
         self._copy("ops", "quarantine_log", entries)
-        self._create_temporary("released", _RECORD_ID_TYPES, records.select(_RECORD_ID))
+        released = records.select(_RECORD_ID).append_column("event_date", event_dates)
+        self._create_temporary("released", f"{_RECORD_ID_TYPES}, event_date date", released)
         self.execute(
             "delete from raw.quarantine q using released r"
             ' where (q.topic_id, q.partition, q."offset") = (r.topic_id, r.partition, r."offset")'
         )
-        # Whether a record was late follows from its partition's watermark when its range was loaded.
         self.execute(
-            "update ops.dates d set rows = d.rows + counts.total, quarantined = d.quarantined - counts.total,"
-            " late = d.late + counts.late, after_close = d.after_close + counts.after_close,"
-            " version = d.version + 1, loaded_at = now() from ("
-            " select count(*) as total, count(*) filter (where watermark >= day_end) as late,"
-            " count(*) filter (where watermark >= day_end + lateness) as after_close"
-            " from released r, lateral ("
-            "  select before.watermark from ops.loads range left join ops.loads before"
-            "   on (before.topic_id, before.partition, before.next_offset)"
-            "    = (range.topic_id, range.partition, range.start_offset)"
-            '   where (range.topic_id, range.partition) = (r.topic_id, r.partition) and range.next_offset > r."offset"'
-            "   order by range.next_offset limit 1) loaded,"
-            " (select ($2::date + 1)::timestamp at time zone 'UTC' as day_end, lateness from ops.streams"
-            "  where stream = $1) closing"
-            " ) counts where d.stream = $1 and d.event_date = $2",
+            "update ops.dates set quarantined = quarantined - $3, version = version + 1, loaded_at = now()"
+            " where stream = $1 and event_date = $2",
             self._contract.stream,
             day,
+            records.num_rows,
         )
+        self.execute(_ADD_RELEASED, self._contract.stream)
 
     def update_reasons(self, records: pa.Table, reasons: list[str]) -> None:
         """Updates the reasons of records that stay in quarantine."""

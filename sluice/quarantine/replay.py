@@ -56,15 +56,17 @@ def _replay(
     rejected: Mapping[RecordId, str],
 ) -> Replay:
     with transaction(settings, contract) as warehouse:
-        warehouse.lock_date(day)
+        warehouse.lock_dates([day])
         records = warehouse.quarantined(day, reason)
         batch = read_batch(contract, records, rejected=rejected)
         moved, left = records.filter(batch.columns.is_valid), records.filter(pc.invert(batch.columns.is_valid))
         if moved.num_rows:
             now = datetime.now(UTC)
             warehouse.write(batch.without_invalid(), now)
-            warehouse.mark_stale([day])
-            warehouse.release(day, moved, "replayed", done_by)
+            event_dates = batch.valid()["event_date"]
+            warehouse.mark_stale({day, *event_dates.to_pylist()})
+            warehouse.release(day, moved, event_dates, "replayed", done_by)
+            warehouse.add_date_sources(batch)
             warehouse.add_date_stats({}, batch.drift(), now)
         warehouse.update_reasons(left, batch.columns.reasons)
     return Replay(contract.stream, day, moved.num_rows, left.num_rows)

@@ -4,6 +4,7 @@ What is compared was read in one order: the ledger first, then the lake, then Ka
 ledger's end is at most the lake's, and the lake's at most Kafka's, however fast events flow.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -87,8 +88,12 @@ def _partition_faults(lake: LakeSide, warehouse: WarehouseSide, key: PartitionKe
 
 
 def _compare_dates(stream: str, lake: LakeSide, warehouse: WarehouseSide, result: Comparison) -> None:
-    in_lake = warehouse.verified_dates + by_date(lake.tally)
-    raw, quarantined = by_date(warehouse.raw), by_date(warehouse.quarantined)
+    in_lake = by_event_date(warehouse.verified_dates + by_date(lake.tally), warehouse.moved)
+    raw, quarantined = by_event_date(by_date(warehouse.raw), warehouse.moved), by_date(warehouse.quarantined)
+    # An event date is counted whole if all dates of the lake that it has rows of are.
+    recounted = warehouse.recounted
+    if recounted is not None:
+        recounted -= {day for pair in warehouse.moved if pair[0] not in recounted for day in pair}
     # Of recounted dates all rows are compared, of others those beyond the verified prefixes.
     expected: Tally = dict(warehouse.recorded)
     for key, sums in lake.tally.items():
@@ -111,7 +116,7 @@ def _compare_dates(stream: str, lake: LakeSide, warehouse: WarehouseSide, result
         status = warehouse.statuses.get(day)
         recorded = (status.rows, status.quarantined) if status else (0, 0)
         counted = (raw[day], quarantined[day])
-        if warehouse.recounted is None or day in warehouse.recounted:
+        if recounted is None or day in recounted:
             if recorded != counted:
                 faults[day].append(
                     f"{stream} {day}: ops.dates records {recorded[0]} rows and {recorded[1]} in quarantine, but the"
@@ -134,6 +139,19 @@ def _compare_dates(stream: str, lake: LakeSide, warehouse: WarehouseSide, result
         result.faults += faults[day]
         if in_lake[day] or any(counted) or status or faults[day]:
             result.rows.append(DateRow(stream, day, in_lake[day], *counted, not faults[day], status))
+
+
+def by_event_date(rows: Counter[date], moved: Mapping[tuple[date, date], int]) -> Counter[date]:
+    """Returns rows by event date, given those by date of the lake and how many are moved from one to another.
+
+    What differs between the lake and the warehouse stays at the lake's date, because only the warehouse knows the event
+    dates.
+    """
+    result = Counter(rows)
+    for (lake_date, event_date), count in moved.items():
+        result[lake_date] -= count
+        result[event_date] += count
+    return result
 
 
 def _rows_by_partition(tally: Tally) -> dict[PartitionKey, int]:

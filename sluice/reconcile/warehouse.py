@@ -20,6 +20,14 @@ from sluice.warehouse.dates import DateStatus, drift, statuses
 
 Connection = psycopg.Connection[Any]
 
+_ALL = sql.SQL("true")
+_RAW_LAKE_DATE = sql.SQL("coalesce(t._lake_date, t._event_date)")
+_RAW_OF_DAYS = sql.SQL(
+    "(t._lake_date = any(%(days)s::date[]) or (t._lake_date is null and t._event_date = any(%(days)s::date[])))"
+)
+"""The same column, in a form that has an index."""
+_QUARANTINE_OF_DAYS = sql.SQL("t.event_date = any(%(days)s::date[])")
+
 RECOUNT_ROWS = 2_000_000
 """Rows of verified dates that a comparison counts again, beginning with those whose last count is oldest."""
 _RECOUNT_TIMEOUT = "2s"
@@ -54,8 +62,12 @@ class WarehouseSide:
     raw: Tally = field(default_factory=dict)
     quarantined: Tally = field(default_factory=dict)
     statuses: dict[date, DateStatus] = field(default_factory=dict)
+    """By event date."""
     drift: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    moved: dict[tuple[date, date], int] = field(default_factory=dict)
+    """Rows of raw by date of the lake and event date, where the two differ. All dates but those of ``statuses`` are the
+    lake's."""
 
 
 @contextmanager
@@ -113,23 +125,28 @@ def read_side(
         contract: of the stream.
         ledger: the stream's, of the same snapshot.
         full: whether to count all rows, whatever was verified before.
-        days: dates to recount in any case.
+        days: event dates to recount in any case.
     """
     side = WarehouseSide(ledger)
     stream = contract.stream
     side.statuses = statuses(warehouse, stream)
     side.drift = dict(drift(warehouse, stream))
+    sources = "select lake_date, event_date, rows from ops.date_sources where stream = %s"
+    side.moved = {
+        (lake_date, event_date): rows for lake_date, event_date, rows in warehouse.execute(sources, (stream,))
+    }
     since = None if full else _read_verified(warehouse, stream, side)
     if since is None:
-        side.raw, side.quarantined = _sums(warehouse, contract, sql.SQL("true"), {})
+        side.raw, side.quarantined = _sums(warehouse, contract, _ALL, {})
         return side
-    _recount(warehouse, contract, side, days)
+    lake_dates = {*days, *(lake_date for lake_date, event_date in side.moved if event_date in days)}
+    _recount(warehouse, contract, side, lake_dates)
     keys = list(side.verified)
     beyond = sql.SQL(
         "{offset} >= coalesce((select next_offset from unnest(%(topic_ids)s::text[], %(partitions)s::int[],"
         " %(next_offsets)s::bigint[]) as verified (topic_id, partition, next_offset)"
         " where verified.topic_id = {topic_id} and verified.partition = {partition}), 0)"
-        " and {loaded_at} >= %(since)s and {event_date} <> all(%(recounted)s::date[])"
+        " and {loaded_at} >= %(since)s and {lake_date} <> all(%(recounted)s::date[])"
     )
     values = {
         "topic_ids": [topic_id for topic_id, _ in keys],
@@ -189,9 +206,7 @@ def _recount(warehouse: Connection, contract: Contract, side: WarehouseSide, day
         try:
             with warehouse.transaction():
                 warehouse.execute(sql.SQL("set local statement_timeout = {}").format(timeout))
-                raw, quarantined = _sums(
-                    warehouse, contract, sql.SQL("{event_date} = any(%(days)s::date[])"), {"days": sorted(dates)}
-                )
+                raw, quarantined = _sums(warehouse, contract, sql.SQL("{of_days}"), {"days": sorted(dates)})
         except psycopg.errors.QueryCanceled:
             continue
         side.raw |= raw
@@ -210,23 +225,22 @@ def _sums(
     warehouse: Connection, contract: Contract, condition: sql.SQL, values: Mapping[str, object]
 ) -> tuple[Tally, Tally]:
     """Returns the tallies of the rows in raw and of the records in quarantine that match a condition on columns."""
-    raw = {name: f"_{name}" for name in ("topic_id", "partition", "offset", "event_date", "loaded_at")}
-    quarantine = {name: name for name in raw}
-    of_stream = sql.SQL("stream = {}").format(contract.stream)
+    columns = ("topic_id", "partition", "offset", "loaded_at")
+    of_stream = sql.SQL("t.stream = {}").format(contract.stream)
     tallies = []
-    for table, columns, only in (
-        (sql.Identifier("raw", contract.table), raw, sql.SQL("true")),
-        (sql.Identifier("raw", "quarantine"), quarantine, of_stream),
+    for table, prefix, lake_date, of_days, only in (
+        (sql.Identifier("raw", contract.table), "_", _RAW_LAKE_DATE, _RAW_OF_DAYS, sql.SQL("true")),
+        (sql.Identifier("raw", "quarantine"), "", sql.SQL("t.event_date"), _QUARANTINE_OF_DAYS, of_stream),
     ):
-        names = {name: sql.Identifier("t", column) for name, column in columns.items()}
+        names = {name: sql.Identifier("t", f"{prefix}{name}") for name in columns}
         query = sql.SQL("select {}, {}, {}, {} from {} as t where {} and {} group by 1, 2, 3").format(
             names["topic_id"],
             names["partition"],
-            names["event_date"],
-            sql_sums(columns["offset"]),
+            lake_date,
+            sql_sums(f"{prefix}offset"),
             table,
             only,
-            condition.format(**names),
+            condition.format(**names, lake_date=lake_date, of_days=of_days),
         )
         tallies.append(_tally(warehouse.execute(query, values)))
     return tallies[0], tallies[1]

@@ -17,7 +17,8 @@ from sluice.errors import TerminalError
 
 _HEADER = "Generated from the contracts: edit those instead. Every transform generates this file again."
 _METADATA_COLUMNS = {
-    "_event_date": "UTC date of the Kafka record's timestamp, which is the event time.",
+    "_event_date": "UTC date of the event time.",
+    "_lake_date": "UTC date of the Kafka record's timestamp, by which the lake is partitioned, if it is another one.",
     "_topic_id": "Kafka's id of the topic; a topic that is deleted and created again has a new one.",
     "_partition": "Kafka partition.",
     "_offset": "Kafka offset within the partition.",

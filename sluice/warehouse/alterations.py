@@ -4,26 +4,30 @@ A contract that asks for anything else is refused before the first statement run
 received, so a column of another type can always be filled again under another name.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from psycopg import sql
 
-from sluice.contracts import Contract
+from sluice.contracts import Contract, DataType
 from sluice.errors import TerminalError
 
-SQL_TYPES = {
+_SQL_TYPES = {
     "string": "text",
     "boolean": "boolean",
     "int32": "integer",
     "int64": "bigint",
     "float64": "double precision",
     "date": "date",
+    "time": "time without time zone",
     "timestamp": "timestamp with time zone",
+    "uuid": "uuid",
+    "json": "jsonb",
 }
-"""The Postgres name of each contract type, as format_type spells it."""
 METADATA_COLUMNS = {
     "_event_date": "date",
+    "_lake_date": "date",
     "_topic_id": "text",
     "_partition": "integer",
     "_offset": "bigint",
@@ -31,12 +35,36 @@ METADATA_COLUMNS = {
     "_loaded_at": "timestamp with time zone",
 }
 """Columns of every raw table besides the contract's: where a row comes from, and when it was loaded."""
-REQUIRED_METADATA = METADATA_COLUMNS.keys() - {"_timestamp"}
+REQUIRED_METADATA = METADATA_COLUMNS.keys() - {"_timestamp", "_lake_date"}
 
 # Not from bigint to double precision, which rounds beyond 2^53.
 _WIDENED = {("integer", "bigint"), ("integer", "double precision")}
+_INTEGER_DIGITS = {"integer": 10, "bigint": 19}
+_NUMERIC = re.compile(r"numeric\((\d+),(\d+)\)")
 _REMOVED = "No longer in the contract; kept for the rows that have it."
 """The comment of a column that the contract no longer has, so that its removal is reported once."""
+
+
+def sql_type(data_type: DataType) -> str:
+    """Returns the Postgres type that stores a contract's type, as ``format_type`` spells it."""
+    if data_type.item:
+        return f"{sql_type(data_type.item)}[]"
+    if data_type.kind == "decimal":
+        return f"numeric({data_type.precision},{data_type.scale})"
+    return _SQL_TYPES[data_type.kind]
+
+
+def _is_widened(actual: str, declared: str) -> bool:
+    """Returns whether every value of a Postgres type is one of another type, too."""
+    if (actual, declared) in _WIDENED:
+        return True
+    after = _NUMERIC.fullmatch(declared)
+    if after is None:
+        return False
+    precision, scale = int(after[1]), int(after[2])
+    if before := _NUMERIC.fullmatch(actual):
+        return int(before[2]) <= scale and int(before[1]) - int(before[2]) <= precision - scale
+    return _INTEGER_DIGITS.get(actual, precision + 1) <= precision - scale
 
 
 @dataclass(frozen=True)
@@ -85,7 +113,7 @@ def plan_alterations(contract: Contract, existing: Mapping[str, TableColumn]) ->
     Raises:
         TerminalError: a type changes in a way that could lose something.
     """
-    declared = {column.name: SQL_TYPES[column.type] for column in contract.columns} | METADATA_COLUMNS
+    declared = {column.name: sql_type(column.data_type) for column in contract.columns} | METADATA_COLUMNS
     required = {column.name for column in contract.columns if not column.nullable} | REQUIRED_METADATA
     alterations = []
     for name, data_type in declared.items():
@@ -94,7 +122,7 @@ def plan_alterations(contract: Contract, existing: Mapping[str, TableColumn]) ->
             alterations.append(Alteration(name, f"{name}: added", f"add column {{}} {data_type}"))
             continue
         if column.data_type != data_type:
-            if (column.data_type, data_type) not in _WIDENED:
+            if not _is_widened(column.data_type, data_type):
                 raise _incompatible(contract, name, column.data_type, data_type)
             text = f"{name}: {column.data_type} → {data_type}"
             alterations.append(Alteration(name, text, f"alter column {{}} type {data_type}", changes_type=True))
@@ -111,8 +139,8 @@ def plan_alterations(contract: Contract, existing: Mapping[str, TableColumn]) ->
 
 
 def _incompatible(contract: Contract, name: str, actual: str, declared: str) -> TerminalError:
-    types = {sql_type: name for name, sql_type in SQL_TYPES.items()}
-    former = f"set its type back to {types[actual]}" if actual in types else "set its type back"
+    types = {sql: name for name, sql in _SQL_TYPES.items()}
+    former = f"set its type back to {types[actual]}" if actual in types else f"set its type back to what {actual} was"
     return TerminalError(
         f"raw.{contract.table}.{name} has type {actual}, but its contract declares {declared}, which may not hold every"
         " value",

@@ -1,14 +1,18 @@
-"""Copies Arrow rows into a Postgres table: binary COPY, encoded by pgpq."""
+"""Copies Arrow rows into a Postgres table: binary COPY, encoded by pgpq, or CSV where a type needs Postgres' parser."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import psycopg
 import pyarrow as pa
+import pyarrow.csv
 from pgpq import ArrowToPostgresBinaryEncoder
 from psycopg import sql
 
 _ROWS = 16_384
 """Rows that are encoded at once: a few megabytes."""
+AS_TEXT = {b"postgres": b"text"}
+"""The metadata of an Arrow field of strings that holds the text of another Postgres type."""
 
 
 def copy_rows(connection: "psycopg.Connection[Any]", table: sql.Identifier, rows: pa.Table) -> None:
@@ -25,10 +29,26 @@ def copy_rows(connection: "psycopg.Connection[Any]", table: sql.Identifier, rows
     if not rows.num_rows:
         return
     columns = sql.SQL(", ").join(map(sql.Identifier, rows.column_names))
-    statement = sql.SQL("copy {} ({}) from stdin (format binary)").format(table, columns)
-    encoder = ArrowToPostgresBinaryEncoder(rows.schema)
+    as_text = any(AS_TEXT.items() <= (field.metadata or {}).items() for field in rows.schema)
+    # A csv has no quotes around null, and quotes around every text.
+    form = sql.SQL("csv" if as_text else "binary")
+    statement = sql.SQL("copy {} ({}) from stdin (format {})").format(table, columns, form)
     with connection.cursor() as cursor, cursor.copy(statement) as copy:
-        copy.write(encoder.write_header())
-        for batch in rows.to_batches(max_chunksize=_ROWS):
-            copy.write(encoder.write_batch(batch))
-        copy.write(encoder.finish())
+        for block in _csv(rows) if as_text else _binary(rows):
+            copy.write(block)
+
+
+def _binary(rows: pa.Table) -> Iterator[bytes]:
+    encoder = ArrowToPostgresBinaryEncoder(rows.schema)
+    yield encoder.write_header()
+    for batch in rows.to_batches(max_chunksize=_ROWS):
+        yield encoder.write_batch(batch)
+    yield encoder.finish()
+
+
+def _csv(rows: pa.Table) -> Iterator[bytes]:
+    options = pyarrow.csv.WriteOptions(include_header=False, quoting_style="needed")
+    for batch in rows.to_batches(max_chunksize=_ROWS):
+        sink = pa.BufferOutputStream()
+        pyarrow.csv.write_csv(batch, sink, options)
+        yield sink.getvalue().to_pybytes()

@@ -6,15 +6,15 @@ import psycopg
 from psycopg import sql
 
 from sluice.contracts import Contract
-from sluice.contracts.names import BY_DATE, BY_LOAD
+from sluice.contracts.names import BY_DATE, BY_LAKE_DATE, BY_LOAD
 from sluice.errors import TerminalError, TransientError
 from sluice.warehouse.alterations import (
     METADATA_COLUMNS,
     REQUIRED_METADATA,
-    SQL_TYPES,
     Alteration,
     TableColumn,
     plan_alterations,
+    sql_type,
 )
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -100,13 +100,19 @@ def require_raw_table(connection: Connection, contract: Contract) -> None:
         )
 
 
-def index_by_load(connection: Connection, contract: Contract) -> None:
-    """Creates the index by which a reconciliation finds the rows that were loaded last, if it does not exist."""
-    connection.execute(
-        sql.SQL("create index if not exists {} on {} using brin (_loaded_at)").format(
-            sql.Identifier(f"{contract.table}{BY_LOAD}"), sql.Identifier("raw", contract.table)
+def create_indexes(connection: Connection, contract: Contract) -> None:
+    """Creates the indexes that a raw table of an earlier version does not have."""
+    for suffix, definition in (
+        # A reconciliation finds the rows that were loaded last.
+        (BY_LOAD, "(_loaded_at)"),
+        # A reload finds the rows whose event date is another one.
+        (BY_LAKE_DATE, "(_lake_date) with (pages_per_range = 16)"),
+    ):
+        connection.execute(
+            sql.SQL("create index if not exists {} on {} using brin {}").format(
+                sql.Identifier(f"{contract.table}{suffix}"), sql.Identifier("raw", contract.table), sql.SQL(definition)
+            )
         )
-    )
 
 
 def _columns(connection: Connection, contract: Contract) -> dict[str, TableColumn]:
@@ -131,7 +137,7 @@ def _plan(connection: Connection, contract: Contract, existing: dict[str, TableC
 
 def _create(connection: Connection, contract: Contract) -> None:
     table = sql.Identifier("raw", contract.table)
-    declared = {column.name: SQL_TYPES[column.type] for column in contract.columns} | METADATA_COLUMNS
+    declared = {column.name: sql_type(column.data_type) for column in contract.columns} | METADATA_COLUMNS
     required = {column.name for column in contract.columns if not column.nullable} | REQUIRED_METADATA
     columns = sql.SQL(", ").join(
         sql.SQL("{} {} {}").format(

@@ -11,7 +11,7 @@ from sluice.settings import Settings
 from sluice.warehouse.connect import connect
 from sluice.warehouse.lock import lock_provisioning
 from sluice.warehouse.migrations import known_migrations, migrate
-from sluice.warehouse.raw_table import check_raw_table, create_or_alter_raw_table, index_by_load
+from sluice.warehouse.raw_table import check_raw_table, create_indexes, create_or_alter_raw_table
 from sluice.warehouse.roles import provision_roles
 
 LOCK_TIMEOUT = "60s"
@@ -91,7 +91,7 @@ def refused_contracts(settings: Settings, contracts: Mapping[str, Contract]) -> 
 
 def _provision_stream(warehouse: "psycopg.Connection[tuple[object, ...]]", contract: Contract) -> list[str]:
     changes = create_or_alter_raw_table(warehouse, contract)
-    index_by_load(warehouse, contract)
+    create_indexes(warehouse, contract)
     warehouse.execute(
         "insert into ops.streams (stream, lateness) values (%s, %s)"
         " on conflict (stream) do update set lateness = excluded.lateness",

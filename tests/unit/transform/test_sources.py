@@ -14,7 +14,7 @@ from sluice.errors import TerminalError
 from sluice.settings import ROOT
 from sluice.transform.sources import source_files, write_sources
 
-METADATA_COLUMNS = ["_event_date", "_topic_id", "_partition", "_offset", "_timestamp", "_loaded_at"]
+METADATA_COLUMNS = ["_event_date", "_lake_date", "_topic_id", "_partition", "_offset", "_timestamp", "_loaded_at"]
 STAGING = ROOT / "dbt" / "models" / "staging"
 
 

@@ -1,0 +1,61 @@
+"""Paths to a value within an event, such as ``geometry.coordinates[0]``: a small part of JSONPath (RFC 9535)."""
+
+import re
+from typing import Any
+
+Path = tuple[str | int, ...]
+"""Names of fields and indexes of array items, from the outside in."""
+
+_STEP = re.compile(
+    r"""\.?(?P<name>[^\s.\[\]"'$]+) | \[(?P<index>[0-9]{1,6})\] | \["(?P<quoted>[^"]+)"\] | \['(?P<single>[^']+)'\]""",
+    re.VERBOSE,
+)
+MISSING = object()
+"""What ``resolve`` returns for a path that an event does not have."""
+
+
+def parse_path(text: str) -> Path:
+    """Returns the steps of a path.
+
+    Raises:
+        ValueError: the text is not a path.
+    """
+    steps: list[str | int] = []
+    position = 1 if text.startswith(("$.", "$[")) else 0
+    while position < len(text):
+        match = _STEP.match(text, position)
+        # A name follows the beginning or a dot; an index or a name in brackets follows anything.
+        if match is None or (match["name"] is not None and (match[0][0] == ".") != (position > 0)):
+            break
+        steps.append(int(match["index"]) if match["index"] else match["name"] or match["quoted"] or match["single"])
+        position = match.end()
+    if position < len(text) or not steps or isinstance(steps[0], int):
+        raise ValueError('expected a path such as properties.mag, geometry.coordinates[0] or ["odd name"].value')
+    return tuple(steps)
+
+
+def format_path(path: Path) -> str:
+    """Returns a path as text, from which ``parse_path`` gets it back."""
+    text = ""
+    for step in path:
+        if isinstance(step, int):
+            text += f"[{step}]"
+        elif _STEP.fullmatch(step) and not step.startswith((".", "[")):
+            text += f".{step}" if text else step
+        else:
+            quote = "'" if '"' in step else '"'
+            text += f"[{quote}{step}{quote}]" if text else f"$[{quote}{step}{quote}]"
+    return text
+
+
+def resolve(event: Any, path: Path) -> Any:
+    """Returns the value at a path; ``MISSING`` if the event, or anything on the way, does not have it."""
+    value = event
+    for step in path:
+        if isinstance(step, str):
+            if not isinstance(value, dict) or step not in value:
+                return MISSING
+        elif not isinstance(value, list) or step >= len(value):
+            return MISSING
+        value = value[step]
+    return value
