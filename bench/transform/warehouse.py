@@ -76,11 +76,10 @@ class RawTables:
 
     def _rows(self, stream: str, events: list[Event]) -> pa.Table:
         """Returns the raw rows of the valid events."""
-        timestamps = pa.chunked_array(
-            [pa.array([event.timestamp * 1_000 for event in events], pa.timestamp("us", "UTC"))]
-        )
-        values = pa.chunked_array([pa.array([event.value for event in events], pa.binary())])
-        columns = read_columns(self.contracts[stream], values, timestamps)
+        timestamps = pa.array([event.timestamp * 1_000 for event in events], pa.timestamp("us", "UTC"))
+        values = pa.array([event.value for event in events], pa.binary())
+        records = pa.table({"value": values, "timestamp": timestamps, "key": pa.nulls(len(events), pa.binary())})
+        columns = read_columns(self.contracts[stream], records)
         start_offset = self._next_offsets[stream]
         metadata = {
             "_event_date": timestamps.cast(pa.date32()),

@@ -7,6 +7,7 @@ SYSTEM_COLUMNS = ("tableoid", "xmin", "cmin", "xmax", "cmax", "ctid")
 BY_DATE = "_by_date"
 BY_LOAD = "_by_load"
 BY_LAKE_DATE = "_by_lake_date"
+BY_DELETION = "_by_deletion"
 """The raw table's name with one of these suffixes is the name of an index."""
 _RESERVED_RELATIONS = ("quarantine", "quarantine_pkey", f"quarantine{BY_DATE}", f"quarantine{BY_LOAD}")
 """Tables and indexes of the schema ``raw`` that no contract defines."""
@@ -46,7 +47,7 @@ def collisions(streams: Iterable[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for stream in sorted(streams):
         table = table_name(stream)
-        names = (table, *(f"{table}{suffix}" for suffix in (BY_DATE, BY_LOAD, BY_LAKE_DATE)))
+        names = (table, *(f"{table}{suffix}" for suffix in (BY_DATE, BY_LOAD, BY_LAKE_DATE, BY_DELETION)))
         owner = next((owners[name] for name in names if name in owners), None)
         if owner is None:
             owners |= dict.fromkeys(names, stream)

@@ -14,6 +14,7 @@ from typing import Any
 
 from sluice.contracts import Column, Contract
 from sluice.contracts.paths import MISSING, resolve
+from sluice.contracts.tombstones import read_key
 from sluice.contracts.values import ContractViolationError, JsonNumber, quote, read_value
 from sluice.escaping import escape, shorten
 
@@ -29,23 +30,30 @@ class Event:
 
     values: Mapping[str, Any]
     """The values that its columns store, by column, as ``read_value`` returns them; None for null."""
-    unknown: frozenset[str]
+    unknown: frozenset[str] = frozenset()
     """The fields of the object that no column is taken from."""
+    is_tombstone: bool = False
+    """Whether the record deletes the events of its key. Of the values, only the key's is not None."""
 
 
-def validate_event(contract: Contract, value: bytes | None, timestamp: datetime | None) -> tuple[Event | None, str]:
+def validate_event(
+    contract: Contract, value: bytes | None, timestamp: datetime | None, key: bytes | None = None
+) -> tuple[Event | None, str]:
     """Parses and validates one event.
 
     Args:
         contract: the stream's contract.
         value: the record's bytes.
-        timestamp: the record's timestamp. Only a stream whose ``event_time`` is ``record`` needs it.
+        timestamp: the record's timestamp. A stream whose ``event_time`` is ``record`` needs it, and so do tombstones.
+        key: the record's key, which a tombstone needs.
 
     Returns:
         The event and "" if it is valid, otherwise None and the reason. Fields that the contract does not declare are
         allowed.
     """
     try:
+        if value is None and contract.deletes:
+            return _tombstone(contract, key, timestamp), ""
         fields = parse(value, exact=contract.has_exact_numbers)
         values = {column.name: _read_column(contract, column, fields) for column in contract.columns}
         if contract.happens_at_record and timestamp is None:
@@ -57,6 +65,16 @@ def validate_event(contract: Contract, value: bytes | None, timestamp: datetime 
     except Exception as error:  # noqa: BLE001 - one record must not stop its stream; the reason names the class.
         return None, f"cannot be read: {type(error).__name__}"
     return Event(values, frozenset(fields.keys() - contract.fields)), ""
+
+
+def _tombstone(contract: Contract, key: bytes | None, timestamp: datetime | None) -> Event:
+    if timestamp is None:
+        raise ContractViolationError("the record has no timestamp")
+    values: dict[str, Any] = dict.fromkeys(column.name for column in contract.columns)
+    for column in contract.columns:
+        if column.name == contract.key:
+            values[column.name] = read_key(column, key, contract.max_length(column))
+    return Event(values, is_tombstone=True)
 
 
 def parse(value: bytes | None, *, exact: bool = False) -> dict[str, Any]:

@@ -17,11 +17,14 @@ ARROW_TYPES = {
     **dict.fromkeys(TEXT_KINDS, pa.string()),
 }
 """By the kind of a contract's type."""
+DELETED = "_deleted"
+"""The column that says of a tombstone that it is one; only of streams whose contract has ``deletes``."""
 
 
 def arrow_schema(contract: Contract) -> pa.Schema:
     """Returns the contract's columns as a schema; columns that hold Postgres' text are marked for ``copy_rows``."""
-    return pa.schema(map(_field, contract.columns))
+    deleted = [pa.field(DELETED, pa.bool_())] if contract.deletes else []
+    return pa.schema([*map(_field, contract.columns), *deleted])
 
 
 def _field(column: Column) -> pa.Field:

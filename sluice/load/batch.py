@@ -106,19 +106,23 @@ def read_batch(
         map_chunks: see ``read_columns``.
         rejected: records that are invalid whatever their values are, with the reasons.
     """
-    columns = read_columns(contract, rows["value"], rows["timestamp"], map_chunks)
+    columns = read_columns(contract, rows, map_chunks)
     if rejected:
         ids = zip(*(rows[name].to_pylist() for name in ("topic_id", "partition", "offset")), strict=True)
         columns = columns.without({index: rejected[record] for index, record in enumerate(ids) if record in rejected})
-    times = (
-        columns.rows[contract.event_time]
-        if not contract.happens_at_record
-        else (rows["timestamp"].filter(columns.is_valid))
-    )
+    times = _event_times(contract, columns.rows, rows["timestamp"].filter(columns.is_valid))
     metadata = rows.select(_RECORD_COLUMNS)
     for name, dates in _dates(rows["event_date"], columns.is_valid, times):
         metadata = metadata.append_column(name, dates)
     return Batch(metadata, columns, rows.filter(pc.invert(columns.is_valid)), times)
+
+
+def _event_times(contract: Contract, rows: pa.Table, timestamps: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Returns when the valid events happened. A tombstone has no other time than its record's."""
+    if contract.happens_at_record:
+        return timestamps
+    times = rows[contract.event_time]
+    return pc.coalesce(times, timestamps) if contract.deletes else times
 
 
 def _dates(

@@ -11,7 +11,7 @@ from sluice.contracts import Contract
 from sluice.contracts.validation import Event, parse, validate_event
 from sluice.contracts.values import ContractViolationError
 from sluice.load import json_values
-from sluice.load.arrow_types import arrow_schema
+from sluice.load.arrow_types import DELETED, arrow_schema
 from sluice.load.column_checks import check_columns
 from sluice.load.json_values import EXACT, Mask, RowIndices, is_columnar, is_plain, parse_around
 
@@ -48,27 +48,21 @@ class Columns:
         )
 
 
-def read_columns(
-    contract: Contract,
-    values: pa.ChunkedArray,
-    timestamps: pa.ChunkedArray,
-    map_chunks: Callable[..., Iterator[Columns]] = map,
-) -> Columns:
+def read_columns(contract: Contract, records: pa.Table, map_chunks: Callable[..., Iterator[Columns]] = map) -> Columns:
     """Parses JSON values and validates them against the contract.
 
     Args:
         contract: of the values' stream.
-        values: binary, null allowed.
-        timestamps: of the records, in microseconds UTC, null allowed; as many as values.
+        records: value (binary), timestamp (microseconds UTC) and key (binary), all of which may be null.
         map_chunks: applies a function to the chunks in order; an executor's ``map`` parses several at once.
     """
-    table = pa.table({"value": values, "timestamp": timestamps})
+    table, values = records.select(["value", "timestamp", "key"]), records["value"]
     size = max(1, min(_CHUNK, _CHUNK_BYTES * len(values) // max(values.nbytes, 1)))
     if values.num_chunks > 2 * (len(values) // size + 1):
         # Values from many small files.
         table = table.combine_chunks()
     chunks = table.to_batches(max_chunksize=size)
-    return _concat(contract, list(map_chunks(lambda chunk: _read_contained(contract, *chunk.columns), chunks)))
+    return _concat(contract, list(map_chunks(lambda chunk: _read_contained(contract, chunk), chunks)))
 
 
 def _concat(contract: Contract, parts: list[Columns]) -> Columns:
@@ -85,23 +79,24 @@ def _concat(contract: Contract, parts: list[Columns]) -> Columns:
     )
 
 
-def _read_contained(contract: Contract, values: pa.Array, timestamps: pa.Array) -> Columns:
+def _read_contained(contract: Contract, records: pa.RecordBatch) -> Columns:
     """Reads a chunk. If that fails in a way that no rule foresees, the values that cause it are found by bisection."""
     try:
-        return _read_chunk(contract, values, timestamps)
+        return _read_chunk(contract, records)
     except MemoryError:
         raise
     except Exception:  # noqa: BLE001 - one value must not stop its stream. Read by itself, it is valid or has a reason.
-        if len(values) == 1:
-            return _read_one_by_one(contract, values, timestamps)
-    middle = len(values) // 2
-    halves = [(values.slice(*half), timestamps.slice(*half)) for half in ((0, middle), (middle,))]
-    return _concat(contract, [_read_contained(contract, *half) for half in halves])
+        if len(records) == 1:
+            return _read_one_by_one(contract, records)
+    middle = len(records) // 2
+    halves = [records.slice(0, middle), records.slice(middle)]
+    return _concat(contract, [_read_contained(contract, half) for half in halves])
 
 
-def _read_chunk(contract: Contract, values: pa.Array, timestamps: pa.Array) -> Columns:
+def _read_chunk(contract: Contract, records: pa.RecordBatch) -> Columns:
     if not is_columnar(contract):
-        return _read_one_by_one(contract, values, timestamps)
+        return _read_one_by_one(contract, records)
+    values = records["value"]
     plain = is_plain(values)
     if plain.all():
         try:
@@ -109,17 +104,18 @@ def _read_chunk(contract: Contract, values: pa.Array, timestamps: pa.Array) -> C
         except pa.ArrowInvalid:
             pass
         else:
-            rows, wrong = check_columns(contract, table, timestamps)
+            rows, wrong = check_columns(contract, table, records["timestamp"])
             if not wrong.any():
                 return Columns(rows, pa.array(~wrong), [])
-    return _parse_with_fallback(contract, values, timestamps, plain)
+    return _parse_with_fallback(contract, records, plain)
 
 
-def _read_one_by_one(contract: Contract, values: pa.Array, timestamps: pa.Array) -> Columns:
-    events, is_valid, reasons = [], np.zeros(len(values), np.bool_), []
+def _read_one_by_one(contract: Contract, records: pa.RecordBatch) -> Columns:
+    events, is_valid, reasons = [], np.zeros(len(records), np.bool_), []
     unknown: dict[str, list[int]] = defaultdict(list)
-    for index, (value, timestamp) in enumerate(zip(values.to_pylist(), timestamps.to_pylist(), strict=True)):
-        event, reason = validate_event(contract, value, timestamp)
+    fields = (records[name].to_pylist() for name in ("value", "timestamp", "key"))
+    for index, (value, timestamp, key) in enumerate(zip(*fields, strict=True)):
+        event, reason = validate_event(contract, value, timestamp, key)
         if event is None:
             reasons.append(reason)
             continue
@@ -131,17 +127,18 @@ def _read_one_by_one(contract: Contract, values: pa.Array, timestamps: pa.Array)
     return Columns(_as_rows(contract, events), pa.array(is_valid), reasons, indices)
 
 
-def _parse_with_fallback(contract: Contract, values: pa.Array, timestamps: pa.Array, plain: Mask) -> Columns:
+def _parse_with_fallback(contract: Contract, records: pa.RecordBatch, plain: Mask) -> Columns:
     """Parses as many values as possible at once, and validates the rest one by one."""
+    values = records["value"]
     table, row_indices, has_unknown = parse_around(contract, values, np.flatnonzero(plain))
-    rows, wrong = check_columns(contract, table, timestamps.take(pa.array(row_indices)))
+    rows, wrong = check_columns(contract, table, records["timestamp"].take(pa.array(row_indices)))
     unknown: dict[str, list[int]] = defaultdict(list)
     if has_unknown:
         _find_unknown(contract.fields, values, row_indices, wrong, unknown)
     is_valid = np.zeros(len(values), np.bool_)
     is_valid[row_indices[~wrong]] = True
     others = np.flatnonzero(~is_valid)
-    single = _read_one_by_one(contract, values.take(pa.array(others)), timestamps.take(pa.array(others)))
+    single = _read_one_by_one(contract, records.take(pa.array(others)))
     valid_others = others[single.is_valid.to_numpy(zero_copy_only=False)]
     order = np.argsort(np.concatenate([row_indices[~wrong], valid_others]))
     rows = pa.concat_tables([rows.filter(pa.array(~wrong)), single.rows]).take(pa.array(order))
@@ -157,7 +154,7 @@ def _as_rows(contract: Contract, events: list[Event]) -> pa.Table:
     schema = arrow_schema(contract)
     arrays = []
     for name, kind in zip(schema.names, schema.types, strict=True):
-        values = [event.values[name] for event in events]
+        values = [event.is_tombstone or None if name == DELETED else event.values[name] for event in events]
         arrays.append(pa.array(values, _stored_type(kind)).cast(kind))
     return pa.table(arrays, schema=schema)
 

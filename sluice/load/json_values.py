@@ -29,8 +29,10 @@ RowIndices = npt.NDArray[np.int64]
 def is_columnar(contract: Contract) -> bool:
     """Returns whether Arrow can parse the stream's values: each column is a field of the object, in a type it knows."""
     names = [column.paths[0] for column in contract.columns if len(column.paths) == 1 and len(column.paths[0]) == 1]
-    return len({*names}) == len(contract.columns) and all(
-        column.type in _COLUMNAR and not column.is_epoch and column.zone is None for column in contract.columns
+    return (
+        len({*names}) == len(contract.columns)
+        and not contract.deletes
+        and all(column.type in _COLUMNAR and not column.is_epoch and column.zone is None for column in contract.columns)
     )
 
 

@@ -16,7 +16,7 @@ from sluice.contracts import Contract
 from sluice.lake.ranges import Range
 from sluice.load.batch import Drift
 from sluice.load.transaction import Warehouse
-from sluice.warehouse.alterations import METADATA_COLUMNS
+from sluice.warehouse.alterations import declared_columns
 
 # In one statement, so that drift added by later loads concerns only rows beyond these offsets.
 _LEDGER_AND_DRIFT = (
@@ -57,10 +57,7 @@ class Reload:
     def __init__(self, warehouse: Warehouse, contract: Contract, day: date) -> None:
         self._warehouse = warehouse
         self._contract = contract
-        raw = [
-            *(column.name for column in contract.columns),
-            *(name for name in METADATA_COLUMNS if name != "_loaded_at"),
-        ]
+        raw = [name for name in declared_columns(contract) if name != "_loaded_at"]
         self._raw = sql.Identifier("raw", contract.table)
         self._raw_columns = sql.SQL(", ").join(sql.Identifier("t", name) for name in raw)
         self._quarantine_columns = sql.SQL(", ").join(sql.Identifier("t", name) for name in _QUARANTINE)

@@ -120,23 +120,34 @@ def _replace(path: Path, text: str) -> None:
 
 
 def _table(contract: Contract) -> dict[str, Any]:
-    names = [column.name for column in contract.columns] + list(_METADATA_COLUMNS)
+    names = [column.name for column in contract.columns] + list(_metadata_columns(contract))
     return {
         "name": contract.table,
         "description": _quote(contract.table),
         "config": {
-            "meta": {"stream": contract.stream, "owner": contract.owner},
+            "meta": {
+                "stream": contract.stream,
+                "owner": contract.owner,
+                "id": list(contract.id_columns),
+                "keep": contract.keep,
+                **({"deletes": contract.deletes} if contract.deletes else {}),
+            },
             "freshness": {"warn_after": _period(contract.lateness)},
         },
         "columns": [{"name": name, "description": _quote(f"{contract.table}__{name}")} for name in names],
     }
 
 
+def _metadata_columns(contract: Contract) -> dict[str, str]:
+    deleted = {"_deleted": "Whether the record deletes the events of its key."} if contract.deletes else {}
+    return deleted | _METADATA_COLUMNS
+
+
 def _descriptions(contract: Contract) -> Iterator[tuple[str, str]]:
     yield contract.table, contract.description
     for column in contract.columns:
         yield f"{contract.table}__{column.name}", column.description + (f" Unit: {column.unit}." if column.unit else "")
-    for name, description in _METADATA_COLUMNS.items():
+    for name, description in _metadata_columns(contract).items():
         yield f"{contract.table}__{name}", description
 
 

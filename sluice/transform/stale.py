@@ -38,11 +38,11 @@ has the tables between which each mart was last published, or why it was not.
 _COUNT_DUPLICATES = sql.SQL("""
 update ops.dates as known set duplicates = (
     select count(*) from {raw} as loaded
-    where loaded._event_date = known.event_date and exists (
+    where loaded._event_date = known.event_date and not exists (
         select from {staging} as kept
-        where kept.event_id = loaded.event_id
+        where kept._event_date = loaded._event_date
             and (kept._topic_id, kept._partition, kept._offset)
-            <> (loaded._topic_id, loaded._partition, loaded._offset)
+            = (loaded._topic_id, loaded._partition, loaded._offset)
     )
 )
 where stream = %s and event_date = any(%s)""")
@@ -113,8 +113,8 @@ def mark_built(
 ) -> None:
     """Marks the plan's dates as built and empties the plan, within a transaction.
 
-    Also records the number of duplicates of each date: rows that staging left out because another row with the same
-    event_id was kept. Rows that loads have added since are not counted; their date is stale again.
+    Also records the number of duplicates of each date: rows that staging left out because another event with the same
+    id counts. Rows that loads have added since are not counted; their date is stale again.
 
     Args:
         connection: of the transformer, in the transaction that publishes the marts.

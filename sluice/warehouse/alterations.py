@@ -45,6 +45,18 @@ _REMOVED = "No longer in the contract; kept for the rows that have it."
 """The comment of a column that the contract no longer has, so that its removal is reported once."""
 
 
+def declared_columns(contract: Contract) -> dict[str, str]:
+    """Returns the columns of a stream's raw table, with their types."""
+    deleted = {"_deleted": "boolean"} if contract.deletes else {}
+    return {column.name: sql_type(column.data_type) for column in contract.columns} | deleted | METADATA_COLUMNS
+
+
+def required_columns(contract: Contract) -> set[str]:
+    """Returns the columns that are never null. A tombstone has no values but its key's."""
+    required = {column.name for column in contract.columns if not column.nullable}
+    return {*(required & {contract.key} if contract.deletes else required), *REQUIRED_METADATA}
+
+
 def sql_type(data_type: DataType) -> str:
     """Returns the Postgres type that stores a contract's type, as ``format_type`` spells it."""
     if data_type.item:
@@ -113,8 +125,7 @@ def plan_alterations(contract: Contract, existing: Mapping[str, TableColumn]) ->
     Raises:
         TerminalError: a type changes in a way that could lose something.
     """
-    declared = {column.name: sql_type(column.data_type) for column in contract.columns} | METADATA_COLUMNS
-    required = {column.name for column in contract.columns if not column.nullable} | REQUIRED_METADATA
+    declared, required = declared_columns(contract), required_columns(contract)
     alterations = []
     for name, data_type in declared.items():
         column = existing.get(name)

@@ -9,7 +9,7 @@ import psycopg
 from psycopg import sql
 
 from sluice.contracts import Contract
-from sluice.warehouse.alterations import METADATA_COLUMNS
+from sluice.warehouse.alterations import declared_columns
 
 LOADED_AT = "_loaded_at"
 """When a raw row was loaded. A reload changes it, so no checksum covers it."""
@@ -30,7 +30,7 @@ def raw(connection: Connection, contract: Contract, first: date, last: date) -> 
 
     They cover the contract's columns and each row's Kafka metadata.
     """
-    columns = [column.name for column in contract.columns] + [name for name in METADATA_COLUMNS if name != LOADED_AT]
+    columns = [name for name in declared_columns(contract) if name != LOADED_AT]
     table = sql.Identifier("raw", contract.table)
     return cast(
         "dict[date, Checksum]", _by_date(connection, table, columns, sql.Identifier("_event_date"), first, last)

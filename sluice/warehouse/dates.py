@@ -18,7 +18,7 @@ class DateStatus:
     rows: int
     quarantined: int
     duplicates: int | None
-    """Rows that repeat another row's event_id; None before the first transform."""
+    """Rows of which another event with the same id counts; None before the first transform."""
     late: int
     """Rows that arrived after their partition's watermark had passed the date's end."""
     after_close: int

@@ -6,15 +6,14 @@ import psycopg
 from psycopg import sql
 
 from sluice.contracts import Contract
-from sluice.contracts.names import BY_DATE, BY_LAKE_DATE, BY_LOAD
+from sluice.contracts.names import BY_DATE, BY_DELETION, BY_LAKE_DATE, BY_LOAD
 from sluice.errors import TerminalError, TransientError
 from sluice.warehouse.alterations import (
-    METADATA_COLUMNS,
-    REQUIRED_METADATA,
     Alteration,
     TableColumn,
+    declared_columns,
     plan_alterations,
-    sql_type,
+    required_columns,
 )
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -102,6 +101,15 @@ def require_raw_table(connection: Connection, contract: Contract) -> None:
 
 def create_indexes(connection: Connection, contract: Contract) -> None:
     """Creates the indexes that a raw table of an earlier version does not have."""
+    if contract.deletes:
+        # A staging model asks whether an event was deleted later.
+        connection.execute(
+            sql.SQL("create index if not exists {} on {} ({}) where _deleted").format(
+                sql.Identifier(f"{contract.table}{BY_DELETION}"),
+                sql.Identifier("raw", contract.table),
+                sql.Identifier(contract.key or ""),
+            )
+        )
     for suffix, definition in (
         # A reconciliation finds the rows that were loaded last.
         (BY_LOAD, "(_loaded_at)"),
@@ -137,13 +145,12 @@ def _plan(connection: Connection, contract: Contract, existing: dict[str, TableC
 
 def _create(connection: Connection, contract: Contract) -> None:
     table = sql.Identifier("raw", contract.table)
-    declared = {column.name: sql_type(column.data_type) for column in contract.columns} | METADATA_COLUMNS
-    required = {column.name for column in contract.columns if not column.nullable} | REQUIRED_METADATA
+    required = required_columns(contract)
     columns = sql.SQL(", ").join(
         sql.SQL("{} {} {}").format(
             sql.Identifier(name), sql.SQL(data_type), sql.SQL("not null" if name in required else "null")
         )
-        for name, data_type in declared.items()
+        for name, data_type in declared_columns(contract).items()
     )
     # Vacuum summarizes the index's new ranges, which until then are read for every date. By default it would wait until
     # a fifth of the table is new.

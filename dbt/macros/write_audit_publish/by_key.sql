@@ -4,31 +4,34 @@
     publication (`staging.transform_stale_rows`). If there is no table yet, and with --full-refresh, the whole table is
     built.
 
-    With the config `unique_key`, a built row also replaces the row that has its key under another, fresh date. The dates
-    between which rows of a staging model move become stale themselves (`mark_moved`).
+    A row with an id (`row_id`) also replaces the row that has the same id under another, fresh date. The dates between
+    which rows of a staging model move become stale themselves (`mark_moved`). Of a stream whose contract has `deletes`, a
+    row that is `_deleted` removes the others and is not kept.
 -#}
 {%- materialization by_key, adapter='postgres' -%}
     {%- set target = this.incorporate(type='table') -%}
     {%- set existing = load_cached_relation(this) -%}
+
+    {%- set id = row_id() -%}
+    {%- set kept = 'where _deleted is not true' if staged_contract().get('deletes') else '' -%}
 
     {{ run_hooks(pre_hooks, inside_transaction=False) }}
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
 
     {%- if rebuilds_part() %}
         {%- set columns = columns_of_query(sql, existing) -%}
-        {%- set key = config.get('unique_key') -%}
         {%- set built = make_temp_relation(target) -%}
         {%- call statement('main') %}
-            {%- if key %}
+            {%- if id %}
             {#- Built before rows are deleted: the query also looks for events that are about to disappear. #}
             create temporary table {{ built }} on commit drop as
             {{ sql }};
             {%- if config.get('rebuild') == 'event_date' %}
-            {{ mark_moved(model.name, target, built, key) }};
+            {{ mark_moved(model.name, target, built, id) }};
             {%- endif %}
             delete from {{ target }} where {{ is_stale() }};
-            delete from {{ target }} where {{ key }} in (select {{ key }} from {{ built }});
-            insert into {{ target }} ({{ columns }}) select {{ columns }} from {{ built }};
+            delete from {{ target }} where ({{ id | join(', ') }}) in (select {{ id | join(', ') }} from {{ built }});
+            insert into {{ target }} ({{ columns }}) select {{ columns }} from {{ built }} {{ kept }};
             {%- else %}
             delete from {{ target }} where {{ is_stale() }};
             insert into {{ target }} ({{ columns }})
@@ -42,7 +45,7 @@
         {%- set replacement = make_intermediate_relation(target) -%}
         {{ drop_relation_if_exists(load_cached_relation(replacement)) }}
         {%- call statement('main') %}
-            {{ get_create_table_as_sql(False, replacement, sql) }}
+            {{ get_create_table_as_sql(False, replacement, 'select * from (' ~ sql ~ ') as rows ' ~ kept if kept else sql) }}
         {%- endcall %}
         {%- do create_indexes(replacement) %}
         {{ drop_relation_if_exists(existing) }}

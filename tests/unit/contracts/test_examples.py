@@ -43,10 +43,10 @@ def test_the_file_name_states_whether_an_example_is_valid(path: Path) -> None:
     value = path.read_bytes().strip()
 
     timestamp = _event_time(value, contract.event_time)
-    timestamps = pa.chunked_array([pa.array([timestamp], pa.timestamp("us", tz="UTC"))])
-
     event, reason = validate_event(contract, value, timestamp)
-    columns = read_columns(contract, pa.chunked_array([pa.array([value], pa.binary())]), timestamps)
+    stamps = pa.array([timestamp], pa.timestamp("us", tz="UTC"))
+    records = pa.table({"value": pa.array([value], pa.binary()), "timestamp": stamps, "key": pa.nulls(1, pa.binary())})
+    columns = read_columns(contract, records)
 
     assert (event is not None) == valid, reason
     assert bool(reason) == (not valid)

@@ -105,7 +105,8 @@ TIMESTAMP = datetime(2013, 1, 1, 10, 17, tzinfo=UTC)
 
 def _read(values: list[bytes | None], timestamp: datetime | None = TIMESTAMP) -> Any:
     stamps = pa.array([timestamp] * len(values), pa.timestamp("us", tz="UTC"))
-    return read_columns(CONTRACT, pa.chunked_array([pa.array(values, pa.binary())]), pa.chunked_array([stamps]))
+    keys = pa.nulls(len(values), pa.binary())
+    return read_columns(CONTRACT, pa.table({"value": pa.array(values, pa.binary()), "timestamp": stamps, "key": keys}))
 
 
 def test_a_valid_value_becomes_a_typed_row() -> None:

@@ -190,7 +190,8 @@ def contract(tmp_path_factory: pytest.TempPathFactory) -> Contract:
 
 def _read(contract: Contract, values: list[bytes | None]) -> Columns:
     stamps = pa.array([AT] * len(values), pa.timestamp("us", tz="UTC"))
-    return read_columns(contract, pa.chunked_array([pa.array(values, pa.binary())]), pa.chunked_array([stamps]))
+    keys = pa.nulls(len(values), pa.binary())
+    return read_columns(contract, pa.table({"value": pa.array(values, pa.binary()), "timestamp": stamps, "key": keys}))
 
 
 def _typed(contract: Contract, value: bytes | None) -> dict[str, Any]:
@@ -245,10 +246,10 @@ def test_a_chunk_that_fails_unforeseen_loses_no_valid_value(
     values: list[bytes | None] = [PLAIN % number for number in range(50)]
     values[31] = b"odd"
 
-    def fail(contract: Contract, part: pa.Array, timestamps: pa.Array) -> Columns:
-        if {values[17], values[31]} & {*part.to_pylist()}:
+    def fail(contract: Contract, records: pa.RecordBatch) -> Columns:
+        if {values[17], values[31]} & {*records["value"].to_pylist()}:
             raise error("unforeseen")
-        return read_chunk(contract, part, timestamps)
+        return read_chunk(contract, records)
 
     read_chunk = columns_module._read_chunk
     monkeypatch.setattr(columns_module, "_read_chunk", fail)

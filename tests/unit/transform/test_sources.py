@@ -62,7 +62,12 @@ def test_a_table_has_its_contracts_columns_and_the_metadata_columns() -> None:
         "walk",
         *METADATA_COLUMNS,
     ]
-    assert declaration.table["config"]["meta"] == {"stream": "gates.changed", "owner": "ground"}
+    assert declaration.table["config"]["meta"] == {
+        "stream": "gates.changed",
+        "owner": "ground",
+        "id": ["event_id"],
+        "keep": "first",
+    }
 
 
 def test_every_quoted_description_has_a_docs_block() -> None:
