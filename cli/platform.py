@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.contracts import valid_contracts
+from cli.drop_stream import removed_contracts
 from infra.processes import processes
 from infra.processes.commands import follow
 from infra.servers.services import services
@@ -62,8 +63,10 @@ def register(app: typer.Typer) -> None:
         settings = load_settings()
         statuses = Platform(settings).status()
         _print(statuses, processes.memory(process.pid for process, _ in processes.owned(settings.home)))
-        invalid = valid_contracts(settings).invalid
-        if invalid or not all(service.healthy for service in statuses):
+        contracts = valid_contracts(settings)
+        for line in removed_contracts(settings, contracts):
+            print(line)
+        if contracts.invalid or not all(service.healthy for service in statuses):
             raise typer.Exit(1)
 
     @app.command()
