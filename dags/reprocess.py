@@ -15,17 +15,17 @@ DOC = """
 ### Backfills from the lake
 
 Each run reloads one event date (UTC), the start of its data interval. The last runs of a backfill trigger `transform`,
-which rebuilds the marts of all its dates. By itself, this DAG reprocesses yesterday each night, but only if a contract
-has no `history`. Start it explicitly:
+which rebuilds the marts of its dates. If a contract has no `history`, yesterday is reloaded each night. To start it:
 
 - in the UI: Trigger, Backfill; choose the dates and "all runs" to reprocess
 - `make backfill FROM=2013-01-01 TO=2013-01-31`, which also verifies the result
 - `airflow backfill create --dag-id reprocess --from-date … --to-date … --reprocess-behavior completed`
 
 `streams` and `what` limit the scope. For a date that is not over yet, trigger a run with its `event_date`: backfills
-leave it out, and `make backfill` does this by itself. A run's id contains the end of its interval: the next date.
+leave it out, and `make backfill` does this by itself. A run's id contains the end of its interval.
 
-**When it fails**: {on_failure}, or run the backfill again: it is idempotent. **See** [dates]({dashboard}/pipeline), [their source, the lake]({lake}) and [downstream models]({dbt}).
+**When it fails**: {on_failure}, or run the backfill again: it is idempotent. **See** [dates]({dashboard}/pipeline),
+[their source, the lake]({lake}) and [downstream models]({dbt}).
 """
 SETTINGS = load_settings()
 CONTRACTS = load_contracts(SETTINGS.contracts)
