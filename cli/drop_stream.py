@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sluice.contracts import Contract, load_contracts
+from sluice.contracts import load_contracts
 from sluice.contracts.names import table_name
-from sluice.errors import SluiceError, TerminalError
+from sluice.errors import TerminalError
 from sluice.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -50,17 +50,6 @@ def register(app: typer.Typer) -> None:
             typer.confirm(f"Delete {stream}?", abort=True)
         for change in drop(settings, found, print):
             print(change.text())
-
-
-def removed_contracts(settings: Settings, contracts: dict[str, Contract]) -> list[str]:
-    """Returns a line for each stream whose contract was removed; none while a server that knows them is down."""
-    from sluice.removed.remains import all_remains
-
-    try:
-        return [remains.text() for remains in all_remains(settings, contracts)]
-    except SluiceError:
-        # `make status` shows which server it is.
-        return []
 
 
 def _readers(settings: Settings, found: "Remains") -> list[str]:

@@ -11,7 +11,6 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.contracts import valid_contracts
-from cli.drop_stream import removed_contracts
 from infra.processes import processes
 from infra.processes.commands import follow
 from infra.servers.services import services
@@ -63,6 +62,9 @@ def register(app: typer.Typer) -> None:
         settings = load_settings()
         statuses = Platform(settings).status()
         _print(statuses, processes.memory(process.pid for process, _ in processes.owned(settings.home)))
+        # Imported here because it imports the clients of all servers.
+        from sluice.removed.remains import removed_contracts
+
         contracts = valid_contracts(settings)
         for line in removed_contracts(settings, contracts):
             print(line)

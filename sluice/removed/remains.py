@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from sluice.contracts import Contract, invalid_contracts
 from sluice.contracts.names import table_name
+from sluice.errors import SluiceError
 from sluice.kafka.deletion import TopicUse, topic_use
 from sluice.lake.deletion import TableSize, table_size
 from sluice.settings import Settings
@@ -79,6 +80,15 @@ def all_remains(settings: Settings, contracts: Mapping[str, Contract]) -> list[R
         TransientError, TerminalError: a server is down or rejects a request.
     """
     return [remains(settings, contracts, *removed) for removed in removed_streams(settings, contracts).items()]
+
+
+def removed_contracts(settings: Settings, contracts: Mapping[str, Contract]) -> list[str]:
+    """Returns a line for each stream without a contract; none while a server that knows what it leaves is down."""
+    try:
+        return [found.text() for found in all_remains(settings, contracts)]
+    except SluiceError:
+        # `make status` shows which server it is.
+        return []
 
 
 def remains(settings: Settings, contracts: Mapping[str, Contract], stream: str, topic: str) -> Remains:
