@@ -87,7 +87,7 @@ def _first_date(contract: Contract) -> date:
     """Returns the first date that an event of a stream can have."""
     if contract.history:
         return contract.history.first
-    column = contract.column(contract.event_time)
+    column = None if contract.happens_at_record else contract.column(contract.event_time)
     # Not year 1, the first that Python has: a backfill compares some dates before, too.
     return date(max(column.allowed_years.first, 2), 1, 1) if column else date(1970, 1, 1)
 

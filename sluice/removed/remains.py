@@ -103,7 +103,7 @@ def remains(settings: Settings, contracts: Mapping[str, Contract], stream: str, 
     Raises:
         TransientError, TerminalError: a server is down or rejects a request.
     """
-    shared = topic in {contract.stream for contract in contracts.values()}
+    shared = topic in {contract.topic_name for contract in contracts.values()}
     with connect(settings, "reader") as warehouse:
         size, views = stream_size(warehouse, stream), tuple(views_of(warehouse, stream))
     use = None if shared else topic_use(settings, topic)

@@ -168,7 +168,7 @@ def _required(name: str, waits: bool) -> Alteration:
 
 def _type_changed(name: str, before: str, after: str, declared: Column | None) -> Alteration:
     former = _contract_type(before)
-    paths = (declared.sources if declared else None) or (name,)
+    paths = ", ".join((declared.sources if declared else None) or (name,))
     return Alteration(
         name,
         f"{name}: {before} → {after}",
@@ -177,5 +177,5 @@ def _type_changed(name: str, before: str, after: str, declared: Column | None) -
         # A row's column needs no quotes, whatever its name is: a person copies the condition into a shell.
         misfits=misfits(f"t.{name}", before, after),
         hint=f"set its type back{f' to {former}' if former else ''}, and declare a column of another name for the new"
-        f" type, with `from: {paths[0] if len(paths) == 1 else f'[{', '.join(paths)}]'}`",
+        f" type, with `from: {paths}`",
     )

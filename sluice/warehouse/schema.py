@@ -95,7 +95,7 @@ def _provision_stream(warehouse: "psycopg.Connection[tuple[object, ...]]", contr
     warehouse.execute(
         "insert into ops.streams (stream, lateness, topic) values (%s, %s, %s)"
         " on conflict (stream) do update set lateness = excluded.lateness, topic = excluded.topic",
-        (contract.stream, contract.lateness, contract.stream),
+        (contract.stream, contract.lateness, contract.topic_name),
     )
     return changes
 

@@ -18,6 +18,7 @@ _EMPTY: tuple[LiteralString, ...] = (
     "delete from raw.quarantine where stream = any(%(streams)s)",
     "delete from ops.loads where stream = any(%(streams)s)",
     "delete from ops.dates where stream = any(%(streams)s)",
+    "delete from ops.date_sources where stream = any(%(streams)s)",
     "delete from ops.stale_dates where stream = any(%(streams)s)",
     "delete from ops.drift where stream = any(%(streams)s)",
     "delete from ops.verified_dates where stream = any(%(streams)s)",
