@@ -49,7 +49,10 @@ def delete_table(settings: Settings, stream: str) -> None:
     names = [str(item.object_name) for item in _objects(settings, "keeper", stream)]
     log = f"{stream}/_delta_log/"
     try:
-        for part in ([name for name in names if name.startswith(log)], [name for name in names if log not in name]):
+        for part in (
+            [name for name in names if name.startswith(log)],
+            [name for name in names if not name.startswith(log)],
+        ):
             failed = list(
                 client(settings, "keeper").remove_objects(
                     bucket_name=settings.lake_bucket, delete_object_list=(DeleteObject(name) for name in part)

@@ -193,6 +193,24 @@ def test_an_added_column_is_filled_by_a_reload_and_becomes_not_null_once_no_row_
     assert provision(stream, contracts) == []
 
 
+def test_a_renamed_column_with_a_path_to_the_old_field_is_filled_by_a_reload(
+    make_stream: Callable[..., Stream],
+) -> None:
+    stream = make_stream()
+    stream.send([EVENT % (1, 7)])
+    stream.land()
+    load(stream.settings, stream.contract)
+    contracts = change(stream, ("{name: sensor,", "{name: device, from: sensor,"), ("key: sensor", "key: device"))
+    assert len(provision(stream, contracts)) == 2
+    assert rows(stream, "sensor, device") == [("a", None)]
+    stream.send([EVENT % (2, 8)])
+    stream.land()
+    assert load(stream.settings, stream.contract).rows == 1
+    reload(stream.settings, stream.contract, date(2013, 1, 1))
+    assert rows(stream, "sensor, device") == [(None, "a"), (None, "a")]
+    assert quarantined(stream) == 0
+
+
 @pytest.mark.essential
 def test_a_narrower_type_is_applied_if_every_row_fits_and_refused_with_the_count_and_a_query_otherwise(
     make_stream: Callable[..., Stream],

@@ -162,7 +162,7 @@ def test_a_drop_with_a_server_down_changes_nothing_that_the_next_one_does_not_fi
     with pytest.raises(TransientError, match="MinIO at"):
         drop(without_store, found, lambda _: None)
     # The topic is gone, the warehouse still knows the stream.
-    assert topic_use(stream.settings, stream.name) is None
+    wait("Kafka to forget the topic", lambda: topic_use(stream.settings, stream.name) is None)
     assert f"raw.{stream.contract.table}" in tables(stream)
     found = find_dropped(stream.settings, NO_CONTRACTS, stream.name)
     assert found is not None and found.topic_use is None
