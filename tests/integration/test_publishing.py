@@ -128,8 +128,10 @@ def test_a_stream_without_a_contract_keeps_its_models_and_a_dropped_one_fails_on
         with pytest.raises(TerminalError, match=r'my_sensors: .*relation "raw\.my_sensors" does not exist'):
             learner.transform()
         learner.assert_correct()
-    learner.load()
-    learner.transform()
+    # dbt's description of the project is that of the run before.
+    for _ in range(2):
+        learner.load()
+        learner.transform()
     assert not (learner.settings.home / "dbt" / "generated" / "my_sensors.yml").exists()
 
 
