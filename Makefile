@@ -4,14 +4,17 @@ SHELL := /bin/bash
 
 MONTHS ?= 1
 LIVE ?= 1
-# AS is the assembler's name, in make by default and in the shell of who builds for another machine.
+# AS is the assembler's name, in make by default and in the shell of who builds for another machine. NAME is the host's in WSL.
 ifneq ($(origin AS),command line)
 AS :=
+endif
+ifneq ($(origin NAME),command line)
+NAME :=
 endif
 # Arguments reach the commands through the environment, so that the shell interprets no quote or dollar sign in them.
 override Q := $(value Q)
 export Q
-export MONTHS S FROM TO SPEED LATE DUPLICATES CORRUPT INVALID COPIES SEED STREAMS AS STREAM WHAT DATE N EVENTS
+export MONTHS S FROM TO SPEED LATE DUPLICATES CORRUPT INVALID COPIES SEED STREAMS AS STREAM NAME WHAT DATE N EVENTS
 
 # bash reads BASH_ENV before the first line of a script, and Python the others before that of a program.
 unexport BASH_ENV PYTHONHOME PYTHONPATH PYTHONSTARTUP
@@ -23,7 +26,7 @@ option = $(if $($(1)),--$(shell echo $(1) | tr A-Z a-z) "$$$(1)")
 RANGE = --from "$$FROM" --to "$$TO"
 REPLAY_OPTIONS := SPEED LATE DUPLICATES CORRUPT INVALID COPIES SEED STREAMS
 
-.PHONY: help up down clean status logs replay load transform backfill rebuild-warehouse reconcile sql peek quarantine lake airflow dbt doctor
+.PHONY: help up down clean status logs replay load transform backfill rebuild-warehouse reconcile sql peek quarantine drop-stream lake airflow dbt doctor
 .PHONY: test test-all test-unit test-faults test-year test-browser test-compose docs screenshots bench-sink bench-backfill bench-load bench-transform lint format
 
 help: ## Show this list
@@ -53,7 +56,7 @@ load: ## Load everything that Kafka has now into the warehouse
 transform: ## Rebuild the marts of all stale dates
 	@$(SLUICE) transform
 
-backfill: ## Reprocess FROM=2013-01-01 TO=2013-01-31 from the lake and verify the result; STREAM=a,b WHAT=raw|marts|all DRY_RUN=1
+backfill: ## Reprocess FROM=2013-01-01 TO=2013-01-31 (the loaded dates) from the lake and verify the result; STREAM=a,b WHAT=raw|marts|all DRY_RUN=1
 	@$(SLUICE) backfill $(RANGE) $(call option,STREAM) $(call option,WHAT) $(if $(filter-out 0,$(DRY_RUN)),--dry-run)
 
 rebuild-warehouse: ## Rebuild the warehouse from the lake alone and compare the marts; asks for confirmation unless FORCE=1
@@ -70,6 +73,9 @@ peek: ## Show events of the lake as JSON: STREAM=flights.departed [DATE=2013-01-
 
 quarantine: ## List, show, replay or discard invalid records: A="list", A="show --stream flights.departed", A="replay", A="discard …"
 	@$(SLUICE) quarantine $(A)
+
+drop-stream: ## Delete everything of the stream NAME=, whose contract was removed; lists it and asks for confirmation unless FORCE=1
+	@$(SLUICE) drop-stream $(if $(FORCE),--force) -- "$$NAME"
 
 lake: ## Inspect and verify the lake: A="status", A="verify", A="gap …" (A="gap --help")
 	@$(SLUICE) lake $(A)

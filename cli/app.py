@@ -5,7 +5,20 @@ import sys
 
 import typer
 
-from cli import airflow, backfill, batch, data, dbt, doctor, lake, platform, quarantine, rebuild_warehouse, replay
+from cli import (
+    airflow,
+    backfill,
+    batch,
+    data,
+    dbt,
+    doctor,
+    drop_stream,
+    lake,
+    platform,
+    quarantine,
+    rebuild_warehouse,
+    replay,
+)
 from infra.processes.commands import LoggedError, last_lines
 from infra.processes.environment import leave_shell
 from sluice.errors import SluiceError, TerminalError
@@ -19,7 +32,9 @@ def build() -> typer.Typer:
         add_completion=False,
         pretty_exceptions_enable=False,
     )
-    for module in (platform, replay, batch, backfill, rebuild_warehouse, data, quarantine, lake, airflow, dbt, doctor):
+    for module in (platform, replay, batch, backfill, rebuild_warehouse, data, quarantine, lake):
+        module.register(app)
+    for module in (drop_stream, airflow, dbt, doctor):
         module.register(app)
     return app
 

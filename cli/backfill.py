@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,8 +10,8 @@ import typer
 from sluice.contracts import Contract, load_contracts
 from sluice.errors import TerminalError, TransientError
 from sluice.orchestration.batch import TRANSFORM, airflow_client, run_dags, select_contracts
-from sluice.orchestration.follow import POLL, Show, follow_backfill, wait_for_dags
-from sluice.orchestration.history import ALL, REPROCESS, event_range, reprocess_scope
+from sluice.orchestration.follow import POLL, Show, follow, follow_backfill, trigger_run, wait_for_dags
+from sluice.orchestration.history import ALL, REPROCESS, default_range, event_range, has_ended, reprocess_scope
 from sluice.orchestration.rest import Airflow, Json
 from sluice.settings import Settings, load_settings
 
@@ -41,7 +41,7 @@ def run_backfill(
 
     Args:
         settings: of the running platform.
-        first, last: the dates, as 2013-01-31.
+        first, last: the dates, as 2013-01-31; empty for an end of the dates that the warehouse has.
         streams: the streams to reprocess; all by default.
         what: ``raw``, ``marts`` or ``all``.
         dry_run: show the plan only.
@@ -59,17 +59,17 @@ def run_backfill(
     known = load_contracts(settings.contracts)
     for line in known.warnings() if not streams else ():
         show(line)
-    start, end = event_range(known.values(), first, last)
     contracts = select_contracts(known, streams)
+    start, end = _range(settings, contracts, first, last, show)
     request = Request(start, end, tuple(contract.stream for contract in contracts), reprocess_scope(what))
     with airflow_client(settings) as airflow:
         unfinished = load_unfinished(settings, request)
         active = None if dry_run else _active_backfill(airflow, unfinished)
         snapshot = unfinished.before if unfinished else take_snapshot(settings, contracts, start, end)
         show(plan(request, snapshot, MAX_ACTIVE_RUNS))
-        remaining = _remaining(airflow, request, unfinished.began) if unfinished else request.days
+        remaining = _remaining(airflow, request, unfinished.began) if unfinished else _ended(request)
         if unfinished:
-            done = len(request.days) - len(remaining)
+            done = len(_ended(request)) - len(remaining)
             show(f"resuming: {done} of these dates are already done, since {unfinished.began}")
             show(f"(to start from scratch, remove {unfinished_path(settings)})")
         if dry_run:
@@ -83,7 +83,9 @@ def run_backfill(
                 request, snapshot, active["id"], unfinished.began if unfinished else active["created_at"]
             )
             save_unfinished(settings, unfinished)
-        assert unfinished is not None
+        if unfinished is None:
+            # No date is over yet: Airflow has no backfill to resume.
+            unfinished = Unfinished(request, snapshot, 0, datetime.now(UTC).isoformat())
         failure = _follow(airflow, unfinished, active, show)
         _verify(settings, contracts, airflow, unfinished, failure, show)
     delete_unfinished(settings)
@@ -94,8 +96,13 @@ def register(app: typer.Typer) -> None:
 
     @app.command()
     def backfill(
-        first: Annotated[str, typer.Option("--from", help="First event date (UTC), for example 2013-01-01.")],
-        last: Annotated[str, typer.Option("--to", help="Last event date (UTC), inclusive.")],
+        first: Annotated[
+            str,
+            typer.Option("--from", help="First event date (UTC), for example 2013-01-01; by default the first loaded."),
+        ] = "",
+        last: Annotated[
+            str, typer.Option("--to", help="Last event date (UTC), inclusive; by default the last loaded.")
+        ] = "",
         stream: Annotated[str | None, typer.Option(help="Only these streams, separated by commas.")] = None,
         what: Annotated[str, typer.Option(help="raw: from the lake; marts: from the raw tables; all: both.")] = ALL,
         dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan only.")] = False,
@@ -103,6 +110,24 @@ def register(app: typer.Typer) -> None:
         """Reprocess a range of dates from the lake, with their marts, and verify the result."""
         streams = [name.strip() for name in stream.split(",")] if stream else None
         run_backfill(load_settings(), first, last, streams, what, dry_run)
+
+
+def _range(settings: Settings, contracts: Sequence[Contract], first: str, last: str, show: Show) -> tuple[date, date]:
+    if first and last:
+        return event_range(contracts, first, last)
+    from sluice.warehouse import connect
+    from sluice.warehouse.dates import loaded_range
+
+    with connect(settings, "reader") as warehouse:
+        loaded = loaded_range(warehouse, [contract.stream for contract in contracts])
+    start, end = default_range(contracts, loaded, first, last)
+    show(f"{start} to {end}: FROM or TO is missing, so the dates that the warehouse has are taken")
+    return start, end
+
+
+def _ended(request: "Request") -> list[date]:
+    """Returns the dates that are over in UTC. Airflow runs no backfill of the others: a run is triggered for each."""
+    return [day for day in request.days if has_ended(day)]
 
 
 def _active_backfill(airflow: Airflow, unfinished: "Unfinished | None") -> Json | None:
@@ -138,7 +163,7 @@ def _remaining(airflow: Airflow, request: "Request", began: str) -> list[date]:
         for run in airflow.backfill_runs(REPROCESS, request.first, request.last)
         if run["state"] == "success" and datetime.fromisoformat(run["end_date"]) >= since
     }
-    return [day for day in request.days if day.isoformat() not in done]
+    return [day for day in _ended(request) if day.isoformat() not in done]
 
 
 def _follow(airflow: Airflow, unfinished: "Unfinished", active: Json | None, show: Show) -> TerminalError | None:
@@ -158,8 +183,14 @@ def _follow(airflow: Airflow, unfinished: "Unfinished", active: Json | None, sho
         except KeyboardInterrupt:
             airflow.pause_backfill(active["id"])
             count = len(_remaining(airflow, request, unfinished.began))
-            show(f"{REPROCESS}: paused; {count} of {len(request.days)} dates remain, the same command resumes it")
+            show(f"{REPROCESS}: paused; {count} of {len(_ended(request))} dates remain, the same command resumes it")
             raise
+    open_days = [day for day in request.days if not has_ended(day)]
+    try:
+        runs = [trigger_run(airflow, REPROCESS, request.conf | {"event_date": day.isoformat()}) for day in open_days]
+        follow(airflow, runs, show)
+    except TerminalError as error:
+        failure = failure or error
     # Publish the dates that succeeded, whether or not others failed.
     run_dags(airflow, [TRANSFORM], show)
     return failure

@@ -62,8 +62,13 @@ def register(app: typer.Typer) -> None:
         settings = load_settings()
         statuses = Platform(settings).status()
         _print(statuses, processes.memory(process.pid for process, _ in processes.owned(settings.home)))
-        invalid = valid_contracts(settings).invalid
-        if invalid or not all(service.healthy for service in statuses):
+        # Imported here because it imports the clients of all servers.
+        from sluice.removed.remains import removed_contracts
+
+        contracts = valid_contracts(settings)
+        for line in removed_contracts(settings, contracts):
+            print(line)
+        if contracts.invalid or not all(service.healthy for service in statuses):
             raise typer.Exit(1)
 
     @app.command()

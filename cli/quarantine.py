@@ -3,6 +3,7 @@
 Arrow and the servers' clients are imported where they are used, so that other commands start without them.
 """
 
+from collections import Counter
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +13,7 @@ from cli.data import event_date
 from cli.json_rows import json_row
 from cli.os_user import os_user
 from sluice.contracts import get_contract, load_contracts
+from sluice.errors import TerminalError
 from sluice.escaping import escape, shorten
 from sluice.settings import Settings, load_settings
 
@@ -72,18 +74,30 @@ def show(
 
 def replay(stream: Stream = None, date: Date = None, reason: Reason = "", by: By = None) -> None:
     """Validate records against the current contracts, and move the valid ones to the raw tables."""
+    from sluice.quarantine.records import groups as count_groups
     from sluice.quarantine.replay import replay as replay_date
 
     settings = load_settings()
+    contracts = valid_contracts(settings)
+    selection = _selection(settings, stream, date, reason)
+    if stream is not None and stream not in contracts:
+        raise TerminalError(
+            f"the contract of {stream} was removed: its records stay in quarantine",
+            f"restore the file {stream}.yaml and run `make up`, or delete everything with"
+            f" `make drop-stream NAME={stream}`",
+        )
     moved = left = 0
-    for result in replay_date(
-        settings, valid_contracts(settings), _selection(settings, stream, date, reason), by or os_user()
-    ):
+    for result in replay_date(settings, contracts, selection, by or os_user()):
         if result.moved:
             print(f"{result.stream} {result.event_date}: {result.moved:,} replayed, {result.left:,} left", flush=True)
         moved += result.moved
         left += result.left
     print(f"{moved:,} replayed, {left:,} still invalid")
+    waiting = Counter[str]()
+    for group in count_groups(settings, selection):
+        waiting[group.stream] += 0 if group.stream in contracts else group.records
+    for name, count in (+waiting).items():
+        print(f"{escape(name)}: {count:,} not validated, because the stream has no valid contract")
 
 
 def discard(
@@ -105,7 +119,11 @@ def _selection(
     settings: Settings, stream: str | None, date: str | None, reason: str, everything: bool = False
 ) -> "Selection":
     from sluice.quarantine.records import Selection
+    from sluice.removed.remains import removed_streams
 
     if stream is not None:
-        get_contract(load_contracts(settings.contracts), stream)
+        contracts = load_contracts(settings.contracts)
+        # Records of a removed contract can be shown and discarded.
+        if stream not in removed_streams(settings, contracts):
+            get_contract(contracts, stream)
     return Selection(stream, event_date(date) if date else None, reason, everything)

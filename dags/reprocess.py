@@ -15,17 +15,17 @@ DOC = """
 ### Backfills from the lake
 
 Each run reloads one event date (UTC), the start of its data interval. The last runs of a backfill trigger `transform`,
-which rebuilds the marts of all its dates. If every contract has a `history` that has ended, this DAG never runs by
-itself; otherwise it reprocesses yesterday each night. Start it explicitly:
+which rebuilds the marts of its dates. If a contract has no `history`, yesterday is reloaded each night. To start it:
 
 - in the UI: Trigger, Backfill; choose the dates and "all runs" to reprocess
 - `make backfill FROM=2013-01-01 TO=2013-01-31`, which also verifies the result
 - `airflow backfill create --dag-id reprocess --from-date … --to-date … --reprocess-behavior completed`
 
-`streams` and `what` limit the scope. A run's id contains the end of its interval: the day after its date.
+`streams` and `what` limit the scope. For a date that is not over yet, trigger a run with its `event_date`: backfills
+leave it out, and `make backfill` does this by itself. A run's id contains the end of its interval.
 
-**When it fails**: {on_failure}, or run the backfill again: it is idempotent.
-**See** [dates]({dashboard}/pipeline), [their source, the lake]({lake}) and [downstream models]({dbt}).
+**When it fails**: {on_failure}, or run the backfill again: it is idempotent. **See** [dates]({dashboard}/pipeline),
+[their source, the lake]({lake}) and [downstream models]({dbt}).
 """
 SETTINGS = load_settings()
 CONTRACTS = load_contracts(SETTINGS.contracts)
@@ -35,8 +35,7 @@ with DAG(
     dag_id=REPROCESS,
     description="reloads event dates from the lake (run it as a backfill)",
     doc_md=render(DOC, SETTINGS),
-    # A data interval per date, which cron schedules no longer have by default since Airflow 3.
-    schedule=CronDataIntervalTimetable("@daily", timezone="UTC"),
+    schedule=CronDataIntervalTimetable("@daily", timezone="UTC"),  # With a data interval per date.
     start_date=datetime.combine(FIRST, time(), UTC),
     end_date=datetime.combine(LAST, time(), UTC) if LAST else None,
     catchup=False,
@@ -46,6 +45,7 @@ with DAG(
     default_args=DEFAULT_ARGS | {"owner": "platform"},
     params={
         "streams": Param(list(CONTRACTS), type="array", items={"enum": list(CONTRACTS)}, minItems=1),
+        "event_date": Param(None, type=["null", "string"], format="date", description="Replaces the interval's date."),
         "what": Param(ALL, enum=list(WHATS), description="raw: from the lake; marts: from the raw rows; all: both."),
     },
     render_template_as_native_obj=True,
@@ -53,7 +53,7 @@ with DAG(
 ):
     ReloadOperator(
         task_id="reload",
-        event_date="{{ data_interval_start.strftime('%Y-%m-%d') }}",
+        event_date="{{ params.event_date or data_interval_start.strftime('%Y-%m-%d') }}",
         streams="{{ params.streams }}",  # type: ignore[arg-type]
         what="{{ params.what }}",
         doc_md="Reloads the run's date of every selected stream. The last queued runs trigger `transform`.",

@@ -6,7 +6,6 @@ from typing import Any
 from dashboard import queries
 from dashboard.database import Reader
 from dashboard.flights.pages import flights, now
-from dashboard.flights.queries import flights_in_marts
 from dashboard.page_request import PageRequest
 from dashboard.parameters import choice_parameter, date_parameter
 from dashboard.queries import DagRun
@@ -30,7 +29,7 @@ def pipeline(request: PageRequest) -> dict[str, Any]:
         "notices": notices,
         "streams": streams[:MAX_STREAMS],
         "streams_left_out": len(streams[MAX_STREAMS:]),
-        "flights_in_marts": flights_in_marts(request.connection),
+        "marts": queries.count_marts(request.connection),
         "until": until,
         "event_dates": event_dates[:DATES_PER_PAGE],
         "earlier": event_dates[DATES_PER_PAGE].event_date if len(event_dates) > DATES_PER_PAGE else None,

@@ -140,6 +140,12 @@ def streams(connection: Connection) -> list[Stream]:
     return fetch(connection, Stream, query)
 
 
+def count_marts(connection: Connection) -> int:
+    """Returns the number of tables in the schema of the marts."""
+    row = connection.execute("select count(*) from pg_tables where schemaname = 'marts'").fetchone()
+    return int(row[0]) if row else 0
+
+
 def event_dates(connection: Connection, until: date | None, limit: int) -> list[EventDate]:
     """Returns the last ``limit`` event dates up to ``until``, over all streams; the latest first."""
     query = """

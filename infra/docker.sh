@@ -233,11 +233,17 @@ docker_up() {
     docker run --rm --network none $(ports | sed 's/\(.*\) /--env=\1=/') sluice-platform addresses "$env_file"
     echo "the platform is up ($((SECONDS - start)) s)"
     check_contracts || true
+    removed_contracts
 }
 
 # Names the contracts that are not valid; their streams are left out.
 check_contracts() {
     docker run --rm --network none --volume "$PWD/contracts:/opt/sluice/contracts:ro" sluice-platform contracts
+}
+
+# Names the streams whose contract was removed, and what they leave behind.
+removed_contracts() {
+    compose run --rm --no-deps --quiet-pull --no-TTY --interactive=false --entrypoint "python -m infra" cli removed || true
 }
 
 # Unchanged layers come from the cache; without changes this takes a second or two.
@@ -343,5 +349,6 @@ docker_status() {
         echo "$containers"
     } | awk -F '|' -f infra/status.awk || fault=1
     check_contracts || fault=1
+    removed_contracts
     return "$fault"
 }

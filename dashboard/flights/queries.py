@@ -245,12 +245,6 @@ def filter_choices(connection: Connection) -> tuple[list[tuple[str, str]], list[
     return carriers, origins
 
 
-def flights_in_marts(connection: Connection) -> int:
-    """Returns the number of flights in the marts."""
-    row = connection.execute("select coalesce(sum(flights), 0)::bigint from marts.agg_carrier_daily").fetchone()
-    return int(row[0]) if row else 0
-
-
 def figures(connection: Connection, selection: Selection) -> Figures:
     """Returns the figures of a selection by group, from a single scan of its flights."""
     query = """

@@ -59,6 +59,16 @@ def contracts() -> None:
     load_contracts(load_settings().contracts).require_all()
 
 
+def removed() -> None:
+    """Prints what streams without a contract leave behind; nothing while a server that knows them is down."""
+    from sluice.contracts import load_contracts
+    from sluice.removed.remains import removed_contracts
+
+    settings = load_settings()
+    for line in removed_contracts(settings, load_contracts(settings.contracts)):
+        print_line(line)
+
+
 def fill(months: str) -> None:
     """Replays the first launch's months and waits until the sink has written them to the lake."""
     from infra.launch import first_data
@@ -115,6 +125,6 @@ def _months(text: str) -> int:
 
 
 STEPS: dict[str, Callable[..., None]] = {
-    step.__name__: step for step in (healthy, alive, contracts, init, fill, marts, settings, addresses)
+    step.__name__: step for step in (healthy, alive, contracts, init, removed, fill, marts, settings, addresses)
 }
 """The steps by name; arguments are strings."""

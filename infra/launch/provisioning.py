@@ -11,10 +11,14 @@ from sluice.errors import SluiceError
 from sluice.kafka.topics import provision as provision_topics
 from sluice.kafka.topics import refused_contracts as topics_refuse
 from sluice.lake.bucket import provision as provision_bucket
+from sluice.removed.remains import all_remains
 from sluice.settings import Settings
 from sluice.warehouse.roles import share_runs
 from sluice.warehouse.schema import provision as provision_tables
 from sluice.warehouse.schema import refused_contracts as tables_refuse
+
+REMOVED = "removed contracts"
+"""The step that lists what streams without a contract leave behind."""
 
 
 class Provisioning:
@@ -25,17 +29,20 @@ class Provisioning:
 
         Args:
             settings: with every secret.
-            contracts: the valid ones, by stream.
+            contracts: all contracts of the folder.
         """
         self._settings = settings
+        self._known = contracts
         self._contracts = dict(contracts)
+        self._removed: list[str] = []
         self._refused: dict[str, SluiceError] = {}
 
-    def steps(self, on_new_topics: Callable[[], None], report: Report) -> list[Step]:
+    def steps(self, on_other_topics: Callable[[], None], report: Report) -> list[Step]:
         """Returns the steps.
 
         Args:
-            on_new_topics: called if topics were created, for services that read the list of topics only on start.
+            on_other_topics: called if topics were created, or are still read without a contract, for services that read
+                the list of topics only on start.
             report: receives a line per change of an existing topic or table.
         """
         settings = self._settings
@@ -53,7 +60,7 @@ class Provisioning:
             for line in result.changes:
                 report(line)
             if result.created:
-                on_new_topics()
+                on_other_topics()
             return f"created {', '.join(result.created)}" if result.created else None
 
         def lake(_: threading.Event) -> None:
@@ -63,6 +70,14 @@ class Provisioning:
             migrated = provision_tables(settings, dict(self._contracts), report, self._refuse)
             live_view.provision(settings)
             return migrated
+
+        def removed(_: threading.Event) -> None:
+            found = all_remains(settings, self._known)
+            self._removed = [remains.text() for remains in found]
+            for line in self._removed:
+                report(line)
+            if any(remains.topic_use and remains.topic_use.readers for remains in found):
+                on_other_topics()
 
         def metadata(cancelled: threading.Event) -> str | None:
             result = airflow.migrate_metadata(settings, settings.home / "logs" / "airflow-set-up.log", cancelled)
@@ -74,12 +89,16 @@ class Provisioning:
             Step("topics", topics, ("contracts",)),
             Step("lake", lake, ("minio",)),
             Step("warehouse", warehouse, ("contracts",)),
+            Step(REMOVED, removed, ("topics", "lake", "warehouse")),
             Step("airflow metadata", metadata, ("warehouse",)),
         ]
 
     def warnings(self) -> list[str]:
-        """Returns a line for each contract that was not applied."""
-        return [f"contract not applied, all others are: {stream}: {error}" for stream, error in self._refused.items()]
+        """Returns a line for each contract that was not applied, and for each stream whose contract was removed."""
+        refused = [
+            f"contract not applied, all others are: {stream}: {error}" for stream, error in self._refused.items()
+        ]
+        return [*refused, *self._removed]
 
     def _refuse(self, stream: str, error: SluiceError) -> None:
         self._refused[stream] = error

@@ -13,7 +13,7 @@ from sluice.settings import Settings
 
 SINK = Service(
     name="sink",
-    needs=("kafka", "minio", "topics", "lake"),
+    needs=("kafka", "minio", "topics", "lake", "removed contracts"),
     command=lambda _: [sys.executable, "-m", "sluice.sink"],
     secrets=("lake_writer_password",),
     ports=("sink_port",),

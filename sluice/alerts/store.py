@@ -1,6 +1,7 @@
 """Stores alerts (``ops.alerts``): at most one open alert per kind and subject."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import psycopg
@@ -32,6 +33,14 @@ update ops.alerts set cleared_at = now()
 where kind = %(kind)s and cleared_at is null and subject <> all(%(subjects)s::text[])
     and (%(among)s::text[] is null or subject = any(%(among)s::text[]))
 returning subject, message"""
+
+_CLEAR_REMOVED = """
+update ops.alerts set cleared_at = now(), message = message || %(reason)s
+where cleared_at is null and kind = any(%(kinds)s) and subject = any(%(subjects)s::text[])
+returning kind, subject, message"""
+_OF_STREAMS = [STALLED_SINK, QUARANTINE, OVERDUE_LOAD, CLOCK]
+"""The kinds of alerts whose subjects are streams."""
+_REMOVED = "; cleared because the contract of the stream was removed"
 
 
 @dataclass(frozen=True)
@@ -72,18 +81,43 @@ def sync_alerts(
         "messages": [escape(message) for message in problems.values()],
         "among": None if among is None else [escape(subject) for subject in among],
     }
+    with _loader(settings) as warehouse:
+        raised = warehouse.execute(_RAISE, values).fetchall()
+        warehouse.execute(_UPDATE, values)
+        cleared = warehouse.execute(_CLEAR, values).fetchall()
+    return [
+        *(Change(kind, str(subject), str(message)) for subject, message in raised),
+        *(Change(kind, str(subject), str(message), cleared=True) for subject, message in cleared),
+    ]
+
+
+def clear_alerts_of_removed(settings: Settings, streams: Collection[str]) -> list[Change]:
+    """Clears the open alerts of streams whose contract was removed, with that reason. Idempotent.
+
+    Args:
+        settings: with the loader's password.
+        streams: the streams.
+
+    Returns:
+        The alerts that were cleared.
+
+    Raises:
+        TransientError, TerminalError: Postgres is down or rejects the statement.
+    """
+    values = {"reason": _REMOVED, "kinds": _OF_STREAMS, "subjects": list(streams)}
+    with _loader(settings) as warehouse:
+        cleared = warehouse.execute(_CLEAR_REMOVED, values).fetchall()
+    return [Change(str(kind), str(subject), str(message), cleared=True) for kind, subject, message in cleared]
+
+
+@contextmanager
+def _loader(settings: Settings) -> "Iterator[psycopg.Connection[tuple[object, ...]]]":
     try:
         with connect(settings, "loader") as warehouse:
-            raised = warehouse.execute(_RAISE, values).fetchall()
-            warehouse.execute(_UPDATE, values)
-            cleared = warehouse.execute(_CLEAR, values).fetchall()
+            yield warehouse
     except psycopg.Error as error:
         if is_transient(error):
             raise TransientError(f"storing alerts failed: Postgres: {error}", "see `make logs S=postgres`") from error
         raise TerminalError(
             f"storing alerts failed: Postgres: {error}", "run `make up` to create what is missing in the warehouse"
         ) from error
-    return [
-        *(Change(kind, str(subject), str(message)) for subject, message in raised),
-        *(Change(kind, str(subject), str(message), cleared=True) for subject, message in cleared),
-    ]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any, LiteralString
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -32,22 +32,11 @@ from sluice.transform.stale import lock
 from sluice.warehouse import connect
 from sluice.warehouse.checksum import Checksum, marts
 from sluice.warehouse.failures import cause, is_transient
+from sluice.warehouse.streams import empty_streams
 
 Connection = psycopg.Connection[tuple[object, ...]]
 Marts = dict[str, dict[date | None, Checksum]]
 
-# The ledger is locked first: every transaction that changes loaded rows has read it or its ends, so this waits for all
-# of them.
-_EMPTY_STREAMS: tuple[LiteralString, ...] = (
-    "lock table ops.ledger_ends, ops.loads in access exclusive mode",
-    "delete from raw.quarantine where stream = any(%(streams)s)",
-    "delete from ops.loads where stream = any(%(streams)s)",
-    "delete from ops.dates where stream = any(%(streams)s)",
-    "delete from ops.stale_dates where stream = any(%(streams)s)",
-    "delete from ops.drift where stream = any(%(streams)s)",
-    "delete from ops.verified_dates where stream = any(%(streams)s)",
-    "delete from ops.verified_prefixes where stream = any(%(streams)s)",
-)
 _DBT_RELATIONS = (
     "select nspname, relname, case relkind when 'v' then 'view' when 'm' then 'materialized view' else 'table' end"
     " from pg_class join pg_namespace on pg_namespace.oid = relnamespace"
@@ -224,8 +213,7 @@ def _empty(settings: Settings, contracts: Mapping[str, Contract]) -> None:
         with connect(settings, "postgres") as warehouse:
             # Keeps transforms from building meanwhile; the lock is released with the connection.
             lock(warehouse, PATIENCE)
-            for statement in _EMPTY_STREAMS:
-                warehouse.execute(statement, {"streams": list(contracts)})
+            empty_streams(warehouse, contracts)
             for contract in contracts.values():
                 warehouse.execute(sql.SQL("truncate {}").format(sql.Identifier("raw", contract.table)))
             for schema, name, kind in warehouse.execute(_DBT_RELATIONS).fetchall():

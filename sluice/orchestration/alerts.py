@@ -28,6 +28,17 @@ def sync_and_notify(kind: str, problems: Mapping[str, str], among: Collection[st
     notify(sync_alerts(settings_as("loader"), kind, problems, among), _webhook())
 
 
+def clear_removed(streams: Collection[str]) -> None:
+    """Clears the open alerts of streams whose contract was removed, and sends a notification for each.
+
+    Raises:
+        TransientError, TerminalError: as in ``sync_and_notify``.
+    """
+    from sluice.alerts import clear_alerts_of_removed, notify
+
+    notify(clear_alerts_of_removed(settings_as("loader"), streams), _webhook())
+
+
 def load_is_overdue(stream: str, minutes: int) -> None:
     """Raises the alert of an overdue load. Airflow calls it at the deadline; the next load that ends clears the alert.
 

@@ -55,15 +55,15 @@ def wait_for_dags(airflow: Airflow, dag_ids: Iterable[str], timeout: timedelta =
         retry_until(partial(airflow.dag, dag_id), timeout, DagNotFoundError)
 
 
-def trigger_run(airflow: Airflow, dag_id: str) -> Run:
-    """Triggers a run of a DAG. Retries with the same run id, so that a lost response does not create a second run.
+def trigger_run(airflow: Airflow, dag_id: str, conf: Json | None = None) -> Run:
+    """Triggers a run of a DAG, with parameters if given. Retries with the same run id: one run, if a response is lost.
 
     Raises:
         TerminalError: the DAG is paused.
         TransientError: Airflow is down.
     """
     run = Run(dag_id, new_run_id())
-    retry_until(partial(airflow.trigger, dag_id, run.run_id))
+    retry_until(partial(airflow.trigger, dag_id, run.run_id, conf))
     return run
 
 

@@ -1,7 +1,7 @@
 """The event dates and the scope that a backfill accepts."""
 
 from collections.abc import Iterable
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 
 from sluice.contracts import Contract
 from sluice.errors import TerminalError
@@ -15,16 +15,16 @@ raw rows; ``all``: both.
 """
 
 
-EARLIEST = date(1970, 1, 1)
-"""The first date of streams without a history."""
+MAX_DEFAULT_DATES = 1_000
+"""The longest range that is taken without FROM or TO: each of its dates is a run in Airflow."""
 
 
 def history(contracts: Iterable[Contract]) -> tuple[date, date | None]:
     """Returns the first and last event date that the contracts allow; no last date if a stream has no end."""
-    histories = [contract.history for contract in contracts]
-    first = min((found.first if found else EARLIEST for found in histories), default=EARLIEST)
-    last = max((found.last for found in histories if found), default=None)
-    return first, None if None in histories else last
+    found = list(contracts)
+    first = min((_first_date(contract) for contract in found), default=date(1970, 1, 1))
+    last = max((contract.history.last for contract in found if contract.history), default=None)
+    return first, None if any(contract.history is None for contract in found) else last
 
 
 def event_range(contracts: Iterable[Contract], first: str, last: str) -> tuple[date, date]:
@@ -33,17 +33,67 @@ def event_range(contracts: Iterable[Contract], first: str, last: str) -> tuple[d
     Raises:
         TerminalError: an end is not a date or is outside the contracts' history, or the range is empty.
     """
-    earliest, latest = history(contracts)
+    earliest, latest = _limits(contracts)
     start, end = _event_date(first, "FROM"), _event_date(last, "TO")
     for name, day in (("FROM", start), ("TO", end)):
-        if not earliest <= day <= (latest or date.max):
+        if not earliest <= day <= latest:
             raise TerminalError(
-                f"{name}={day} is outside the history of the streams",
-                f"choose from {earliest} to {latest}" if latest else f"choose from {earliest} on",
+                f"{name}={day} is outside the history of the streams", f"choose from {earliest} to {latest}"
             )
     if start > end:
         raise TerminalError(f"FROM={first} is after TO={last}", "swap them")
     return start, end
+
+
+def default_range(
+    contracts: Iterable[Contract], loaded: tuple[date, date] | None, first: str, last: str
+) -> tuple[date, date]:
+    """Returns the range of a backfill without FROM or TO: what is not given is an end of the dates that were loaded.
+
+    Args:
+        contracts: of the streams.
+        loaded: the first and last date that the warehouse has of them; None if it has none.
+        first, last: as in ``event_range``; empty if not given.
+
+    Raises:
+        TerminalError: as ``event_range``; or there is no such range, or it has too many dates.
+    """
+    found = list(contracts)
+    earliest, latest = _limits(found)
+    if loaded is None or max(loaded[0], earliest) > min(loaded[1], latest):
+        streams = ", ".join(contract.stream for contract in found)
+        raise TerminalError(f"FROM or TO is missing, and the warehouse has no date of {streams}", "give FROM and TO")
+    start, end = event_range(found, first or str(max(loaded[0], earliest)), last or str(min(loaded[1], latest)))
+    if (count := (end - start).days + 1) > MAX_DEFAULT_DATES:
+        raise TerminalError(
+            f"FROM or TO is missing, and the warehouse has dates from {start} to {end}, which are {count:,} runs",
+            "give FROM and TO",
+        )
+    return start, end
+
+
+def has_ended(day: date) -> bool:
+    """Returns whether a date is over in UTC. Airflow runs no backfill of one that is not."""
+    return day < _today()
+
+
+def _limits(contracts: Iterable[Contract]) -> tuple[date, date]:
+    """Returns the first and last date of a backfill. Clocks of other time zones are in tomorrow already."""
+    earliest, latest = history(contracts)
+    return earliest, latest or _today() + timedelta(days=1)
+
+
+def _first_date(contract: Contract) -> date:
+    """Returns the first date that an event of a stream can have."""
+    if contract.history:
+        return contract.history.first
+    column = None if contract.happens_at_record else contract.column(contract.event_time)
+    # Not year 1, the first that Python has: a backfill compares some dates before, too.
+    return date(max(column.allowed_years.first, 2), 1, 1) if column else date(1970, 1, 1)
+
+
+def _today() -> date:
+    return datetime.now(UTC).date()
 
 
 def _event_date(text: str, name: str) -> date:

@@ -6,7 +6,7 @@ the DAG processor parses the DAG files repeatedly without calling any of these f
 
 # ruff: noqa: ARG002 - Airflow passes the context to every execute by that name.
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from sluice.contracts import Contract, get_contract, load_contracts
 from sluice.errors import SluiceError, TerminalError
-from sluice.orchestration.alerts import sync_and_notify
+from sluice.orchestration.alerts import clear_removed, sync_and_notify
 from sluice.orchestration.assets import REPROCESSED, raw_table
 from sluice.orchestration.credentials import settings_as
 from sluice.orchestration.history import ALL, MARTS, RAW, REPROCESS, reprocess_scope
@@ -42,6 +42,10 @@ def _parse_date(text: str) -> date:
 def _has_queued_runs(context: Context, dag_id: str) -> bool:
     """Returns whether runs of a DAG are queued."""
     return bool(context["ti"].get_dr_count(dag_id, states=["queued"]))
+
+
+def _without(subjects: Collection[str], problems: Mapping[str, str]) -> dict[str, str]:
+    return {subject: problem for subject, problem in problems.items() if subject not in subjects}
 
 
 class LoadOperator(BaseOperator):
@@ -259,17 +263,20 @@ class MonitorOperator(BaseOperator):
         from sluice.alerts.checks import high_quarantine_rate, stalled_sinks
         from sluice.alerts.clocks import clock_skew
         from sluice.alerts.store import CLOCK, INVALID_CONTRACT, QUARANTINE, STALLED_SINK
+        from sluice.removed.remains import removed_streams
 
         settings = settings_as("reader")
         contracts = load_contracts(settings.contracts)
         # One check after another: a server that is down costs the checks that need it.
         problems = {INVALID_CONTRACT: {file.path.name: file.problem for file in contracts.invalid}}
         sync_and_notify(INVALID_CONTRACT, problems[INVALID_CONTRACT])
-        problems[QUARANTINE] = high_quarantine_rate(settings)
+        removed = removed_streams(settings, contracts)
+        clear_removed(removed)
+        problems[QUARANTINE] = _without(removed, high_quarantine_rate(settings))
         sync_and_notify(QUARANTINE, problems[QUARANTINE])
         problems[STALLED_SINK] = stalled_sinks(settings, contracts)
         sync_and_notify(STALLED_SINK, problems[STALLED_SINK])
-        problems[CLOCK] = clock_skew(settings)
+        problems[CLOCK] = _without(removed, clock_skew(settings))
         sync_and_notify(CLOCK, problems[CLOCK])
         alerts = [f"{kind}: {', '.join(subjects)}" for kind, subjects in problems.items() if subjects]
         return {"summary": "; ".join(alerts) or "no alerts"}

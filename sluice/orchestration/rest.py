@@ -48,19 +48,20 @@ class Airflow:
             )
         raise DagNotFoundError(f"Airflow has no DAG {dag_id} (yet)", "see `make logs S=airflow-dag-processor`")
 
-    def trigger(self, dag_id: str, run_id: str) -> None:
+    def trigger(self, dag_id: str, run_id: str, conf: Json | None = None) -> None:
         """Triggers a run, which is queued while another run is active. Idempotent for the same run id.
 
         Args:
             dag_id: the DAG to run.
             run_id: the run's id, from ``new_run_id``.
+            conf: the run's parameters.
 
         Raises:
             TerminalError: the DAG is paused, so the run would stay queued forever.
         """
         self.ensure_not_paused(dag_id)
         try:
-            self._post(f"/dags/{dag_id}/dagRuns", {"logical_date": None, "dag_run_id": run_id})
+            self._post(f"/dags/{dag_id}/dagRuns", {"logical_date": None, "dag_run_id": run_id, "conf": conf or {}})
         except ConflictError:
             # An earlier request created the run, and its response was lost.
             self.run(dag_id, run_id)

@@ -150,6 +150,10 @@ class Dbt:
         manifest: dict[str, Any] = json.loads((self.home / "target" / "manifest.json").read_text())
         return manifest
 
+    def read_manifest_if_any(self) -> dict[str, Any] | None:
+        """Returns dbt's description of the project; None before its first invocation."""
+        return self.read_manifest() if (self.home / "target" / "manifest.json").exists() else None
+
     def read_results(self) -> list[dict[str, str]]:
         """Returns how each node of the last invocation ended; none if dbt exited before the first."""
         if not self.results.exists():

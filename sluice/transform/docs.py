@@ -8,6 +8,7 @@ from pathlib import Path
 from sluice.contracts import Contract
 from sluice.settings import Settings
 from sluice.transform.dbt import Dbt
+from sluice.transform.lineage import tables_with_models
 from sluice.transform.run import exclusive_dbt_dir
 from sluice.transform.sources import write_sources
 
@@ -35,7 +36,7 @@ def document(settings: Settings, contracts: dict[str, Contract], *, dbt: Dbt) ->
     """
     digest_file = dbt.home / "docs.sha256"
     with exclusive_dbt_dir(dbt.home) as lock_fd:
-        write_sources(contracts, dbt.generated)
+        write_sources(contracts, dbt.generated, tables_with_models(dbt.read_manifest_if_any()))
         digest = _digest(dbt)
         if settings.dbt_docs.exists() and digest_file.exists() and digest_file.read_text() == digest:
             return False

@@ -72,6 +72,32 @@ def readiness(manifest: Mapping[str, Any], results: Sequence[Mapping[str, Any]])
     )
 
 
+def tables_with_models(manifest: Mapping[str, Any] | None) -> set[str]:
+    """Returns the raw tables that models read, by dbt's description of the project, if there is one."""
+    if manifest is None:
+        return set()
+    children = manifest["child_map"]
+    return {
+        source["name"]
+        for name, source in manifest["sources"].items()
+        if source["source_name"] == "raw" and any(child.startswith("model.") for child in children.get(name, ()))
+    }
+
+
+def models_of_source(manifest: Mapping[str, Any] | None, table: str) -> list[str]:
+    """Returns the models that are built from a raw table, directly or not, as ``folder.name``, marts first."""
+    if manifest is None:
+        return []
+    reached: dict[str, str] = {}
+    sources = [name for name, source in manifest["sources"].items() if source["name"] == table]
+    _spread(reached, manifest, sources, "")
+    models = [manifest["nodes"][name] for name in reached if name.startswith("model.")]
+    return [
+        f"{node['fqn'][1]}.{node['name']}"
+        for node in sorted(models, key=lambda node: (not _is_mart(node), node["name"]))
+    ]
+
+
 def _suspects(
     manifest: Mapping[str, Any], models: Mapping[str, Node], results: Iterable[Mapping[str, Any]]
 ) -> dict[str, str]:

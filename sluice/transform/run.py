@@ -13,7 +13,7 @@ from sluice.errors import SluiceError, TerminalError, TransientError
 from sluice.settings import Settings
 from sluice.transform import unfinished
 from sluice.transform.dbt import Dbt
-from sluice.transform.lineage import readiness
+from sluice.transform.lineage import readiness, tables_with_models
 from sluice.transform.publish import any_refused, publish
 from sluice.transform.seeds import record_seeds, seeds_differ
 from sluice.transform.sources import write_sources
@@ -93,7 +93,7 @@ def transform(
         seeds = not resumed and seeds_differ(connection, dbt)
         if not dates and not seeds and not resumed and not any_refused(connection):
             return TransformReport()
-        write_sources(contracts, dbt.generated)
+        write_sources(contracts, dbt.generated, tables_with_models(dbt.read_manifest_if_any()))
         seed_failure, seed_results = _build_seeds(dbt, lock_fd, log_line) if seeds else (None, [])
         command = ("retry", "--state", str(folder)) if resumed else PUBLISHING
         failure = _build_and_publish(connection, dbt, command, folder, run, lock_fd, log_line, seed_results)
@@ -123,7 +123,7 @@ def audit(settings: Settings, contracts: dict[str, Contract], *, dbt: Dbt) -> in
     with _exclusive(settings, dbt) as (connection, lock_fd):
         if seeds_differ(connection, dbt):
             return 0
-        write_sources(contracts, dbt.generated)
+        write_sources(contracts, dbt.generated, tables_with_models(dbt.read_manifest_if_any()))
         # Without --full-refresh, tests would read only the rows of the last run.
         dbt.run("build", "--selector", "audit", "--full-refresh", inherit_fds=[lock_fd])
         return dbt.built()
@@ -158,7 +158,7 @@ def run_dbt(
     folder = dbt.home / "unfinished-by-hand"
     command = tuple(arguments)
     with _exclusive(settings, dbt, log_line) as (connection, lock_fd):
-        write_sources(contracts, dbt.generated)
+        write_sources(contracts, dbt.generated, tables_with_models(dbt.read_manifest_if_any()))
         if command == ("retry",):
             if not unfinished.is_kept(folder, BY_HAND) or read_plan(connection, BY_HAND) is None:
                 raise TerminalError(

@@ -82,14 +82,20 @@ def _yaml(document: dict[str, Any]) -> str:
     return f"# {_HEADER}\n" + yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
 
 
-def write_sources(contracts: Mapping[str, Contract], folder: Path) -> None:
+def write_sources(contracts: Mapping[str, Contract], folder: Path, read_tables: Collection[str] = ()) -> None:
     """Writes the files of ``source_files`` to a folder, which is created if it is missing, and removes all others.
 
     The files of a stream whose contract has become invalid stay as they are: its table and the models that read it are
-    still there.
+    still there. So do those of a stream whose contract was removed, as long as models read its table: a source that is
+    not declared would fail the whole project, and a table that is missing fails only the models that read it.
 
     An unchanged file is not written. A changed one is replaced atomically, so that a dbt process that runs at the same
     time reads the old text or the new one.
+
+    Args:
+        contracts: the contracts by stream.
+        folder: of the files.
+        read_tables: the raw tables that models read.
 
     Raises:
         TerminalError: the folder cannot be written.
@@ -97,8 +103,9 @@ def write_sources(contracts: Mapping[str, Contract], folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         present = {path.stem for path in folder.glob("*.yml")}
-        kept = {file.table for file in invalid_contracts(contracts)} & present
-        files = source_files(contracts, kept)
+        invalid = {file.table for file in invalid_contracts(contracts)} & present
+        files = source_files(contracts, invalid)
+        kept = invalid | set(read_tables)
         for name, text in files.items():
             _replace(folder / name, text)
         for path in folder.iterdir():

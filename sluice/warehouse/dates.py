@@ -1,6 +1,6 @@
 """The status of dates (view ``ops.date_status``), and fields that are not in the contract."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -41,6 +41,13 @@ def statuses(connection: Connection, stream: str) -> dict[date, DateStatus]:
     )
     with connection.cursor(row_factory=class_row(DateStatus)) as cursor:
         return {status.event_date: status for status in cursor.execute(query, (stream,))}
+
+
+def loaded_range(connection: Connection, streams: Iterable[str]) -> tuple[date, date] | None:
+    """Returns the first and last event date that was loaded of any of the streams; None if none was."""
+    query = "select min(event_date), max(event_date) from ops.dates where stream = any(%s)"
+    row = connection.execute(query, (list(streams),)).fetchone()
+    return row if row and row[0] else None  # type: ignore[return-value]
 
 
 def drift(connection: Connection, stream: str) -> Iterator[tuple[str, int]]:

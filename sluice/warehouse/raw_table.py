@@ -52,8 +52,7 @@ def create_or_alter_raw_table(connection: Connection, contract: Contract) -> lis
     if not existing:
         _create(connection, contract)
         return []
-    alterations = _plan(connection, contract, existing)
-    if not alterations:
+    if not _plan(connection, contract, existing):
         return []
     try:
         with connection.transaction():
@@ -61,6 +60,8 @@ def create_or_alter_raw_table(connection: Connection, contract: Contract) -> lis
             connection.execute(
                 sql.SQL("lock table {} in access exclusive mode").format(sql.Identifier("raw", contract.table))
             )
+            # Again, because a load may have added rows.
+            alterations = _plan(connection, contract, existing)
             for alteration in alterations:
                 for statement in alteration.statements(contract.table):
                     connection.execute(statement)
@@ -69,7 +70,7 @@ def create_or_alter_raw_table(connection: Connection, contract: Contract) -> lis
     except psycopg.OperationalError:
         raise
     except psycopg.Error as error:
-        changes = ", ".join(alteration.text for alteration in alterations)
+        changes = ", ".join(alteration.text for alteration in plan_alterations(contract, existing))
         raise TerminalError(
             f"raw.{contract.table} cannot be changed ({changes}): {error}", "undo the change of the contract"
         ) from error
@@ -90,7 +91,7 @@ def require_raw_table(connection: Connection, contract: Contract) -> None:
     existing = _columns(connection, contract)
     if not existing:
         raise TerminalError(f"raw.{contract.table} does not exist", "run `make up`, which creates it")
-    alterations = [alteration for alteration in plan_alterations(contract, existing) if alteration.action]
+    alterations = [alteration for alteration in plan_alterations(contract, existing) if alteration.needed_by_loads]
     if alterations:
         changes = ", ".join(alteration.text for alteration in alterations)
         raise TerminalError(
@@ -129,7 +130,18 @@ def _columns(connection: Connection, contract: Contract) -> dict[str, TableColum
 
 
 def _plan(connection: Connection, contract: Contract, existing: dict[str, TableColumn]) -> list[Alteration]:
-    alterations = plan_alterations(contract, existing)
+    """Returns the alterations that can be made now.
+
+    Raises:
+        TerminalError: the table has rows that an alteration has no room for, or a view reads a column.
+    """
+    alterations = []
+    for alteration in plan_alterations(contract, existing):
+        count = _count_misfits(connection, contract, alteration)
+        if count and not alteration.waits:
+            raise _no_room(contract, alteration, count)
+        if not count:
+            alterations.append(alteration)
     for alteration in alterations:
         if not alteration.changes_type:
             continue
@@ -141,6 +153,28 @@ def _plan(connection: Connection, contract: Contract, existing: dict[str, TableC
                 f"save the view's definition, drop {' and '.join(views)}, run `make up`, and create it again",
             )
     return alterations
+
+
+def _count_misfits(connection: Connection, contract: Contract, alteration: Alteration) -> int:
+    if not alteration.misfits:
+        return 0
+    ((count,),) = connection.execute(_misfits("count(*)", contract, alteration).encode())
+    return int(count)
+
+
+def _no_room(contract: Contract, alteration: Alteration, count: int) -> TerminalError:
+    rows = f"{count:,} row does" if count == 1 else f"{count:,} rows do"
+    return TerminalError(
+        f"raw.{contract.table} cannot be changed ({alteration.text}): {rows} not fit, which"
+        f' `make sql Q="{_misfits("*", contract, alteration)}"` shows',
+        alteration.hint,
+    )
+
+
+def _misfits(columns: str, contract: Contract, alteration: Alteration) -> str:
+    """Returns the query of the rows that an alteration has no room for; a person can copy it into a shell."""
+    # Names of tables and columns are lower-case letters, digits and underscores.
+    return " ".join(("select", columns, "from", f"raw.{contract.table}", "as t where", alteration.misfits))
 
 
 def _create(connection: Connection, contract: Contract) -> None:

@@ -93,9 +93,9 @@ def _provision_stream(warehouse: "psycopg.Connection[tuple[object, ...]]", contr
     changes = create_or_alter_raw_table(warehouse, contract)
     create_indexes(warehouse, contract)
     warehouse.execute(
-        "insert into ops.streams (stream, lateness) values (%s, %s)"
-        " on conflict (stream) do update set lateness = excluded.lateness",
-        (contract.stream, contract.lateness),
+        "insert into ops.streams (stream, lateness, topic) values (%s, %s, %s)"
+        " on conflict (stream) do update set lateness = excluded.lateness, topic = excluded.topic",
+        (contract.stream, contract.lateness, contract.topic_name),
     )
     return changes
 

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from datetime import date
 
 import pytest
 from kafka.admin import ConfigResource, ConfigResourceType
@@ -10,7 +11,7 @@ from infra.launch.provisioning import Provisioning
 from sluice.contracts import Contract, load_contracts
 from sluice.errors import TerminalError
 from sluice.kafka import topics
-from sluice.load import load
+from sluice.load import load, reload
 from sluice.settings import Settings
 from sluice.warehouse import connect, schema
 from tests.fixtures.servers import Stream
@@ -84,7 +85,7 @@ def test_a_removed_column_a_wider_type_and_a_lifted_constraint_load_on(make_stre
     # Renamed: the old column stays, for the rows that have it.
     renamed = change(stream, ("sensor,", "device,"), ("key: sensor", "key: device"))
     assert provision(stream, renamed) == [
-        f"{table}: device: added",
+        f"{table}: device: added; null in earlier rows until `make backfill` reloads their dates",
         f"{table}: sensor: no longer in the contract; the column stays, and new rows have null",
     ]
     assert provision(stream, renamed) == []
@@ -100,6 +101,9 @@ def test_a_contract_that_cannot_be_applied_is_refused_before_anything_changes_an
     make_stream: Callable[..., Stream],
 ) -> None:
     stream, other = make_stream(partitions=1), make_stream(partitions=1)
+    stream.send([EVENT % (1, 7)])
+    stream.land()
+    assert load(stream.settings, stream.contract).rows == 1
     refused = change(
         stream,
         (READING, f"{READING.replace('int32, minimum: 0', 'string')}\n  - {READING.replace('reading,', 'extra,')}"),
@@ -108,17 +112,21 @@ def test_a_contract_that_cannot_be_applied_is_refused_before_anything_changes_an
     accepted = change(other, (READING, READING.replace("int32", "int64")))
     provisioning, lines = launch(stream.settings, {**refused, **accepted})
     (warning,) = provisioning.warnings()
-    assert f"{stream.name}: raw.{stream.contract.table}.reading has type integer" in warning
-    assert "Hint: set its type back to int32, and declare a new column" in warning
+    query = f"select * from raw.{stream.contract.table} as t where t.reading is not null"
+    assert warning == (
+        f"contract not applied, all others are: {stream.name}: raw.{stream.contract.table} cannot be changed"
+        f' (reading: integer → text): 1 row does not fit, which `make sql Q="{query}"` shows. Hint: set its type back'
+        " to int32, and declare a column of another name for the new type, with `from: reading`."
+    )
     assert lines == [warning, f"raw.{other.contract.table}: reading: integer → bigint"]
     # Neither the new column nor the new partition of the refused contract.
     assert len(topics.kafka_ranges(stream.settings, [stream.name])) == 1
     with pytest.raises(Exception, match="extra"):
         rows(stream, "extra")
     # Its records wait in the lake until the contract is changed back.
-    stream.send([EVENT % (1, 7)])
+    stream.send([EVENT % (2, 8)])
     stream.land()
-    with pytest.raises(TerminalError, match="set its type back to int32"):
+    with pytest.raises(TerminalError, match=r"reading: integer → text, extra: added.*run `make up`"):
         load(stream.settings, stream.contract)
     assert quarantined(stream) == 0
     change(stream, ("reading, type: string", "reading, type: int32"))
@@ -160,6 +168,163 @@ def test_a_session_that_blocks_a_change_is_named_and_the_other_streams_are_chang
     )
     assert lines == [f"raw.{other.contract.table}: reading: integer → bigint"]
     assert provision(blocked, contracts) == [f"raw.{blocked.contract.table}: reading: integer → bigint"]
+
+
+@pytest.mark.essential
+def test_an_added_column_is_filled_by_a_reload_and_becomes_not_null_once_no_row_lacks_it(
+    make_stream: Callable[..., Stream],
+) -> None:
+    stream = make_stream()
+    table = f"raw.{stream.contract.table}"
+    stream.send([EVENT.replace(b"}", b', "unit": "K"}') % (number, 7) for number in (1, 2)])
+    stream.land()
+    load(stream.settings, stream.contract)
+    unit = "{name: unit, type: string, nullable: false, description: Unit of the value.}"
+    contracts = change(stream, (READING, f"{READING}\n  - {unit}"))
+    assert provision(stream, contracts) == [
+        f"{table}: unit: added; null in earlier rows until `make backfill` reloads their dates"
+    ]
+    # The rows that lack it do not stand in the way, at this launch or the next.
+    assert provision(stream, contracts) == []
+    assert rows(stream, "event_id, unit") == [("1", None), ("2", None)]
+    reload(stream.settings, stream.contract, date(2013, 1, 1))
+    assert rows(stream, "event_id, unit") == [("1", "K"), ("2", "K")]
+    assert provision(stream, contracts) == [f"{table}: unit: required"]
+    assert provision(stream, contracts) == []
+
+
+def test_a_renamed_column_with_a_path_to_the_old_field_is_filled_by_a_reload(
+    make_stream: Callable[..., Stream],
+) -> None:
+    stream = make_stream()
+    stream.send([EVENT % (1, 7)])
+    stream.land()
+    load(stream.settings, stream.contract)
+    contracts = change(stream, ("{name: sensor,", "{name: device, from: sensor,"), ("key: sensor", "key: device"))
+    assert len(provision(stream, contracts)) == 2
+    assert rows(stream, "sensor, device") == [("a", None)]
+    stream.send([EVENT % (2, 8)])
+    stream.land()
+    assert load(stream.settings, stream.contract).rows == 1
+    reload(stream.settings, stream.contract, date(2013, 1, 1))
+    assert rows(stream, "sensor, device") == [(None, "a"), (None, "a")]
+    assert quarantined(stream) == 0
+
+
+@pytest.mark.essential
+def test_a_narrower_type_is_applied_if_every_row_fits_and_refused_with_the_count_and_a_query_otherwise(
+    make_stream: Callable[..., Stream],
+) -> None:
+    stream = make_stream()
+    table = f"raw.{stream.contract.table}"
+    wide = change(stream, (READING, READING.replace("int32", "int64")))
+    provision(stream, wide)
+    stream.send([EVENT % (1, 7), EVENT % (2, 1 << 31), EVENT % (3, 1 << 40), EVENT % (4, (1 << 31) - 1)])
+    stream.land()
+    load(stream.settings, stream.contract)
+    narrow = change(stream, ("int64", "int32"))
+    query = f"select * from {table} as t where t.reading <= -2147483649 or t.reading >= 2147483648"
+    refused = schema.refused_contracts(stream.settings, narrow)
+    assert str(refused[stream.name]) == (
+        f'{table} cannot be changed (reading: bigint → integer): 2 rows do not fit, which `make sql Q="{query}"` shows.'
+        " Hint: set its type back to int64, and declare a column of another name for the new type, with `from:"
+        " reading`."
+    )
+    with connect(stream.settings, "reader") as reader:
+        assert reader.execute(query.encode()).rowcount == 2
+    # As the guide says: limit the values, reload their dates, and narrow the type then.
+    change(stream, ("int32, minimum: 0", "int64, minimum: 0, maximum: 2147483647"))
+    reload(stream.settings, stream.contract, date(2013, 1, 1))
+    assert quarantined(stream) == 2
+    contracts = change(stream, ("int64, minimum: 0, maximum: 2147483647", "int32, minimum: 0"))
+    assert provision(stream, contracts) == [f"{table}: reading: bigint → integer"]
+    assert rows(stream, "event_id, reading") == [("1", 7), ("4", (1 << 31) - 1)]
+    assert load(stream.settings, stream.contract).rows == 0
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "value", "fits"),
+    [
+        ("int64", "float64", 1 << 53, True),
+        ("int64", "float64", (1 << 53) + 1, False),
+        ("decimal(5, 2)", "decimal(4, 2)", 99.99, True),
+        ("decimal(5, 2)", "decimal(4, 2)", 100.0, False),
+        ("decimal(5, 2)", "decimal(5, 1)", 1.5, True),
+        ("decimal(5, 2)", "decimal(5, 1)", 1.25, False),
+        ("decimal(5, 2)", "int32", 7.0, True),
+        ("float64", "int32", 7.0, True),
+        ("float64", "int32", 7.5, False),
+        ("float64", "int64", 1e19, False),
+        ("float64", "decimal(5, 2)", 0.1, True),
+        ("float64", "decimal(5, 2)", 0.125, False),
+        ("float64", "decimal(5, 2)", 1000.0, False),
+        ("string", "int32", None, True),
+    ],
+)
+def test_a_number_fits_in_another_type_if_it_stays_the_same(
+    make_stream: Callable[..., Stream], before: str, after: str, value: float | None, fits: bool
+) -> None:
+    stream = make_stream(partitions=1)
+    former, present = (READING.replace("int32, minimum: 0", f'"{name}"') for name in (before, after))
+    provision(stream, change(stream, (READING, former)))
+    with connect(stream.settings, "postgres") as postgres:
+        postgres.execute(
+            f"insert into raw.{stream.contract.table}"
+            " (event_id, sensor, read_at, reading, _event_date, _topic_id, _partition, _offset, _loaded_at)"
+            " values ('1', 's', now(), %s, now(), '', 0, 0, now())".encode(),
+            (value,),
+        )
+    contracts = change(stream, (former, present))
+    if fits:
+        assert len(provision(stream, contracts)) == 1
+        ((found,),) = rows(stream, "reading::double precision")
+        assert found == value
+    else:
+        with pytest.raises(TerminalError, match="1 row does not fit"):
+            provision(stream, contracts)
+
+
+@pytest.mark.essential
+def test_a_column_becomes_required_once_no_row_lacks_it_and_loads_go_on_meanwhile(
+    make_stream: Callable[..., Stream],
+) -> None:
+    stream = make_stream()
+    table = f"raw.{stream.contract.table}"
+    without = b'{"event_id": "2", "sensor": "a", "read_at": "2013-01-01T10:15:00Z"}'
+    stream.send([EVENT % (1, 7), without])
+    stream.land()
+    load(stream.settings, stream.contract)
+    contracts = change(stream, (READING, READING.replace("int32", "int32, nullable: false")))
+    assert str(schema.refused_contracts(stream.settings, contracts)[stream.name]) == (
+        f"{table} cannot be changed (reading: required): 1 row does not fit, which `make sql"
+        f' Q="select * from {table} as t where t.reading is null"` shows. Hint: reload the dates of these rows with'
+        " `make backfill`, which fills the column or moves their events to quarantine, and run `make up` again; or set"
+        " nullable: true."
+    )
+    stream.send([EVENT % (3, 9)])
+    stream.land()
+    assert load(stream.settings, stream.contract).rows == 1
+    reload(stream.settings, stream.contract, date(2013, 1, 1))
+    assert provision(stream, contracts) == [f"{table}: reading: required"]
+    assert rows(stream, "event_id, reading") == [("1", 7), ("3", 9)]
+    assert quarantined(stream) == 1
+
+
+def test_a_tightened_limit_concerns_new_events_and_reloads(make_stream: Callable[..., Stream]) -> None:
+    stream = make_stream()
+    stream.send([EVENT % (1, 7)])
+    stream.land()
+    load(stream.settings, stream.contract)
+    contracts = change(stream, ("minimum: 0", "minimum: 8"))
+    assert schema.refused_contracts(stream.settings, contracts) == {}
+    assert provision(stream, contracts) == []
+    stream.send([EVENT % (2, 7), EVENT % (3, 8)])
+    stream.land()
+    assert load(stream.settings, stream.contract).rows == 1
+    assert rows(stream, "event_id") == [("1",), ("3",)]
+    reload(stream.settings, stream.contract, date(2013, 1, 1))
+    assert rows(stream, "event_id") == [("3",)]
+    assert quarantined(stream) == 2
 
 
 @pytest.mark.essential

@@ -4,14 +4,20 @@ import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from psycopg import sql
 
+from sluice.contracts import read_contract
 from sluice.errors import TerminalError, TransientError
 from sluice.transform import publish
-from sluice.warehouse import connect
+from sluice.transform.dbt import Dbt
+from sluice.transform.lineage import models_of_source
+from sluice.warehouse import connect, schema
+from sluice.warehouse.streams import drop_stream
 from tests.fixtures.marts import TABLES, Marts, built, marts
+from tests.fixtures.servers import CONTRACT
 
 __all__ = ["built", "marts"]
 
@@ -96,6 +102,37 @@ def test_rows_that_cannot_be_compared_and_keys_that_are_null_are_published(learn
             found = as_text.format("select * from marts.my_keys")
             assert learner.query(f"({found} except all {expected}) union all ({expected} except all {found})").empty
             assert learner.query("select count(*) from marts.my_keys").iloc[0, 0] == 5
+
+
+def test_a_stream_without_a_contract_keeps_its_models_and_a_dropped_one_fails_only_those(
+    learner: Marts, tmp_path: Path
+) -> None:
+    path = tmp_path / "my.sensors.yaml"
+    path.write_text(CONTRACT.format(stream="my.sensors", partitions=1))
+    contract = read_contract(path)
+    schema.provision(learner.settings, {contract.stream: contract})
+    with learner.broken("models/marts/my_sensors.sql", "", "select sensor from {{ source('raw', 'my_sensors') }}"):
+        learner.raw.contracts[contract.stream] = contract
+        learner.load()
+        learner.transform()
+        # The contract is removed: the table is still there, and the model is built.
+        del learner.raw.contracts[contract.stream]
+        learner.load()
+        learner.transform()
+        learner.assert_correct()
+        manifest = Dbt(learner.settings, print).read_manifest_if_any()
+        assert models_of_source(manifest, "my_sensors") == ["marts.my_sensors"]
+        with connect(learner.settings, "postgres") as postgres:
+            drop_stream(postgres, contract.stream)
+        learner.load()
+        with pytest.raises(TerminalError, match=r'my_sensors: .*relation "raw\.my_sensors" does not exist'):
+            learner.transform()
+        learner.assert_correct()
+    # dbt's description of the project is that of the run before.
+    for _ in range(2):
+        learner.load()
+        learner.transform()
+    assert not (learner.settings.home / "dbt" / "generated" / "my_sensors.yml").exists()
 
 
 def test_a_failing_model_of_its_own_stops_no_other_mart_and_is_published_once_it_works(learner: Marts) -> None:

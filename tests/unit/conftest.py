@@ -23,8 +23,8 @@ class FakeAirflow:
     def ensure_not_paused(self, dag_id: str) -> None:
         pass
 
-    def trigger(self, dag_id: str, run_id: str) -> None:
-        self.requests.append(dag_id)
+    def trigger(self, dag_id: str, run_id: str, conf: Json | None = None) -> None:
+        self.requests.append((dag_id, conf) if conf else dag_id)
 
     def run(self, dag_id: str, run_id: str) -> Json:
         return {"state": "success"}

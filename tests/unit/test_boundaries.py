@@ -20,7 +20,7 @@ LAYERS = (
     },
     {"sluice.kafka", "sluice.lake", "sluice.warehouse"},
     {"sluice.sink", "sluice.load", "sluice.transform", "sluice.live"},
-    {"sluice.quarantine", "sluice.backfill", "sluice.reconcile", "sluice.alerts"},
+    {"sluice.quarantine", "sluice.backfill", "sluice.reconcile", "sluice.alerts", "sluice.removed"},
     {"sluice.orchestration", "flights", "producers", "dashboard"},
     {"infra"},
     {"cli", "dags"},

@@ -1,7 +1,8 @@
 """The command backfill: its requests to Airflow, resuming, rejected input, and the verification at its end."""
 
+import shutil
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +180,41 @@ def test_a_disagreement_fails_the_verification(
     monkeypatch.setattr("sluice.reconcile.reconcile_loaded", lambda *_: reconciliation)
     with pytest.raises(TerminalError, match=r"backfill verification failed: 1 faults.* the lake has 3 rows"):
         run(settings)
+
+
+def test_dates_that_are_not_over_have_a_run_of_their_own(
+    airflow: BackfillingAirflow, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backfill, "has_ended", lambda day: str(day) == DAYS[0])
+    run(settings)
+    single = {"streams": ["flights.arrived"], "what": "all", "event_date": DAYS[1]}
+    assert airflow.requests == [
+        (DAYS[0], DAYS[0], "all", ["flights.arrived"], "completed"),
+        ("reprocess", single),
+        "transform",
+    ]
+    airflow.requests.clear()
+    monkeypatch.setattr(backfill, "has_ended", lambda day: False)
+    run(settings)
+    assert airflow.requests == [("reprocess", single | {"event_date": day}) for day in DAYS] + ["transform"]
+    assert not list(settings.home.iterdir())
+
+
+def test_a_stream_is_limited_by_its_own_history(
+    airflow: BackfillingAirflow, settings: Settings, tmp_path: Path
+) -> None:
+    folder = tmp_path / "contracts"
+    shutil.copytree(ROOT / "contracts", folder)
+    text = (folder / "weather.observed.yaml").read_text()
+    history = next(line for line in text.splitlines(keepends=True) if line.startswith("history:"))
+    (folder / "gates.changed.yaml").write_text(text.replace("weather.observed", "gates.changed").replace(history, ""))
+    settings = settings.model_copy(update={"contracts": folder})
+    shown: list[str] = []
+    yesterday = str(datetime.now(UTC).date() - timedelta(days=1))
+    backfill.run_backfill(settings, yesterday, yesterday, ["gates.changed"], dry_run=True, show=shown.append)
+    assert shown[0].startswith(f"backfill of 1 dates, {yesterday} to {yesterday}")
+    with pytest.raises(TerminalError, match="choose from 2013-01-01 to 2014-01-01"):
+        backfill.run_backfill(settings, yesterday, yesterday, ["flights.arrived"], dry_run=True)
 
 
 @pytest.mark.parametrize(

@@ -200,14 +200,23 @@ def test_reprocess_has_an_interval_per_event_date_and_never_runs_by_itself(bag: 
 
 def test_reprocess_reloads_the_start_of_its_interval_for_the_selected_streams(bag: DagBag) -> None:
     dag = bag.dags["reprocess"]
-    task = dag.get_task("reload")
+    task = dag.get_task("reload").prepare_for_execution()
     context = {
         "data_interval_start": datetime(2013, 5, 6, tzinfo=UTC),
-        "params": {"streams": ["weather.observed"]},
+        "params": {"streams": ["weather.observed"], "event_date": None},
     }
     task.render_template_fields(context, dag.get_template_env())
     assert task.event_date == "2013-05-06"
     assert task.streams == ["weather.observed"]
+
+
+def test_reprocess_reloads_a_date_without_an_interval(bag: DagBag) -> None:
+    # A run that is triggered without a logical date has none.
+    dag = bag.dags["reprocess"]
+    task = dag.get_task("reload").prepare_for_execution()
+    context = {"params": {"streams": ["weather.observed"], "event_date": "2013-05-07"}}
+    task.render_template_fields(context, dag.get_template_env())
+    assert task.event_date == "2013-05-07"
 
 
 def test_the_marts_check_uses_the_reader_role(bag: DagBag) -> None:

@@ -87,7 +87,7 @@ def test_no_secret_is_on_a_command_line_and_nothing_listens_on_every_interface(n
 
 def test_every_need_is_a_service_an_installation_or_a_provisioning_step(settings: Settings) -> None:
     installations = {step.name for step in install_steps(settings)}
-    provisioning = {"topics", "lake", "warehouse", "airflow metadata"}
+    provisioning = {"topics", "lake", "warehouse", "removed contracts", "airflow metadata"}
     for service in SERVICES.values():
         assert set(service.needs) <= SERVICES.keys() | installations | provisioning, service.name
 

@@ -28,6 +28,8 @@ from sluice.transform import TransformReport
 ROLES: list[str] = []
 SYNCED: list[tuple[Any, ...]] = []
 """Synced alerts: kind, findings, and the subjects checked."""
+CLEARED: list[str] = []
+"""Streams whose alerts were cleared because their contract was removed."""
 
 
 @pytest.fixture(autouse=True)
@@ -38,8 +40,11 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     ROLES.clear()
     SYNCED.clear()
+    CLEARED.clear()
     monkeypatch.setattr(operators, "settings_as", settings_as)
     monkeypatch.setattr(operators, "sync_and_notify", lambda *alerts, **among: SYNCED.append((*alerts, among)))
+    monkeypatch.setattr(operators, "clear_removed", lambda streams: CLEARED.extend(streams))
+    monkeypatch.setattr("sluice.removed.remains.removed_streams", lambda settings, contracts: {})
     yield
 
 
@@ -275,6 +280,18 @@ def test_monitor_syncs_the_alerts_of_its_checks(monkeypatch: pytest.MonkeyPatch)
     ] == SYNCED
     stalled.clear()
     assert MonitorOperator(task_id="monitor").execute({})["summary"] == "no alerts"
+
+
+def test_monitor_clears_the_alerts_of_a_removed_contract_and_raises_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sluice.removed.remains.removed_streams", lambda settings, contracts: {"a.b": "a.b"})
+    monkeypatch.setattr("sluice.alerts.checks.stalled_sinks", lambda settings, contracts: {})
+    problems = {"a.b": "a problem", "weather.observed": "another"}
+    monkeypatch.setattr("sluice.alerts.checks.high_quarantine_rate", lambda settings: problems)
+    monkeypatch.setattr("sluice.alerts.clocks.clock_skew", lambda settings: problems | {"Postgres": "slow"})
+    MonitorOperator(task_id="monitor").execute({})
+    assert CLEARED == ["a.b"]
+    assert ("quarantine", {"weather.observed": "another"}, {}) in SYNCED
+    assert ("clock", {"weather.observed": "another", "Postgres": "slow"}, {}) in SYNCED
 
 
 def test_monitor_raises_the_alert_of_an_invalid_contract_whatever_else_is_down(

@@ -51,7 +51,7 @@ def make_dbt(tmp_path: Path, log_lines: list[str]) -> MakeDbt:
         if results is not None:
             (tmp_path / "results.json").write_text(json.dumps({"results": results}))
             nodes = {result["unique_id"]: model(result["unique_id"]) for result in results if "unique_id" in result}
-            (tmp_path / "manifest.json").write_text(json.dumps({"nodes": nodes, "child_map": {}}))
+            (tmp_path / "manifest.json").write_text(json.dumps({"nodes": nodes, "sources": {}, "child_map": {}}))
             lines += ["mkdir -p $DBT_TARGET_PATH", f"cp {tmp_path}/results.json $DBT_TARGET_PATH/run_results.json"]
             lines += [f"cp {tmp_path}/manifest.json $DBT_TARGET_PATH/manifest.json"]
         executable.write_text("\n".join([*lines, script, ""]))

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from sluice.transform.lineage import Readiness, readiness
+from sluice.transform.lineage import Readiness, models_of_source, readiness, tables_with_models
 from tests.unit.transform.conftest import model
 
 FACTS = "model.sluice.facts"
@@ -104,3 +104,30 @@ def test_marts_are_the_models_in_the_folder_of_any_package_that_are_tables() -> 
     found = ready(nodes)
     assert published(found) == {"deep"}
     assert found.staging == {"b": ("staging", "stg_b")}
+
+
+def test_the_models_of_a_source_are_those_built_from_it_marts_first() -> None:
+    staging = "model.sluice.stg_a_b"
+    nodes = NODES | {staging: model(staging, fqn=["sluice", "staging", "stg_a_b"])}
+    sources = {
+        f"source.sluice.{schema}.{table}": {"name": table, "source_name": schema}
+        for schema, table in (("raw", "a_b"), ("raw", "c_d"), ("raw", "e_f"), ("other", "g_h"))
+    }
+    children = CHILDREN | {
+        "source.sluice.raw.a_b": [staging, "exposure.sluice.reconcile"],
+        staging: [FACTS],
+        "source.sluice.raw.c_d": ["exposure.sluice.reconcile", TEST],
+        "source.sluice.other.g_h": [MINE],
+    }
+    manifest = {"nodes": nodes, "sources": sources, "child_map": children}
+    assert models_of_source(manifest, "a_b") == [
+        "marts.built_on_mine",
+        "marts.daily",
+        "marts.facts",
+        "marts.mine",
+        "staging.stg_a_b",
+    ]
+    assert models_of_source(manifest, "c_d") == []
+    assert tables_with_models(manifest) == {"a_b"}
+    assert models_of_source(None, "a_b") == []
+    assert tables_with_models(None) == set()

@@ -153,6 +153,19 @@ def test_a_stream_whose_contract_became_invalid_keeps_its_declaration(tmp_path: 
     assert {path.name for path in tmp_path.iterdir()} == set(source_files({"a.one": both["a.one"]}))
 
 
+def test_a_removed_contract_keeps_its_declaration_as_long_as_models_read_its_table(tmp_path: Path) -> None:
+    both = {name: contract(stream=name) for name in ("a.one", "b.two")}
+    write_sources(both, tmp_path)
+    written = {name: text for name, text in source_files(both).items() if name.startswith("b_two")}
+    one = {"a.one": both["a.one"]}
+    write_sources(one, tmp_path, {"a_one", "b_two"})
+    found = {path.name: path.read_text(encoding="utf-8") for path in tmp_path.iterdir()}
+    # The reconciliation compares streams with a contract.
+    assert found == written | source_files(one)
+    write_sources(one, tmp_path, {"a_one"})
+    assert {path.name for path in tmp_path.iterdir()} == set(source_files(one))
+
+
 def test_an_error_names_a_folder_that_cannot_be_created(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("blocks the folder")
     with pytest.raises(TerminalError, match=r"file/dbt: dbt's sources cannot be written: .*make the folder writable"):

@@ -6,7 +6,6 @@ import pytest
 
 from sluice.contracts import Contract
 from sluice.contracts.types import PLAIN_TYPES, parse_type
-from sluice.errors import TerminalError
 from sluice.warehouse.alterations import METADATA_COLUMNS, REQUIRED_METADATA, TableColumn, plan_alterations, sql_type
 
 
@@ -60,14 +59,29 @@ def test_a_table_that_follows_its_contract_is_left_alone() -> None:
     assert texts(table(x="int32", y="string!"), contract(x="int32", y="string!")) == []
 
 
-def test_a_new_column_is_added_and_may_be_null_even_if_it_is_required() -> None:
-    assert statements(table(), contract(x="int64!")) == ['alter table "raw"."a_b" add column "x" bigint']
+def test_a_new_column_is_added_and_becomes_not_null_once_no_row_lacks_it() -> None:
+    assert texts(table(), contract(x="int64")) == [
+        "x: added; null in earlier rows until `make backfill` reloads their dates"
+    ]
+    assert statements(table(), contract(x="int64")) == ['alter table "raw"."a_b" add column "x" bigint']
+    add, comment = statements(table(), contract(x="int64!"))
+    assert add == 'alter table "raw"."a_b" add column "x" bigint'
+    before = table() | {"x": TableColumn("bigint", True, comment.split("'")[1])}
+    (alteration,) = plan_alterations(contract(x="int64!"), before)
+    assert alteration.waits and not alteration.needed_by_loads
+    assert alteration.misfits == "t.x is null"
+    assert [statement.as_string() for statement in alteration.statements("a_b")] == [
+        'alter table "raw"."a_b" alter column "x" set not null',
+        'comment on column "raw"."a_b"."x" is \'\'',
+    ]
 
 
 TYPES = [*PLAIN_TYPES, "decimal(12, 2)", "decimal(12, 4)", "decimal(25, 4)", "array(int32)", "array(string)"]
 WIDENED = {
     ("int32", "int64"),
     ("int32", "float64"),
+    ("decimal(12, 2)", "float64"),
+    ("decimal(12, 4)", "float64"),
     ("int32", "decimal(12, 2)"),
     ("int32", "decimal(25, 4)"),
     ("int64", "decimal(25, 4)"),
@@ -79,15 +93,20 @@ WIDENED = {
 @pytest.mark.parametrize("before", TYPES)
 @pytest.mark.parametrize("after", TYPES)
 def test_a_type_changes_only_if_every_value_stays_the_same(before: str, after: str) -> None:
-    if (before, after) in WIDENED:
-        (statement,) = statements(table(x=before), contract(x=after))
-        expected = sql_type(parse_type(after))
-        assert statement == f'alter table "raw"."a_b" alter column "x" type {expected}'
-    elif before == after:
+    if before == after:
         assert texts(table(x=before), contract(x=after)) == []
-    else:
-        with pytest.raises(TerminalError, match=r"raw\.a_b\.x has type .* Hint: set its type back to "):
-            plan_alterations(contract(x=after), table(x=before))
+        return
+    (alteration,) = plan_alterations(contract(x=after), table(x=before))
+    assert alteration.changes_type and alteration.needed_by_loads and not alteration.waits
+    assert f"set its type back to {before}, and declare a column of another name" in alteration.hint
+    assert (alteration.misfits == "") == ((before, after) in WIDENED)
+    numbers = all(name.startswith(("int", "float", "decimal")) for name in (before, after))
+    assert (alteration.misfits == "t.x is not null") == (not numbers)
+    (statement,) = statements(table(x=before), contract(x=after))
+    # Without a value to keep, there is nothing to convert.
+    assert statement == (
+        f'alter table "raw"."a_b" alter column "x" type {sql_type(parse_type(after))}{"" if numbers else " using null"}'
+    )
 
 
 def test_a_column_that_is_no_longer_required_may_be_null() -> None:
@@ -96,8 +115,15 @@ def test_a_column_that_is_no_longer_required_may_be_null() -> None:
     ]
 
 
-def test_a_column_that_becomes_required_is_left_to_the_check_of_events() -> None:
-    assert texts(table(x="int32"), contract(x="int32!")) == []
+def test_a_column_becomes_required_if_no_row_lacks_it() -> None:
+    (alteration,) = plan_alterations(contract(x="int32!"), table(x="int32"))
+    assert (alteration.text, alteration.misfits) == ("x: required", "t.x is null")
+    assert not alteration.waits
+    # The table takes every valid event already.
+    assert not alteration.needed_by_loads
+    assert statements(table(x="int32"), contract(x="int32!")) == [
+        'alter table "raw"."a_b" alter column "x" set not null'
+    ]
 
 
 @pytest.mark.parametrize("required", ["", "!"])
@@ -110,11 +136,14 @@ def test_a_removed_column_stays_and_may_be_null_and_its_removal_is_reported_once
     after = before | {"x": TableColumn("integer", True, note)}
     assert texts(after, contract()) == []
     assert texts(after, contract(x="int32!")) == ["x: in the contract again"]
+    assert statements(after, contract(x="int32")) == ['comment on column "raw"."a_b"."x" is \'\'']
+    # Rows that were loaded meanwhile lack it, as those from before a required column was added.
+    assert "Required since it was added" in statements(after, contract(x="int32!"))[0]
     assert texts(before | {"x": TableColumn("integer", True, "A comment of the owner's.")}, contract()) == []
 
 
 def test_a_renamed_column_is_a_removed_one_and_a_new_one() -> None:
     assert texts(table(x="int32!"), contract(y="int32!")) == [
-        "y: added",
+        "y: added; null in earlier rows until `make backfill` reloads their dates",
         "x: no longer in the contract; the column stays, and new rows have null",
     ]

@@ -1,0 +1,66 @@
+"""The command that drops a stream whose contract was removed.
+
+Arrow and the servers' clients are imported where they are used, so that other commands start without them.
+"""
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sluice.contracts import load_contracts
+from sluice.contracts.names import table_name
+from sluice.errors import TerminalError
+from sluice.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from sluice.removed.remains import Remains
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command to the CLI."""
+
+    @app.command("drop-stream")
+    def drop_stream(
+        stream: Annotated[str, typer.Argument(help="The stream, whose contract was removed.")],
+        force: Annotated[bool, typer.Option(help="Skip the confirmation.")] = False,
+    ) -> None:
+        """Delete the topic, lake table, raw table, quarantine and statistics of a stream without a contract."""
+        from sluice.removed.drop import drop, find_dropped
+
+        settings = load_settings()
+        if not stream.strip():
+            raise TerminalError("NAME= is empty", "name the stream, as in `make drop-stream NAME=gates.changed`")
+        contracts = load_contracts(settings.contracts)
+        found = find_dropped(settings, contracts, stream)
+        if found is None:
+            print(f"nothing to delete: the platform has no stream {stream!r} without a contract")
+            return
+        print(f"of {stream}, this deletes:")
+        for part in found.parts():
+            print(f"  {part}")
+        for line in _readers(settings, found):
+            print(line)
+        if not force:
+            if not sys.stdin.isatty():
+                raise TerminalError(
+                    f"confirmation required: this deletes {stream} for good",
+                    f"run `make drop-stream NAME={stream} FORCE=1`",
+                )
+            typer.confirm(f"Delete {stream}?", abort=True)
+        for change in drop(settings, found, print):
+            print(change.text())
+
+
+def _readers(settings: Settings, found: "Remains") -> list[str]:
+    """Returns lines that name the dbt models that read the stream's table."""
+    from sluice.transform.dbt import Dbt
+    from sluice.transform.lineage import models_of_source
+
+    models = models_of_source(Dbt(settings, print).read_manifest_if_any(), table_name(found.stream))
+    if not models:
+        return []
+    return [
+        f"these dbt models read it, stay as they are, and fail in each transform until you change or remove them:"
+        f" {', '.join(models)}"
+    ]

@@ -1,0 +1,45 @@
+"""Which values of a number would change with its type; the conditions run in Postgres in the integration tests."""
+
+import pytest
+
+from sluice.warehouse.narrowing import is_number, misfits
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "condition"),
+    [
+        ("integer", "bigint", ""),
+        ("integer", "double precision", ""),
+        ("integer", "numeric(10,0)", ""),
+        ("integer", "numeric(9,0)", "x <= -1000000000 or x >= 1000000000"),
+        ("integer", "numeric(12,2)", ""),
+        ("bigint", "integer", "x <= -2147483649 or x >= 2147483648"),
+        ("bigint", "double precision", "abs(x) > 9007199254740992"),
+        ("numeric(5,2)", "numeric(7,3)", ""),
+        ("numeric(5,2)", "numeric(4,2)", "x <= -100 or x >= 100"),
+        ("numeric(5,2)", "numeric(5,1)", "x <> round(x, 1)"),
+        ("numeric(5,2)", "numeric(5,4)", "x <= -10 or x >= 10"),
+        ("numeric(5,2)", "integer", "x <> round(x, 0)"),
+        ("numeric(12,0)", "integer", "x <= -2147483649 or x >= 2147483648"),
+        ("numeric(15,3)", "double precision", ""),
+        ("numeric(16,3)", "double precision", "x <> x::double precision::numeric"),
+        ("double precision", "integer", "x <= -2147483649 or x >= 2147483648 or x <> trunc(x)"),
+        (
+            "double precision",
+            "numeric(5,2)",
+            "x <= -1000 or x >= 1000 or x <> round(x::numeric, 2)::double precision",
+        ),
+        ("text", "integer", "x is not null"),
+        ("date", "timestamp with time zone", "x is not null"),
+        ("integer", "text", "x is not null"),
+        ("integer[]", "bigint[]", "x is not null"),
+    ],
+)
+def test_a_misfit_is_a_value_that_would_change(before: str, after: str, condition: str) -> None:
+    assert misfits("x", before, after) == condition
+
+
+def test_only_numbers_are_converted() -> None:
+    numbers = ("integer", "bigint", "double precision", "numeric(5,2)")
+    assert all(map(is_number, numbers))
+    assert not any(map(is_number, ("text", "date", "numeric", "integer[]", "jsonb")))
