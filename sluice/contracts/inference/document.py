@@ -108,5 +108,6 @@ def _limits(column: InferredColumn) -> Iterator[str]:
 
 def _scalar(value: Any) -> str:
     """Returns a value as YAML on one line."""
-    text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=float("inf"))
+    # YAML takes some of what is not printable for the end of a line.
+    text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=str(value).isprintable(), width=float("inf"))
     return text.removesuffix("\n").removesuffix("\n...").strip()
