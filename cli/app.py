@@ -5,7 +5,21 @@ import sys
 
 import typer
 
-from cli import airflow, backfill, batch, data, dbt, doctor, lake, platform, quarantine, rebuild_warehouse, replay
+from cli import (
+    airflow,
+    backfill,
+    batch,
+    data,
+    dbt,
+    doctor,
+    lake,
+    new_mart,
+    new_stream,
+    platform,
+    quarantine,
+    rebuild_warehouse,
+    replay,
+)
 from infra.processes.commands import LoggedError, last_lines
 from infra.processes.environment import leave_shell
 from sluice.errors import SluiceError, TerminalError
@@ -19,7 +33,10 @@ def build() -> typer.Typer:
         add_completion=False,
         pretty_exceptions_enable=False,
     )
-    for module in (platform, replay, batch, backfill, rebuild_warehouse, data, quarantine, lake, airflow, dbt, doctor):
+    for module in (
+        *(platform, new_stream, replay, batch, backfill, rebuild_warehouse),
+        *(data, quarantine, lake, airflow, dbt, new_mart, doctor),
+    ):
         module.register(app)
     return app
 
