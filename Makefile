@@ -10,8 +10,10 @@ AS :=
 endif
 # Arguments reach the commands through the environment, so that the shell interprets no quote or dollar sign in them.
 override Q := $(value Q)
-export Q
-export MONTHS S FROM TO SPEED LATE DUPLICATES CORRUPT INVALID COPIES SEED STREAMS AS STREAM WHAT DATE N EVENTS NAME SAMPLE FILE
+override SAMPLE := $(value SAMPLE)
+override FILE := $(value FILE)
+export Q SAMPLE FILE
+export MONTHS S FROM TO SPEED LATE DUPLICATES CORRUPT INVALID COPIES SEED STREAMS AS STREAM WHAT DATE N EVENTS NAME
 
 # bash reads BASH_ENV before the first line of a script, and Python the others before that of a program.
 unexport BASH_ENV PYTHONHOME PYTHONPATH PYTHONSTARTUP
