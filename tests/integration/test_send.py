@@ -129,7 +129,7 @@ def test_the_producer_to_copy_sends_to_a_stream(make_stream: Callable[..., Strea
 stream: {stream}
 description: Queues.
 owner: tests
-topic: {{name: queues.measured, partitions: {partitions}, retention_bytes: 1073741824}}
+topic: {{partitions: {partitions}, retention_bytes: 1073741824}}
 key: origin
 event_time: measured_at
 lateness: 1h
@@ -142,7 +142,8 @@ columns:
 """
     stream = make_stream(1, queues)
     done = subprocess.run(
-        [sys.executable, "-m", "producers.template"],
+        # As if a learner had edited the topic.
+        [sys.executable, "-c", f"from producers import template as t; t.TOPIC = '{stream.name}'; exit(t.main())"],
         cwd=ROOT,
         env=stream.environment,
         capture_output=True,
@@ -152,3 +153,6 @@ columns:
     )
     assert (done.returncode, done.stdout) == (0, "3 events confirmed\n"), done.stderr
     assert sorted(record.key for record in records(stream)) == [b"EWR", b"JFK", b"LGA"]
+    stream.land()
+    report = load(stream.settings, stream.contract)
+    assert (report.rows, report.quarantined) == (3, 0)
