@@ -1,4 +1,4 @@
-"""A file of somebody's own: its contract is inferred, it is sent, and the raw table has what it says."""
+"""A file of other events than flights: its contract is inferred, it is sent, and the raw table has what it says."""
 
 import json
 import subprocess
