@@ -26,14 +26,13 @@ class FileTimeline:
     """
 
     def __init__(self, contract: Contract, records: Records) -> None:
-        """Reads every record once, for its time."""
+        """Reads every record once, for its time and its key."""
         self._contract = contract
         self._records = records
-        self._key = contract.column(contract.key) if contract.key else None
-        self._time = contract.column(contract.event_time)
-        self._due, self._has_time = self._read_times()
+        self._keys: list[bytes | None] = [None] * len(records)
+        self._due, self._has_time = self._read_times_and_keys()
         self._order = np.argsort(self._due, kind="stable")
-        self.unreadable = 0 if self._time is None else int(np.count_nonzero(~self._has_time))
+        self.unreadable = 0 if contract.happens_at_record else int(np.count_nonzero(~self._has_time))
         """Number of records whose event time cannot be read. They are sent with the current time."""
 
     def __len__(self) -> int:
@@ -43,26 +42,28 @@ class FileTimeline:
         """Yields the events in order, in batches."""
         for low in range(0, len(self._order), BATCH):
             indices = self._order[low : low + BATCH].tolist()
-            yield [
-                self._event(text, int(self._due[index]), bool(self._has_time[index]))
-                for index, text in zip(indices, self._records.texts(indices), strict=True)
-            ]
+            texts = self._records.texts(indices)
+            yield [self._event(index, text) for index, text in zip(indices, texts, strict=True)]
 
-    def _event(self, text: bytes, due: int, has_time: bool) -> Event:
+    def _event(self, index: int, text: bytes) -> Event:
+        due = int(self._due[index])
         # Kafka has no times before 1970.
-        timestamp = max(0, due) if has_time else _now()
-        key = None if self._key is None else _key_bytes(_value(self._key, _fields(text)))
-        return Event(self._contract.stream, key, text, timestamp, due)
+        timestamp = max(0, due) if self._has_time[index] else _now()
+        return Event(self._contract.stream, self._keys[index], text, timestamp, due)
 
-    def _read_times(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-        """Returns when each record is due, in milliseconds, and whether that is its event time."""
+    def _read_times_and_keys(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+        """Reads the keys. Returns when each record is due, in milliseconds, and whether that is its event time."""
+        contract = self._contract
+        time_column = None if contract.happens_at_record else contract.column(contract.event_time)
+        key_column = contract.column(contract.key or "")
         count = len(self._records)
         due, has_time = np.full(count, _now(), np.int64), np.zeros(count, np.bool_)
-        if self._time is None:
-            return due, has_time
         for low in range(0, count, BATCH):
             for index, text in enumerate(self._records.texts(range(low, min(low + BATCH, count))), low):
-                moment = _milliseconds(self._time, text)
+                fields = _fields(text)
+                if key_column is not None:
+                    self._keys[index] = _key_bytes(_value(key_column, fields))
+                moment = None if time_column is None else _milliseconds(time_column, _value(time_column, fields))
                 if moment is not None:
                     due[index], has_time[index] = moment, True
         readable = np.flatnonzero(has_time)
@@ -77,9 +78,8 @@ def _now() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _milliseconds(column: Column, text: bytes) -> int | None:
-    """Returns a record's event time since 1970; None if it cannot be read."""
-    value = _value(column, _fields(text))
+def _milliseconds(column: Column, value: Any) -> int | None:
+    """Returns an event time since 1970; None if there is none that can be read."""
     try:
         return None if value is None else int(read_value(column, value, None)) // 1_000
     except ContractViolationError:
