@@ -13,7 +13,9 @@ NAME :=
 endif
 # Arguments reach the commands through the environment, so that the shell interprets no quote or dollar sign in them.
 override Q := $(value Q)
-export Q
+override SAMPLE := $(value SAMPLE)
+override FILE := $(value FILE)
+export Q SAMPLE FILE
 export MONTHS S FROM TO SPEED LATE DUPLICATES CORRUPT INVALID COPIES SEED STREAMS AS STREAM NAME WHAT DATE N EVENTS
 
 # bash reads BASH_ENV before the first line of a script, and Python the others before that of a program.
@@ -24,9 +26,10 @@ PYTEST := infra/bootstrap dev && .venv/bin/python -m pytest
 # $(call option,LATE) is `--late "$LATE"` if LATE is given, otherwise empty.
 option = $(if $($(1)),--$(shell echo $(1) | tr A-Z a-z) "$$$(1)")
 RANGE = --from "$$FROM" --to "$$TO"
-REPLAY_OPTIONS := SPEED LATE DUPLICATES CORRUPT INVALID COPIES SEED STREAMS
+SEND_OPTIONS := SPEED LATE DUPLICATES CORRUPT INVALID SEED
+REPLAY_OPTIONS := $(SEND_OPTIONS) COPIES STREAMS
 
-.PHONY: help up down clean status logs replay load transform backfill rebuild-warehouse reconcile sql peek quarantine drop-stream lake airflow dbt doctor
+.PHONY: help up down clean status logs new-stream send new-mart replay load transform backfill rebuild-warehouse reconcile sql peek quarantine drop-stream lake airflow dbt doctor
 .PHONY: test test-all test-unit test-faults test-year test-browser test-compose docs screenshots bench-sink bench-backfill bench-load bench-transform lint format
 
 help: ## Show this list
@@ -46,6 +49,15 @@ status: ## Show the state, port and memory of every service; exit code 0 only if
 
 logs: ## Show the last lines of all logs; S=service follows one
 	@$(SLUICE) logs $(if $(S),"$$S")
+
+new-stream: ## Infer a stream's contract, examples and staging model: NAME=quakes.reported SAMPLE=file.jsonl|json|geojson|csv|parquet; FORCE=1 replaces them
+	@$(SLUICE) new-stream --sample "$$SAMPLE" $(if $(filter-out 0,$(FORCE)),--force) -- "$$NAME"
+
+send: ## Send such a file to a stream's topic: STREAM=quakes.reported FILE=…; SPEED= LATE=share[:hours] DUPLICATES= CORRUPT= INVALID= SEED=
+	@$(SLUICE) send --stream "$$STREAM" --file "$$FILE" $(foreach name,$(SEND_OPTIONS),$(call option,$(name)))
+
+new-mart: ## Write a mart, its tests and a unit test, to be edited: NAME=agg_quakes_daily STREAM=quakes.reported; PLAIN=1: not incremental
+	@$(SLUICE) new-mart $(call option,STREAM) $(if $(filter-out 0,$(PLAIN)),--plain) -- "$$NAME"
 
 replay: ## Replay FROM=2013-02-01 TO=2013-02-03, optionally inject faults; SPEED= LATE=share[:hours] DUPLICATES= CORRUPT= INVALID= COPIES= SEED= STREAMS=a,b
 	@$(SLUICE) replay $(RANGE) $(foreach name,$(REPLAY_OPTIONS),$(call option,$(name)))

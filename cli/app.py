@@ -14,6 +14,8 @@ from cli import (
     doctor,
     drop_stream,
     lake,
+    new_mart,
+    new_stream,
     platform,
     quarantine,
     rebuild_warehouse,
@@ -32,9 +34,10 @@ def build() -> typer.Typer:
         add_completion=False,
         pretty_exceptions_enable=False,
     )
-    for module in (platform, replay, batch, backfill, rebuild_warehouse, data, quarantine, lake):
-        module.register(app)
-    for module in (drop_stream, airflow, dbt, doctor):
+    for module in (
+        *(platform, new_stream, replay, batch, backfill, rebuild_warehouse),
+        *(data, quarantine, lake, drop_stream, airflow, dbt, new_mart, doctor),
+    ):
         module.register(app)
     return app
 

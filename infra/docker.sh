@@ -58,11 +58,26 @@ need_settings() {
     [ -f "$env_file" ] || fail "there is no $env_file: nothing has been launched yet" "run \`make up\`"
 }
 
+# A command that reads a file of the user's finds it in /data. One that writes to the source runs as the user.
 run_cli() {
-    local options=(--rm --no-deps --quiet-pull)
+    local options=(--rm --no-deps --quiet-pull) arguments=() argument previous=''
+    for argument in "$@"; do
+        case "$1 $previous" in "new-stream --sample" | "send --file")
+            [ -f "$argument" ] || fail "$argument is not a file" "give the path of a file to read"
+            options+=(--volume "$(cd "$(dirname "$argument")" && pwd)/${argument##*/}:/data/${argument##*/}:ro")
+            argument="/data/${argument##*/}" ;;
+        esac
+        arguments+=("$argument")
+        previous="$argument"
+    done
+    case "$1" in new-stream | new-mart)
+        options+=(--user "$(id -u):$(id -g)" --env "USER=$(id -un)"
+            --volume "$PWD/contracts:/source/contracts" --env SLUICE_CONTRACTS=/source/contracts
+            --volume "$PWD/dbt:/source/dbt" --env SLUICE_DBT=/source/dbt) ;;
+    esac
     # The command gets a terminal only if both ends have one; otherwise its output must stay unchanged.
     if ! [ -t 0 ] || ! [ -t 1 ]; then options+=(--no-TTY --interactive=false); fi
-    compose run "${options[@]}" cli "$@"
+    compose run "${options[@]}" cli ${arguments[@]+"${arguments[@]}"}
 }
 
 # --- checks of the machine: each prints its errors, one per line, or nothing

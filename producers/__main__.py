@@ -1,4 +1,4 @@
-"""The producer's commands: ``python -m producers replay`` and ``python -m producers live``."""
+"""The producer's commands: ``python -m producers replay``, ``live`` and ``send``."""
 
 import argparse
 import gc
@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Sequence
 from datetime import date
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from sluice.errors import SluiceError, TerminalError
@@ -29,20 +30,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; a known error is printed as one line on stderr, with exit code 1."""
     try:
         options = _parser().parse_args(arguments)
-        return _live() if options.command == "live" else _replay(options)
+        commands = {"live": _live, "replay": _replay, "send": _send}
+        return commands[options.command](options)
     except SluiceError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="producers", description="Send the flights and weather of 2013 to Kafka.")
+    parser = _Parser(
+        prog="producers", description="Send events to Kafka: the flights and weather of 2013, or those of a file."
+    )
     commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
     commands.add_parser("live", help="continue after the last replay, at 600 times real speed, to the end of the year")
     replay = commands.add_parser("replay", help="send a range of dates")
     add = replay.add_argument
     add("--from", dest="first", required=True, metavar="DATE", help="first local date, such as 2013-01-01")
     add("--to", dest="last", required=True, metavar="DATE", help="last local date, inclusive")
+    add("--copies", default="1", metavar="K", help="send each flight as K distinct flights")
+    add("--streams", default="", metavar="A,B", help="send only these streams; default: all")
+    _add_faults(replay)
+    send = commands.add_parser("send", help="send the events of a file")
+    add = send.add_argument
+    add("--stream", required=True, help="the stream, whose contract has the topic, the key and the event time")
+    add("--file", required=True, help="JSON Lines, a JSON list, GeoJSON, CSV or Parquet")
+    _add_faults(send)
+    return parser
+
+
+def _add_faults(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of commands that send a file's or a range's events, at a pace and with faults."""
+    add = parser.add_argument
     add(
         "--speed",
         default="0",
@@ -53,10 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--duplicates", default="0", metavar="SHARE", help="share of events sent twice")
     add("--corrupt", default="0", metavar="SHARE", help="share of events also sent as invalid JSON")
     add("--invalid", default="0", metavar="SHARE", help="share of events also sent as JSON that violates the contract")
-    add("--copies", default="1", metavar="K", help="send each flight as K distinct flights")
     add("--seed", default="0", metavar="N", help="seed of the faults: the same seed injects the same faults")
-    add("--streams", default="", metavar="A,B", help="send only these streams; default: all")
-    return parser
 
 
 def _replay(options: argparse.Namespace) -> int:
@@ -67,26 +82,36 @@ def _replay(options: argparse.Namespace) -> int:
     from sluice.contracts import load_contracts
     from sluice.settings import load_settings
 
-    speed = _number("speed", options.speed)
-    if speed < 0:
-        raise TerminalError(
-            f"speed: {options.speed} is negative", "give 0 for as fast as possible, or a positive number"
-        )
     request = Replay(
         first=_date("from", options.first),
         last=_date("to", options.last),
-        speed=speed,
+        speed=_speed(options),
         streams=tuple(name.strip() for name in options.streams.split(",") if name.strip()) or STREAMS,
         copies=_integer("copies", options.copies),
         faults=_faults(options),
     )
-    # Events in flight are not garbage: scanning them after every 700 new objects would cost a fifth of the rate.
-    gc.set_threshold(50_000)
+    _collect_garbage_rarely()
     settings = load_settings()
     return replay(request, settings.kafka, load_contracts(settings.contracts), Positions(settings.home), _print_line)
 
 
-def _live() -> int:
+def _send(options: argparse.Namespace) -> int:
+    from producers.files.send import Send, send
+    from sluice.contracts import get_contract, load_contracts
+    from sluice.settings import load_settings
+
+    request = Send(Path(options.file), _speed(options), _faults(options))
+    _collect_garbage_rarely()
+    settings = load_settings()
+    return send(request, settings.kafka, get_contract(load_contracts(settings.contracts), options.stream), _print_line)
+
+
+def _collect_garbage_rarely() -> None:
+    # Events in flight are not garbage: scanning them after every 700 new objects would cost a fifth of the rate.
+    gc.set_threshold(50_000)
+
+
+def _live(_: argparse.Namespace) -> int:
     from producers.flights.live import live
     from producers.position import Positions
     from sluice.settings import load_settings
@@ -125,6 +150,15 @@ def _faults(options: argparse.Namespace) -> "Faults":
         invalid=_number("invalid", options.invalid),
         seed=_integer("seed", options.seed),
     )
+
+
+def _speed(options: argparse.Namespace) -> float:
+    speed = _number("speed", options.speed)
+    if speed < 0:
+        raise TerminalError(
+            f"speed: {options.speed} is negative", "give 0 for as fast as possible, or a positive number"
+        )
+    return speed
 
 
 def _date(option: str, text: str) -> date:

@@ -4,7 +4,7 @@ import logging
 import socket
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
@@ -15,6 +15,7 @@ from kafka.producer.future import FutureRecordMetadata
 
 from producers.events import Event
 from producers.stop import Stop
+from sluice.contracts import Contract
 from sluice.errors import TerminalError, TransientError
 
 MAX_PENDING = 20_000
@@ -24,7 +25,7 @@ DELIVERY_TIMEOUT = 300.0
 """Seconds until an event that Kafka has not accepted counts as not delivered."""
 MAX_ATTEMPTS = 3
 """How often an event is passed to kafka-python, which itself retries until DELIVERY_TIMEOUT. It fails an event earlier
-when its producer epoch changes; resending is safe, because the event_id stays the same."""
+when its producer epoch changes. The event may then be in Kafka twice; its id says so."""
 SHUTDOWN_TIMEOUT = 30.0
 """Seconds to wait for events in flight after a signal to stop."""
 
@@ -46,18 +47,23 @@ class Producer(Protocol):
     _sender: Any
 
     def send(
-        self, topic: str, value: bytes, key: bytes, *, partition: int, timestamp_ms: int
+        self, topic: str, value: bytes, key: bytes | None, *, partition: int | None, timestamp_ms: int
     ) -> FutureRecordMetadata: ...
 
     def close(self, timeout: float) -> None: ...
 
 
-def connect(address: str, streams: tuple[str, ...]) -> "Delivery":
+def topics(contracts: Mapping[str, Contract]) -> dict[str, str]:
+    """Returns the name of each stream's topic."""
+    return {stream: contract.topic_name for stream, contract in contracts.items()}
+
+
+def connect(address: str, topics: Mapping[str, str]) -> "Delivery":
     """Connects to Kafka and checks that every stream has a topic.
 
     Args:
         address: Kafka's ``host:port``.
-        streams: the streams to be sent; each is the name of a topic.
+        topics: the topics to send to, by stream.
 
     Raises:
         TransientError: Kafka is down.
@@ -68,7 +74,7 @@ def connect(address: str, streams: tuple[str, ...]) -> "Delivery":
     try:
         with socket.create_connection(_host_port(address), timeout=_CONNECT_SECONDS):
             pass
-        partitions = _partitions(address, streams)
+        partitions = _partitions(address, topics.values())
         producer = KafkaProducer(
             bootstrap_servers=address,
             client_id="sluice-producer",
@@ -88,18 +94,21 @@ def connect(address: str, streams: tuple[str, ...]) -> "Delivery":
         raise TransientError(
             f"Kafka at {address} is down: {str(error) or type(error).__name__}", "start it with `make up`"
         ) from None
-    return Delivery(producer, partitions, address)
+    return Delivery(producer, topics, partitions, address)
 
 
 class Delivery:
     """Sends events through a producer. ``send`` and ``poll`` must be called from one thread."""
 
-    def __init__(self, producer: Producer, partitions: dict[str, int], address: str) -> None:
+    def __init__(
+        self, producer: Producer, topics: Mapping[str, str], partitions: Mapping[str, int], address: str
+    ) -> None:
         """Takes ownership of the producer.
 
         Args:
             producer: idempotent, with ``acks="all"``.
-            partitions: the number of partitions of each stream's topic.
+            topics: the topics to send to, by stream.
+            partitions: the number of partitions of each topic.
             address: Kafka's ``host:port``, for messages.
         """
         self.confirmed: Counter[tuple[str, str]] = Counter()
@@ -107,7 +116,7 @@ class Delivery:
         self.failures: list[Exception] = []
         """The error of each event that could not be delivered."""
         self._producer = producer
-        self._partitions = partitions
+        self._topics = {stream: (topic, partitions[topic]) for stream, topic in topics.items()}
         self._address = address
         self._pending: deque[_Pending] = deque()
         self._hash = lru_cache(maxsize=_KEY_CACHE_SIZE)(murmur2)
@@ -142,12 +151,14 @@ class Delivery:
 
     def _send(self, event: Event, attempts: int) -> None:
         stream, key, value, timestamp, _, _ = event
-        partition = (self._hash(key) & 0x7FFFFFFF) % self._partitions[stream]
+        topic, partitions = self._topics[stream]
+        # Without a key, kafka-python chooses the partition.
+        partition = None if key is None else (self._hash(key) & 0x7FFFFFFF) % partitions
         try:
-            future = self._producer.send(stream, value, key, partition=partition, timestamp_ms=timestamp)
+            future = self._producer.send(topic, value, key, partition=partition, timestamp_ms=timestamp)
         except (KafkaError, ValueError) as error:
             raise TransientError(
-                f"Kafka at {self._address} no longer accepts events for {stream}: {error}", "check `make status`"
+                f"Kafka at {self._address} no longer accepts events for {topic}: {error}", "check `make status`"
             ) from None
         self._pending.append(_Pending(future, event, attempts))
 
@@ -182,7 +193,7 @@ class Delivery:
         causes = ", ".join(f"{count:,} {name}" for name, count in counts.most_common()) or "no confirmation"
         return TransientError(
             f"{self.unconfirmed:,} events were not delivered to Kafka at {self._address}: {causes}",
-            "check `make status`, then send the range again: event ids stay the same",
+            "check `make status`, then send again: an event that was sent twice counts once by its id",
         )
 
     def close(self) -> None:
@@ -198,18 +209,18 @@ def _host_port(address: str) -> tuple[str, int]:
     return host, int(port)
 
 
-def _partitions(address: str, streams: tuple[str, ...]) -> dict[str, int]:
+def _partitions(address: str, topics: Collection[str]) -> dict[str, int]:
     admin = KafkaAdminClient(
         bootstrap_servers=address, bootstrap_timeout_ms=_BOOTSTRAP_SECONDS * 1_000, request_timeout_ms=10_000
     )
     try:
-        topics = set(admin.list_topics())
-        missing = [stream for stream in streams if stream not in topics]
+        existing = set(admin.list_topics())
+        missing = [topic for topic in topics if topic not in existing]
         if missing:
             raise TerminalError(
                 f"Kafka at {address} has no topic {', '.join(missing)}", "run `make up`, which creates the topics"
             )
-        descriptions = admin.describe_topics(list(streams))
+        descriptions = admin.describe_topics(list(topics))
     finally:
         admin.close()
     return {topic["name"]: len(topic["partitions"]) for topic in descriptions}

@@ -7,10 +7,10 @@ class Event(NamedTuple):
     """One record to send. Times are milliseconds since 1970, UTC."""
 
     stream: str
-    key: bytes
+    key: bytes | None
     value: bytes
     timestamp: int
-    """The time at which the event happened; also the record's timestamp."""
+    """The record's timestamp: the time at which the event happened."""
     due: int
     """The event time at which it is sent: ``timestamp``, or later."""
     fault: str = ""

@@ -7,7 +7,7 @@ not change the others.
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
 
@@ -67,7 +67,7 @@ class Faults:
 
 
 def inject_faults(
-    batches: Iterable[list[Event]], faults: Faults, contracts: dict[str, Contract]
+    batches: Iterable[list[Event]], faults: Faults, contracts: Mapping[str, Contract]
 ) -> Iterator[list[Event]]:
     """Yields the batches with faults injected.
 
@@ -93,7 +93,7 @@ def inject_faults(
 
 
 class _Injector:
-    def __init__(self, faults: Faults, contracts: dict[str, Contract]) -> None:
+    def __init__(self, faults: Faults, contracts: Mapping[str, Contract]) -> None:
         self._faults = faults
         self._violations: dict[str, list[Violation]] = {
             stream: contract_violations(contract) for stream, contract in contracts.items()

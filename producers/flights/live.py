@@ -1,10 +1,10 @@
 """The live producer: continues after the last replay, day by day, as a steady stream of events."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
 
-from producers.delivery import Delivery, connect
+from producers.delivery import Delivery, connect, topics
 from producers.events import Event
 from producers.flights.source import FIRST_DATE, LAST_DATE
 from producers.flights.timeline import Timeline
@@ -75,7 +75,8 @@ def _send_rest(
 ) -> None:
     """Sends the events from ``since`` to the end of the year."""
     timeline = Timeline(contracts, first, LAST_DATE)
-    delivery = _wait_for_kafka(address, timeline.streams, write_line, stop)
+    selected = topics({stream: contracts[stream] for stream in timeline.streams})
+    delivery = _wait_for_kafka(address, selected, write_line, stop)
     if delivery is None:
         return
     tracker = _PositionTracker(delivery, positions, write_line, first, since)
@@ -94,13 +95,13 @@ def _send_rest(
 
 
 def _wait_for_kafka(
-    address: str, streams: tuple[str, ...], write_line: Callable[[str], None], stop: Stop
+    address: str, selected: Mapping[str, str], write_line: Callable[[str], None], stop: Stop
 ) -> Delivery | None:
     """Returns a connection once Kafka is up; None if stopped before."""
     reported = False
     while not stop:
         try:
-            return connect(address, streams)
+            return connect(address, selected)
         except TransientError as error:
             if not reported:
                 write_line(f"waiting for Kafka: {error}")

@@ -1,19 +1,15 @@
 """The replay of a range of dates."""
 
-import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
 
-from producers.delivery import Delivery, connect
-from producers.fault_injection import FAULTS, Faults, inject_faults
+from producers.delivery import connect, topics
+from producers.fault_injection import Faults
 from producers.flights.streams import STREAMS
 from producers.flights.timeline import Timeline
-from producers.pacing import play
+from producers.playback import send_all
 from producers.position import Positions
-from producers.progress import open_progress
-from producers.stop import Stop
 from sluice.contracts import Contract
 
 
@@ -53,51 +49,9 @@ def replay(
         SluiceError: dates or streams are invalid, Kafka is down, a topic is missing, or events were not delivered.
     """
     timeline = Timeline(contracts, request.first, request.last, request.streams, request.copies)
-    delivery = connect(address, timeline.streams)
-    started = time.monotonic()
-    try:
-        with Stop() as stop, open_progress(_expected_records(timeline, request.faults)) as progress:
-            events = inject_faults(timeline.batches(), request.faults, contracts)
-            complete = play(
-                events, delivery, stop, request.speed, lambda event: progress.show(delivery.total, event.due)
-            )
-            delivery.flush(stop, lambda: progress.show(delivery.total))
-    finally:
-        delivery.close()
-    for line in report(delivery, timeline.streams, time.monotonic() - started):
-        write_line(line)
-    complete = complete and not delivery.unconfirmed
-    if complete and set(timeline.streams) == set(STREAMS):
+    selected = {stream: contracts[stream] for stream in timeline.streams}
+    delivery = connect(address, topics(selected))
+    outcome = send_all(timeline.batches(), len(timeline), delivery, selected, request.faults, request.speed, write_line)
+    if outcome.complete and set(timeline.streams) == set(STREAMS):
         positions.save_replayed_through(request.last)
-    if stop.signal:
-        write_line(f"stopped by {stop.signal.name}: {_summary(delivery)}")
-        return stop.exit_code
-    if not complete:
-        raise delivery.delivery_error()
-    return 0
-
-
-def report(delivery: Delivery, streams: tuple[str, ...], seconds: float) -> list[str]:
-    """Returns the report as lines: confirmed records per stream, injected faults, and the total with its rate."""
-    width = max(len(stream) for stream in streams)
-    by_stream, by_fault = Counter[str](), Counter[str]()
-    for (stream, fault), records in delivery.confirmed.items():
-        by_stream[stream] += records
-        by_fault[fault] += records
-    lines = [f"{stream:<{width}}  {by_stream[stream]:>11,} confirmed" for stream in streams]
-    if any(by_fault[fault] for fault in FAULTS):
-        injected = ", ".join(f"{by_fault[fault]:,} {fault}" for fault in FAULTS)
-        lines.append(f"{'faults injected':<{width}}  {injected}")
-    rate = delivery.total / seconds if seconds else 0.0
-    lines.append(f"{'total':<{width}}  {delivery.total:>11,} confirmed in {seconds:,.1f} s, {rate:,.0f}/s")
-    return lines
-
-
-def _expected_records(timeline: Timeline, faults: Faults) -> int:
-    """Returns the expected number of records, those added by faults included."""
-    return round(len(timeline) * (1 + faults.added))
-
-
-def _summary(delivery: Delivery) -> str:
-    unconfirmed = f"{delivery.unconfirmed:,} sent but not confirmed" if delivery.unconfirmed else "none unconfirmed"
-    return f"{delivery.total:,} events confirmed, {unconfirmed}"
+    return outcome.exit_code

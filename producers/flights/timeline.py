@@ -115,7 +115,8 @@ class Timeline:
             mapping = MAPPINGS[stream]
             source_rows = self._tables[mapping.table].take(rows[indices])
             fields = mapping.fields(source_rows, pa.array(copies[indices], pa.int64()))
-            keys = pc.cast(fields[self._keys[stream]], pa.binary()).to_pylist()
+            key = self._keys.get(stream)
+            keys = pc.cast(fields[key], pa.binary()).to_pylist() if key else [None] * len(indices)
             timestamps = times[indices].tolist()
             for index, key, value, timestamp in zip(
                 indices.tolist(), keys, json_values(fields), timestamps, strict=True

@@ -86,8 +86,27 @@ def test_every_target_is_documented() -> None:
     assert len(rules) > 20
 
 
-@pytest.mark.parametrize("query", ["select 1", """select 'it''s', "b" from t where c = '$1' and d ~ '`x`$(y)'"""])
-def test_make_passes_a_query_to_the_command_unchanged(tmp_path: Path, query: str) -> None:
+HOSTILE = """it''s "b" $1 `x`$(y)"""
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        (["sql", "Q=select 1"], ["sql", "--", "select 1"]),
+        (["sql", f"Q={HOSTILE}"], ["sql", "--", HOSTILE]),
+        (
+            ["new-stream", "NAME=a.b", f"SAMPLE={HOSTILE}", "FORCE=1"],
+            ["new-stream", "--sample", HOSTILE, "--force", "--", "a.b"],
+        ),
+        (
+            ["send", "STREAM=a.b", f"FILE={HOSTILE}", "SPEED=2", "LATE=0.1:2"],
+            ["send", "--stream", "a.b", "--file", HOSTILE, "--speed", "2", "--late", "0.1:2"],
+        ),
+        (["new-mart", "NAME=a", "STREAM=a.b", "PLAIN=1"], ["new-mart", "--stream", "a.b", "--plain", "--", "a"]),
+        (["new-mart", "NAME=a", "PLAIN=0"], ["new-mart", "--", "a"]),
+    ],
+)
+def test_make_passes_arguments_to_the_command_unchanged(tmp_path: Path, target: list[str], expected: list[str]) -> None:
     # A stub interpreter prints its arguments; a stub bootstrap does nothing.
     shutil.copytree(ROOT / "infra", tmp_path / "infra", ignore=shutil.ignore_patterns("bootstrap"))
     for name, text in (
@@ -98,6 +117,6 @@ def test_make_passes_a_query_to_the_command_unchanged(tmp_path: Path, query: str
         program.parent.mkdir(parents=True, exist_ok=True)
         program.write_text(text)
         program.chmod(0o755)
-    command = ["make", "-s", "-f", str(ROOT / "Makefile"), "RUNTIME=native", "sql", f"Q={query}"]
+    command = ["make", "-s", "-f", str(ROOT / "Makefile"), "RUNTIME=native", *target]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines() == ["-m", "cli", "sql", "--", query]
+    assert done.stdout.splitlines() == ["-m", "cli", *expected]

@@ -8,7 +8,10 @@ import time
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from cli import replay as module
+from cli.app import build
 from sluice.settings import ROOT
 
 KILLED = "import os, pathlib, signal, sys; p = pathlib.Path(sys.argv[1]); n = len(p.read_text()) if p.exists() else 0;"
@@ -28,6 +31,22 @@ def test_a_killed_producer_is_restarted_three_times(tmp_path: Path, kills: int, 
     assert process.returncode == status
     assert len(count.read_text()) == attempts
     assert stderr.count("was killed by SIGKILL") == min(kills, 4)
+
+
+def test_a_killed_producer_of_a_file_is_not_restarted(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[tuple[list[str], int]] = []
+
+    def run(command: list[str], attempts: int = module.ATTEMPTS) -> int:
+        ran.append((command, attempts))
+        return 3
+
+    monkeypatch.setattr(module, "run", run)
+    for command in ("send", "replay"):
+        assert CliRunner().invoke(build(), [command, "--seed", "1", "--help"]).exit_code == 3
+    assert ran == [
+        ([sys.executable, "-m", "producers", "send", "--seed", "1", "--help"], 1),
+        ([sys.executable, "-m", "producers", "replay", "--seed", "1", "--help"], 4),
+    ]
 
 
 def test_a_stop_signal_is_forwarded_and_the_producers_exit_code_returned(tmp_path: Path) -> None:

@@ -74,6 +74,28 @@ def test_the_error_of_a_taken_port_names_its_setting(tmp_path: Path) -> None:
     assert "Hint: end that process or choose another port in .env." in error
 
 
+@pytest.mark.parametrize(("command", "option"), [("new-stream --force", "--sample"), ("send --stream a.b", "--file")])
+def test_a_command_that_reads_a_file_gets_it_in_the_container(tmp_path: Path, command: str, option: str) -> None:
+    (tmp_path / "my events.json").touch()
+    ran = call(tmp_path, f"run_cli {command} {option} '{tmp_path}/my events.json' --late 1")
+    assert f"--volume {tmp_path}/my events.json:/data/my events.json:ro" in ran
+    assert ran.endswith(f"cli {command} {option} /data/my events.json --late 1")
+
+
+def test_a_file_that_is_missing_is_an_error_before_a_container_starts(tmp_path: Path) -> None:
+    ran = call(tmp_path, f"(run_cli send --file '{tmp_path}/missing.json') 2>&1 || true")
+    assert ran == f"sluice: {tmp_path}/missing.json is not a file. Hint: give the path of a file to read."
+
+
+@pytest.mark.parametrize("command", ["new-stream a.b", "new-mart a"])
+def test_a_command_that_writes_to_the_source_runs_as_the_user(tmp_path: Path, command: str) -> None:
+    ran = call(tmp_path, f"run_cli {command}")
+    assert f"--user {os.getuid()}:{os.getgid()}" in ran
+    for folder in ("contracts", "dbt"):
+        assert f"--volume {ROOT}/{folder}:/source/{folder} --env SLUICE_{folder.upper()}=/source/{folder}" in ran
+    assert "/source" not in call(tmp_path, "run_cli peek a.b")
+
+
 def test_status_and_up_check_the_checkouts_contracts_in_the_image(tmp_path: Path) -> None:
     checked = call(tmp_path, "check_contracts")
     assert checked.endswith(f"--volume {ROOT}/contracts:/opt/sluice/contracts:ro sluice-platform contracts")

@@ -20,10 +20,10 @@ class FakeProducer:
     """Replaces KafkaProducer: a record is in flight until the test resolves its future."""
 
     def __init__(self) -> None:
-        self.sent: list[tuple[str, bytes, bytes, int, int]] = []
+        self.sent: list[tuple[str, bytes, bytes | None, int | None, int]] = []
         self.futures: list[Future] = []
 
-    def send(self, topic: str, value: bytes, key: bytes, *, partition: int, timestamp_ms: int) -> Future:
+    def send(self, topic: str, value: bytes, key: bytes | None, *, partition: int | None, timestamp_ms: int) -> Future:
         self.sent.append((topic, value, key, partition, timestamp_ms))
         self.futures.append(Future())
         return self.futures[-1]
@@ -39,7 +39,7 @@ def producer() -> FakeProducer:
 
 @pytest.fixture
 def delivery(producer: FakeProducer) -> Delivery:
-    return Delivery(producer, {"weather.observed": 2}, "127.0.0.1:1")
+    return Delivery(producer, {"weather.observed": "weather"}, {"weather": 2}, "127.0.0.1:1")
 
 
 def nothing() -> None:
@@ -49,7 +49,12 @@ def nothing() -> None:
 def test_the_partition_is_that_of_kafka_s_default_partitioner(producer: FakeProducer, delivery: Delivery) -> None:
     delivery.send(EVENT)
     partition = (murmur2(b"JFK") & 0x7FFFFFFF) % 2
-    assert producer.sent == [("weather.observed", b"{}", b"JFK", partition, 1_000)]
+    assert producer.sent == [("weather", b"{}", b"JFK", partition, 1_000)]
+
+
+def test_without_a_key_the_client_chooses_the_partition(producer: FakeProducer, delivery: Delivery) -> None:
+    delivery.send(EVENT._replace(key=None))
+    assert producer.sent == [("weather", b"{}", None, None, 1_000)]
 
 
 def test_only_confirmed_records_count(producer: FakeProducer, delivery: Delivery) -> None:
@@ -131,4 +136,4 @@ def test_a_kafka_that_is_down_is_an_error_with_its_address_and_a_hint() -> None:
         unused.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{unused.getsockname()[1]}"
         with pytest.raises(TransientError, match=f"{address} is down.*make up"):
-            connect(address, ("weather.observed",))
+            connect(address, {"weather.observed": "weather"})

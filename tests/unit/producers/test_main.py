@@ -8,6 +8,7 @@ import pytest
 from producers.__main__ import main
 from sluice.settings import ROOT, Settings
 
+SEND = ["send", "--stream", "weather.observed", "--file", "missing.json"]
 RANGE = ["replay", "--from", "2013-01-01", "--to", "2013-01-02"]
 
 
@@ -26,6 +27,13 @@ RANGE = ["replay", "--from", "2013-01-01", "--to", "2013-01-02"]
         ([*RANGE, "--copies", "half"], "copies: 'half' is not an integer"),
         ([*RANGE, "--streams", "trains"], "unknown stream 'trains'. Hint: choose from flights.arrived"),
         ([*RANGE, "--unknown"], "--unknown"),
+        (["send", "--file", "a.json"], "--stream"),
+        (["send", "--stream", "weather.observed"], "--file"),
+        ([*SEND, "--speed", "-1"], "speed: -1 is negative"),
+        ([*SEND, "--late", "2"], "late: 2 is not a share"),
+        ([*SEND, "--copies", "2"], "--copies"),
+        (SEND, "missing.json cannot be read: No such file"),
+        (["send", "--stream", "trains", "--file", "a.json"], "unknown stream 'trains'. Hint: choose from flights"),
     ],
 )
 def test_an_error_is_one_line_on_stderr_and_exit_code_1(

@@ -1,6 +1,5 @@
 import os
 import signal
-from collections import Counter
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ import pytest
 from producers.events import Event
 from producers.fault_injection import Faults
 from producers.flights import replay as module
-from producers.flights.replay import Replay, replay, report
+from producers.flights.replay import Replay, replay
 from producers.position import Positions
 from sluice.contracts import Contract
 from sluice.errors import TransientError
@@ -77,14 +76,3 @@ def test_undelivered_events_end_the_replay_with_an_error(
     assert failing.closed
     assert len(failing.events) < 1_500
     assert Positions(tmp_path).replayed_through is None
-
-
-def test_the_report_adds_up(recording_delivery: Any) -> None:
-    delivery = recording_delivery()
-    delivery.confirmed = Counter({("a", ""): 10, ("a", "late"): 1, ("b", "duplicate"): 2})
-    assert [line.split() for line in report(delivery, ("a", "b"), 2.0)] == [
-        ["a", "11", "confirmed"],
-        ["b", "2", "confirmed"],
-        ["faults", "injected", "1", "late,", "2", "duplicate,", "0", "corrupt,", "0", "invalid"],
-        ["total", "13", "confirmed", "in", "2.0", "s,", "6/s"],
-    ]

@@ -1,0 +1,57 @@
+"""Infers a contract from a sample of events: columns, types, and what is left for a person to decide."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sluice.contracts.inference.document import render
+from sluice.contracts.inference.leaves import is_expressible, leaves
+from sluice.contracts.inference.names import column_names
+from sluice.contracts.inference.records import parse_json
+from sluice.contracts.inference.roles import Guess, InferredColumn, guess_event_time, guess_id
+from sluice.contracts.inference.types import infer_type
+from sluice.contracts.paths import format_path
+
+__all__ = ["Guess", "Inference", "InferredColumn", "infer", "parse_json"]
+
+
+@dataclass(frozen=True)
+class Inference:
+    """What a sample says about its stream."""
+
+    contract: str
+    """The contract, as YAML."""
+    columns: tuple[InferredColumn, ...]
+    event_time: Guess
+    id: Guess
+    omitted: tuple[str, ...]
+    """Fields that no contract can name, such as one with an empty name."""
+
+
+def infer(stream: str, records: Sequence[dict[str, Any]], owner: str, source: str) -> Inference:
+    """Returns the contract that all records of a sample are valid by.
+
+    Args:
+        stream: the stream's name.
+        records: events as ``parse_json`` returns them, at least one.
+        owner: the stream's owner.
+        source: where the sample is from, such as a file's name.
+
+    Raises:
+        ValueError: the records have no field.
+    """
+    found = list(leaves(records))
+    named = [leaf for leaf in found if is_expressible(leaf.path)]
+    if not named:
+        raise ValueError("the records have no fields")
+    names = column_names([leaf.path for leaf in named])
+    columns = tuple(InferredColumn(names[leaf.path], leaf, infer_type(leaf.path, leaf.values)) for leaf in named)
+    event_time, identity = guess_event_time(columns), guess_id(columns)
+    roles = {"event_time": event_time.name, "id": identity.name, "key": identity.name}
+    return Inference(
+        render(stream, columns, roles, owner, source, len(records)),
+        columns,
+        event_time,
+        identity,
+        tuple(format_path(leaf.path) for leaf in found if leaf not in named),
+    )

@@ -1,0 +1,78 @@
+"""Guesses what columns are for: the event's time, its id, its key."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sluice.contracts.inference.leaves import Leaf
+from sluice.contracts.inference.types import Typing
+
+RECORD = "record"
+"""In place of a column: the Kafka record's own timestamp."""
+
+_EVENT_TIMES = ("event_time", "occurred_at", "event_timestamp", "timestamp", "time", "ts", "datetime", "date_time")
+_CHANGES = ("updated", "modified", "changed", "loaded", "ingested", "processed", "inserted", "expires", "until", "end")
+_IDS = ("event_id", "id", "uuid", "guid", "key", "code", "number")
+_MAX_ID = 256
+"""Characters of an id that a contract without a limit of its own accepts."""
+
+
+@dataclass(frozen=True)
+class InferredColumn:
+    """A column of the contract, with the values it was inferred from."""
+
+    name: str
+    leaf: Leaf
+    typing: Typing
+
+    @property
+    def is_unique(self) -> bool:
+        """Whether every record of the sample has a value of its own."""
+        return not self.leaf.nullable and len(set(self.leaf.values)) == len(self.leaf.values)
+
+
+@dataclass(frozen=True)
+class Guess:
+    """A column that was chosen, and those that could have been."""
+
+    name: str = ""
+    """Empty if there is none."""
+    others: tuple[str, ...] = field(default=())
+
+
+def guess_event_time(columns: Sequence[InferredColumn]) -> Guess:
+    """Returns the column that says when an event happened, or ``record`` if every record has none."""
+    candidates = [column.name for column in columns if column.typing.type == "timestamp" and not column.leaf.nullable]
+    return _first(sorted(candidates, key=_event_time_rank), RECORD)
+
+
+def guess_id(columns: Sequence[InferredColumn]) -> Guess:
+    """Returns the column that identifies an event: one with an id's name whose values differ in every record."""
+    candidates = [column for column in columns if _can_identify(column) and column.is_unique]
+    named = [column.name for column in candidates if _id_rank(column.name) < len(_IDS) + 1]
+    return _first(sorted(named, key=_id_rank), "")
+
+
+def _first(names: Sequence[str], otherwise: str) -> Guess:
+    return Guess(names[0], tuple(names[1:])) if names else Guess(otherwise)
+
+
+def _event_time_rank(name: str) -> int:
+    if name in _EVENT_TIMES:
+        return _EVENT_TIMES.index(name)
+    changes = any(word in name.split("_") for word in _CHANGES)
+    return len(_EVENT_TIMES) + (1 if changes else 0)
+
+
+def _id_rank(name: str) -> int:
+    if name in _IDS:
+        return _IDS.index(name)
+    return len(_IDS) + (0 if name.endswith(("_id", "_uuid", "_key", "_code", "_number")) else 1)
+
+
+def _can_identify(column: InferredColumn) -> bool:
+    return column.typing.type in ("string", "uuid", "int32", "int64") and all(map(_is_short, column.leaf.values))
+
+
+def _is_short(value: Any) -> bool:
+    return len(value) <= _MAX_ID

@@ -1,0 +1,72 @@
+"""The models that `make new-stream` and `make new-mart` write are built, tested and published, and follow late events."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from cli.new_files import write_files
+from cli.new_mart import mart_files
+from cli.new_stream import infer_contract, stream_files
+from producers.files import open_records
+from producers.files.timeline import FileTimeline
+from sluice.settings import ROOT, Settings
+from sluice.warehouse import schema
+from tests.fixtures.marts import Marts, make_marts
+from tests.fixtures.quakes import QUAKES
+from tests.fixtures.raw_rows import RawRows
+
+STREAM = "quakes.reported"
+MARTS = ("agg_quakes_daily", "agg_quakes_plain")
+
+
+@pytest.fixture
+def quakes(servers: Settings, tmp_path: Path) -> Marts:
+    """A warehouse of a new stream with two new marts, without rows."""
+    made = make_marts(servers, tmp_path, "new_models")
+    contracts = tmp_path / "contracts"
+    shutil.copytree(ROOT / "contracts", contracts)
+    settings = made.settings.model_copy(update={"contracts": contracts})
+    contract, inference, texts = infer_contract(STREAM, QUAKES)
+    write_files(stream_files(settings, contract, inference, texts))
+    write_files(mart_files(settings, MARTS[0], contract, plain=False))
+    write_files(mart_files(settings, MARTS[1], contract, plain=True))
+    raw = RawRows(settings)
+    schema.provision(settings, raw.contracts)
+    return Marts(settings, raw)
+
+
+def by_date(features: list[dict]) -> dict[str, int]:
+    """Returns the number of events per UTC date."""
+    counts: dict[str, int] = {}
+    for feature in features:
+        day = f"{feature['properties']['time'] // 86_400_000}"
+        counts[day] = counts.get(day, 0) + 1
+    return counts
+
+
+def contents(marts: Marts, name: str) -> dict[str, int]:
+    rows = marts.query(f"select event_date - date '1970-01-01' as day, event_count from marts.{name}")
+    return {str(row.day): row.event_count for row in rows.itertuples()}
+
+
+@pytest.mark.essential
+def test_generated_models_count_the_events_of_each_date(quakes: Marts, tmp_path: Path) -> None:
+    features = json.loads(QUAKES.read_text())["features"]
+    contract = quakes.raw.contracts[STREAM]
+    events = [event for batch in FileTimeline(contract, open_records(QUAKES)).batches() for event in batch]
+    late = events[3]
+    # One event is late, and another one is sent twice.
+    quakes.raw.fill([event for event in events if event is not late] + [events[5]])
+    quakes.transform()
+    without_late = [feature for feature in features if feature["id"] != (late.key or b"").decode()]
+    for name in MARTS:
+        assert contents(quakes, name) == by_date(without_late)
+    quakes.raw.fill([late])
+    quakes.transform()
+    for name in MARTS:
+        assert contents(quakes, name) == by_date(features)
+    assert len(by_date(features)) > 1
+    quakes.by_hand("test", "--select", "test_type:unit", *MARTS)
+    assert not [line for line in quakes.lines if "FAIL" in line or "ERROR" in line and "ERROR=0" not in line]
