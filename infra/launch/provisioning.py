@@ -11,6 +11,7 @@ from sluice.errors import SluiceError
 from sluice.kafka.topics import provision as provision_topics
 from sluice.kafka.topics import refused_contracts as topics_refuse
 from sluice.lake.bucket import provision as provision_bucket
+from sluice.registry.provisioning import schema_warnings
 from sluice.settings import Settings
 from sluice.warehouse.roles import share_runs
 from sluice.warehouse.schema import provision as provision_tables
@@ -30,6 +31,7 @@ class Provisioning:
         self._settings = settings
         self._contracts = dict(contracts)
         self._refused: dict[str, SluiceError] = {}
+        self._schema_warnings: list[str] = []
 
     def steps(self, on_new_topics: Callable[[], None], report: Report) -> list[Step]:
         """Returns the steps.
@@ -45,6 +47,7 @@ class Provisioning:
             for refused in (topics_refuse(settings, self._contracts), tables_refuse(settings, self._contracts)):
                 for stream, error in refused.items():
                     self._refuse(stream, error)
+            self._schema_warnings = schema_warnings(settings, self._contracts.values())
             for line in self.warnings():
                 report(line)
 
@@ -78,8 +81,11 @@ class Provisioning:
         ]
 
     def warnings(self) -> list[str]:
-        """Returns a line for each contract that was not applied."""
-        return [f"contract not applied, all others are: {stream}: {error}" for stream, error in self._refused.items()]
+        """Returns a line for each contract that was not applied, and for each column that a schema does not fill."""
+        refused = [
+            f"contract not applied, all others are: {stream}: {error}" for stream, error in self._refused.items()
+        ]
+        return refused + self._schema_warnings
 
     def _refuse(self, stream: str, error: SluiceError) -> None:
         self._refused[stream] = error

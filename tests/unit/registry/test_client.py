@@ -8,8 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from sluice.errors import TerminalError, TransientError
-from sluice.registry import RegisteredSchema, SchemaRegistry
-from sluice.registry.client import Reference, SchemaNotFoundError
+from sluice.registry.client import Reference, RegisteredSchema, SchemaNotFoundError, SchemaRegistry
 from sluice.settings import Settings
 from tests.fixtures.ports import free_ports
 from tests.fixtures.schema_registry import PASSWORD, USER, schema_registry

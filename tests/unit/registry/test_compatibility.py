@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from sluice.contracts import Contract
-from sluice.registry import RegisteredSchema, check_compatibility
-from sluice.registry.client import Reference
+from sluice.registry.client import Reference, RegisteredSchema
+from sluice.registry.compatibility import check_compatibility
 
 
 def _contract(format_name: str, *columns: dict[str, Any]) -> Contract:

@@ -14,9 +14,9 @@ from sluice.contracts import Contract
 from sluice.contracts.validation import parse
 from sluice.contracts.values import ContractViolationError
 from sluice.errors import TerminalError, TransientError
-from sluice.registry import RegisteredSchema, decoder, wire_format
-from sluice.registry.client import Reference, SchemaNotFoundError
-from sluice.registry.decoder import AvroDecoder
+from sluice.registry import decoder, wire_format
+from sluice.registry.avro_decoder import AvroDecoder
+from sluice.registry.client import Reference, RegisteredSchema, SchemaNotFoundError
 from sluice.settings import Settings
 from tests.fixtures.schema_registry import avro_bytes, avro_value
 

@@ -1,4 +1,4 @@
-"""Decodes the values of a stream whose contract names a format with schema ids: into JSON, which all else reads."""
+"""Decodes Avro with schema ids."""
 
 import threading
 import time
@@ -8,18 +8,10 @@ from typing import Protocol
 
 from fastavro.types import Schema
 
-from sluice.contracts import Contract
 from sluice.contracts.values import ContractViolationError
 from sluice.registry import avro, wire_format
-from sluice.registry.client import Reference, RegisteredSchema, SchemaNotFoundError, SchemaRegistry
-from sluice.settings import Settings
+from sluice.registry.client import Reference, RegisteredSchema, SchemaNotFoundError
 
-Decoder = Callable[[bytes], bytes]
-"""Returns a value's event as JSON, from any thread.
-
-It raises a ContractViolationError for a value that is not such an event, or whose schema the registry does not know; a
-TransientError if the registry is down; a TerminalError if it denies access.
-"""
 _MAX_SCHEMAS = 1_000
 _RETRY_UNKNOWN_SECONDS = 30.0
 
@@ -30,21 +22,6 @@ class Schemas(Protocol):
     def schema(self, schema_id: int) -> RegisteredSchema: ...
 
     def referred(self, reference: Reference) -> RegisteredSchema: ...
-
-
-def decoder(contract: Contract, settings: Settings) -> Decoder | None:
-    """Returns the function that decodes a value of the contract's stream; None if the values are JSON already.
-
-    Raises:
-        TerminalError: the format is ``avro``, and the settings name no registry.
-    """
-    match contract.format:
-        case "avro":
-            return AvroDecoder(SchemaRegistry(settings))
-        case "json-registry":
-            # The contract says what the event has to be: its schema is not needed.
-            return lambda value: wire_format.split(value)[1]
-    return None
 
 
 class AvroDecoder:
@@ -58,7 +35,7 @@ class AvroDecoder:
         """By id: the schema, or why there is none, and until when."""
 
     def __call__(self, value: bytes) -> bytes:
-        """Returns the event as JSON; see ``Decoder``."""
+        """Returns the event as JSON; see ``sluice.registry.Decoder``."""
         schema_id, body = wire_format.split(value)
         schema = self._schema(schema_id)
         if isinstance(schema, ContractViolationError):
