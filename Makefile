@@ -23,7 +23,7 @@ option = $(if $($(1)),--$(shell echo $(1) | tr A-Z a-z) "$$$(1)")
 RANGE = --from "$$FROM" --to "$$TO"
 REPLAY_OPTIONS := SPEED LATE DUPLICATES CORRUPT INVALID COPIES SEED STREAMS
 
-.PHONY: help up down clean status logs replay load transform backfill rebuild-warehouse reconcile sql peek quarantine lake airflow dbt doctor
+.PHONY: help up down clean status logs replay load transform backfill rebuild-warehouse reconcile sql peek quarantine lake contract airflow dbt doctor
 .PHONY: test test-all test-unit test-faults test-year test-browser test-compose docs screenshots bench-sink bench-backfill bench-load bench-transform lint format
 
 help: ## Show this list
@@ -73,6 +73,9 @@ quarantine: ## List, show, replay or discard invalid records: A="list", A="show 
 
 lake: ## Inspect and verify the lake: A="status", A="verify", A="gap …" (A="gap --help")
 	@$(SLUICE) lake $(A)
+
+contract: ## Exchange contracts with other tools: A="export flights.departed --format odcs|json-schema|avro|asyncapi", A="import FILE"
+	@$(SLUICE) contract $(A)
 
 airflow: ## Run Airflow's own command line: A="dags list"
 	@$(SLUICE) airflow $(A)

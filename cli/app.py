@@ -5,10 +5,29 @@ import sys
 
 import typer
 
-from cli import airflow, backfill, batch, data, dbt, doctor, lake, platform, quarantine, rebuild_warehouse, replay
+from cli import (
+    airflow,
+    backfill,
+    batch,
+    contract,
+    data,
+    dbt,
+    doctor,
+    lake,
+    platform,
+    quarantine,
+    rebuild_warehouse,
+    replay,
+)
 from infra.processes.commands import LoggedError, last_lines
 from infra.processes.environment import leave_shell
 from sluice.errors import SluiceError, TerminalError
+
+_MODULES = (
+    *(platform, replay, batch, backfill, rebuild_warehouse),
+    *(data, quarantine, lake, contract, airflow, dbt, doctor),
+)
+"""In the order of the help."""
 
 
 def build() -> typer.Typer:
@@ -19,7 +38,7 @@ def build() -> typer.Typer:
         add_completion=False,
         pretty_exceptions_enable=False,
     )
-    for module in (platform, replay, batch, backfill, rebuild_warehouse, data, quarantine, lake, airflow, dbt, doctor):
+    for module in _MODULES:
         module.register(app)
     return app
 

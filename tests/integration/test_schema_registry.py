@@ -87,7 +87,7 @@ def rows(stream: Stream) -> list[tuple[Any, ...]]:
 
 def quarantined(stream: Stream) -> list[tuple[Any, ...]]:
     with connect(stream.settings, "reader") as reader:
-        query = "select reason, value from raw.quarantine where stream = %s order by \"offset\""
+        query = 'select reason, value from raw.quarantine where stream = %s order by "offset"'
         return reader.execute(query, (stream.name,)).fetchall()
 
 
@@ -132,7 +132,7 @@ def test_a_load_fails_and_resumes_while_the_registry_is_down(make_stream: Callab
         schema_id = client.register(f"{stream.name}-value", RegisteredSchema(json.dumps(SCHEMA)))
     stream.send([avro_value(schema_id, SCHEMA, record(1))])
     stream.land()
-    with pytest.raises(TransientError, match="schema registry .* is down"):
+    with pytest.raises(TransientError, match=r"schema registry .* is down"):
         load(down, stream.contract)
     assert rows(stream) == quarantined(stream) == []
     assert load(up, stream.contract).rows == 1
