@@ -29,7 +29,7 @@ RANGE = --from "$$FROM" --to "$$TO"
 SEND_OPTIONS := SPEED LATE DUPLICATES CORRUPT INVALID SEED
 REPLAY_OPTIONS := $(SEND_OPTIONS) COPIES STREAMS
 
-.PHONY: help up down clean status logs new-stream send new-mart replay load transform backfill rebuild-warehouse reconcile sql peek quarantine drop-stream lake airflow dbt doctor
+.PHONY: help up down clean status logs new-stream send new-mart replay load transform backfill rebuild-warehouse reconcile sql peek quarantine drop-stream lake contract airflow dbt doctor
 .PHONY: test test-all test-unit test-faults test-year test-browser test-compose docs screenshots bench-sink bench-backfill bench-load bench-transform lint format
 
 help: ## Show this list
@@ -91,6 +91,9 @@ drop-stream: ## Delete everything of the stream NAME=, whose contract was remove
 
 lake: ## Inspect and verify the lake: A="status", A="verify", A="gap …" (A="gap --help")
 	@$(SLUICE) lake $(A)
+
+contract: ## Exchange contracts with other tools: A="export flights.departed --format odcs|json-schema|avro|asyncapi", A="import FILE"
+	@$(SLUICE) contract $(A)
 
 airflow: ## Run Airflow's own command line: A="dags list"
 	@$(SLUICE) airflow $(A)

@@ -9,6 +9,7 @@ from cli import (
     airflow,
     backfill,
     batch,
+    contract,
     data,
     dbt,
     doctor,
@@ -25,6 +26,12 @@ from infra.processes.commands import LoggedError, last_lines
 from infra.processes.environment import leave_shell
 from sluice.errors import SluiceError, TerminalError
 
+_MODULES = (
+    *(platform, new_stream, replay, batch, backfill, rebuild_warehouse),
+    *(data, quarantine, lake, drop_stream, contract, airflow, dbt, new_mart, doctor),
+)
+"""In the order of the help."""
+
 
 def build() -> typer.Typer:
     """Returns the application with all its commands."""
@@ -34,10 +41,7 @@ def build() -> typer.Typer:
         add_completion=False,
         pretty_exceptions_enable=False,
     )
-    for module in (
-        *(platform, new_stream, replay, batch, backfill, rebuild_warehouse),
-        *(data, quarantine, lake, drop_stream, airflow, dbt, new_mart, doctor),
-    ):
+    for module in _MODULES:
         module.register(app)
     return app
 

@@ -11,6 +11,7 @@ from sluice.errors import SluiceError
 from sluice.kafka.topics import provision as provision_topics
 from sluice.kafka.topics import refused_contracts as topics_refuse
 from sluice.lake.bucket import provision as provision_bucket
+from sluice.registry.provisioning import schema_warnings
 from sluice.removed.remains import all_remains
 from sluice.settings import Settings
 from sluice.warehouse.roles import share_runs
@@ -36,6 +37,7 @@ class Provisioning:
         self._contracts = dict(contracts)
         self._removed: list[str] = []
         self._refused: dict[str, SluiceError] = {}
+        self._schema_warnings: list[str] = []
 
     def steps(self, on_other_topics: Callable[[], None], report: Report) -> list[Step]:
         """Returns the steps.
@@ -52,6 +54,7 @@ class Provisioning:
             for refused in (topics_refuse(settings, self._contracts), tables_refuse(settings, self._contracts)):
                 for stream, error in refused.items():
                     self._refuse(stream, error)
+            self._schema_warnings = schema_warnings(settings, self._contracts.values())
             for line in self.warnings():
                 report(line)
 
@@ -94,11 +97,11 @@ class Provisioning:
         ]
 
     def warnings(self) -> list[str]:
-        """Returns a line for each contract that was not applied, and for each stream whose contract was removed."""
+        """Returns a line for each contract that was not applied or was removed, and each column that a schema lacks."""
         refused = [
             f"contract not applied, all others are: {stream}: {error}" for stream, error in self._refused.items()
         ]
-        return [*refused, *self._removed]
+        return [*refused, *self._schema_warnings, *self._removed]
 
     def _refuse(self, stream: str, error: SluiceError) -> None:
         self._refused[stream] = error

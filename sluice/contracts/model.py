@@ -260,6 +260,8 @@ class Contract(_Strict):
     """``tombstone``: a record with a key and no value deletes the events of that key."""
     event_time: str
     """The column with the time at which an event happened, or ``record`` for the Kafka record's timestamp."""
+    format: Literal["json", "json-registry", "avro"] = "json"
+    """How records' values are written: as JSON; or, with a schema id in Confluent's wire format, as JSON or Avro."""
     lateness: Annotated[timedelta, BeforeValidator(_duration)]
     """How long after the end of a date its events may still arrive."""
     load: Load

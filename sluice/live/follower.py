@@ -5,11 +5,13 @@ import threading
 import time
 from collections.abc import Iterable
 
-from sluice.contracts import contracts_version, get_contract, load_contracts
+from sluice.contracts import Contract, contracts_version, get_contract, load_contracts
+from sluice.contracts.values import ContractViolationError
 from sluice.errors import TerminalError, TransientError
 from sluice.live.consumer import Consumer
 from sluice.live.store import PartitionKey, Store
 from sluice.live.view import Record, View
+from sluice.registry import Decoder, decoder
 from sluice.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -45,10 +47,12 @@ def _follow(view: View, settings: Settings, stopping: threading.Event) -> None:
     """
     version = contracts_version(settings.contracts)
     known = load_contracts(settings.contracts)
-    contracts = {}
+    contracts: dict[str, Contract] = {}
+    decoders: dict[str, Decoder | None] = {}
     for stream in view.streams:
         try:
-            contracts[stream] = get_contract(known, stream)
+            decoders[stream] = decoder(get_contract(known, stream), settings)
+            contracts[stream] = known[stream]
         except TerminalError as error:
             log.warning("not following %s: %s", stream, error)
     last_heartbeat = -HEARTBEAT_SECONDS
@@ -60,7 +64,8 @@ def _follow(view: View, settings: Settings, stopping: threading.Event) -> None:
             records = consumer.poll(0.5)
             if records:
                 offsets = _next_offsets(records)
-                store.apply(view, contracts, records, offsets)
+                decoded = [decode_record(record, decoders[record.stream]) for record in records]
+                store.apply(view, contracts, decoded, offsets)
                 consumer.commit_offsets(offsets)
             if time.monotonic() - last_heartbeat >= HEARTBEAT_SECONDS:
                 last_heartbeat = time.monotonic()
@@ -68,6 +73,16 @@ def _follow(view: View, settings: Settings, stopping: threading.Event) -> None:
                 if contracts_version(settings.contracts) != version:
                     log.info("contracts have changed, restarting with the new ones")
                     return
+
+
+def decode_record(record: Record, decode: Decoder | None) -> Record:
+    """Returns a record with its value as JSON; without content if it cannot be decoded, so that the view skips it."""
+    if decode is None or record.value is None:
+        return record
+    try:
+        return record._replace(value=decode(record.value))
+    except ContractViolationError:
+        return record._replace(value=b"")
 
 
 def _next_offsets(records: Iterable[Record]) -> dict[PartitionKey, int]:

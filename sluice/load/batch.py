@@ -14,8 +14,10 @@ from sluice.contracts import Contract
 from sluice.escaping import escape
 from sluice.lake.ranges import PartitionKey
 from sluice.load.columns import Columns, read_columns
+from sluice.load.decoding import decode_values
 from sluice.load.lateness import track_lateness
 from sluice.load.rejection import NONE_REJECTED, RecordId
+from sluice.registry import Decoder
 
 _RECORD_COLUMNS = ["topic_id", "partition", "offset", "timestamp"]
 METADATA_COLUMNS = [*_RECORD_COLUMNS, "event_date", "lake_date"]
@@ -97,6 +99,7 @@ def read_batch(
     rows: pa.Table,
     map_chunks: Callable[..., Iterator[Any]] = map,
     rejected: Mapping[RecordId, str] = NONE_REJECTED,
+    decode: Decoder | None = None,
 ) -> Batch:
     """Parses the values of lake rows.
 
@@ -105,11 +108,18 @@ def read_batch(
         rows: ``LAKE_COLUMNS``.
         map_chunks: see ``read_columns``.
         rejected: records that are invalid whatever their values are, with the reasons.
+        decode: makes values JSON, if they are not.
+
+    Raises:
+        TransientError, TerminalError: values cannot be decoded, because the schema registry is down or denies access.
     """
-    columns = read_columns(contract, rows, map_chunks)
+    values, invalid = decode_values(decode, rows["value"]) if decode else (rows["value"], {})
+    columns = read_columns(contract, rows.set_column(rows.schema.get_field_index("value"), "value", values), map_chunks)
     if rejected:
         ids = zip(*(rows[name].to_pylist() for name in ("topic_id", "partition", "offset")), strict=True)
-        columns = columns.without({index: rejected[record] for index, record in enumerate(ids) if record in rejected})
+        invalid |= {index: rejected[record] for index, record in enumerate(ids) if record in rejected}
+    if invalid:
+        columns = columns.without(invalid)
     times = _event_times(contract, columns.rows, rows["timestamp"].filter(columns.is_valid))
     metadata = rows.select(_RECORD_COLUMNS)
     for name, dates in _dates(rows["event_date"], columns.is_valid, times):

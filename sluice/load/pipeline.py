@@ -18,6 +18,7 @@ from sluice.load.batch import LAKE_COLUMNS, Batch, read_batch
 from sluice.load.integrity import find_altered
 from sluice.load.plan import group_by_commits, halve, merge_ranges, split_evenly
 from sluice.load.rejection import NONE_REJECTED, RecordId
+from sluice.registry import Decoder
 
 GROUP_BYTES = 48 << 20
 """Target size of a group, in bytes of lake rows in memory: about one commit of the sink."""
@@ -29,11 +30,15 @@ _T = TypeVar("_T")
 
 
 def new_batches(
-    contract: Contract, lake: LakeReader, ranges: Sequence[Range], rejected: Mapping[RecordId, str] = NONE_REJECTED
+    contract: Contract,
+    lake: LakeReader,
+    decode: Decoder | None,
+    ranges: Sequence[Range],
+    rejected: Mapping[RecordId, str] = NONE_REJECTED,
 ) -> Iterator[Group]:
     """Yields everything in the ranges: groups of offsets that follow each other without a gap, and each group's rows.
 
-    For ``rejected`` see ``read_batch``.
+    For ``decode`` and ``rejected`` see ``read_batch``.
 
     Raises:
         TransientError, TerminalError: the store is down or denies access, or a file is missing or damaged. Values
@@ -41,12 +46,13 @@ def new_batches(
     """
     with ThreadPoolExecutor(_PARSERS) as parsers:
         for part in lake.slices(ranges):
-            yield from _slice_batches(contract, lake, part, parsers, rejected)
+            yield from _slice_batches(contract, lake, decode, part, parsers, rejected)
 
 
 def _slice_batches(
     contract: Contract,
     lake: LakeReader,
+    decode: Decoder | None,
     part: LogSlice,
     parsers: ThreadPoolExecutor,
     rejected: Mapping[RecordId, str],
@@ -78,15 +84,20 @@ def _slice_batches(
             # A gap between records, however wide, does not get a transaction of its own.
             empty = group
             continue
-        yield group, read_batch(contract, found, parsers.map, rejected)
+        yield group, read_batch(contract, found, parsers.map, rejected, decode)
 
 
 def date_batches(
-    contract: Contract, lake: LakeReader, ranges: Sequence[Range], day: date, rejected: Mapping[RecordId, str]
+    contract: Contract,
+    lake: LakeReader,
+    decode: Decoder | None,
+    ranges: Sequence[Range],
+    day: date,
+    rejected: Mapping[RecordId, str],
 ) -> Iterator[Batch]:
     """Yields one event date's rows in the ranges, in batches of about ``GROUP_BYTES``.
 
-    For ``rejected`` see ``read_batch``.
+    For ``decode`` and ``rejected`` see ``read_batch``.
 
     Raises:
         TransientError, TerminalError: as ``new_batches``; damage is found by the end at the latest.
@@ -98,13 +109,13 @@ def date_batches(
             parts.append(rows)
             check.add(rows)
             if sum(part.nbytes for part in parts) >= GROUP_BYTES:
-                yield read_batch(contract, pa.Table.from_batches(parts), parsers.map, rejected)
+                yield read_batch(contract, pa.Table.from_batches(parts), parsers.map, rejected, decode)
                 parts = []
         if altered := check.altered():
             committed, difference = altered
             raise _damaged(lake, committed, difference, day=day)
         if parts:
-            yield read_batch(contract, pa.Table.from_batches(parts), parsers.map, rejected)
+            yield read_batch(contract, pa.Table.from_batches(parts), parsers.map, rejected, decode)
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from sluice.load.plan import new_ranges
 from sluice.load.rejection import NONE_REJECTED, RecordId, RejectedRecordsError, until_none_rejected
 from sluice.load.reload import Reload
 from sluice.load.transaction import Warehouse, transaction
+from sluice.registry import Decoder, decoder
 from sluice.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -61,14 +62,15 @@ def load(settings: Settings, contract: Contract) -> LoadReport:
     started = time.monotonic()
     report = LoadReport(contract.stream)
     lake = LakeReader(settings, contract.stream)
+    decode = decoder(contract, settings)
     _spare_memory()
     with transaction(settings, contract) as warehouse:
         ledger_offsets = {key: end.next_offset for key, end in warehouse.ledger_ends().items()}
         warehouse.commit()
         ranges = new_ranges(ledger_offsets, lake.next_offsets({topic_id for topic_id, _ in ledger_offsets}, contract))
-        with prefetch(new_batches(contract, lake, ranges) if ranges else iter(())) as batches:
+        with prefetch(new_batches(contract, lake, decode, ranges) if ranges else iter(())) as batches:
             for group, batch in batches:
-                if not _load_group(warehouse, contract, lake, group, batch, report):
+                if not _load_group(warehouse, contract, lake, decode, group, batch, report):
                     log.info("another load is ahead, stopping: stream=%s", contract.stream)
                     break
     report.changed = bool(report.dates)
@@ -100,14 +102,20 @@ def reload(settings: Settings, contract: Contract, day: date, *, mark_stale: Mar
     """
     started = time.monotonic()
     _spare_memory()
-    report = until_none_rejected(lambda rejected: _reload(settings, contract, day, mark_stale, rejected))
+    decode = decoder(contract, settings)
+    report = until_none_rejected(lambda rejected: _reload(settings, contract, decode, day, mark_stale, rejected))
     _log_schema_drift(report)
     report.seconds = time.monotonic() - started
     return report
 
 
 def _reload(
-    settings: Settings, contract: Contract, day: date, mark_stale: MarkStale, rejected: Mapping[RecordId, str]
+    settings: Settings,
+    contract: Contract,
+    decode: Decoder | None,
+    day: date,
+    mark_stale: MarkStale,
+    rejected: Mapping[RecordId, str],
 ) -> LoadReport:
     report = LoadReport(contract.stream)
     with transaction(settings, contract) as warehouse:
@@ -117,7 +125,7 @@ def _reload(
         before = date_reload.delete_rows()
         now = datetime.now(UTC)
         for lake_date in date_reload.lake_dates:
-            with prefetch(date_batches(contract, lake, date_reload.ranges, lake_date, rejected)) as batches:
+            with prefetch(date_batches(contract, lake, decode, date_reload.ranges, lake_date, rejected)) as batches:
                 for batch in batches:
                     warehouse.write(batch, now)
                     report.add(batch)
@@ -151,6 +159,7 @@ def _load_group(
     warehouse: Warehouse,
     contract: Contract,
     lake: LakeReader,
+    decode: Decoder | None,
     group: list[Range],
     batch: Batch,
     report: LoadReport,
@@ -167,8 +176,8 @@ def _load_group(
         warehouse.rollback()
         rejected = error.added_to(rejected)
         return all(
-            _load_group(warehouse, contract, lake, part, again, report, rejected)
-            for part, again in new_batches(contract, lake, group, rejected)
+            _load_group(warehouse, contract, lake, decode, part, again, report, rejected)
+            for part, again in new_batches(contract, lake, decode, group, rejected)
         )
     if committed:
         report.add(batch)

@@ -12,6 +12,7 @@ from sluice.load.batch import read_batch
 from sluice.load.rejection import RecordId, until_none_rejected
 from sluice.load.transaction import transaction
 from sluice.quarantine.records import Selection, open_dates
+from sluice.registry import Decoder, decoder
 from sluice.settings import Settings
 
 
@@ -44,12 +45,15 @@ def replay(settings: Settings, contracts: dict[str, Contract], selection: Select
     """
     for stream, day in open_dates(settings, selection):
         if stream in contracts:
-            yield until_none_rejected(partial(_replay, settings, contracts[stream], day, selection.reason, done_by))
+            contract = contracts[stream]
+            decode = decoder(contract, settings)
+            yield until_none_rejected(partial(_replay, settings, contract, decode, day, selection.reason, done_by))
 
 
 def _replay(
     settings: Settings,
     contract: Contract,
+    decode: Decoder | None,
     day: date,
     reason: str,
     done_by: str,
@@ -58,7 +62,7 @@ def _replay(
     with transaction(settings, contract) as warehouse:
         warehouse.lock_dates([day])
         records = warehouse.quarantined(day, reason)
-        batch = read_batch(contract, records, rejected=rejected)
+        batch = read_batch(contract, records, rejected=rejected, decode=decode)
         moved, left = records.filter(batch.columns.is_valid), records.filter(pc.invert(batch.columns.is_valid))
         if moved.num_rows:
             now = datetime.now(UTC)

@@ -69,4 +69,4 @@ def test_generated_models_count_the_events_of_each_date(quakes: Marts, tmp_path:
         assert contents(quakes, name) == by_date(features)
     assert len(by_date(features)) > 1
     quakes.by_hand("test", "--select", "test_type:unit", *MARTS)
-    assert not [line for line in quakes.lines if "FAIL" in line or "ERROR" in line and "ERROR=0" not in line]
+    assert not [line for line in quakes.lines if "FAIL" in line or ("ERROR" in line and "ERROR=0" not in line)]

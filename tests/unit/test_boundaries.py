@@ -18,7 +18,7 @@ LAYERS = (
         "sluice.daemon",
         "sluice.contracts",
     },
-    {"sluice.kafka", "sluice.lake", "sluice.warehouse"},
+    {"sluice.kafka", "sluice.registry", "sluice.lake", "sluice.warehouse"},
     {"sluice.sink", "sluice.load", "sluice.transform", "sluice.live"},
     {"sluice.quarantine", "sluice.backfill", "sluice.reconcile", "sluice.alerts", "sluice.removed"},
     {"sluice.orchestration", "flights", "producers", "dashboard"},

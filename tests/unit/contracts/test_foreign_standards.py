@@ -1,0 +1,205 @@
+"""Documents that other tools wrote become contracts, and whatever a contract cannot say is named."""
+
+import json
+from typing import Any
+
+import pytest
+
+from sluice.contracts import Contract
+from sluice.contracts.standards import import_contract
+from sluice.contracts.standards.document import to_contract
+from sluice.errors import TerminalError
+
+QUAKE = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "title": "Earthquake",
+    "description": "A quake, as USGS reports it.",
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["id", "properties", "Time"],
+    "$defs": {
+        "Place": {"type": "object", "properties": {"countryCode": {"type": "string", "pattern": "^[A-Z]{2}"}}},
+        "Loop": {"$ref": "#/$defs/Loop"},
+    },
+    "properties": {
+        "id": {"type": "string", "format": "uuid", "description": "The id."},
+        "Time": {"type": "string", "format": "date-time"},
+        "properties": {
+            "type": "object",
+            "required": ["mag", "nst"],
+            "properties": {
+                "mag": {"type": ["number", "null"], "exclusiveMinimum": -5, "maximum": 10},
+                "nst": {"type": "integer", "minimum": 0, "multipleOf": 2},
+                "status": {"enum": ["automatic", "reviewed"], "type": "string"},
+                "alert": {"const": "green", "type": "string"},
+                "kind": {"enum": [1, "a"]},
+                "day": {"type": "string", "format": "date"},
+            },
+        },
+        "place": {"$ref": "#/$defs/Place"},
+        "loop": {"$ref": "#/$defs/Loop"},
+        "elsewhere": {"$ref": "other.json#/x"},
+        "tags": {"type": "array", "items": {"type": "string"}, "minItems": 1},
+        "events": {"type": "array", "items": {"type": "object"}},
+        "point": {"type": "array", "prefixItems": [{"type": "number"}, {"type": "number"}]},
+        "maybe": {"anyOf": [{"type": "integer"}, {"type": "null"}]},
+        "either": {"oneOf": [{"type": "integer"}, {"type": "string"}]},
+        "both": {"allOf": [{"type": "string"}, {"maxLength": 5}]},
+        "ip": {"type": "string", "format": "ipv4", "minLength": 7},
+    },
+}
+
+
+def _columns(contract: Contract) -> dict[str, tuple[Any, ...]]:
+    return {column.name: (column.type, column.nullable, *(column.sources or ())) for column in contract.columns}
+
+
+def test_a_json_schema_becomes_a_contract_with_nested_fields_as_columns() -> None:
+    imported = import_contract(json.dumps(QUAKE), "quakes.reported")
+    contract = to_contract(imported.document)
+    assert _columns(contract) == {
+        "id": ("uuid", False),
+        "time": ("timestamp", False, "Time"),
+        "mag": ("float64", True, "properties.mag"),
+        "nst": ("int64", False, "properties.nst"),
+        "status": ("string", True, "properties.status"),
+        "alert": ("string", True, "properties.alert"),
+        "kind": ("json", True, "properties.kind"),
+        "day": ("date", True, "properties.day"),
+        "country_code": ("string", True, "place.countryCode"),
+        "loop": ("json", True),
+        "elsewhere": ("json", True),
+        "tags": ("array(string)", True),
+        "events": ("json", True),
+        "point_0": ("float64", True, "point[0]"),
+        "point_1": ("float64", True, "point[1]"),
+        "maybe": ("int64", True),
+        "either": ("json", True),
+        "both_value": ("string", True, "both"),
+        "ip": ("string", True),
+    }
+    by_name = {column.name: column for column in contract.columns}
+    assert (by_name["mag"].minimum, by_name["mag"].maximum) == (None, 10)
+    assert by_name["status"].enum == ("automatic", "reviewed")
+    assert by_name["alert"].enum == ("green",)
+    assert by_name["both_value"].max_length == 5
+    assert by_name["ip"].min_length == 7
+    assert by_name["country_code"].pattern == "(?s:.*)(?:^[A-Z]{2})(?s:.*)"
+    assert by_name["id"].description == "The id."
+    assert sorted(imported.notes) == [
+        "columns: 18 without a description, which a contract needs: describe them",
+        "either: alternatives, of which a contract has none: read as any value",
+        "elsewhere: the reference other.json#/x is not in the file: read as any value",
+        "event_time: not in the file, assumed record",
+        "lateness: not in the file, assumed 48h",
+        "load: not in the file, assumed schedule */2 * * * *",
+        "loop: references that lead nowhere: read as any value",
+        "owner: not in the file, assumed unknown",
+        "properties.kind: enum: not taken over",
+        "properties.mag: exclusiveMinimum: not taken over",
+        "properties.nst: multipleOf: not taken over",
+        "tags: minItems: not taken over",
+        "the event: additionalProperties: not taken over",
+        "topic: not in the file, assumed partitions 4, retention_bytes 1073741824",
+    ]
+
+
+ODCS = """\
+apiVersion: v3.0.2
+kind: DataContract
+id: 53581432-6c55-4ba2-a65f-72344a91553a
+name: orders
+version: 2.1.0
+status: active
+price: {priceAmount: 9.95}
+description: {purpose: Orders of the shop.}
+team:
+  - username: ada
+servers:
+  - {server: production, type: kafka, host: broker:9092}
+schema:
+  - name: orders
+    physicalName: shop-orders
+    physicalType: topic
+    properties:
+      - {name: order_id, logicalType: string, physicalType: VARCHAR(36), required: true, primaryKey: true,
+         logicalTypeOptions: {format: uuid}}
+      - {name: amount, logicalType: number, logicalTypeOptions: {minimum: 0, exclusiveMaximum: 100}}
+      - {name: quantity, logicalType: integer, unique: true, logicalTypeOptions: {format: i32}}
+      - {name: at, logicalType: timestamp, required: true, physicalName: orderTimestamp}
+      - {name: lines, logicalType: array, items: {logicalType: object, properties: [{name: sku, logicalType: string}]}}
+      - {name: tags, logicalType: array, items: {logicalType: string}}
+      - name: customer
+        logicalType: object
+        required: true
+        properties:
+          - {name: lastName, logicalType: string, required: true, logicalTypeOptions: {maxLength: 50}}
+          - {name: id, logicalType: integer}
+  - name: refunds
+slaProperties:
+  - {property: latency, value: 3, unit: d, element: orders.at}
+"""
+
+
+def test_an_odcs_contract_of_another_tool_becomes_a_contract() -> None:
+    imported = import_contract(ODCS, "shop.orders")
+    contract = to_contract(imported.document)
+    assert _columns(contract) == {
+        "order_id": ("uuid", False),
+        "amount": ("float64", True),
+        "quantity": ("int32", True),
+        "at": ("timestamp", False, "orderTimestamp"),
+        "lines": ("json", True),
+        "tags": ("array(string)", True),
+        "last_name": ("string", False, "customer.lastName"),
+        "id": ("int64", True, "customer.id"),
+    }
+    assert (contract.description, contract.topic.name, contract.id) == (
+        "Orders of the shop.",
+        "shop-orders",
+        ("order_id",),
+    )
+    assert (contract.event_time, contract.lateness.days) == ("at", 3)
+    assert sorted(imported.notes) == [
+        "amount: logicalTypeOptions.exclusiveMaximum: not taken over",
+        "columns: 8 without a description, which a contract needs: describe them",
+        "load: not in the file, assumed schedule */2 * * * *",
+        "owner: not in the file, assumed unknown",
+        "price: not taken over",
+        "quantity: unique: not taken over",
+        "schema refunds: not taken over: a contract has one",
+        "servers: not taken over",
+        "topic: not in the file, assumed name shop-orders, partitions 4, retention_bytes 1073741824",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "stream", "message"),
+    [
+        (json.dumps(QUAKE), None, "the file does not name a stream"),
+        (json.dumps(QUAKE), "Quakes", "'Quakes' is not a stream's name"),
+        ("{", None, "not a JSON or YAML file"),
+        ("a: [", None, "not a JSON or YAML file"),
+        ("[]", None, "expected an ODCS contract or a JSON Schema"),
+        ("a: 1", None, "neither an ODCS contract"),
+        (ODCS.replace("v3.0.2", "v2.2.2"), "a.b", "expected ODCS of version 3, found v2.2.2"),
+        ("kind: DataContract\napiVersion: v3.1.0", "a.b", "the file has no schema"),
+        ("kind: DataContract\napiVersion: v3.1.0\nschema: [1]", "a.b", "the file is not valid by ODCS"),
+        (json.dumps({**QUAKE, "properties": 1}), "a.b", "the file is not valid by JSON Schema"),
+        (json.dumps({"properties": {}}), "a.b", "what the file says is not a valid contract: columns"),
+        (json.dumps({"properties": {"a": {"type": "integer", "minimum": 0.5}}}), "a.b", "columns.0.minimum"),
+    ],
+)
+def test_a_file_that_cannot_be_imported_is_an_error_with_its_cause(text: str, stream: str | None, message: str) -> None:
+    with pytest.raises(TerminalError) as error:
+        import_contract(text, stream)
+    assert message in str(error.value)
+    assert "Hint: " in str(error.value)
+
+
+def test_column_names_are_unique_and_usable_in_sql() -> None:
+    schema = {
+        "properties": {"order": {"type": "string"}, "a": {"properties": {"x-y": {}}}, "b": {"properties": {"xY": {}}}}
+    }
+    contract = to_contract(import_contract(json.dumps(schema), "a.b").document)
+    assert [column.name for column in contract.columns] == ["order_value", "a_x_y", "b_x_y"]
