@@ -110,12 +110,13 @@ class Poller:
         problems = self._read_contracts()
         try:
             # A new contract has no topic until `make up`; one that has become invalid still has its topic.
-            names = [*self._contracts, *(file.stream for file in self._contracts.invalid)]
+            known = self._contracts.known_topics()
             records: dict[str, int] = {}
-            for partition in topics.kafka_ranges(self._settings, names, skip_missing=True):
+            for partition in topics.kafka_ranges(self._settings, known, skip_missing=True):
                 records[partition.stream] = records.get(partition.stream, 0) + partition.end
             groups = self._find_groups()
-            committed = topics.group_offsets(self._settings, list(groups.values()), list(records))
+            read = {stream: known[stream] for stream in records}
+            committed = topics.group_offsets(self._settings, list(groups.values()), read)
         except SluiceError as error:
             return Snapshot(problems, {"Kafka": str(error), **servers})
         rate = self._rate.update(sum(records.values()), time.monotonic())

@@ -83,7 +83,7 @@ def _replay(options: argparse.Namespace) -> int:
     # Events in flight are not garbage: scanning them after every 700 new objects would cost a fifth of the rate.
     gc.set_threshold(50_000)
     settings = load_settings()
-    return replay(request, settings.kafka, load_contracts(settings.contracts), Positions(settings.home), _print_line)
+    return replay(request, settings, load_contracts(settings.contracts), Positions(settings.home), _print_line)
 
 
 def _live() -> int:
@@ -92,7 +92,7 @@ def _live() -> int:
     from sluice.settings import load_settings
 
     settings = load_settings()
-    return live(settings.kafka, _wait_for_contracts(settings), Positions(settings.home), _print_line)
+    return live(settings, _wait_for_contracts(settings), Positions(settings.home), _print_line)
 
 
 def _wait_for_contracts(settings: "Settings") -> "Contracts":

@@ -15,6 +15,7 @@ from producers.position import Positions
 from producers.progress import open_progress
 from producers.stop import Stop
 from sluice.contracts import Contract
+from sluice.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Replay:
 
 def replay(
     request: Replay,
-    address: str,
+    settings: Settings,
     contracts: dict[str, Contract],
     positions: Positions,
     write_line: Callable[[str], None],
@@ -41,7 +42,7 @@ def replay(
 
     Args:
         request: what to send, and how fast.
-        address: Kafka's ``host:port``.
+        settings: with Kafka's address.
         contracts: the contracts by stream.
         positions: records the last date of the range once all streams are confirmed through it.
         write_line: receives the lines of the report.
@@ -53,7 +54,7 @@ def replay(
         SluiceError: dates or streams are invalid, Kafka is down, a topic is missing, or events were not delivered.
     """
     timeline = Timeline(contracts, request.first, request.last, request.streams, request.copies)
-    delivery = connect(address, timeline.streams)
+    delivery = connect(settings, {stream: contracts[stream].topic_name for stream in timeline.streams})
     started = time.monotonic()
     try:
         with Stop() as stop, open_progress(_expected_records(timeline, request.faults)) as progress:
