@@ -88,6 +88,12 @@ class ExternalServers(BaseSettings):
         """Whether clients authenticate at Kafka with a password."""
         return self.kafka_security_protocol.startswith("SASL")
 
+    @property
+    def needed_secrets(self) -> list[str]:
+        """The secrets without which the external servers cannot be used."""
+        common_pair = self.s3_endpoint and self.s3_access_key
+        return ["kafka_password"] * self.kafka_uses_sasl + ["s3_secret_key"] * bool(common_pair)
+
     def faults(self) -> Iterator[Fault]:
         """Yields what is wrong with the settings together; each alone is valid.
 
