@@ -38,7 +38,8 @@ class _SettingsFile(DotEnvSettingsSource):
     """Reads the file as the rest of the platform does."""
 
     def _read_env_file(self, file_path: Path) -> dict[str, str | None]:
-        return {name.lower(): entry.value for name, entry in parse(file_path.read_bytes(), file_path).items()}
+        entries = parse(file_path.read_bytes(), file_path)
+        return {name.lower(): entry.value for name, entry in entries.items() if entry.value}
 
 
 class Settings(ExternalServers):
