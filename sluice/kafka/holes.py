@@ -14,7 +14,7 @@ from kafka.errors import for_code
 from kafka.protocol.consumer import FetchRequest
 from kafka.record.memory_records import MemoryRecords
 
-from sluice.kafka.topics import admin
+from sluice.kafka.admin import admin
 from sluice.settings import Settings
 
 Hole = tuple[int, int]

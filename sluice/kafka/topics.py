@@ -2,7 +2,6 @@
 
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,8 +18,8 @@ from kafka.errors import (
 )
 
 from sluice.contracts import Contract, topic_names
-from sluice.errors import SluiceError, TerminalError, TransientError
-from sluice.kafka.connection import kafka_python_options
+from sluice.errors import TerminalError
+from sluice.kafka.admin import admin, reason, user
 from sluice.kafka.topic_settings import (
     CLEANUP_POLICY,
     changed_settings,
@@ -31,7 +30,6 @@ from sluice.kafka.topic_settings import (
 )
 from sluice.settings import Settings
 
-_TIMEOUT_MS = 10_000
 _NO_SUCH_TOPIC = (UnknownTopicOrPartitionError.errno, InvalidTopicError.errno)
 
 
@@ -48,31 +46,6 @@ class KafkaRange:
     partition: int
     start: int
     end: int
-
-
-@contextmanager
-def admin(settings: Settings) -> Iterator[KafkaAdminClient]:
-    """Opens an admin client.
-
-    Raises:
-        TransientError: Kafka is down.
-        TerminalError: Kafka rejects the credentials, or the user has no right to do this.
-    """
-    try:
-        client = KafkaAdminClient(
-            **kafka_python_options(settings),
-            client_id="sluice-admin",
-            request_timeout_ms=_TIMEOUT_MS,
-            bootstrap_timeout_ms=_TIMEOUT_MS,
-        )
-    except KafkaError as error:
-        raise _unreachable(settings, error) from error
-    try:
-        yield client
-    except KafkaError as error:
-        raise _unreachable(settings, error) from error
-    finally:
-        client.close()
 
 
 @dataclass(frozen=True)
@@ -174,9 +147,9 @@ def _create(settings: Settings, client: KafkaAdminClient, contracts: Mapping[str
             + ", ".join(f"{setting}={value}" for setting, value in missing[name]["configs"].items())
             for name in refused
         )
-        reason = _reason(next(iter(refused.values())))
+        cause = reason(next(iter(refused.values())))
         raise TerminalError(
-            f"Kafka at {settings.kafka}: {_user(settings)} may not create {', '.join(refused)}: {reason}",
+            f"Kafka at {settings.kafka}: {user(settings)} may not create {', '.join(refused)}: {cause}",
             f"ask Kafka's administrator to create {wanted}; or to allow Create on these topics",
         )
 
@@ -297,27 +270,3 @@ def _describe(
                 f"Kafka has no topic {topic['name']}", "run `make up`, which creates the topic of every contract"
             )
     return described
-
-
-def _user(settings: Settings) -> str:
-    return f"user {settings.kafka_user}" if settings.kafka_user else "the platform's user"
-
-
-def _reason(error: KafkaError) -> str:
-    return str(error) or type(error).__name__
-
-
-def _unreachable(settings: Settings, error: KafkaError) -> SluiceError:
-    if isinstance(error, AuthorizationError):
-        return TerminalError(
-            f"Kafka at {settings.kafka}: {_user(settings)} has no right to do this: {_reason(error)}",
-            "ask Kafka's administrator for the rights that docs/how-to/external-servers.md lists",
-        )
-    if settings.kafka_bootstrap:
-        from sluice.kafka.diagnosis import connection_fault
-
-        if fault := connection_fault(settings):
-            return fault
-    return TransientError(
-        f"Kafka at {settings.kafka}: {type(error).__name__}: {error}", "run `make status` and `make logs S=kafka`"
-    )

@@ -80,12 +80,15 @@ def provision(settings: Settings) -> None:
 def _provision_external(settings: Settings) -> None:
     bucket = settings.lake_bucket
     try:
-        writer = client(settings, "writer")
-        if not writer.bucket_exists(bucket_name=bucket):
-            writer.make_bucket(bucket_name=bucket)
-        # As each user, so that a wrong key is reported now.
+        # Listed as each user, so that a wrong key is reported now; an answer to a HEAD request would not say why.
         for user in ACTORS:
-            next(iter(client(settings, user).list_objects(bucket_name=bucket)), None)
+            store = client(settings, user)
+            try:
+                next(iter(store.list_objects(bucket_name=bucket)), None)
+            except S3Error as error:
+                if error.code != "NoSuchBucket" or user != "writer":
+                    raise
+                store.make_bucket(bucket_name=bucket)
     except S3Error as error:
         if error.code != "AccessDenied":
             raise minio_error(settings, error) from error

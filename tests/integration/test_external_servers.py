@@ -21,6 +21,7 @@ from sluice.alerts.clocks import clock_skew
 from sluice.contracts import Contract, load_contracts
 from sluice.errors import SluiceError, TerminalError, TransientError
 from sluice.kafka import topics
+from sluice.kafka.diagnosis import connection_fault
 from sluice.lake import bucket
 from sluice.lake.reader import LakeReader
 from sluice.load import load
@@ -100,7 +101,7 @@ def test_records_on_a_topic_of_another_name_reach_the_warehouse_and_reconcile_ag
         assert reader.execute("select count(*), count(distinct event_id) from raw.readings_external").fetchall() == [
             (EVENTS, EVENTS)
         ]
-        assert reader.execute("select ssl from pg_stat_ssl where pid = pg_backend_pid()").fetchall() == [(True,)]
+        assert reader.pgconn.ssl_in_use
     result = reconcile(used.settings, {STREAM: used.contract})
     assert result.faults == []
     assert result.totals[STREAM].kafka == result.totals[STREAM].warehouse == EVENTS
@@ -179,6 +180,16 @@ def test_without_the_administrators_password_the_warehouse_is_only_checked(used:
         schema.provision(unprivileged.model_copy(update={"warehouse": "empty"}), contracts)
 
 
+def connect_to_kafka(settings: Settings) -> None:
+    if fault := connection_fault(settings):
+        raise fault
+
+
+def test_a_command_that_kafka_rejects_says_why(used: Used) -> None:
+    with pytest.raises(TerminalError, match=r"[Aa]uthentication failed"):
+        topics.kafka_ranges(used.changed(kafka_password=SecretStr("wrong")), {STREAM: TOPIC})
+
+
 Case = tuple[dict[str, object], type[SluiceError], str]
 
 
@@ -207,7 +218,7 @@ def test_a_server_that_cannot_be_used_is_a_one_line_error(used: Used, server: st
         },
     }
     calls: dict[str, Callable[[Settings], object]] = {
-        "kafka": lambda settings: topics.kafka_ranges(settings, {STREAM: TOPIC}),
+        "kafka": connect_to_kafka,
         "store": bucket.provision,
         "warehouse": lambda settings: connect(settings, "reader"),
     }

@@ -8,9 +8,14 @@ from psycopg.conninfo import conninfo_to_dict
 
 from infra.config.settings_file import GENERATED_SECRETS, PORTS, complete, public_variables
 from infra.install.installs import install_steps
+from infra.launch import launch
+from infra.launch.provisioning import Provisioning
+from infra.processes.steps import _check
 from infra.servers.service import environment
 from infra.servers.services import SERVICES, services
+from infra.supervision.platform import Platform
 from infra.supervision.supervisor import configuration
+from sluice.contracts import load_contracts
 from sluice.errors import TerminalError
 from sluice.kafka.connection import kafka_python_options, librdkafka_options
 from sluice.kafka.consumer_config import consumer_config
@@ -199,6 +204,15 @@ def test_the_warehouse_can_be_elsewhere_while_airflow_stays(load: Load, pem: str
     assert '"host": "db.example"' in scheduler["AIRFLOW_CONN_WAREHOUSE_LOADER"]
     assert '"sslmode": "require"' in scheduler["AIRFLOW_CONN_WAREHOUSE_LOADER"]
     assert "@127.0.0.1:5432/airflow" in scheduler["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
+
+
+def test_a_launch_with_external_servers_has_every_step_that_its_steps_need(load: Load) -> None:
+    settings = load(**SASL, **STORE, S3_ACCESS_KEY="k", **WAREHOUSE)
+    platform = Platform(settings, settings.home / "settings.env", lambda _: None)
+    contracts = load_contracts(settings.contracts)
+    steps = {step.name: step for step in launch._steps(platform, Provisioning(settings, contracts), contracts, 0, True)}
+    _check(steps)
+    assert {"kafka", "postgres", "postgres-warehouse"} <= set(steps["contracts"].needs)
 
 
 def test_nothing_of_an_external_server_is_installed_supervised_or_generated(load: Load) -> None:
