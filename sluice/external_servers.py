@@ -81,7 +81,7 @@ class ExternalServers(BaseSettings):
     warehouse_admin: str = "postgres"
     """The role that creates and changes the warehouse, and owns its tables."""
     warehouse_admin_password: SecretStr | None = None
-    """None if somebody else has created the warehouse: then nothing is created or changed, only checked."""
+    """None if another administrator creates the warehouse: then nothing is created or changed, only checked."""
 
     @property
     def kafka_uses_sasl(self) -> bool:

@@ -134,7 +134,7 @@ def refusal(settings: Settings, role: Role, error: Exception, database: str | No
 
 
 def can_provision(settings: Settings) -> bool:
-    """Returns whether the platform creates and changes the warehouse, and not somebody else."""
+    """Returns whether the platform itself creates and changes the warehouse, and no other administrator does."""
     return not settings.warehouse_host or settings.warehouse_admin_password is not None
 
 

@@ -67,7 +67,7 @@ def require_provisioned(
     contracts: Mapping[str, Contract],
     on_refused: Callable[[str, SluiceError], None] | None = None,
 ) -> None:
-    """Checks that somebody else has created the warehouse as this version of the code needs it.
+    """Checks that the warehouse, which another administrator creates, is as this version of the code needs it.
 
     Args:
         settings: with the passwords of the roles.
