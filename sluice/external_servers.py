@@ -13,9 +13,9 @@ from pydantic_settings import BaseSettings
 _ADDRESSES = re.compile(r"[^\s,:/@]+:\d{1,5}(,[^\s,:/@]+:\d{1,5})*")
 _ENDPOINT = re.compile(r"https?://[^\s/@:]+(:\d{1,5})?")
 
-Actor = Literal["writer", "reader", "keeper"]
+User = Literal["writer", "reader", "keeper"]
 """A user of the lake."""
-ACTORS: tuple[Actor, ...] = ("writer", "reader", "keeper")
+USERS: tuple[User, ...] = ("writer", "reader", "keeper")
 Fault = tuple[str, str, str]
 """The field of a setting, what is wrong with it, and a hint."""
 
@@ -142,7 +142,7 @@ class ExternalServers(BaseSettings):
                 yield f"kafka_{missing}_file", "is missing: a client certificate has two files", hint
 
     def _s3_faults(self) -> Iterator[Fault]:
-        keys = [f"lake_{actor}_access_key" for actor in ACTORS]
+        keys = [f"lake_{user}_access_key" for user in USERS]
         if not self.s3_endpoint:
             yield from self._without("s3_endpoint", "s3_ca_file", "s3_access_key", "s3_secret_key", *keys)
             return
@@ -162,10 +162,10 @@ class ExternalServers(BaseSettings):
     def model_post_init(self, context: Any) -> None:
         """Gives each user of the lake the common pair of keys, unless it has one of its own."""
         super().model_post_init(context)
-        for actor in ACTORS if self.s3_endpoint and self.s3_access_key else ():
-            if not getattr(self, f"lake_{actor}_access_key"):
-                setattr(self, f"lake_{actor}_access_key", self.s3_access_key)
-                setattr(self, f"lake_{actor}_password", self.s3_secret_key)
+        for user in USERS if self.s3_endpoint and self.s3_access_key else ():
+            if not getattr(self, f"lake_{user}_access_key"):
+                setattr(self, f"lake_{user}_access_key", self.s3_access_key)
+                setattr(self, f"lake_{user}_password", self.s3_secret_key)
 
 
 GIVEN_SECRETS = tuple(

@@ -11,14 +11,14 @@ from minio.credentials import StaticProvider
 from minio.error import MinioAdminException, MinioException, S3Error
 
 from sluice.errors import SluiceError, TerminalError, TransientError
-from sluice.external_servers import ACTORS, Actor
+from sluice.external_servers import USERS, User
 from sluice.settings import Settings
 
 ROOT_USER = "sluice-root"
 
 _READ = ["s3:GetBucketLocation", "s3:ListBucket", "s3:GetObject"]
 _WRITE = ["s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"]
-_ACTIONS: dict[Actor, list[str]] = {
+_ACTIONS: dict[User, list[str]] = {
     "writer": [*_READ, *_WRITE],
     "reader": _READ,
     "keeper": [*_READ, *_WRITE, "s3:DeleteObject"],
@@ -27,7 +27,7 @@ EXTERNAL_HINT = "check the SLUICE_S3_… settings: endpoint, region, keys and CA
 _WRONG_CREDENTIALS = ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch")
 
 
-def credentials(settings: Settings, user: Actor | Literal["root"]) -> tuple[str, str]:
+def credentials(settings: Settings, user: User | Literal["root"]) -> tuple[str, str]:
     """Returns the pair of keys of a user: the access key and the secret key.
 
     Raises:
@@ -39,7 +39,7 @@ def credentials(settings: Settings, user: Actor | Literal["root"]) -> tuple[str,
     return access_key, settings.secret(f"lake_{user}_password")
 
 
-def client(settings: Settings, user: Actor | Literal["root"]) -> Minio:
+def client(settings: Settings, user: User | Literal["root"]) -> Minio:
     """Returns a client of the store for a user, with timeouts of seconds; the library's defaults are minutes."""
     name, password = credentials(settings, user)
     scheme, _, address = settings.lake_endpoint.partition("://")
@@ -81,7 +81,7 @@ def _provision_external(settings: Settings) -> None:
     bucket = settings.lake_bucket
     try:
         # Listed as each user, so that a wrong key is reported now; an answer to a HEAD request would not say why.
-        for user in ACTORS:
+        for user in USERS:
             store = client(settings, user)
             try:
                 next(iter(store.list_objects(bucket_name=bucket)), None)

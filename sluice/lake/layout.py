@@ -4,7 +4,7 @@ import os
 
 import pyarrow as pa
 
-from sluice.external_servers import Actor
+from sluice.external_servers import User
 from sluice.lake.bucket import credentials
 from sluice.settings import Settings
 
@@ -73,7 +73,7 @@ def gap_id(topic_id: str, partition: int, start_offset: int) -> str:
     return f"{topic_id}/{partition}/gap/{start_offset}"
 
 
-def storage_options(settings: Settings, user: Actor) -> dict[str, str]:
+def storage_options(settings: Settings, user: User) -> dict[str, str]:
     """Returns the delta-rs options for accessing the lake as that user."""
     if settings.s3_ca_file and os.environ.get("SSL_CERT_FILE") != str(settings.s3_ca_file):
         # delta-rs has no option for it: it reads this variable whenever it opens a store.
