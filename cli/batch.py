@@ -27,9 +27,9 @@ def register(app: typer.Typer) -> None:
 
         settings = load_settings()
         contracts = load_contracts(settings.contracts) if stream else valid_contracts(settings)
-        selected = [contract.stream for contract in select_contracts(contracts, stream)]
+        selected = {contract.stream: contract.topic_name for contract in select_contracts(contracts, stream)}
         wait_for_lake(settings, selected, LAKE_SECONDS, lambda: time.sleep(0.5))
-        run_loads(settings, selected)
+        run_loads(settings, [*selected])
 
     @app.command()
     def transform() -> None:

@@ -10,7 +10,7 @@ import typer
 
 from cli.contracts import valid_contracts
 from cli.os_user import os_user
-from sluice.contracts import get_contract, load_contracts
+from sluice.contracts import Contract, get_contract, load_contracts, topic_names
 from sluice.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def status(streams: Streams = None) -> None:
     from sluice.sink.status import status as stream_status
 
     settings = load_settings()
-    _print(stream_status(settings, _select(settings, streams)))
+    _print(stream_status(settings, topic_names(_select(settings, streams))))
 
 
 def verify(streams: Streams = None) -> None:
@@ -64,15 +64,15 @@ def gap(
     from sluice.sink.gap import record_gap
 
     settings = load_settings()
-    get_contract(load_contracts(settings.contracts), stream)
-    print(record_gap(settings, stream, partition, end, reason, os_user(), start).text())
+    contract = get_contract(load_contracts(settings.contracts), stream)
+    print(record_gap(settings, contract, partition, end, reason, os_user(), start).text())
 
 
-def _select(settings: Settings, streams: list[str] | None) -> list[str]:
+def _select(settings: Settings, streams: list[str] | None) -> dict[str, Contract]:
     if not streams:
-        return list(valid_contracts(settings))
+        return valid_contracts(settings)
     contracts = load_contracts(settings.contracts)
-    return [get_contract(contracts, stream).stream for stream in streams]
+    return {stream: get_contract(contracts, stream) for stream in streams}
 
 
 def _print(statuses: "list[StreamStatus]") -> None:

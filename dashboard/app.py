@@ -23,7 +23,7 @@ from dashboard.poller import Poller
 from sluice.errors import SluiceError
 from sluice.live.heartbeat import staleness
 from sluice.settings import LOOPBACK, Settings
-from sluice.warehouse.roles import AIRFLOW
+from sluice.warehouse.connect import AIRFLOW
 
 FOLDER = Path(__file__).parent
 HEADERS = {

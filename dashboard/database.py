@@ -76,7 +76,7 @@ class Reader:
                 "wait for the first transform, or run `make transform`",
             ) from error
         except psycopg.OperationalError as error:
-            raise refusal(self._settings, "reader", error) from error
+            raise refusal(self._settings, "reader", error, self._database) from error
         except psycopg.Error as error:
             raise TerminalError(
                 f"Postgres rejects a query of this page: {error}", "see `make logs S=dashboard`"
@@ -150,11 +150,8 @@ class Reader:
             except psycopg.OperationalError as error:
                 if not expired.is_set():
                     raise
-                address = f"{self._settings.postgres_host}:{self._settings.postgres_port}"
-                raise TransientError(
-                    f"Postgres at {address} has not answered within {seconds:.0f} s",
-                    "see `make status` and `make logs S=postgres`",
-                ) from error
+                late = TimeoutError(f"has not answered within {seconds:.0f} s")
+                raise refusal(self._settings, "reader", late, self._database) from error
             finally:
                 timer.cancel()
 

@@ -1,12 +1,14 @@
 """Server health and Kafka progress, polled every few seconds by a thread, so that no page waits for a server."""
 
 import logging
+import ssl
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
@@ -27,13 +29,6 @@ RATE_SECONDS = 60.0
 """The window over which the event rate is averaged."""
 
 LAKE, LIVE = "lake", "live"
-
-HEALTH_URLS: dict[str, Callable[[Settings], str]] = {
-    "MinIO": lambda settings: f"http://{settings.minio}/minio/health/cluster",
-    "Sink": lambda settings: f"http://{settings.sink_host}:{settings.sink_port}/health",
-    "Airflow": lambda settings: f"{settings.airflow}/api/v2/version",
-}
-"""Per server, a URL that returns 200 while it is up. Kafka is probed for offsets, Postgres by the pages themselves."""
 
 
 @dataclass(frozen=True)
@@ -104,18 +99,20 @@ class Poller:
 
     def poll(self) -> Snapshot:
         """Polls all servers now and returns the result."""
-        with ThreadPoolExecutor(len(HEALTH_URLS)) as pool:
-            probes = {name: pool.submit(_failure, url(self._settings)) for name, url in HEALTH_URLS.items()}
-            servers = {name: probe.result() for name, probe in probes.items()}
+        probes = _probes(self._settings)
+        with ThreadPoolExecutor(len(probes)) as pool:
+            running = {name: pool.submit(probe) for name, probe in probes.items()}
+            servers = {name: probe.result() for name, probe in running.items()}
         problems = self._read_contracts()
         try:
             # A new contract has no topic until `make up`; one that has become invalid still has its topic.
-            names = [*self._contracts, *(file.stream for file in self._contracts.invalid)]
+            known = self._contracts.known_topics()
             records: dict[str, int] = {}
-            for partition in topics.kafka_ranges(self._settings, names, skip_missing=True):
+            for partition in topics.kafka_ranges(self._settings, known, skip_missing=True):
                 records[partition.stream] = records.get(partition.stream, 0) + partition.end
             groups = self._find_groups()
-            committed = topics.group_offsets(self._settings, list(groups.values()), list(records))
+            read = {stream: known[stream] for stream in records}
+            committed = topics.group_offsets(self._settings, list(groups.values()), read)
         except SluiceError as error:
             return Snapshot(problems, {"Kafka": str(error), **servers})
         rate = self._rate.update(sum(records.values()), time.monotonic())
@@ -152,6 +149,22 @@ class Poller:
             self._stopped.wait(POLL_SECONDS)
 
 
+def _probes(settings: Settings) -> dict[str, Callable[[], str | None]]:
+    """Returns, per server, what tells why it counts as down; None while it is up.
+
+    Kafka is probed for offsets, Postgres by the pages themselves.
+    """
+    return {
+        **(
+            {"S3": partial(_external_store_failure, settings)}
+            if settings.s3_endpoint
+            else {"MinIO": partial(_failure, f"http://{settings.minio}/minio/health/cluster")}
+        ),
+        "Sink": partial(_failure, f"http://{settings.sink_host}:{settings.sink_port}/health"),
+        "Airflow": partial(_failure, f"{settings.airflow}/api/v2/version"),
+    }
+
+
 def _failure(url: str) -> str | None:
     """Returns why a server counts as down; None if its health URL returns 200."""
     try:
@@ -160,6 +173,17 @@ def _failure(url: str) -> str | None:
     except httpx.HTTPError as error:
         return f"no response from {url}: {error}"
     return None if status == httpx.codes.OK else f"{url} returns status {status}"
+
+
+def _external_store_failure(settings: Settings) -> str | None:
+    """Returns why a store counts as down; None if it answers at all: each kind has another health URL, or none."""
+    url, file = settings.s3_endpoint, settings.s3_ca_file
+    authorities = ssl.create_default_context(cafile=file) if file else httpx.create_ssl_context(trust_env=False)
+    try:
+        httpx.get(url, timeout=PROBE_TIMEOUT_SECONDS, trust_env=False, verify=authorities)
+    except httpx.HTTPError as error:
+        return f"no response from {url}: {error}"
+    return None
 
 
 def _sink_group(settings: Settings) -> str | None:

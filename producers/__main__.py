@@ -92,7 +92,7 @@ def _replay(options: argparse.Namespace) -> int:
     )
     _collect_garbage_rarely()
     settings = load_settings()
-    return replay(request, settings.kafka, load_contracts(settings.contracts), Positions(settings.home), _print_line)
+    return replay(request, settings, load_contracts(settings.contracts), Positions(settings.home), _print_line)
 
 
 def _send(options: argparse.Namespace) -> int:
@@ -103,7 +103,7 @@ def _send(options: argparse.Namespace) -> int:
     request = Send(Path(options.file), _speed(options), _faults(options))
     _collect_garbage_rarely()
     settings = load_settings()
-    return send(request, settings.kafka, get_contract(load_contracts(settings.contracts), options.stream), _print_line)
+    return send(request, settings, get_contract(load_contracts(settings.contracts), options.stream), _print_line)
 
 
 def _collect_garbage_rarely() -> None:
@@ -117,7 +117,7 @@ def _live(_: argparse.Namespace) -> int:
     from sluice.settings import load_settings
 
     settings = load_settings()
-    return live(settings.kafka, _wait_for_contracts(settings), Positions(settings.home), _print_line)
+    return live(settings, _wait_for_contracts(settings), Positions(settings.home), _print_line)
 
 
 def _wait_for_contracts(settings: "Settings") -> "Contracts":

@@ -4,7 +4,7 @@ import logging
 import socket
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
@@ -15,8 +15,9 @@ from kafka.producer.future import FutureRecordMetadata
 
 from producers.events import Event
 from producers.stop import Stop
-from sluice.contracts import Contract
-from sluice.errors import TerminalError, TransientError
+from sluice.errors import SluiceError, TerminalError, TransientError
+from sluice.kafka.connection import kafka_python_options
+from sluice.settings import Settings
 
 MAX_PENDING = 20_000
 """Maximum number of events in flight. kafka-python does not bound its buffer, so without this limit an outage of the
@@ -53,30 +54,34 @@ class Producer(Protocol):
     def close(self, timeout: float) -> None: ...
 
 
-def topics(contracts: Mapping[str, Contract]) -> dict[str, str]:
-    """Returns the name of each stream's topic."""
-    return {stream: contract.topic_name for stream, contract in contracts.items()}
+class Topic(NamedTuple):
+    """A stream's topic."""
+
+    name: str
+    partitions: int
 
 
-def connect(address: str, topics: Mapping[str, str]) -> "Delivery":
+def connect(settings: Settings, topics: Mapping[str, str]) -> "Delivery":
     """Connects to Kafka and checks that every stream has a topic.
 
     Args:
-        address: Kafka's ``host:port``.
-        topics: the topics to send to, by stream.
+        settings: with Kafka's address.
+        topics: the name of the topic of each stream to be sent.
 
     Raises:
         TransientError: Kafka is down.
-        TerminalError: a topic is missing.
+        TerminalError: a topic is missing, or Kafka rejects the credentials.
     """
     # kafka-python logs every lost connection and retry; the errors raised here are more useful.
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
     try:
-        with socket.create_connection(_host_port(address), timeout=_CONNECT_SECONDS):
-            pass
-        partitions = _partitions(address, topics.values())
+        if not settings.kafka_bootstrap:
+            # kafka-python would retry for longer.
+            with socket.create_connection((settings.kafka_host, settings.kafka_port), timeout=_CONNECT_SECONDS):
+                pass
+        found = _find_topics(settings, topics)
         producer = KafkaProducer(
-            bootstrap_servers=address,
+            **kafka_python_options(settings),
             client_id="sluice-producer",
             acks="all",
             enable_idempotence=True,
@@ -91,32 +96,27 @@ def connect(address: str, topics: Mapping[str, str]) -> "Delivery":
             metrics_enabled=False,
         )
     except (OSError, KafkaError) as error:
-        raise TransientError(
-            f"Kafka at {address} is down: {str(error) or type(error).__name__}", "start it with `make up`"
-        ) from None
-    return Delivery(producer, topics, partitions, address)
+        raise _down(settings, error) from None
+    return Delivery(producer, found, settings.kafka)
 
 
 class Delivery:
     """Sends events through a producer. ``send`` and ``poll`` must be called from one thread."""
 
-    def __init__(
-        self, producer: Producer, topics: Mapping[str, str], partitions: Mapping[str, int], address: str
-    ) -> None:
+    def __init__(self, producer: Producer, topics: Mapping[str, Topic], address: str) -> None:
         """Takes ownership of the producer.
 
         Args:
             producer: idempotent, with ``acks="all"``.
-            topics: the topics to send to, by stream.
-            partitions: the number of partitions of each topic.
-            address: Kafka's ``host:port``, for messages.
+            topics: the topic of each stream.
+            address: Kafka's, for messages.
         """
         self.confirmed: Counter[tuple[str, str]] = Counter()
         """Number of confirmed records by stream and injected fault (empty for none)."""
         self.failures: list[Exception] = []
         """The error of each event that could not be delivered."""
         self._producer = producer
-        self._topics = {stream: (topic, partitions[topic]) for stream, topic in topics.items()}
+        self._topics = topics
         self._address = address
         self._pending: deque[_Pending] = deque()
         self._hash = lru_cache(maxsize=_KEY_CACHE_SIZE)(murmur2)
@@ -204,23 +204,30 @@ class Delivery:
         self._producer.close(timeout=_CLOSE_SECONDS)
 
 
-def _host_port(address: str) -> tuple[str, int]:
-    host, _, port = address.rpartition(":")
-    return host, int(port)
+def _down(settings: Settings, error: Exception) -> SluiceError:
+    if settings.kafka_bootstrap:
+        from sluice.kafka.diagnosis import connection_fault
+
+        if fault := connection_fault(settings):
+            return fault
+    return TransientError(
+        f"Kafka at {settings.kafka} is down: {str(error) or type(error).__name__}", "start it with `make up`"
+    )
 
 
-def _partitions(address: str, topics: Collection[str]) -> dict[str, int]:
+def _find_topics(settings: Settings, topics: Mapping[str, str]) -> dict[str, Topic]:
     admin = KafkaAdminClient(
-        bootstrap_servers=address, bootstrap_timeout_ms=_BOOTSTRAP_SECONDS * 1_000, request_timeout_ms=10_000
+        **kafka_python_options(settings), bootstrap_timeout_ms=_BOOTSTRAP_SECONDS * 1_000, request_timeout_ms=10_000
     )
     try:
-        existing = set(admin.list_topics())
-        missing = [topic for topic in topics if topic not in existing]
+        known = set(admin.list_topics())
+        missing = [topic for topic in topics.values() if topic not in known]
         if missing:
             raise TerminalError(
-                f"Kafka at {address} has no topic {', '.join(missing)}", "run `make up`, which creates the topics"
+                f"Kafka at {settings.kafka} has no topic {', '.join(missing)}",
+                "run `make up`, which creates the topics",
             )
-        descriptions = admin.describe_topics(list(topics))
+        found = {topic["name"]: len(topic["partitions"]) for topic in admin.describe_topics([*topics.values()])}
     finally:
         admin.close()
-    return {topic["name"]: len(topic["partitions"]) for topic in descriptions}
+    return {stream: Topic(topic, found[topic]) for stream, topic in topics.items()}

@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, DotEnvSettingsSource, PydanticBaseSe
 
 from sluice.env_file import parse
 from sluice.errors import TerminalError
+from sluice.external_servers import GIVEN_SECRETS, ExternalServers
 
 ROOT = Path(__file__).resolve().parent.parent
 """The project's root folder, which has contracts, dags and dbt."""
@@ -37,10 +38,11 @@ class _SettingsFile(DotEnvSettingsSource):
     """Reads the file as the rest of the platform does."""
 
     def _read_env_file(self, file_path: Path) -> dict[str, str | None]:
-        return {name.lower(): entry.value for name, entry in parse(file_path.read_bytes(), file_path).items()}
+        entries = parse(file_path.read_bytes(), file_path)
+        return {name.lower(): entry.value for name, entry in entries.items() if entry.value}
 
 
-class Settings(BaseSettings):
+class Settings(ExternalServers):
     """Everything that can differ between two running platforms.
 
     Secrets are optional because each service gets only its own; ``secret`` raises an error for a missing one.
@@ -131,13 +133,23 @@ class Settings(BaseSettings):
 
     @property
     def kafka(self) -> str:
-        """Kafka's bootstrap address, ``host:port``."""
-        return f"{self.kafka_host}:{self.kafka_port}"
+        """Kafka's bootstrap address, ``host:port``; of an external Kafka there may be several, with commas."""
+        return self.kafka_bootstrap or f"{self.kafka_host}:{self.kafka_port}"
 
     @property
     def minio(self) -> str:
-        """MinIO's address, ``host:port``."""
+        """The address of the platform's own MinIO, ``host:port``."""
         return f"{self.minio_host}:{self.minio_port}"
+
+    @property
+    def lake_endpoint(self) -> str:
+        """The URL of the store that holds the lake, without a trailing slash."""
+        return self.s3_endpoint or f"http://{self.minio}"
+
+    @property
+    def lake_store(self) -> str:
+        """The store that holds the lake, for messages."""
+        return f"S3 at {self.s3_endpoint}" if self.s3_endpoint else f"MinIO at {self.minio}"
 
     @property
     def dbt_docs(self) -> Path:
@@ -169,9 +181,9 @@ class Settings(BaseSettings):
         """
         value: SecretStr | None = getattr(self, name)
         if value is None or not value.get_secret_value():
+            hint = "set it in .env" if name in GIVEN_SECRETS else "run `make up`, which generates it in .env"
             raise TerminalError(
-                f"the setting SLUICE_{name.upper()} is missing",
-                "run `make up`, which generates it in .env; each service gets only its own secrets",
+                f"the setting SLUICE_{name.upper()} is missing", f"{hint}; each service gets only its own secrets"
             )
         return value.get_secret_value()
 
@@ -188,11 +200,20 @@ def load_settings() -> Settings:
         TerminalError: a value is invalid; the message names the variable and the expected value.
     """
     try:
-        return Settings(_env_file=env_file())  # type: ignore[call-arg]
+        settings = Settings(_env_file=env_file())  # type: ignore[call-arg]
     except ValidationError as error:
         details = error.errors()[0]
         name = "SLUICE_" + "_".join(str(part) for part in details["loc"]).upper()
-        place = f"{env_file()}"
-        if name not in os.environ and (entry := parse(env_file().read_bytes(), env_file()).get(name)):
-            place += f", line {entry.line}"
-        raise TerminalError(f"{place}: {name}: {details['msg']}", "fix it there or in the environment") from None
+        raise TerminalError(f"{_place(name)}: {name}: {details['msg']}", "fix it there or in the environment") from None
+    for field, fault, hint in settings.faults():
+        name = f"SLUICE_{field.upper()}"
+        raise TerminalError(f"{_place(name)}: {name} {fault}", hint)
+    return settings
+
+
+def _place(name: str) -> str:
+    """Returns where a variable is set in the settings file; the file alone if it is not set there, or elsewhere too."""
+    file = env_file()
+    if name not in os.environ and file.is_file() and (entry := parse(file.read_bytes(), file).get(name)):
+        return f"{file}, line {entry.line}"
+    return str(file)

@@ -54,7 +54,7 @@ def all_committed(settings: Settings) -> Callable[[], bool]:
     """Returns a check of whether the lake has every record of the topic."""
     end_offsets = {
         transaction_id(partition.topic_id, partition.partition): partition.end
-        for partition in topics.kafka_ranges(settings, [STREAM])
+        for partition in topics.kafka_ranges(settings, {STREAM: STREAM})
     }
     tables: list[DeltaTable] = []
 

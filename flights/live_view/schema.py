@@ -4,6 +4,7 @@ from typing import LiteralString
 
 from sluice.settings import Settings
 from sluice.warehouse import connect
+from sluice.warehouse.connect import can_provision
 from sluice.warehouse.lock import lock_provisioning
 
 _STATEMENTS: tuple[LiteralString, ...] = (
@@ -41,9 +42,13 @@ _STATEMENTS: tuple[LiteralString, ...] = (
 def provision(settings: Settings) -> None:
     """Creates the tables and grants access to them. Idempotent; run after ``sluice.warehouse.schema.provision``.
 
+    An external warehouse without the administrator's password is not changed.
+
     Raises:
         TransientError: the server is down.
     """
+    if not can_provision(settings):
+        return
     with connect(settings, "postgres") as warehouse:
         lock_provisioning(warehouse)
         for statement in _STATEMENTS:

@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from sluice.env_file import parse
+from sluice.external_servers import GIVEN_SECRETS, ExternalServers
 from sluice.settings import Settings
 
 HEADER = """\
@@ -19,8 +20,12 @@ HEADER = """\
 """
 SECRETS = tuple(name for name, field in Settings.model_fields.items() if field.annotation == SecretStr | None)
 """The names of the settings that are secrets."""
-PORTS = tuple(name for name in Settings.model_fields if name.endswith("_port"))
-"""The names of the settings that are ports."""
+GENERATED_SECRETS = tuple(name for name in SECRETS if name not in GIVEN_SECRETS)
+"""The names of the secrets of the platform's own servers and users."""
+PORTS = tuple(
+    name for name in Settings.model_fields if name.endswith("_port") and name not in ExternalServers.model_fields
+)
+"""The names of the settings that are ports of the platform's own servers."""
 
 
 def variable(name: str) -> str:
@@ -30,16 +35,18 @@ def variable(name: str) -> str:
 
 def public_variables(settings: Settings) -> dict[str, str]:
     """Returns the environment variables of all settings that are not secrets, with their current values."""
-    return {variable(name): str(getattr(settings, name)) for name in Settings.model_fields if name not in SECRETS}
+    values = {name: getattr(settings, name) for name in Settings.model_fields if name not in SECRETS}
+    return {variable(name): str(value) for name, value in values.items() if value is not None}
 
 
 def secret_variables(settings: Settings, names: tuple[str, ...]) -> dict[str, str]:
-    """Returns the environment variables of the named secrets, with their values.
+    """Returns the environment variables of the named secrets that the settings use, with their values.
 
     Raises:
         TerminalError: one of the secrets is not set.
     """
-    return {variable(name): settings.secret(name) for name in names}
+    used = [name for name in names if name != "kafka_password" or settings.kafka_uses_sasl]
+    return {variable(name): settings.secret(name) for name in used}
 
 
 def complete(content: bytes | None, values: Mapping[str, object] | None = None, file: object = ".env") -> str:
@@ -55,7 +62,7 @@ def complete(content: bytes | None, values: Mapping[str, object] | None = None, 
     """
     required = {variable(name): str(Settings.model_fields[name].default) for name in PORTS}
     required |= {variable(name): str(value) for name, value in (values or {}).items()}
-    required |= {variable(name): _random_secret(name) for name in SECRETS if variable(name) not in required}
+    required |= {variable(name): _random_secret(name) for name in GENERATED_SECRETS if variable(name) not in required}
     if content is None:
         return HEADER + _lines(required)
     present = {name for name, entry in parse(content, file).items() if entry.value}

@@ -37,7 +37,7 @@ Run = Callable[[Path, threading.Event], str | None]
 
 
 def install_steps(settings: Settings) -> list[Step]:
-    """Returns the installation steps; each does nothing if its result exists."""
+    """Returns the installation steps of the servers that the platform runs; each does nothing if its result exists."""
     logs = settings.home / "logs"
 
     def step(name: str, run: Run, *needs: str, announce: str = "") -> Step:
@@ -45,12 +45,15 @@ def install_steps(settings: Settings) -> list[Step]:
         return Step(name, lambda cancelled: _one_at_a_time(name, run)(log, cancelled), needs, announce=announce)
 
     build = "" if minio.BINARY.exists() else "building MinIO from source; takes two to four minutes, once"
-    return [
+    own_kafka = [
         step("install maven", _maven),
         step("install java", _java, "install maven"),
         step("install kafka", _kafka, "install java"),
-        step("install go", _go),
-        step("install minio", _minio, "install go", announce=build),
+    ]
+    own_store = [step("install go", _go), step("install minio", _minio, "install go", announce=build)]
+    return [
+        *([] if settings.kafka_bootstrap else own_kafka),
+        *([] if settings.s3_endpoint else own_store),
         *([Step("find redis", _redis)] if settings.airflow_executor == "CeleryExecutor" else []),
     ]
 

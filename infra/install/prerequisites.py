@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -15,6 +16,8 @@ from infra.install.finding import Finding
 from infra.install.permissions import check_protection
 from infra.processes.environment import shell_environment
 from infra.servers import kafka, minio, redis, toolchains
+from infra.servers.external import address
+from infra.servers.service import Service
 from infra.servers.services import services
 from sluice.errors import SluiceError
 from sluice.settings import ROOT, Settings
@@ -33,7 +36,11 @@ def check_prerequisites(settings: Settings, file: Path) -> list[Finding]:
         file: the settings file, named in hints.
     """
     checks: list[Callable[[], Finding]] = [_system, _python, _memory, lambda: _disk(settings)]
-    checks += [lambda: check_protection(settings, file), lambda: _ports(settings, file), _maven, _java, _go, _docker]
+    checks += [lambda: check_protection(settings, file), lambda: _ports(settings, file)]
+    checks += [] if settings.kafka_bootstrap else [_maven, _java]
+    checks += [] if settings.s3_endpoint else [_go]
+    checks += [partial(_external, service, settings) for service in services(settings).values() if service.external]
+    checks.append(_docker)
     if settings.airflow_executor == "CeleryExecutor":
         checks.append(_redis)
     return [check() for check in checks]
@@ -78,6 +85,13 @@ def _ports(settings: Settings, file: Path) -> Finding:
     except SluiceError as error:
         return Finding("ports", "error", error.message, error.hint)
     return Finding("ports", "ok", ", ".join(str(getattr(settings, name)) for name in names))
+
+
+def _external(service: Service, settings: Settings) -> Finding:
+    problem = service.check_health(settings)
+    if problem is None:
+        return Finding(service.name, "ok", f"external, reachable at {address(service, settings)}")
+    return Finding(service.name, "error", f"external: {problem}")
 
 
 def _maven() -> Finding:

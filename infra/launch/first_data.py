@@ -14,7 +14,7 @@ from pathlib import Path
 from infra.processes.commands import InterruptedRunError, LoggedError, last_lines, run_logged
 from infra.servers.service import environment
 from infra.servers.services import PRODUCER
-from sluice.contracts import Contract
+from sluice.contracts import Contract, topic_names
 from sluice.errors import SluiceError, TransientError
 from sluice.orchestration.batch import run_loads, run_transform
 from sluice.settings import ROOT, Settings
@@ -77,7 +77,7 @@ def wait_for_ingest(settings: Settings, contracts: Mapping[str, Contract], cance
             raise InterruptedRunError("interrupted while the sink was writing", "run `make up` again")
 
     try:
-        return f"{wait_for_lake(settings, contracts, INGEST_TIMEOUT_SECONDS, pause):,} records"
+        return f"{wait_for_lake(settings, topic_names(contracts), INGEST_TIMEOUT_SECONDS, pause):,} records"
     except TransientError as error:
         raise LoggedError(error.message, settings.home / "logs" / "sink.log") from error
 

@@ -20,6 +20,7 @@ from infra.supervision.platform import Platform
 from sluice.contracts import Contract, load_contracts
 from sluice.errors import SluiceError
 from sluice.settings import LOOPBACK, ROOT, Settings, env_file, load_settings
+from sluice.warehouse.connect import warehouse_server
 
 INGEST = "lake ingest"
 LAUNCH_RECORD = "launch record"
@@ -42,6 +43,8 @@ def up(months: int, live: bool, report: Report = print_line) -> None:
     if ensure_settings_file(env_file()):
         report(f"settings: ports and secrets written to {env_file()}")
     settings = load_settings()
+    for name in settings.needed_secrets:
+        settings.secret(name)
     contracts = load_contracts(settings.contracts)
     for line in contracts.warnings():
         report(line)
@@ -129,7 +132,9 @@ def addresses(settings: Settings, file: Path) -> list[str]:
     rows = [
         ("Dashboard", f"http://{LOOPBACK}:{settings.dashboard_port}", "", ""),
         ("Airflow", settings.airflow, ADMIN, "SLUICE_AIRFLOW_ADMIN_PASSWORD"),
-        (
+        ("S3", settings.s3_endpoint, settings.lake_reader_access_key, "")
+        if settings.s3_endpoint
+        else (
             "MinIO",
             f"http://{settings.minio_host}:{settings.minio_console_port}",
             ROOT_USER,
@@ -137,11 +142,11 @@ def addresses(settings: Settings, file: Path) -> list[str]:
         ),
         (
             "Postgres",
-            f"{settings.postgres_host}:{settings.postgres_port}/{settings.warehouse}",
+            f"{warehouse_server(settings).address}/{settings.warehouse}",
             "sluice_reader",
             "SLUICE_READER_PASSWORD",
         ),
-        ("Kafka", settings.kafka, "", ""),
+        ("Kafka", settings.kafka, settings.kafka_user, ""),
     ]
     lines = ["", f"{'':10}{'address':36}{'user':16}password (in {secrets_file})"]
     return [

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from flights.live_view import schema as live_view
 from infra.processes.steps import Report, Step
 from infra.servers import airflow
+from infra.servers.external import WAREHOUSE
 from sluice.contracts import Contract
 from sluice.errors import SluiceError
 from sluice.kafka.topics import provision as provision_topics
@@ -87,8 +88,9 @@ class Provisioning:
             share_runs(settings)
             return result
 
+        databases = ("postgres", WAREHOUSE) if settings.warehouse_host else ("postgres",)
         return [
-            Step("contracts", contracts, ("kafka", "postgres")),
+            Step("contracts", contracts, ("kafka", *databases)),
             Step("topics", topics, ("contracts",)),
             Step("lake", lake, ("minio",)),
             Step("warehouse", warehouse, ("contracts",)),

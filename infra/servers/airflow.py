@@ -19,6 +19,7 @@ from infra.servers.service import environment as service_environment
 from sluice.errors import TransientError
 from sluice.settings import LOOPBACK, ROOT, Settings
 from sluice.urls import url
+from sluice.warehouse.connect import warehouse_server
 
 ADMIN = "admin"
 DATABASE = "airflow"
@@ -186,15 +187,17 @@ def environment(settings: Settings, *extra: Callable[[Settings], Configuration])
 
 def connections(settings: Settings) -> dict[str, str]:
     """Returns Airflow's connections to the warehouse as environment variables, for the component that runs tasks."""
+    server = warehouse_server(settings)
     return {
         f"AIRFLOW_CONN_WAREHOUSE_{role.upper()}": json.dumps(
             {
                 "conn_type": "postgres",
-                "host": settings.postgres_host,
-                "port": settings.postgres_port,
+                "host": server.host,
+                "port": server.port,
                 "schema": settings.warehouse,
                 "login": f"sluice_{role}",
                 "password": settings.secret(f"{role}_password"),
+                **({"extra": server.tls} if server.tls else {}),
             }
         )
         for role in ROLES
@@ -259,7 +262,7 @@ def migrate_metadata(settings: Settings, log: Path, cancelled: threading.Event) 
     return "migrated, admin user created"
 
 
-TASK_SECRETS = ("lake_reader_password", "lake_keeper_password")
+TASK_SECRETS = ("lake_reader_password", "lake_keeper_password", "kafka_password")
 """The secrets of tasks, besides their connections to the warehouse."""
 PREIMPORTED_CLI = (sys.executable, "-m", "sluice.orchestration.preimport")
 """Airflow's CLI for components that fork a process per task."""

@@ -45,7 +45,8 @@ def _folder(settings: Settings) -> Path:
     return settings.home / "kafka"
 
 
-def _classpath() -> list[str]:
+def classpath() -> list[str]:
+    """Returns the options of Java for Kafka's programs."""
     return ["-cp", f"{JARS}/*", f"-Dlog4j2.configurationFile={LOG_CONFIGURATION}"]
 
 
@@ -71,7 +72,7 @@ def prepare(settings: Settings) -> None:
     if (data / "meta.properties").exists():
         return
     cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-    command = [java(), *_classpath(), "kafka.tools.StorageTool", "format", "--ignore-formatted"]
+    command = [java(), *classpath(), "kafka.tools.StorageTool", "format", "--ignore-formatted"]
     # With `=`: as a separate word, an id that starts with a dash would be parsed as an option.
     command += [f"--cluster-id={cluster}", f"--config={properties}"]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -84,7 +85,7 @@ def prepare(settings: Settings) -> None:
 def command(settings: Settings) -> list[str]:
     """Returns the broker's command line."""
     memory = ["-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError", "-Djava.awt.headless=true"]
-    return [java(), *memory, *_classpath(), "kafka.Kafka", str(_folder(settings) / "server.properties")]
+    return [java(), *memory, *classpath(), "kafka.Kafka", str(_folder(settings) / "server.properties")]
 
 
 KAFKA = Service(

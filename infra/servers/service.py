@@ -40,6 +40,8 @@ class Service:
     stop_seconds: int = 20
     hopeless: Mapping[str, str] = field(default_factory=dict)
     """Health problems that waiting does not solve, with hints: a launch stops at once."""
+    external: bool = False
+    """Whether the platform uses it without running it: it has no process, only a health check."""
     start_seconds: int = 90
     """How long the service may take to become healthy."""
 

@@ -4,6 +4,7 @@ import sys
 
 from infra.servers import probes
 from infra.servers.airflow import API_SERVER, CELERY_SCHEDULER, CLEANER, DAG_PROCESSOR, SCHEDULER, TRIGGERER, worker
+from infra.servers.external import external_services
 from infra.servers.kafka import KAFKA
 from infra.servers.minio import MINIO
 from infra.servers.postgres import POSTGRES
@@ -15,7 +16,7 @@ SINK = Service(
     name="sink",
     needs=("kafka", "minio", "topics", "lake", "removed contracts"),
     command=lambda _: [sys.executable, "-m", "sluice.sink"],
-    secrets=("lake_writer_password",),
+    secrets=("lake_writer_password", "kafka_password"),
     ports=("sink_port",),
     check_health=lambda settings: probes.http_ok(settings.sink_host, settings.sink_port, "/health"),
     notice=probes.sink_notice,
@@ -24,14 +25,14 @@ LIVE = Service(
     name="live",
     needs=("kafka", "postgres", "topics", "warehouse"),
     command=lambda _: [sys.executable, "-m", "flights.live_view"],
-    secrets=("live_password",),
+    secrets=("live_password", "kafka_password"),
     check_health=probes.live,
 )
 DASHBOARD = Service(
     name="dashboard",
     needs=("postgres", "warehouse"),
     command=lambda _: [sys.executable, "-m", "dashboard"],
-    secrets=("reader_password",),
+    secrets=("reader_password", "kafka_password"),
     ports=("dashboard_port",),
     check_health=lambda settings: probes.http_ok(settings.dashboard_host, settings.dashboard_port, "/health"),
 )
@@ -39,6 +40,7 @@ PRODUCER = Service(
     name="producer",
     needs=("kafka", "topics"),
     command=lambda _: [sys.executable, "-m", "producers", "live"],
+    secrets=("kafka_password",),
     # It has no endpoint; that it runs is all that can be checked.
     check_health=lambda _: None,
 )
@@ -66,11 +68,15 @@ WORKER = worker("airflow-worker")
 
 
 def services(settings: Settings) -> dict[str, Service]:
-    """Returns the services that the settings require; with CeleryExecutor these include Redis and the workers."""
+    """Returns the services that the settings require; with CeleryExecutor these include Redis and the workers.
+
+    An external server takes the place of the platform's own.
+    """
+    external = external_services(settings)
     if settings.airflow_executor == "LocalExecutor":
-        return SERVICES
+        return SERVICES | external
     workers = [worker(name, name) for n in range(settings.airflow_workers) for name in [f"{WORKER.name}-{n + 1}"]]
-    return SERVICES | {service.name: service for service in (CELERY_SCHEDULER, REDIS, *workers)}
+    return SERVICES | {service.name: service for service in (CELERY_SCHEDULER, REDIS, *workers)} | external
 
 
 def find_service(name: str, settings: Settings) -> Service | None:

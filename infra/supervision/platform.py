@@ -22,6 +22,7 @@ from infra.install.installs import install_steps
 from infra.processes import processes
 from infra.processes.commands import InterruptedRunError, LoggedError
 from infra.processes.steps import Report, Step, print_line, run_steps, select
+from infra.servers.external import address
 from infra.servers.service import Service
 from infra.servers.services import services
 from infra.supervision.supervisor import Supervisor
@@ -48,7 +49,7 @@ class Status:
     @property
     def healthy(self) -> bool:
         """Whether the service is up, or disabled on purpose."""
-        return self.state in ("healthy", "off")
+        return self.state in ("healthy", "off", "external")
 
 
 class Platform:
@@ -60,7 +61,8 @@ class Platform:
         self.file = file or env_file()
         self.report = report
         self._disabled = settings.home / "off.json"
-        self.supervisor = Supervisor(self.services.values(), settings.home, self.file)
+        own = [service for service in self.services.values() if not service.external]
+        self.supervisor = Supervisor(own, settings.home, self.file)
 
     def start(self, names: Sequence[str]) -> None:
         """Installs and starts the named services and all that they need; returns when all are healthy.
@@ -97,7 +99,15 @@ class Platform:
             extra_needs: further steps to wait for.
         """
         needs = ("supervisor", *(need for need in service.needs if need in known), *extra_needs)
+        if service.external:
+            return Step(service.name, lambda _: self._probe(service))
         return Step(service.name, lambda cancelled: self._start(service, cancelled), needs)
+
+    def _probe(self, service: Service) -> str:
+        problem = service.check_health(self.settings)
+        if problem is not None:
+            raise SluiceError(f"the external {service.name} cannot be used: {problem}")
+        return f"external, at {address(service, self.settings)}"
 
     def _start(self, service: Service, cancelled: threading.Event) -> str | None:
         running = self.supervisor.state(service.name)["statename"] == "RUNNING"
@@ -145,6 +155,11 @@ class Platform:
         )
 
     def _status(self, service: Service, pids: list[int]) -> Status:
+        if service.external:
+            problem = service.check_health(self.settings)
+            if problem is not None:
+                return Status(service.name, "external down", problem)
+            return Status(service.name, "external", f"reachable at {address(service, self.settings)}")
         port: int = getattr(self.settings, service.ports[0]) if service.ports else 0
         try:
             state = self.supervisor.state(service.name)

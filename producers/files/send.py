@@ -4,13 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from producers.delivery import connect, topics
+from producers.delivery import connect
 from producers.fault_injection import Faults
 from producers.files import open_records
 from producers.files.timeline import FileTimeline
 from producers.playback import send_all
-from sluice.contracts import Column, Contract
+from sluice.contracts import Column, Contract, topic_names
 from sluice.errors import TerminalError
+from sluice.settings import Settings
 
 _KINDS = {
     **dict.fromkeys(("int32", "int64", "float64", "decimal"), "number"),
@@ -31,12 +32,12 @@ class Send:
     faults: Faults = field(default_factory=Faults)
 
 
-def send(request: Send, address: str, contract: Contract, write_line: Callable[[str], None]) -> int:
+def send(request: Send, settings: Settings, contract: Contract, write_line: Callable[[str], None]) -> int:
     """Sends a file's events in the order of their event time and reports what was confirmed.
 
     Args:
         request: what to send, and how fast.
-        address: Kafka's ``host:port``.
+        settings: with Kafka's address.
         contract: that of the file's stream.
         write_line: receives the lines of the report.
 
@@ -52,7 +53,7 @@ def send(request: Send, address: str, contract: Contract, write_line: Callable[[
         )
     timeline = FileTimeline(contract, open_records(request.path, csv_kinds(contract)))
     contracts = {contract.stream: contract}
-    delivery = connect(address, topics(contracts))
+    delivery = connect(settings, topic_names(contracts))
     outcome = send_all(
         timeline.batches(), len(timeline), delivery, contracts, request.faults, request.speed, write_line
     )

@@ -1,18 +1,19 @@
 """The live producer: continues after the last replay, day by day, as a steady stream of events."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 
-from producers.delivery import Delivery, connect, topics
+from producers.delivery import Delivery, connect
 from producers.events import Event
 from producers.flights.source import FIRST_DATE, LAST_DATE
 from producers.flights.timeline import Timeline
 from producers.pacing import play
 from producers.position import Positions
 from producers.stop import Stop
-from sluice.contracts import Contract
+from sluice.contracts import Contract, topic_names
 from sluice.errors import TransientError
+from sluice.settings import Settings
 
 SPEED = 600.0
 """Seconds of event time per second: a day takes 144 s."""
@@ -24,7 +25,7 @@ _IDLE_SECONDS = 3_600.0
 
 
 def live(
-    address: str,
+    settings: Settings,
     contracts: dict[str, Contract],
     positions: Positions,
     write_line: Callable[[str], None],
@@ -33,7 +34,7 @@ def live(
     """Sends the events after the latest replay until the year ends, then idles. Resumes after a stop or a kill.
 
     Args:
-        address: Kafka's ``host:port``; the producer waits until Kafka is up.
+        settings: with Kafka's address; the producer waits until Kafka is up.
         contracts: the contracts by stream.
         positions: stores the position.
         write_line: receives a line per day, and one per other event.
@@ -48,7 +49,7 @@ def live(
     with Stop() as stop:
         first, since = _start_position(positions)
         if first <= LAST_DATE:
-            _send_rest(address, contracts, positions, write_line, speed, stop, first, since)
+            _send_rest(settings, contracts, positions, write_line, speed, stop, first, since)
         if not stop:
             write_line(f"reached the end of the data ({LAST_DATE}): nothing more to send, idle until stopped")
         while not stop:
@@ -64,7 +65,7 @@ def _start_position(positions: Positions) -> tuple[date, int]:
 
 
 def _send_rest(
-    address: str,
+    settings: Settings,
     contracts: dict[str, Contract],
     positions: Positions,
     write_line: Callable[[str], None],
@@ -75,8 +76,8 @@ def _send_rest(
 ) -> None:
     """Sends the events from ``since`` to the end of the year."""
     timeline = Timeline(contracts, first, LAST_DATE)
-    selected = topics({stream: contracts[stream] for stream in timeline.streams})
-    delivery = _wait_for_kafka(address, selected, write_line, stop)
+    topics = topic_names({stream: contracts[stream] for stream in timeline.streams})
+    delivery = _wait_for_kafka(settings, topics, write_line, stop)
     if delivery is None:
         return
     tracker = _PositionTracker(delivery, positions, write_line, first, since)
@@ -95,13 +96,13 @@ def _send_rest(
 
 
 def _wait_for_kafka(
-    address: str, selected: Mapping[str, str], write_line: Callable[[str], None], stop: Stop
+    settings: Settings, topics: dict[str, str], write_line: Callable[[str], None], stop: Stop
 ) -> Delivery | None:
     """Returns a connection once Kafka is up; None if stopped before."""
     reported = False
     while not stop:
         try:
-            return connect(address, selected)
+            return connect(settings, topics)
         except TransientError as error:
             if not reported:
                 write_line(f"waiting for Kafka: {error}")

@@ -4,13 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
 
-from producers.delivery import connect, topics
+from producers.delivery import connect
 from producers.fault_injection import Faults
 from producers.flights.streams import STREAMS
 from producers.flights.timeline import Timeline
 from producers.playback import send_all
 from producers.position import Positions
-from sluice.contracts import Contract
+from sluice.contracts import Contract, topic_names
+from sluice.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Replay:
 
 def replay(
     request: Replay,
-    address: str,
+    settings: Settings,
     contracts: dict[str, Contract],
     positions: Positions,
     write_line: Callable[[str], None],
@@ -37,7 +38,7 @@ def replay(
 
     Args:
         request: what to send, and how fast.
-        address: Kafka's ``host:port``.
+        settings: with Kafka's address.
         contracts: the contracts by stream.
         positions: records the last date of the range once all streams are confirmed through it.
         write_line: receives the lines of the report.
@@ -50,7 +51,7 @@ def replay(
     """
     timeline = Timeline(contracts, request.first, request.last, request.streams, request.copies)
     selected = {stream: contracts[stream] for stream in timeline.streams}
-    delivery = connect(address, topics(selected))
+    delivery = connect(settings, topic_names(selected))
     outcome = send_all(timeline.batches(), len(timeline), delivery, selected, request.faults, request.speed, write_line)
     if outcome.complete and set(timeline.streams) == set(STREAMS):
         positions.save_replayed_through(request.last)

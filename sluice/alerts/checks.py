@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping
 
-from sluice.contracts import Contract
+from sluice.contracts import Contract, topic_names
 from sluice.kafka.topics import kafka_ranges
 from sluice.lake.ranges import PartitionKey
 from sluice.lake.reader import LakeReader
@@ -49,7 +49,7 @@ def stalled_sinks(settings: Settings, contracts: Mapping[str, Contract]) -> dict
         TransientError, TerminalError: Kafka or the store is down or rejects a request.
     """
     kafka: dict[str, dict[PartitionKey, int]] = {stream: {} for stream in contracts}
-    for partition in kafka_ranges(settings, list(contracts), skip_missing=True):
+    for partition in kafka_ranges(settings, topic_names(contracts), skip_missing=True):
         kafka[partition.stream][partition.topic_id, partition.partition] = partition.end
     before = {stream: _lake_offsets(settings, contract, kafka[stream]) for stream, contract in contracts.items()}
     problems = {

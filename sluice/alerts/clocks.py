@@ -7,13 +7,13 @@ from email.utils import parsedate_to_datetime
 import urllib3
 
 from sluice.errors import TransientError
+from sluice.lake.bucket import http_pool
 from sluice.settings import Settings
 from sluice.warehouse import connect
 
 MAX_SKEW = timedelta(minutes=1)
 """Clocks of different hosts may differ by this much."""
 
-_TIMEOUT = urllib3.Timeout(connect=3, read=10)
 _HINT = "keep the clocks of all hosts in step, for example by `timedatectl set-ntp true`"
 
 
@@ -32,7 +32,7 @@ def clock_skew(settings: Settings) -> dict[str, str]:
             " where loaded_at > now() - interval '1 hour' and watermark > loaded_at group by 1 order by 1"
         ).fetchall()
     events = {str(stream): lead for stream, lead in ahead if isinstance(lead, timedelta)}
-    return skewed({"Postgres": postgres, "MinIO": _ahead(_minio_time(settings), datetime.now(UTC))}, events)
+    return skewed({"Postgres": postgres, "MinIO": _ahead(_store_time(settings), datetime.now(UTC))}, events)
 
 
 def skewed(servers: Mapping[str, timedelta], events: Mapping[str, timedelta]) -> dict[str, str]:
@@ -58,14 +58,14 @@ def _ahead(moment: object, now: datetime) -> timedelta:
     return moment - now if isinstance(moment, datetime) else timedelta(0)
 
 
-def _minio_time(settings: Settings) -> datetime | None:
-    """Returns MinIO's time, in whole seconds."""
+def _store_time(settings: Settings) -> datetime | None:
+    """Returns the store's time, in whole seconds: any store states it in every answer."""
     try:
-        with urllib3.PoolManager(timeout=_TIMEOUT, retries=False) as pool:
-            response = pool.request("GET", f"http://{settings.minio}/minio/health/live")
+        with http_pool(settings, retries=0) as pool:
+            response = pool.request("GET", f"{settings.lake_endpoint}/minio/health/live")
     except urllib3.exceptions.HTTPError as error:
         raise TransientError(
-            f"MinIO at {settings.minio}: {type(error).__name__}: {error}", "run `make status` and `make logs S=minio`"
+            f"{settings.lake_store}: {type(error).__name__}: {error}", "run `make status` and `make logs S=minio`"
         ) from error
     stated = response.headers.get("Date")
     return parsedate_to_datetime(stated) if stated else None

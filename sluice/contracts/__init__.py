@@ -3,7 +3,7 @@
 The topic, raw table, DAG, dbt source and documentation all come from here. Nothing else lists the streams.
 """
 
-from sluice.contracts.collection import Contracts, InvalidContract, get_contract, invalid_contracts
+from sluice.contracts.collection import Contracts, InvalidContract, get_contract, invalid_contracts, topic_names
 from sluice.contracts.files import contracts_version
 from sluice.contracts.loader import load_contracts, read_contract
 from sluice.contracts.model import Column, Contract, Load, Topic
@@ -23,4 +23,5 @@ __all__ = [
     "invalid_contracts",
     "load_contracts",
     "read_contract",
+    "topic_names",
 ]

@@ -17,6 +17,8 @@ class InvalidContract:
     problem: str
     """The lines, the keys and the expected values, in one line, starting with the path."""
     hint: str
+    topic_name: str
+    """The topic that the file names, as far as it can be read."""
 
     @property
     def stream(self) -> str:
@@ -46,6 +48,17 @@ class Contracts(dict[str, Contract]):
         )
         self.invalid = tuple(invalid)
 
+    def known_topics(self) -> dict[str, str]:
+        """Returns the topic of each stream, also of those whose contract is not valid now: their events still arrive.
+
+        No two streams have the same topic. A valid contract takes precedence.
+        """
+        topics = topic_names(self)
+        for file in self.invalid:
+            if file.stream not in topics and file.topic_name not in topics.values():
+                topics[file.stream] = file.topic_name
+        return topics
+
     def warnings(self) -> list[str]:
         """Returns a line for each file that is not valid, for callers that go on with the others."""
         return [f"invalid contract, its stream is left out: {file.error()}" for file in self.invalid]
@@ -54,6 +67,11 @@ class Contracts(dict[str, Contract]):
         """Raises a TerminalError that names the files that are not valid, if there are any."""
         if self.invalid:
             raise TerminalError("; ".join(file.problem for file in self.invalid), self.invalid[0].hint)
+
+
+def topic_names(contracts: Mapping[str, Contract]) -> dict[str, str]:
+    """Returns the name of the topic of each stream."""
+    return {stream: contract.topic_name for stream, contract in contracts.items()}
 
 
 def invalid_contracts(contracts: Mapping[str, Contract]) -> tuple[InvalidContract, ...]:

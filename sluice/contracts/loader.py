@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from sluice.contracts import files, strict_yaml
 from sluice.contracts.collection import Contracts, InvalidContract
 from sluice.contracts.model import Contract, InvalidFieldError
-from sluice.contracts.names import collisions
+from sluice.contracts.names import collisions, shared_topics
 from sluice.contracts.strict_yaml import InvalidLineError
 from sluice.errors import TerminalError
 
@@ -31,16 +31,23 @@ def load_contracts(folder: Path) -> Contracts:
             files.check_name(path, folder)
             valid[path] = read_contract(path)
         except TerminalError as error:
-            invalid.append(InvalidContract(path, error.message, error.hint))
+            invalid.append(InvalidContract(path, error.message, error.hint, _topic_name(path)))
     if not valid and not invalid:
         raise TerminalError(f"{folder}: no contracts found", "add one <stream>.yaml file per event stream")
-    taken = collisions(contract.stream for contract in valid.values())
+    same_table = collisions(contract.stream for contract in valid.values())
+    same_topic = shared_topics({contract.stream: contract.topic_name for contract in valid.values()})
     for path, contract in valid.items():
-        if contract.stream in taken:
-            other = taken[contract.stream]
-            problem = f"{path}: line 1: stream: its table or index raw.{contract.table} is one of stream {other}"
-            invalid.append(InvalidContract(path, problem, "rename the file and the stream"))
-    return Contracts((contract for contract in valid.values() if contract.stream not in taken), invalid)
+        if other := same_table.get(contract.stream):
+            problem = f"stream: its table or index raw.{contract.table} is one of stream {other}"
+            hint = "rename the file and the stream"
+        elif other := same_topic.get(contract.stream):
+            problem = f"topic.name: {contract.topic_name} is the topic of stream {other}"
+            hint = "give each stream a topic of its own, or describe all events of the topic in one contract"
+        else:
+            continue
+        invalid.append(InvalidContract(path, f"{path}: line 1: {problem}", hint, contract.topic_name))
+    refused = {*same_table, *same_topic}
+    return Contracts((contract for contract in valid.values() if contract.stream not in refused), invalid)
 
 
 def read_contract(path: Path) -> Contract:
@@ -73,6 +80,16 @@ def read_contract(path: Path) -> Contract:
             "rename the file or the stream",
         )
     return contract
+
+
+def _topic_name(path: Path) -> str:
+    """Returns the topic that a file without a valid contract names; the stream's name if it names none."""
+    try:
+        document, _ = strict_yaml.parse(files.read(path))
+        name = document["topic"]["name"]
+    except (OSError, InvalidLineError, LookupError, TypeError):
+        name = None
+    return name if isinstance(name, str) else path.stem
 
 
 def _describe(node: yaml.Node, error: ValidationError) -> Iterator[InvalidLineError]:

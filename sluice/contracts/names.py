@@ -1,6 +1,6 @@
 """The names that contracts may not use, because something else has them already."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 SYSTEM_COLUMNS = ("tableoid", "xmin", "cmin", "xmax", "cmax", "ctid")
 """Columns that Postgres gives every table."""
@@ -39,6 +39,18 @@ def check_stream(stream: str) -> str:
     if table in _RESERVED_RELATIONS:
         raise ValueError(f"expected another name: raw.{table} is a relation of the quarantine")
     return stream
+
+
+def shared_topics(topics: Mapping[str, str]) -> dict[str, str]:
+    """Returns, by stream, the stream that precedes it and has the same topic.
+
+    Args:
+        topics: the topic by stream.
+    """
+    owners: dict[str, str] = {}
+    for stream in sorted(topics):
+        owners.setdefault(topics[stream], stream)
+    return {stream: owners[topic] for stream, topic in topics.items() if owners[topic] != stream}
 
 
 def collisions(streams: Iterable[str]) -> dict[str, str]:

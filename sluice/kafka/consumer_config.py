@@ -1,14 +1,12 @@
 """The librdkafka settings shared by all consumer groups."""
 
+from sluice.kafka.connection import Options, librdkafka_options
 from sluice.settings import Settings
-
-Options = dict[str, str | int | bool]
 
 
 def consumer_config(settings: Settings, group: str) -> Options:
     """Returns the settings of a consumer in a group that stores its offsets outside Kafka."""
-    return {
-        "bootstrap.servers": settings.kafka,
+    return librdkafka_options(settings) | {
         "client.id": group,
         "group.id": group,
         "enable.auto.commit": False,

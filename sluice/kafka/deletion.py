@@ -7,7 +7,7 @@ from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import OffsetSpec
 from kafka.errors import InvalidTopicError, UnknownTopicOrPartitionError
 
-from sluice.kafka.topics import admin
+from sluice.kafka.admin import admin
 from sluice.settings import Settings
 
 _NO_SUCH_TOPIC = (UnknownTopicOrPartitionError.errno, InvalidTopicError.errno)

@@ -14,7 +14,7 @@ from kafka.errors import for_code
 from kafka.protocol.consumer import FetchRequest
 from kafka.record.memory_records import MemoryRecords
 
-from sluice.kafka.topics import admin
+from sluice.kafka.admin import admin
 from sluice.settings import Settings
 
 Hole = tuple[int, int]
@@ -48,14 +48,14 @@ class Fetched:
     aborted: Sequence[tuple[int, int]]
 
 
-def unexplained_holes(settings: Settings, stream: str, partition: int, holes: Iterable[Hole]) -> Iterator[Hole]:
+def unexplained_holes(settings: Settings, topic: str, partition: int, holes: Iterable[Hole]) -> Iterator[Hole]:
     """Yields the offsets in holes that neither a control record nor an aborted transaction explains.
 
     Only the batches at the holes are read, each once. Without a hole, Kafka is not asked.
 
     Args:
         settings: with Kafka's address.
-        stream: the topic.
+        topic: its name.
         partition: its partition.
         holes: in ascending order, between the offsets that Kafka has.
 
@@ -67,7 +67,7 @@ def unexplained_holes(settings: Settings, stream: str, partition: int, holes: It
     if first is None:
         return
     with admin(settings) as client:
-        topic_partition = TopicPartition(stream, partition)
+        topic_partition = TopicPartition(topic, partition)
         yield from unexplained(chain([first], holes), lambda offset: _fetch(client, topic_partition, offset))
 
 

@@ -11,9 +11,9 @@ from minio.credentials import StaticProvider
 from minio.error import MinioAdminException, MinioException, S3Error
 
 from sluice.errors import SluiceError, TerminalError, TransientError
+from sluice.external_servers import USERS, User
 from sluice.settings import Settings
 
-User = Literal["writer", "reader", "keeper"]
 ROOT_USER = "sluice-root"
 
 _READ = ["s3:GetBucketLocation", "s3:ListBucket", "s3:GetObject"]
@@ -23,29 +23,86 @@ _ACTIONS: dict[User, list[str]] = {
     "reader": _READ,
     "keeper": [*_READ, *_WRITE, "s3:DeleteObject"],
 }
+EXTERNAL_HINT = "check the SLUICE_S3_… settings: endpoint, region, keys and CA file"
 _WRONG_CREDENTIALS = ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch")
 
 
-def access_key(user: User) -> str:
-    """Returns the user's name in MinIO."""
-    return f"sluice-{user}"
+def credentials(settings: Settings, user: User | Literal["root"]) -> tuple[str, str]:
+    """Returns the pair of keys of a user: the access key and the secret key.
+
+    Raises:
+        TerminalError: this process was not given the user's secret key.
+    """
+    if user == "root":
+        return ROOT_USER, settings.secret("minio_root_password")
+    access_key: str = getattr(settings, f"lake_{user}_access_key") if settings.s3_endpoint else f"sluice-{user}"
+    return access_key, settings.secret(f"lake_{user}_password")
 
 
 def client(settings: Settings, user: User | Literal["root"]) -> Minio:
-    """Returns a MinIO client for a user, with timeouts of seconds; the library's defaults are minutes."""
-    name, password = _credentials(settings, user)
-    return Minio(endpoint=settings.minio, access_key=name, secret_key=password, secure=False, http_client=_http())
+    """Returns a client of the store for a user, with timeouts of seconds; the library's defaults are minutes."""
+    name, password = credentials(settings, user)
+    scheme, _, address = settings.lake_endpoint.partition("://")
+    return Minio(
+        endpoint=address,
+        access_key=name,
+        secret_key=password,
+        secure=scheme == "https",
+        region=settings.s3_region if settings.s3_endpoint else None,
+        http_client=http_pool(settings),
+    )
+
+
+def http_pool(settings: Settings, retries: int = 2) -> urllib3.PoolManager:
+    """Returns a pool of connections to the store, which trusts the authorities that the settings name."""
+    return urllib3.PoolManager(
+        timeout=urllib3.Timeout(connect=3, read=20),
+        retries=urllib3.Retry(total=retries) if retries else False,
+        ca_certs=str(settings.s3_ca_file) if settings.s3_ca_file else None,
+    )
 
 
 def provision(settings: Settings) -> None:
     """Creates the bucket and one user per service, each with the least privileges it needs. Idempotent.
 
+    In an external store, the users are its administrator's: only the bucket is created, if it does not exist.
+
     Raises:
-        TransientError: MinIO is down.
-        TerminalError: MinIO rejects the root user's password.
+        TransientError: the store is down.
+        TerminalError: it rejects the root user's password, or a user of an external store has not the rights it needs.
     """
+    if settings.s3_endpoint:
+        _provision_external(settings)
+    else:
+        _provision_own(settings)
+
+
+def _provision_external(settings: Settings) -> None:
     bucket = settings.lake_bucket
-    name, password = _credentials(settings, "root")
+    try:
+        # Listed as each user, so that a wrong key is reported now; an answer to a HEAD request would not say why.
+        for user in USERS:
+            store = client(settings, user)
+            try:
+                next(iter(store.list_objects(bucket_name=bucket)), None)
+            except S3Error as error:
+                if error.code != "NoSuchBucket" or user != "writer":
+                    raise
+                store.make_bucket(bucket_name=bucket)
+    except S3Error as error:
+        if error.code != "AccessDenied":
+            raise minio_error(settings, error) from error
+        raise TerminalError(
+            f"{settings.lake_store}, bucket {bucket}: the store denies access: {error.message}",
+            "ask its administrator to create the bucket, and for the rights that docs/how-to/external-servers.md lists",
+        ) from error
+    except (MinioException, urllib3.exceptions.HTTPError) as error:
+        raise minio_error(settings, error) from error
+
+
+def _provision_own(settings: Settings) -> None:
+    bucket = settings.lake_bucket
+    name, password = credentials(settings, "root")
     try:
         root = client(settings, "root")
         if not root.bucket_exists(bucket_name=bucket):
@@ -54,10 +111,10 @@ def provision(settings: Settings) -> None:
             endpoint=settings.minio,
             credentials=StaticProvider(name, password),
             secure=False,
-            http_client=_http(),
+            http_client=http_pool(settings),
         )
         for user, actions in _ACTIONS.items():
-            key, secret = _credentials(settings, user)
+            key, secret = credentials(settings, user)
             admin.user_add(key, secret)
             with tempfile.TemporaryDirectory() as folder:
                 policy = Path(folder) / "policy.json"
@@ -69,23 +126,16 @@ def provision(settings: Settings) -> None:
 
 
 def minio_error(settings: Settings, error: Exception) -> SluiceError:
-    """Returns the error of a failed MinIO call, as one line that names the server and the bucket."""
-    message = f"MinIO at {settings.minio}, bucket {settings.lake_bucket}: {type(error).__name__}: {error}"
+    """Returns the error of a failed call to the store, as one line that names the server and the bucket."""
+    message = f"{settings.lake_store}, bucket {settings.lake_bucket}: {type(error).__name__}: {error}"
     if any(code in str(error) for code in _WRONG_CREDENTIALS):
-        return TerminalError(
-            message, "check the SLUICE_LAKE_… passwords, and run `make up`, which creates the bucket and its users"
-        )
-    return TransientError(message, "run `make status` and `make logs S=minio`")
-
-
-def _credentials(settings: Settings, user: User | Literal["root"]) -> tuple[str, str]:
-    if user == "root":
-        return ROOT_USER, settings.secret("minio_root_password")
-    return access_key(user), settings.secret(f"lake_{user}_password")
-
-
-def _http() -> urllib3.PoolManager:
-    return urllib3.PoolManager(timeout=urllib3.Timeout(connect=3, read=20), retries=urllib3.Retry(total=2))
+        hint = "check the SLUICE_LAKE_… passwords, and run `make up`, which creates the bucket and its users"
+        return TerminalError(message, EXTERNAL_HINT if settings.s3_endpoint else hint)
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return TerminalError(message, EXTERNAL_HINT)
+    return TransientError(
+        message, "check SLUICE_S3_ENDPOINT" if settings.s3_endpoint else "run `make status` and `make logs S=minio`"
+    )
 
 
 def _policy(bucket: str, actions: list[str]) -> dict[str, Any]:

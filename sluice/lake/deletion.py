@@ -9,7 +9,8 @@ from minio.deleteobjects import DeleteObject
 from minio.error import MinioException
 
 from sluice.errors import TransientError
-from sluice.lake.bucket import User, client, minio_error
+from sluice.external_servers import User
+from sluice.lake.bucket import client, minio_error
 from sluice.settings import Settings
 
 

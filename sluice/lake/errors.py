@@ -38,4 +38,6 @@ def store_error(uri: str, error: Exception) -> SluiceError:
             f"{uri}: a data file is corrupt: {text}",
             "run `make lake A=verify` to find it, and restore it from a backup",
         )
+    if "invalid peer certificate" in text:
+        return TerminalError(f"{uri}: {text}", "check SLUICE_S3_CA_FILE and the host in SLUICE_S3_ENDPOINT")
     return TransientError(f"{uri}: {text}", "run `make status` and `make logs S=minio`")

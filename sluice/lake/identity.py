@@ -27,7 +27,7 @@ def ensure_lake_id(settings: Settings) -> str:
     writer = client(settings, "writer")
     try:
         url = writer.presigned_put_object(settings.lake_bucket, IDENTITY, timedelta(minutes=5))
-        created = create_once(url, uuid.uuid4().hex.encode())
+        created = create_once(settings, url, uuid.uuid4().hex.encode())
         if not created.status < 300 and created.status not in CONFLICTS:
             text = created.data.decode("utf-8", "replace")
             raise MinioException(f"status {created.status} for {IDENTITY}: {text}")

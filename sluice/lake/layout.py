@@ -1,10 +1,11 @@
 """The lake's layout: the only code shared by the sink, which writes the lake, and the load, which reads it."""
 
-from typing import Literal
+import os
 
 import pyarrow as pa
 
-from sluice.lake.bucket import access_key
+from sluice.external_servers import User
+from sluice.lake.bucket import credentials
 from sluice.settings import Settings
 
 PARTITION_COLUMN = "event_date"
@@ -72,14 +73,18 @@ def gap_id(topic_id: str, partition: int, start_offset: int) -> str:
     return f"{topic_id}/{partition}/gap/{start_offset}"
 
 
-def storage_options(settings: Settings, user: Literal["writer", "reader", "keeper"]) -> dict[str, str]:
+def storage_options(settings: Settings, user: User) -> dict[str, str]:
     """Returns the delta-rs options for accessing the lake as that user."""
+    if settings.s3_ca_file and os.environ.get("SSL_CERT_FILE") != str(settings.s3_ca_file):
+        # delta-rs has no option for it: it reads this variable whenever it opens a store.
+        os.environ["SSL_CERT_FILE"] = str(settings.s3_ca_file)
+    access_key, secret_key = credentials(settings, user)
     return {
-        "aws_access_key_id": access_key(user),
-        "aws_secret_access_key": settings.secret(f"lake_{user}_password"),
-        "aws_endpoint": f"http://{settings.minio}",
-        "aws_allow_http": "true",
-        "aws_region": "us-east-1",
+        "aws_access_key_id": access_key,
+        "aws_secret_access_key": secret_key,
+        "aws_endpoint": settings.lake_endpoint,
+        "aws_allow_http": str(settings.lake_endpoint.startswith("http:")).lower(),
+        "aws_region": settings.s3_region,
         "aws_conditional_put": "etag",
         "connect_timeout": "3s",
         "timeout": "30s",

@@ -6,7 +6,7 @@ import urllib3
 from minio.error import MinioException
 
 from sluice.errors import TerminalError
-from sluice.lake.bucket import client, minio_error
+from sluice.lake.bucket import client, http_pool, minio_error
 from sluice.settings import Settings
 
 PROBE = "_probe/create-once"
@@ -14,7 +14,6 @@ PROBE = "_probe/create-once"
 
 CONFLICTS = (409, 412)
 """How a store answers if the object exists already, or is being created."""
-_TIMEOUT = urllib3.Timeout(connect=3, read=20)
 
 
 def require_create_once(settings: Settings) -> None:
@@ -28,7 +27,7 @@ def require_create_once(settings: Settings) -> None:
     try:
         url = client(settings, "writer").presigned_put_object(settings.lake_bucket, PROBE, timedelta(minutes=5))
         # The first may conflict with the object of an earlier start.
-        first, second = create_once(url, b""), create_once(url, b"")
+        first, second = create_once(settings, url, b""), create_once(settings, url, b"")
     except (MinioException, urllib3.exceptions.HTTPError) as error:
         raise minio_error(settings, error) from error
     for response in (first, second):
@@ -37,13 +36,13 @@ def require_create_once(settings: Settings) -> None:
             raise minio_error(settings, MinioException(f"status {response.status} for the probe: {text}"))
     if second.status not in CONFLICTS:
         raise TerminalError(
-            f"MinIO at {settings.minio}, bucket {settings.lake_bucket}: the store overwrote an existing object: it has "
+            f"{settings.lake_store}, bucket {settings.lake_bucket}: the store overwrote an existing object: it has "
             "no conditional writes (If-None-Match)",
             "use a store with conditional writes; otherwise commits can overwrite each other and events are lost",
         )
 
 
-def create_once(url: str, body: bytes) -> urllib3.BaseHTTPResponse:
+def create_once(settings: Settings, url: str, body: bytes) -> urllib3.BaseHTTPResponse:
     """Creates an object at a presigned URL unless it exists; returns the response."""
-    with urllib3.PoolManager(timeout=_TIMEOUT, retries=False) as pool:
+    with http_pool(settings, retries=0) as pool:
         return pool.request("PUT", url, body=body, headers={"If-None-Match": "*"})

@@ -36,7 +36,7 @@ class Consumer:
     def __init__(
         self,
         settings: Settings,
-        streams: Iterable[str],
+        topic_by_stream: Mapping[str, str],
         group: str,
         load_offsets: Callable[[Iterable[str]], Mapping[PartitionKey, int]],
         rewind: Callable[[list[PartitionKey]], None],
@@ -45,13 +45,14 @@ class Consumer:
 
         Args:
             settings: of the platform.
-            streams: the topics to read.
+            topic_by_stream: the name of the topic of each stream to read.
             group: the consumer group.
             load_offsets: returns the next offset per partition of the given topic ids; 0 for a partition without one.
             rewind: forgets the next offsets of partitions that Kafka no longer continues there.
         """
         self._settings = settings
-        self._streams = list(streams)
+        self._topics = dict(topic_by_stream)
+        self._streams = {topic: stream for stream, topic in self._topics.items()}
         self._load_offsets = load_offsets
         self._rewind = rewind
         self.topic_ids: dict[str, str] = {}
@@ -67,7 +68,7 @@ class Consumer:
             logger=log,
         )
         if self._streams:
-            self._consumer.subscribe(self._streams, on_assign=self._assigned)
+            self._consumer.subscribe([*self._streams], on_assign=self._assigned)
 
     def poll(self, timeout: float) -> list[Record]:
         """Returns the records that arrive within ``timeout`` seconds.
@@ -88,9 +89,9 @@ class Consumer:
 
     def commit_offsets(self, next_offsets: Mapping[PartitionKey, int]) -> None:
         """Commits consumer offsets, which only lag displays read: a failure is logged and costs nothing."""
-        streams = {topic_id: stream for stream, topic_id in self.topic_ids.items()}
+        topics = {topic_id: self._topics[stream] for stream, topic_id in self.topic_ids.items()}
         offsets = [
-            TopicPartition(streams[topic_id], partition, offset)
+            TopicPartition(topics[topic_id], partition, offset)
             for (topic_id, partition), offset in next_offsets.items()
         ]
         try:
@@ -108,11 +109,11 @@ class Consumer:
         if not partitions:
             return
         # Looked up on every assignment: a topic that was deleted and created again has a new id.
-        self.topic_ids = topics.topic_ids(self._settings, self._streams)
+        self.topic_ids = topics.topic_ids(self._settings, self._topics)
         next_offsets = self._load_offsets(self.topic_ids.values())
         rewound = []
         for partition in partitions:
-            key = self.topic_ids[partition.topic], partition.partition
+            key = self.topic_ids[self._streams[partition.topic]], partition.partition
             stored = next_offsets.get(key, 0)
             try:
                 start, end = consumer.get_watermark_offsets(partition, timeout=_TIMEOUT)
@@ -132,4 +133,5 @@ class Consumer:
         assert topic is not None and partition is not None and offset is not None
         kind, milliseconds = message.timestamp()
         timestamp = None if kind == TIMESTAMP_NOT_AVAILABLE else milliseconds
-        return Record(topic, self.topic_ids[topic], partition, offset, timestamp, message.value())
+        stream = self._streams[topic]
+        return Record(stream, self.topic_ids[stream], partition, offset, timestamp, message.value())

@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Iterable
 
-from sluice.contracts import Contract, contracts_version, get_contract, load_contracts
+from sluice.contracts import Contract, contracts_version, get_contract, load_contracts, topic_names
 from sluice.contracts.values import ContractViolationError
 from sluice.errors import TerminalError, TransientError
 from sluice.live.consumer import Consumer
@@ -58,7 +58,7 @@ def _follow(view: View, settings: Settings, stopping: threading.Event) -> None:
     last_heartbeat = -HEARTBEAT_SECONDS
     with (
         Store(settings) as store,
-        Consumer(settings, contracts, store.group, store.next_offsets, store.rewind) as consumer,
+        Consumer(settings, topic_names(contracts), store.group, store.next_offsets, store.rewind) as consumer,
     ):
         while not stopping.is_set():
             records = consumer.poll(0.5)

@@ -26,10 +26,11 @@ def settings_as(*roles: str) -> Settings:
     connections = {role: _connection(f"warehouse_{role}") for role in roles}
     address = connections[roles[0]]
     passwords = {f"{role}_password": SecretStr(connection.password or "") for role, connection in connections.items()}
+    server = "warehouse" if settings.warehouse_host else "postgres"
     return settings.model_copy(
         update={
-            "postgres_host": address.host or settings.postgres_host,
-            "postgres_port": address.port or settings.postgres_port,
+            f"{server}_host": address.host or getattr(settings, f"{server}_host"),
+            f"{server}_port": address.port or getattr(settings, f"{server}_port"),
             "warehouse": address.schema or settings.warehouse,
             **passwords,
         }

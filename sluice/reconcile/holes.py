@@ -53,6 +53,6 @@ def hole_faults(
 
 
 def _unrecorded(settings: Settings, reader: LakeReader, part: KafkaRange, holes: Iterator[Hole]) -> Generator[Hole]:
-    for start, end in unexplained_holes(settings, part.stream, part.partition, holes):
+    for start, end in unexplained_holes(settings, part.topic, part.partition, holes):
         if reader.transaction(gap_id(part.topic_id, part.partition, start)) < end:
             yield start, end

@@ -7,7 +7,7 @@ from datetime import date, datetime
 
 import pyarrow as pa
 
-from sluice.contracts import Contract
+from sluice.contracts import Contract, topic_names
 from sluice.kafka.topics import KafkaRange, kafka_ranges
 from sluice.lake.errors import NoTableError
 from sluice.lake.layout import transaction_id
@@ -84,7 +84,7 @@ def _compare_all(
         # In this order, each of which only grows: see ``comparison``.
         ledgers = read_ledgers(warehouse)
         lakes = {stream: _open_lake(settings, stream, ledgers.get(stream, {})) for stream in contracts}
-        kafka = kafka_ranges(settings, list(contracts)) if with_kafka else []
+        kafka = kafka_ranges(settings, topic_names(contracts)) if with_kafka else []
         sides = {
             stream: read_side(warehouse, contract, ledgers.get(stream, {}), full=full, days=days)
             for stream, contract in contracts.items()
@@ -149,7 +149,7 @@ def _record(
 
 def _wait_for_loads(settings: Settings, contracts: Mapping[str, Contract], patience: float) -> list[str]:
     """Waits until everything that Kafka holds now is loaded; returns what was not loaded in time."""
-    parts = [part for part in kafka_ranges(settings, list(contracts)) if part.end]
+    parts = [part for part in kafka_ranges(settings, topic_names(contracts)) if part.end]
     deadline = time.monotonic() + patience
     last_logged = 0
     while True:

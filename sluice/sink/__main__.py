@@ -30,10 +30,10 @@ log = logging.getLogger(__name__)
 def run(settings: Settings, stopping: threading.Event) -> None:
     """Moves records until ``stopping`` is set, then commits the buffered records and leaves the group."""
     contracts = load_contracts(settings.contracts)
-    # The sink needs only a stream's name: one whose contract has become invalid reaches the lake all the same. A new
-    # stream has no topic yet; the launch that creates it restarts the sink.
-    names = [*contracts, *(file.stream for file in contracts.invalid)]
-    streams = sorted({topic.stream for topic in kafka_ranges(settings, names, skip_missing=True)})
+    # The sink needs only a topic's name: a stream whose contract has become invalid reaches the lake all the same. A
+    # new stream has no topic yet; the launch that creates it restarts the sink.
+    known = contracts.known_topics()
+    streams = sorted({topic.stream for topic in kafka_ranges(settings, known, skip_missing=True)})
     if missing := sorted(set(contracts).difference(streams)):
         log.warning("no topic yet: streams=%s", ",".join(missing))
     if not streams:
@@ -46,7 +46,7 @@ def run(settings: Settings, stopping: threading.Event) -> None:
         table.create()
         tables[stream] = table
     group = sink_group(settings.lake_bucket, ensure_lake_id(settings))
-    source = KafkaSource(settings, streams, group)
+    source = KafkaSource(settings, {stream: known[stream] for stream in streams}, group)
     sink = Sink(source, tables, time.monotonic, FlushPolicy(age=settings.sink_age_seconds))
     sink.metrics.group.info({"group": group})
     checks = {"/health": sink.health, "/live": sink.liveness, HALTED_PATH: sink.halted}

@@ -1,7 +1,7 @@
 """Waits until everything that Kafka holds at one moment has arrived in the lake."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 
 from sluice.errors import TransientError
 from sluice.kafka.topics import KafkaRange, kafka_ranges
@@ -10,12 +10,12 @@ from sluice.lake.table import LakeTable
 from sluice.settings import Settings
 
 
-def wait_for_lake(settings: Settings, streams: Iterable[str], seconds: float, pause: Callable[[], None]) -> int:
+def wait_for_lake(settings: Settings, topics: Mapping[str, str], seconds: float, pause: Callable[[], None]) -> int:
     """Waits until everything that Kafka holds now is in the lake.
 
     Args:
         settings: the addresses of the servers.
-        streams: the streams to wait for.
+        topics: the name of the topic of each stream to wait for.
         seconds: the timeout.
         pause: called between two checks; may raise to give up.
 
@@ -26,7 +26,7 @@ def wait_for_lake(settings: Settings, streams: Iterable[str], seconds: float, pa
         TransientError: the events did not arrive in time, or a server is down.
         TerminalError: a topic does not exist, or the store rejects a request.
     """
-    pending = kafka_ranges(settings, list(streams))
+    pending = kafka_ranges(settings, topics)
     events = sum(kafka_range.end - kafka_range.start for kafka_range in pending)
     options = storage_options(settings, "reader")
     tables = {

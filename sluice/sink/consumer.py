@@ -18,6 +18,7 @@ from confluent_kafka.admin import AdminClient
 
 from sluice.errors import TerminalError, TransientError
 from sluice.kafka import topics
+from sluice.kafka.connection import librdkafka_options
 from sluice.kafka.consumer_config import consumer_config
 from sluice.lake.chunk import record_columns, record_digest
 from sluice.settings import Settings
@@ -40,13 +41,14 @@ _OUT_OF_RANGE = (KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET)
 class KafkaSource:
     """A ``Source`` that is a member of the consumer group over the streams' partitions."""
 
-    def __init__(self, settings: Settings, streams: list[str], group: str) -> None:
+    def __init__(self, settings: Settings, topic_by_stream: Mapping[str, str], group: str) -> None:
         """Creates the consumer; it joins the group with ``subscribe``."""
         self._settings = settings
-        self._streams = streams
+        self._topics = dict(topic_by_stream)
+        self._streams = {topic: stream for stream, topic in self._topics.items()}
         self._group = group
         self._topic_ids: dict[str, str] = {}
-        self._admin = AdminClient({"bootstrap.servers": settings.kafka, "client.id": group}, logger=log)
+        self._admin = AdminClient(librdkafka_options(settings) | {"client.id": group}, logger=log)
         self._consumer = Consumer(
             consumer_config(settings, group)
             | {
@@ -67,16 +69,17 @@ class KafkaSource:
             if not parts:
                 return
             # Queried every time: a topic that was deleted and created again has a new id.
-            self._topic_ids = topics.topic_ids(self._settings, self._streams)
-            sink.assigned({TopicPartition(part.topic, part.partition): self._topic_ids[part.topic] for part in parts})
+            self._topic_ids = topics.topic_ids(self._settings, self._topics)
+            gained = [self._topic_partition(part.topic, part.partition) for part in parts]
+            sink.assigned({part: self._topic_ids[part.stream] for part in gained})
 
         def revoked(_: Consumer, parts: list[confluent_kafka.TopicPartition]) -> None:
-            sink.revoked(TopicPartition(part.topic, part.partition) for part in parts)
+            sink.revoked(self._topic_partition(part.topic, part.partition) for part in parts)
 
         def lost(_: Consumer, parts: list[confluent_kafka.TopicPartition]) -> None:
-            sink.lost(TopicPartition(part.topic, part.partition) for part in parts)
+            sink.lost(self._topic_partition(part.topic, part.partition) for part in parts)
 
-        self._consumer.subscribe(self._streams, on_assign=assigned, on_revoke=revoked, on_lost=lost)
+        self._consumer.subscribe([*self._streams], on_assign=assigned, on_revoke=revoked, on_lost=lost)
 
     def check(self, topic_partition: TopicPartition, topic_id: str, next_offset: int, last_record: int) -> None:
         """Checks that Kafka continues at the lake's next offset, after the record that the lake has before it.
@@ -92,7 +95,7 @@ class KafkaSource:
             TerminalError: Kafka has deleted records that the lake does not have, or lacks records that the lake has.
         """
         try:
-            start, end = self._consumer.get_watermark_offsets(_at(topic_partition, next_offset), timeout=_TIMEOUT)
+            start, end = self._consumer.get_watermark_offsets(self._at(topic_partition, next_offset), timeout=_TIMEOUT)
         except KafkaException as error:
             raise TransientError(f"Kafka: {error}", "wait for the sink to restart") from error
         if start > next_offset:
@@ -109,7 +112,7 @@ class KafkaSource:
         self._consumer.incremental_assign(
             [
                 # At the end nothing is out of range, however fast the partition is paused.
-                _at(topic_partition, OFFSET_END if next_offset is None else next_offset)
+                self._at(topic_partition, OFFSET_END if next_offset is None else next_offset)
                 for topic_partition, next_offset in next_offsets.items()
             ]
         )
@@ -143,7 +146,7 @@ class KafkaSource:
             TransientError: the partition is no longer assigned to this member, or Kafka is down.
         """
         try:
-            self._consumer.seek(_at(topic_partition, offset))
+            self._consumer.seek(self._at(topic_partition, offset))
         except KafkaException as error:
             raise TransientError(f"Kafka: {error}", "wait for the sink to restart") from error
 
@@ -151,7 +154,9 @@ class KafkaSource:
         """Commits consumer offsets. They only serve lag displays, so a failure is harmless and only logged."""
         try:
             self._consumer.commit(
-                offsets=[_at(topic_partition, next_offset) for topic_partition, next_offset in next_offsets.items()],
+                offsets=[
+                    self._at(topic_partition, next_offset) for topic_partition, next_offset in next_offsets.items()
+                ],
                 asynchronous=True,
             )
         except KafkaException as error:
@@ -159,17 +164,17 @@ class KafkaSource:
 
     def pause(self, topic_partitions: Collection[TopicPartition]) -> None:
         """Stops reading partitions while keeping them."""
-        self._consumer.pause([_at(topic_partition, 0) for topic_partition in topic_partitions])
+        self._consumer.pause([self._at(topic_partition, 0) for topic_partition in topic_partitions])
 
     def resume(self, topic_partitions: Collection[TopicPartition]) -> None:
         """Resumes reading paused partitions."""
-        self._consumer.resume([_at(topic_partition, 0) for topic_partition in topic_partitions])
+        self._consumer.resume([self._at(topic_partition, 0) for topic_partition in topic_partitions])
 
     def high_watermarks(self, topic_partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         """Returns the partitions' ends as of librdkafka's last fetch; omits partitions it has not fetched from."""
         high_watermarks = {}
         for topic_partition in topic_partitions:
-            watermarks = self._consumer.get_watermark_offsets(_at(topic_partition, 0), cached=True)
+            watermarks = self._consumer.get_watermark_offsets(self._at(topic_partition, 0), cached=True)
             if watermarks is not None and watermarks[1] >= 0:
                 high_watermarks[topic_partition] = watermarks[1]
         return high_watermarks
@@ -180,9 +185,10 @@ class KafkaSource:
         Raises:
             TransientError: Kafka is down.
         """
-        futures = self._admin.describe_topics(TopicCollection([stream]), request_timeout=_TIMEOUT)
+        topic = self._topics[stream]
+        futures = self._admin.describe_topics(TopicCollection([topic]), request_timeout=_TIMEOUT)
         try:
-            topic_id = futures[stream].result().topic_id
+            topic_id = futures[topic].result().topic_id
         except KafkaException as error:
             kafka_error = error.args[0]
             if kafka_error.code() in _GONE:
@@ -205,14 +211,14 @@ class KafkaSource:
         if KafkaError in set(map(type, errors)):
             for message, error in zip(messages, errors, strict=True):
                 if error is not None and error.code() == KafkaError._PARTITION_EOF:
-                    ends[_topic_partition(message.topic(), message.partition())] = cast(int, message.offset())
+                    ends[self._topic_partition(message.topic(), message.partition())] = cast(int, message.offset())
                 elif error is not None:
                     self._handle_error(message, error)
             messages = [message for message, error in zip(messages, errors, strict=True) if error is None]
         grouped: dict[TopicPartition, list[Message]] = {}
         for topic, of_topic in groupby(messages, Message.topic):
             for partition, run in groupby(of_topic, Message.partition):
-                grouped.setdefault(_topic_partition(topic, partition), []).extend(run)
+                grouped.setdefault(self._topic_partition(topic, partition), []).extend(run)
         return [
             self._records(topic_partition, grouped.get(topic_partition, []), ends.get(topic_partition, 0))
             for topic_partition in grouped | ends
@@ -236,7 +242,7 @@ class KafkaSource:
         """Returns the record at an offset as a lake row; None if Kafka does not return it."""
         consumer = Consumer(consumer_config(self._settings, self._group) | {"auto.offset.reset": "error"}, logger=log)
         try:
-            consumer.assign([_at(topic_partition, offset)])
+            consumer.assign([self._at(topic_partition, offset)])
             message = consumer.poll(_TIMEOUT)
         except KafkaException as error:
             raise TransientError(f"Kafka: {error}", "wait for the sink to restart") from error
@@ -255,13 +261,20 @@ class KafkaSource:
             [None],
         )
 
+    def _topic_partition(self, topic: str | None, partition: int | None) -> TopicPartition:
+        return TopicPartition(self._streams[str(topic)], partition or 0)
+
+    def _at(self, topic_partition: TopicPartition, offset: int) -> Any:
+        topic = self._topics[topic_partition.stream]
+        return confluent_kafka.TopicPartition(topic, topic_partition.partition, offset)
+
     def _handle_error(self, message: Message, error: KafkaError) -> None:
         if error.code() in _GONE:
             raise TransientError(
                 f"Kafka: {error.str()}", "run `make up`, which creates the topics; then wait for the sink to restart"
             )
         if error.code() in _OUT_OF_RANGE:
-            topic_partition = TopicPartition(message.topic() or "", message.partition() or 0)
+            topic_partition = self._topic_partition(message.topic(), message.partition())
             raise TransientError(
                 f"{topic_partition.stream}/{topic_partition.partition}: Kafka does not have offset {message.offset()}",
                 "wait for the sink to restart, which checks every partition",
@@ -285,19 +298,11 @@ def _headers(messages: list[Message]) -> list[Any]:
         except (UnicodeDecodeError, SystemError):
             message = messages[len(headers)]
             log.warning(
-                "a header has a name that is not UTF-8: stream=%s partition=%s offset=%s",
+                "a header has a name that is not UTF-8: topic=%s partition=%s offset=%s",
                 *(message.topic(), message.partition(), message.offset()),
             )
             headers.append(UNREADABLE_HEADERS)
     return headers
-
-
-def _topic_partition(topic: str | None, partition: int | None) -> TopicPartition:
-    return TopicPartition(str(topic), partition or 0)
-
-
-def _at(topic_partition: TopicPartition, offset: int) -> Any:
-    return confluent_kafka.TopicPartition(topic_partition.stream, topic_partition.partition, offset)
 
 
 def _lost_offsets(topic_partition: TopicPartition, next_offset: int, start: int) -> TerminalError:

@@ -7,6 +7,7 @@ lake's next offset that no transaction explains, and the record is the explanati
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from sluice.contracts import Contract
 from sluice.errors import TerminalError
 from sluice.kafka.holes import unexplained_holes
 from sluice.kafka.topics import KafkaRange, kafka_ranges
@@ -38,13 +39,13 @@ class Gap:
 
 
 def record_gap(
-    settings: Settings, stream: str, partition: int, end: int, reason: str, author: str, start: int | None = None
+    settings: Settings, contract: Contract, partition: int, end: int, reason: str, author: str, start: int | None = None
 ) -> Gap:
     """Commits, without rows, that the offsets up to ``end`` are lost.
 
     Args:
         settings: with the password of the lake's writer.
-        stream: the stream's name.
+        contract: of the stream.
         partition: the topic's partition.
         end: the first offset that is not lost. Without ``start``, it is the first that Kafka still has.
         reason: why the offsets are lost, for later readers of the log.
@@ -58,7 +59,8 @@ def record_gap(
     """
     if not reason.strip():
         raise TerminalError("a gap needs a reason", "pass --reason with a description of what happened")
-    ranges = {kafka_range.partition: kafka_range for kafka_range in kafka_ranges(settings, [stream])}
+    stream, topic = contract.stream, contract.topic_name
+    ranges = {kafka_range.partition: kafka_range for kafka_range in kafka_ranges(settings, {stream: topic})}
     if partition not in ranges:
         raise TerminalError(f"{stream} has no partition {partition}", f"choose from {', '.join(map(str, ranges))}")
     kafka_range = ranges[partition]
@@ -72,7 +74,7 @@ def record_gap(
         chunk = Chunk(*key, next_offset, end, SCHEMA.empty_table(), metadata)
     else:
         holes = [(start, min(end, next_offset))]
-        if list(unexplained_holes(settings, stream, partition, holes)) != [(start, end)]:
+        if list(unexplained_holes(settings, topic, partition, holes)) != [(start, end)]:
             raise TerminalError(
                 f"{stream}/{partition}: offsets {start} to {end - 1} are not a hole that nothing explains",
                 "pass --from and --to as `make reconcile` names them, --to one higher than the last offset",

@@ -1,6 +1,6 @@
 """Reports the lake's state per stream, and its lag behind Kafka."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -55,16 +55,20 @@ class StreamStatus:
     """Total size of the orphans, in bytes."""
 
 
-def status(settings: Settings, streams: list[str]) -> list[StreamStatus]:
+def status(settings: Settings, topics: Mapping[str, str]) -> list[StreamStatus]:
     """Returns the status of each stream, as the lake's reader sees it.
+
+    Args:
+        settings: the addresses of the servers.
+        topics: the name of the topic of each stream.
 
     Raises:
         TransientError: a server is down.
         TerminalError: a topic does not exist, or the store rejects a request.
     """
-    ranges = kafka_ranges(settings, streams)
+    ranges = kafka_ranges(settings, topics)
     statuses = []
-    for stream in streams:
+    for stream in topics:
         # Listed before the table is opened, so that a file committed in between does not count as an orphan.
         stored = _list_objects(settings, stream)
         uri = table_uri(settings, stream)

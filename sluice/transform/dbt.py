@@ -12,6 +12,7 @@ from typing import Any
 from sluice.errors import SluiceError, TerminalError, TransientError
 from sluice.settings import ROOT, Settings
 from sluice.transform.unfinished import RESULTS
+from sluice.warehouse.connect import warehouse_server
 
 EXECUTABLE = ROOT / ".venv-dbt" / "bin" / "dbt"
 
@@ -128,9 +129,12 @@ class Dbt:
 
     def _environment(self) -> dict[str, str]:
         settings = self.settings
+        server = warehouse_server(settings)
         return {
-            "SLUICE_POSTGRES_HOST": settings.postgres_host,
-            "SLUICE_POSTGRES_PORT": str(settings.postgres_port),
+            "SLUICE_POSTGRES_HOST": server.host,
+            "SLUICE_POSTGRES_PORT": str(server.port),
+            # libpq's own variables: dbt's profile leaves encryption to them.
+            **{f"PG{name.upper()}": value for name, value in server.tls.items()},
             "SLUICE_WAREHOUSE": settings.warehouse,
             "SLUICE_DBT_GENERATED": str(self.generated),
             "SLUICE_TRANSFORMER_PASSWORD": settings.secret("transformer_password"),

@@ -4,28 +4,35 @@ import psycopg
 from psycopg import sql
 
 from sluice.settings import Settings
-from sluice.warehouse.connect import Role, connect, role_name
+from sluice.warehouse.connect import AIRFLOW, Role, connect, connect_to, own_server, role_name
+from sluice.warehouse.external import provision_external
 from sluice.warehouse.lock import lock_provisioning
 
-AIRFLOW = "airflow"
-"""Airflow's database, and the role that owns it."""
+ROLES: tuple[Role, ...] = ("loader", "transformer", "live", "reader")
 
 
 def provision_roles(settings: Settings) -> None:
     """Creates the roles and databases that are missing, and sets the roles' passwords. Idempotent.
 
+    In an external server, nothing that exists is changed.
+
     Raises:
-        TransientError: the server is down.
+        TransientError: a server is down.
+        TerminalError: the administrator of an external server has to do something.
     """
-    with connect(settings, "postgres", database="postgres") as server:
+    # The reader also reads Airflow's runs.
+    roles: tuple[Role, ...] = ("reader",) if settings.warehouse_host else ROLES
+    with connect_to(settings, own_server(settings), "postgres", "postgres") as server:
         server.autocommit = True
         lock_provisioning(server)
-        roles: tuple[Role, ...] = ("loader", "transformer", "live", "reader")
         for role in roles:
             _create_or_update_role(server, role_name(role), settings.secret(f"{role}_password"))
         _create_or_update_role(server, AIRFLOW, settings.secret("airflow_db_password"))
         _create_database(server, AIRFLOW, owner=AIRFLOW, users=[role_name("reader")])
-        _create_database(server, settings.warehouse, owner="postgres", users=[role_name(role) for role in roles])
+        if not settings.warehouse_host:
+            _create_database(server, settings.warehouse, owner="postgres", users=[role_name(role) for role in roles])
+    if settings.warehouse_host:
+        provision_external(settings, ROLES)
 
 
 def share_runs(settings: Settings) -> None:

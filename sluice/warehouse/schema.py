@@ -8,7 +8,8 @@ import psycopg
 from sluice.contracts import Contract
 from sluice.errors import SluiceError, TerminalError, TransientError
 from sluice.settings import Settings
-from sluice.warehouse.connect import connect
+from sluice.warehouse.connect import Role, can_provision, connect
+from sluice.warehouse.external import database_exists, require_provisioned
 from sluice.warehouse.lock import lock_provisioning
 from sluice.warehouse.migrations import known_migrations, migrate
 from sluice.warehouse.raw_table import check_raw_table, create_indexes, create_or_alter_raw_table
@@ -28,7 +29,7 @@ def provision(
     """Upgrades the warehouse, creates everything that is missing, and sets the roles' passwords to the settings'.
 
     The warehouse changes in one transaction: if a step fails, it is as before, and the version of the code that
-    launched it can still use it.
+    launched it can still use it. An external warehouse without the administrator's password is only checked.
 
     Args:
         settings: with every secret.
@@ -41,10 +42,14 @@ def provision(
 
     Raises:
         TransientError: the server is down, or other sessions hold locks on the tables.
-        TerminalError: the warehouse is newer than the code, or a contract cannot be applied to its raw table.
+        TerminalError: the warehouse is newer than the code, or a contract cannot be applied to its raw table; or the
+            administrator of an external server has to do something.
     """
     changes: list[str] = []
     provision_roles(settings)
+    if not can_provision(settings):
+        require_provisioned(settings, contracts, on_refused)
+        return None
     try:
         with connect(settings, "postgres") as warehouse:
             lock_provisioning(warehouse)
@@ -76,11 +81,11 @@ def refused_contracts(settings: Settings, contracts: Mapping[str, Contract]) -> 
     Raises:
         TransientError: the server is down.
     """
-    with connect(settings, "postgres", database="postgres") as server:
-        if not server.execute("select from pg_database where datname = %s", (settings.warehouse,)).rowcount:
-            return {}
+    role: Role = "postgres" if can_provision(settings) else "reader"
+    if not database_exists(settings, role):
+        return {}
     refused: dict[str, TerminalError] = {}
-    with connect(settings, "postgres") as warehouse:
+    with connect(settings, role) as warehouse:
         for contract in contracts.values():
             try:
                 check_raw_table(warehouse, contract)

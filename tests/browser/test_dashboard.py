@@ -132,7 +132,8 @@ def test_an_invalid_url_shows_notices(open_page: Open) -> None:
 def test_pipeline_shows_the_counts_of_kafka_and_the_warehouse(open_page: Open, platform: Running) -> None:
     page = open_page("/pipeline")
     kafka_records: dict[str, int] = {}
-    for partition in kafka_ranges(platform.settings, ["flights.departed", "flights.arrived", "weather.observed"]):
+    streams = ("flights.departed", "flights.arrived", "weather.observed")
+    for partition in kafka_ranges(platform.settings, {stream: stream for stream in streams}):
         kafka_records[partition.stream] = kafka_records.get(partition.stream, 0) + partition.end
     for stream, records in kafka_records.items():
         texts = page.locator(f'tr[data-stream="{stream}"] td').all_inner_texts()

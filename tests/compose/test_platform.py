@@ -18,7 +18,7 @@ from minio import Minio
 from minio.error import S3Error
 
 from infra.servers.services import SERVICES
-from sluice.contracts import load_contracts
+from sluice.contracts import load_contracts, topic_names
 from sluice.kafka.topics import kafka_ranges
 from sluice.settings import ROOT
 
@@ -202,5 +202,5 @@ def kill(platform: Containers, name: str) -> None:
 
 def in_kafka(platform: Containers) -> int:
     """Returns the number of events that Kafka has received."""
-    streams = list(load_contracts(platform.settings.contracts))
-    return sum(partition.end for partition in kafka_ranges(platform.settings, streams))
+    topics = topic_names(load_contracts(platform.settings.contracts))
+    return sum(partition.end for partition in kafka_ranges(platform.settings, topics))

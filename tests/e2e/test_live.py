@@ -46,7 +46,7 @@ BATCH = """
 
 def test_killed_three_times_while_it_reads_january_the_live_view_equals_the_marts(platform: Running) -> None:
     supervisor = platform.services().supervisor
-    end = sum(partition.end for partition in kafka_ranges(platform.settings, STREAMS))
+    end = sum(partition.end for partition in kafka_ranges(platform.settings, {stream: stream for stream in STREAMS}))
     supervisor.stop("live")
     with connect(platform.settings, "postgres") as postgres:
         postgres.execute("truncate live.flights, live.partitions")

@@ -20,7 +20,7 @@ from infra.servers.airflow import CLEANER, folder
 from infra.servers.airflow_cleaner import RETENTION, clean
 from infra.servers.service import environment
 from infra.servers.services import SERVICES
-from sluice.contracts import load_contracts
+from sluice.contracts import load_contracts, topic_names
 from sluice.kafka.topics import kafka_ranges
 from sluice.orchestration.follow import trigger_run
 from sluice.orchestration.rest import Airflow, NotFoundError
@@ -216,5 +216,5 @@ def _is_replaced(platform: Running, name: str, killed: int) -> bool:
 
 
 def _in_kafka(platform: Running) -> int:
-    streams = list(load_contracts(platform.settings.contracts))
-    return sum(partition.end for partition in kafka_ranges(platform.settings, streams))
+    topics = topic_names(load_contracts(platform.settings.contracts))
+    return sum(partition.end for partition in kafka_ranges(platform.settings, topics))

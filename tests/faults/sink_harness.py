@@ -171,7 +171,7 @@ class SinkHarness:
         reader = LakeReader(self.stream.settings, self.stream.name)
         rows = reader.rows(pc.scalar(True), ["topic_id", "partition", "offset", "value"])
         ends = dict(before or {})
-        for kafka_range in kafka_ranges(self.stream.settings, [self.stream.name]):
+        for kafka_range in kafka_ranges(self.stream.settings, self.stream.topics):
             assert kafka_range.end == self.sent[kafka_range.partition], "the producer lost or duplicated records"
             ends[kafka_range.topic_id, kafka_range.partition] = kafka_range.end
         total = 0

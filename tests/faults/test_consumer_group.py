@@ -178,7 +178,7 @@ def test_a_partition_that_kafka_cannot_continue_halts_alone(harness: SinkHarness
     assert sink.poll() is None
     assert "Traceback" not in harness.logged()
     if kind == "lost":
-        record_gap(harness.stream.settings, harness.stream.name, 1, 150, "deleted", "test")
+        record_gap(harness.stream.settings, harness.stream.contract, 1, 150, "deleted", "test")
         # Within the time of a recheck; its supervisor then restarts it.
         assert sink.wait(timeout=60) == 1
         sink = harness.start()
@@ -230,7 +230,7 @@ def test_records_deleted_by_kafka_while_the_sink_is_suspended_halt_their_partiti
 
 def _partition(harness: SinkHarness, partition: int) -> tuple[str, int]:
     """Returns the topic id and number of a partition."""
-    return topics.topic_ids(harness.stream.settings, [harness.stream.name])[harness.stream.name], partition
+    return topics.topic_ids(harness.stream.settings, harness.stream.topics)[harness.stream.name], partition
 
 
 def _advance_lake(harness: SinkHarness, partition: int, count: int, prefix: bytes = b"") -> None:
@@ -250,5 +250,5 @@ def _is_behind(harness: SinkHarness) -> bool:
     next_offsets = harness.stream.next_offsets()
     return any(
         kafka_range.end > next_offsets[kafka_range.topic_id, kafka_range.partition] + 100
-        for kafka_range in topics.kafka_ranges(harness.stream.settings, [harness.stream.name])
+        for kafka_range in topics.kafka_ranges(harness.stream.settings, harness.stream.topics)
     )

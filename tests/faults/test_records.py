@@ -55,7 +55,7 @@ def _wait_for_markers(stream: Stream, ends: list[int]) -> None:
     """Waits until the broker has written the transaction markers, which it does after acknowledging the producer."""
 
     def current_ends() -> list[int]:
-        return [kafka_range.end for kafka_range in topics.kafka_ranges(stream.settings, [stream.name])]
+        return [kafka_range.end for kafka_range in topics.kafka_ranges(stream.settings, stream.topics)]
 
     wait(f"the partitions end at {ends}", lambda: current_ends() == ends, detail=current_ends)
 
@@ -95,7 +95,7 @@ def test_aborted_transactions_leave_offsets_without_records(
     expected = _committed(stream)
     assert [(row["partition"], row["offset"], row["value"]) for row in _lake(stream)] == expected
     assert len(expected) == commits * 40 + 1
-    offsets = sum(kafka_range.end for kafka_range in topics.kafka_ranges(stream.settings, [stream.name]))
+    offsets = sum(kafka_range.end for kafka_range in topics.kafka_ranges(stream.settings, stream.topics))
     load(stream.settings, stream.contract)
     report = reconcile(stream.settings, {stream.name: stream.contract}, full=True)
     assert report.agrees, report.text()

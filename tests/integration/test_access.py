@@ -87,7 +87,7 @@ def test_a_server_that_is_down_is_a_one_line_error(servers: Settings) -> None:
     port = free_ports(1)[0]
     unreachable = servers.model_copy(update={"kafka_port": port, "postgres_port": port, "minio_port": port})
     for call in (
-        lambda: topics.kafka_ranges(unreachable, ["flights.departed"]),
+        lambda: topics.kafka_ranges(unreachable, {"flights.departed": "flights.departed"}),
         lambda: connect(unreachable, "reader"),
         lambda: LakeReader(unreachable, "flights.departed"),
         lambda: bucket.provision(unreachable),

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,7 +17,7 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 from kafka import TopicPartition
 
-from sluice.contracts import load_contracts
+from sluice.contracts import load_contracts, topic_names
 from sluice.errors import TerminalError
 from sluice.kafka import topics
 from sluice.lake import bucket
@@ -52,9 +52,9 @@ def delete_records(stream: Stream, partition: int, before: int) -> None:
         admin.delete_records({TopicPartition(stream.name, partition): before})
 
 
-def total_offsets(settings: Settings, streams: Iterable[str]) -> int:
+def total_offsets(settings: Settings, topics: Mapping[str, str]) -> int:
     """Returns the sum of the lake's next offsets over all partitions."""
-    return sum(partition.next_offset for stream in status(settings, list(streams)) for partition in stream.partitions)
+    return sum(partition.next_offset for stream in status(settings, topics) for partition in stream.partitions)
 
 
 def assert_rejected(result: "subprocess.CompletedProcess[str]", message: str) -> None:
@@ -127,7 +127,7 @@ def test_a_partition_without_any_record_left_reconciles_after_its_gap(
 def test_status_shows_lag_files_and_orphans(make_stream: Callable[..., Stream]) -> None:
     stream = make_stream(partitions=2)
     stream.send([event(n) for n in range(5)])
-    (before,) = status(stream.settings, [stream.name])
+    (before,) = status(stream.settings, stream.topics)
     assert before.version is None
     assert [partition.lag for partition in before.partitions] == [5, 0]
     stream.land()
@@ -141,7 +141,7 @@ def test_status_shows_lag_files_and_orphans(make_stream: Callable[..., Stream]) 
         object_name=f"{stream.name}/event_date=2013-01-01/orphan.parquet",
         file_path=str(ROOT / "README.md"),
     )
-    (after,) = status(stream.settings, [stream.name])
+    (after,) = status(stream.settings, stream.topics)
     offsets = [(partition.next_offset, partition.end, partition.lag) for partition in after.partitions]
     assert offsets == [(5, 5, 0), (0, 1, 1)]
     assert (after.rows, after.orphans) == (5, 1)
@@ -194,7 +194,11 @@ def test_a_week_through_killed_sinks_verifies_without_a_fault(servers: Settings,
         wait(
             "everything in the lake",
             lambda: (
-                not any(partition.lag for stream in status(servers, list(contracts)) for partition in stream.partitions)
+                not any(
+                    partition.lag
+                    for stream in status(servers, topic_names(contracts))
+                    for partition in stream.partitions
+                )
             ),
             alive=sinks[-1],
         )
@@ -210,7 +214,7 @@ def test_a_week_through_killed_sinks_verifies_without_a_fault(servers: Settings,
         assert verified.oldest == 0
         total += verified.rows
         commits += verified.commits
-    ranges = topics.kafka_ranges(servers, list(contracts))
+    ranges = topics.kafka_ranges(servers, topic_names(contracts))
     assert total == sum(kafka_range.end for kafka_range in ranges) > 10_000
     print(f"{KILLS} sinks killed, {commits} commits, {total} rows")
     assert commits > KILLS * 2

@@ -111,7 +111,7 @@ def some_flights(live: Live) -> None:
 
 
 def _end(settings: Settings) -> int:
-    return sum(partition.end for partition in topics.kafka_ranges(settings, list(STREAMS)))
+    return sum(partition.end for partition in topics.kafka_ranges(settings, {stream: stream for stream in STREAMS}))
 
 
 def test_it_is_correct_after_three_kills_in_a_stream_with_faults(live: Live) -> None:
@@ -244,7 +244,7 @@ def test_an_invalid_contract_stops_its_own_stream_only_until_it_is_valid_again(
         producer.send(stream, value=b"{}", timestamp_ms=1_357_035_300_000)
     producer.close()
     live.start()
-    end = sum(partition.end for partition in topics.kafka_ranges(live.settings, [other]))
+    end = sum(partition.end for partition in topics.kafka_ranges(live.settings, {other: other}))
     live.wait("the other stream read", lambda: live.read() == end)
     # The process has read the broken contract, and finds the repaired one by itself.
     (contracts / f"{broken}.yaml").write_text(text)

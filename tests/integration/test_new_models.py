@@ -1,4 +1,4 @@
-"""The models that `make new-stream` and `make new-mart` write are built, tested and published, and follow late events."""
+"""The models that `make new-stream` and `make new-mart` write are built and published, and follow late events."""
 
 import json
 import shutil

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.essential
 
 def test_a_new_contract_creates_topic_and_raw_table(make_stream: Callable[..., Stream]) -> None:
     stream = make_stream(partitions=3)
-    assert [offsets.partition for offsets in topics.kafka_ranges(stream.settings, [stream.name])] == [0, 1, 2]
+    assert [offsets.partition for offsets in topics.kafka_ranges(stream.settings, stream.topics)] == [0, 1, 2]
     with topics.admin(stream.settings) as admin:
         from kafka.admin import ConfigResource, ConfigResourceType
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from sluice.backfill.rebuild_warehouse import rebuild
-from sluice.contracts import Contract, load_contracts
+from sluice.contracts import Contract, load_contracts, topic_names
 from sluice.kafka import topics
 from sluice.lake.layout import transaction_id
 from sluice.lake.reader import LakeReader
@@ -64,7 +64,9 @@ def settings(servers: Settings, environment: dict[str, str]) -> Iterator[Setting
     try:
         wait(
             "everything in the lake",
-            lambda: not any(part.lag for stream in status(settings, list(contracts)) for part in stream.partitions),
+            lambda: (
+                not any(part.lag for stream in status(settings, topic_names(contracts)) for part in stream.partitions)
+            ),
             alive=sink,
         )
     finally:

@@ -198,7 +198,7 @@ def test_a_warehouse_that_was_loaded_again_is_compared_in_full(make_stream: Call
 def test_a_hole_that_nothing_explains_is_a_fault_until_it_is_recorded(make_stream: Callable[..., Stream]) -> None:
     stream = make_stream(partitions=1)
     stream.send([event(number) for number in range(10)])
-    (part,) = topics.kafka_ranges(stream.settings, [stream.name])
+    (part,) = topics.kafka_ranges(stream.settings, stream.topics)
     table = LakeTable(table_uri(stream.settings, stream.name), storage_options(stream.settings, "writer"))
     table.create()
     offsets = [0, 1, 2, 6, 7, 8]
@@ -210,9 +210,9 @@ def test_a_hole_that_nothing_explains_is_a_fault_until_it_is_recorded(make_strea
     hole = f"{stream.name}/0: offsets {{}} hold no record, and neither a transaction nor a recorded gap explains it"
     for full in (False, True, False):
         assert compare(stream, full=full).faults == [hole.format("3 to 5"), hole.format("9 to 9")]
-    record_gap(stream.settings, stream.name, 0, 6, "the writer was wrong", "tests", start=3)
+    record_gap(stream.settings, stream.contract, 0, 6, "the writer was wrong", "tests", start=3)
     assert compare(stream).faults == [hole.format("9 to 9")]
-    record_gap(stream.settings, stream.name, 0, 10, "the writer was wrong", "tests", start=9)
+    record_gap(stream.settings, stream.contract, 0, 10, "the writer was wrong", "tests", start=9)
     result = compare(stream)
     assert result.agrees, result.text()
     assert "4 offsets below 10 hold no record" in result.text()

@@ -96,7 +96,7 @@ def test_sinks_of_two_lakes_each_write_every_record(make_stream: Callable[..., S
         sinks.append(stream.start_sink())
         wait(
             "the group's offsets are the lake's",
-            lambda: topics.group_offsets(stream.settings, [group], [stream.name])[group] == {stream.name: 40},
+            lambda: topics.group_offsets(stream.settings, [group], stream.topics)[group] == {stream.name: 40},
         )
     finally:
         for sink in sinks:
@@ -109,7 +109,7 @@ def test_a_partition_that_is_assigned_while_reads_are_paused_is_not_read(make_st
     paused, read = TopicPartition(stream.name, 0), TopicPartition(stream.name, 1)
     for partition in (0, 1):
         stream.send([f"{n}".encode() for n in range(500)], partition=partition)
-    source = KafkaSource(stream.settings, [stream.name], f"test-{stream.name}")
+    source = KafkaSource(stream.settings, stream.topics, f"test-{stream.name}")
 
     class Sink:
         def assigned(self, topic_ids: dict[TopicPartition, str]) -> None:

@@ -50,7 +50,9 @@ SECRETS_READ: set[str] = set()
 def settings(tmp_path: Path) -> Settings:
     SECRETS_READ.clear()
     secrets = {name: SecretStr(f"secret-of-{name}") for name in SECRETS}
-    return RecordingSettings(_env_file=None, home=tmp_path, **secrets)  # type: ignore[call-arg, arg-type]
+    # With a Kafka that asks for a password.
+    kafka = {"kafka_security_protocol": "SASL_SSL"}
+    return RecordingSettings(_env_file=None, home=tmp_path, **kafka, **secrets)  # type: ignore[call-arg, arg-type]
 
 
 def container_secrets(name: str) -> set[str]:
@@ -77,7 +79,7 @@ def test_other_containers_receive_exactly_these_secrets() -> None:
         "kafka": set(),
         "postgres": {"postgres_password"},
         "minio": {"minio_root_password"},
-        "fill": {"lake_reader_password"},
+        "fill": {"lake_reader_password", "kafka_password"},
         "marts": {"airflow_admin_password"},
     }
     assert {name for name, container in CONTAINERS.items() if "env_file" in container} == OPERATORS

@@ -8,10 +8,11 @@ from kafka.errors import KafkaTimeoutError, OutOfOrderSequenceNumberError
 from kafka.future import Future
 from kafka.partitioner import murmur2
 
-from producers.delivery import MAX_ATTEMPTS, MAX_PENDING, Delivery, connect
+from producers.delivery import MAX_ATTEMPTS, MAX_PENDING, Delivery, Topic, connect
 from producers.events import Event
 from producers.stop import Stop
 from sluice.errors import TransientError
+from sluice.settings import Settings
 
 EVENT = Event("weather.observed", b"JFK", b"{}", 1_000, 1_000)
 
@@ -39,7 +40,7 @@ def producer() -> FakeProducer:
 
 @pytest.fixture
 def delivery(producer: FakeProducer) -> Delivery:
-    return Delivery(producer, {"weather.observed": "weather"}, {"weather": 2}, "127.0.0.1:1")
+    return Delivery(producer, {"weather.observed": Topic("NOAA", 2)}, "127.0.0.1:1")
 
 
 def nothing() -> None:
@@ -49,12 +50,12 @@ def nothing() -> None:
 def test_the_partition_is_that_of_kafka_s_default_partitioner(producer: FakeProducer, delivery: Delivery) -> None:
     delivery.send(EVENT)
     partition = (murmur2(b"JFK") & 0x7FFFFFFF) % 2
-    assert producer.sent == [("weather", b"{}", b"JFK", partition, 1_000)]
+    assert producer.sent == [("NOAA", b"{}", b"JFK", partition, 1_000)]
 
 
 def test_without_a_key_the_client_chooses_the_partition(producer: FakeProducer, delivery: Delivery) -> None:
     delivery.send(EVENT._replace(key=None))
-    assert producer.sent == [("weather", b"{}", None, None, 1_000)]
+    assert producer.sent == [("NOAA", b"{}", None, None, 1_000)]
 
 
 def test_only_confirmed_records_count(producer: FakeProducer, delivery: Delivery) -> None:
@@ -134,6 +135,7 @@ def test_a_second_signal_ends_the_flush(delivery: Delivery) -> None:
 def test_a_kafka_that_is_down_is_an_error_with_its_address_and_a_hint() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{unused.getsockname()[1]}"
-        with pytest.raises(TransientError, match=f"{address} is down.*make up"):
-            connect(address, {"weather.observed": "weather"})
+        port = unused.getsockname()[1]
+        settings = Settings(_env_file=None, kafka_port=port)  # type: ignore[call-arg]
+        with pytest.raises(TransientError, match=f"127.0.0.1:{port} is down.*make up"):
+            connect(settings, {"weather.observed": "NOAA"})

@@ -6,7 +6,7 @@ from sluice.errors import TerminalError
 from sluice.kafka.topics import KafkaRange
 from sluice.sink.gap import check_gap
 
-KAFKA = KafkaRange("s", "id", 3, start=12, end=20)
+KAFKA = KafkaRange("s", "topic", "id", 3, start=12, end=20)
 
 
 def test_exactly_the_lost_offsets_are_accepted() -> None:

@@ -144,11 +144,11 @@ def test_a_stream_whose_contract_became_invalid_keeps_its_declaration(tmp_path: 
     both = {name: contract(stream=name) for name in ("a.one", "b.two")}
     write_sources(both, tmp_path)
     # Its models still read the table and quote its descriptions.
-    invalid = InvalidContract(Path("b.two.yaml"), "line 1: owner: Field required", "fix the contract")
+    invalid = InvalidContract(Path("b.two.yaml"), "line 1: owner: Field required", "fix the contract", "b.two")
     write_sources(Contracts([both["a.one"]], [invalid]), tmp_path)
     assert {path.name: path.read_text(encoding="utf-8") for path in tmp_path.iterdir()} == source_files(both)
     # A contract that was deleted, and one that never was valid, leave nothing.
-    never_valid = InvalidContract(Path("c.three.yaml"), "", "")
+    never_valid = InvalidContract(Path("c.three.yaml"), "", "", "c.three")
     write_sources(Contracts([both["a.one"]], [never_valid]), tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == set(source_files({"a.one": both["a.one"]}))
 

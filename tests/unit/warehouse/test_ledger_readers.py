@@ -6,7 +6,7 @@ READERS = {
     "sluice/alerts/checks.py": "the entries of the last hour, by index",
     "sluice/load/transaction.py": "appends entries; looks up those of released records, by index",
 }
-"""The only modules outside the warehouse's own that name the ledger, and why they may. All others read `ops.ledger_ends`."""
+"""The only modules outside the warehouse's own that name the ledger, and why. All others read `ops.ledger_ends`."""
 
 
 def test_only_known_modules_read_the_ledger() -> None:

@@ -14,7 +14,9 @@ from producers.flights.timeline import Timeline
 from producers.position import Positions
 from sluice.contracts import Contract
 from sluice.errors import TransientError
+from sluice.settings import Settings
 
+SETTINGS = Settings(_env_file=None)  # type: ignore[call-arg]
 LAST = date(2013, 12, 31)
 FAST = 1e9
 
@@ -58,7 +60,7 @@ def delivery(recording_delivery: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_it_sends_the_dates_after_the_replay_to_the_end_of_the_year(
     delivery: Any, output: Output, positions: Positions, contracts: dict[str, Contract], last_day: list[Event]
 ) -> None:
-    assert live("-", contracts, positions, output.write_line, FAST) == 143
+    assert live(SETTINGS, contracts, positions, output.write_line, FAST) == 143
     assert delivery.events == last_day
     assert output.lines[0] == "resuming at 2013-12-31, sending through 2013-12-31 at 1e+09 times real time"
     assert output.lines[1].startswith("2013-12-31: ")
@@ -68,8 +70,8 @@ def test_it_sends_the_dates_after_the_replay_to_the_end_of_the_year(
 def test_a_restart_after_the_end_sends_nothing(
     delivery: Any, output: Output, positions: Positions, contracts: dict[str, Contract], last_day: list[Event]
 ) -> None:
-    live("-", contracts, positions, output.write_line, FAST)
-    live("-", contracts, positions, output.write_line, FAST)
+    live(SETTINGS, contracts, positions, output.write_line, FAST)
+    live(SETTINGS, contracts, positions, output.write_line, FAST)
     assert len(delivery.events) == len(last_day)
 
 
@@ -77,7 +79,7 @@ def test_after_a_replay_of_the_whole_year_nothing_is_sent(
     delivery: Any, output: Output, positions: Positions, contracts: dict[str, Contract]
 ) -> None:
     positions.save_replayed_through(LAST)
-    assert live("-", contracts, positions, output.write_line, FAST) == 143
+    assert live(SETTINGS, contracts, positions, output.write_line, FAST) == 143
     assert delivery.events == []
 
 
@@ -97,9 +99,9 @@ def test_after_a_stop_it_resumes_at_its_position(
             os.kill(os.getpid(), signal.SIGTERM)
 
     monkeypatch.setattr(delivery, "send", send_and_stop)
-    assert live("-", contracts, positions, output.write_line, FAST) == 143
+    assert live(SETTINGS, contracts, positions, output.write_line, FAST) == 143
     assert len(delivery.events) < len(last_day)
-    live("-", contracts, positions, output.write_line, FAST)
+    live(SETTINGS, contracts, positions, output.write_line, FAST)
     assert set(delivery.events) == set(last_day)
     # Only the events with the same time as the next event are resent.
     assert len(delivery.events) - len(last_day) < 10
@@ -123,8 +125,8 @@ def test_after_a_kill_nothing_is_lost_and_few_events_are_resent(
     monkeypatch.setattr(delivery, "send", send_and_die)
     monkeypatch.setattr(module, "_SAVE_SECONDS", 0)
     with pytest.raises(KeyError):
-        live("-", contracts, positions, output.write_line, FAST)
-    live("-", contracts, positions, output.write_line, FAST)
+        live(SETTINGS, contracts, positions, output.write_line, FAST)
+    live(SETTINGS, contracts, positions, output.write_line, FAST)
     ids = [json.loads(event.value)["event_id"] for event in delivery.events]
     assert set(ids) == {json.loads(event.value)["event_id"] for event in last_day}
     assert len(ids) - len(set(ids)) < 500
@@ -139,7 +141,7 @@ def test_the_position_is_that_of_the_oldest_unconfirmed_event(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(type(delivery), "oldest_pending", property(lambda _: last_day[300].timestamp))
-    live("-", contracts, positions, output.write_line, FAST)
+    live(SETTINGS, contracts, positions, output.write_line, FAST)
     assert positions.live_position == (LAST, last_day[300].timestamp)
 
 
@@ -160,7 +162,7 @@ def test_it_waits_for_kafka_and_reports_that_once(
 
     monkeypatch.setattr(module, "connect", connect)
     monkeypatch.setattr(module, "_RETRY_SECONDS", 0.01)
-    assert live("-", contracts, positions, output.write_line, FAST) == 143
+    assert live(SETTINGS, contracts, positions, output.write_line, FAST) == 143
     assert output.lines[0] == "waiting for Kafka: Kafka is down"
     assert len(delivery.events) == len(last_day)
     assert not any("still down" in line for line in output.lines)

@@ -13,7 +13,9 @@ from producers.flights.replay import Replay, replay
 from producers.position import Positions
 from sluice.contracts import Contract
 from sluice.errors import TransientError
+from sluice.settings import Settings
 
+SETTINGS = Settings(_env_file=None)  # type: ignore[call-arg]
 DAY = date(2013, 1, 1)
 
 
@@ -33,7 +35,7 @@ def test_a_replay_confirms_every_event_and_saves_its_last_date(
 ) -> None:
     lines: list[str] = []
     request = Replay(DAY, DAY, faults=Faults(corrupt=0.1, seed=1))
-    assert replay(request, "-", contracts, Positions(tmp_path), lines.append) == 0
+    assert replay(request, SETTINGS, contracts, Positions(tmp_path), lines.append) == 0
     assert Positions(tmp_path).replayed_through == DAY
     assert delivery.closed
     arrived = sum(event.stream == "flights.arrived" for event in delivery.events)
@@ -54,7 +56,7 @@ def test_a_stopped_replay_reports_what_is_confirmed_and_saves_nothing(
             os.kill(os.getpid(), signal.SIGTERM)
 
     monkeypatch.setattr(delivery, "send", send_and_stop)
-    assert replay(Replay(DAY, DAY), "-", contracts, Positions(tmp_path), lines.append) == 143
+    assert replay(Replay(DAY, DAY), SETTINGS, contracts, Positions(tmp_path), lines.append) == 143
     assert lines[-1] == f"stopped by SIGTERM: {len(delivery.events)} events confirmed, none unconfirmed"
     assert Positions(tmp_path).replayed_through is None
 
@@ -62,7 +64,7 @@ def test_a_stopped_replay_reports_what_is_confirmed_and_saves_nothing(
 @pytest.mark.usefixtures("delivery")
 def test_a_replay_of_some_streams_saves_no_date(contracts: dict[str, Contract], tmp_path: Path) -> None:
     request = Replay(DAY, DAY, streams=("weather.observed",))
-    assert replay(request, "-", contracts, Positions(tmp_path), ignore_line) == 0
+    assert replay(request, SETTINGS, contracts, Positions(tmp_path), ignore_line) == 0
     assert Positions(tmp_path).replayed_through is None
 
 
@@ -72,7 +74,7 @@ def test_undelivered_events_end_the_replay_with_an_error(
     failing = recording_delivery(confirm=1_000)
     monkeypatch.setattr(module, "connect", lambda *_: failing)
     with pytest.raises(TransientError, match="events were not delivered"):
-        replay(Replay(DAY, DAY), "-", contracts, Positions(tmp_path), ignore_line)
+        replay(Replay(DAY, DAY), SETTINGS, contracts, Positions(tmp_path), ignore_line)
     assert failing.closed
     assert len(failing.events) < 1_500
     assert Positions(tmp_path).replayed_through is None
