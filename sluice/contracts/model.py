@@ -103,7 +103,9 @@ class Years(_Strict):
     """A range of years, both ends included."""
 
     first: Annotated[int, Field(ge=1, le=9999)]
+    """The first valid year."""
     last: Annotated[int, Field(ge=1, le=9999)]
+    """The last valid year."""
 
     @property
     def first_moment(self) -> datetime:
@@ -133,8 +135,10 @@ class Column(_Strict):
     """One value of an event's JSON and one column of the raw table."""
 
     name: Annotated[str, Field(pattern=_COLUMN, max_length=_POSTGRES_NAME_BYTES), AfterValidator(check_column)]
+    """The column's name in the raw table: lower case, digits and underscores."""
     type: Annotated[str, AfterValidator(_check_type)]
-    """See ``DataType``."""
+    """``string``, ``boolean``, ``int32``, ``int64``, ``float64``, ``date``, ``time``, ``timestamp``, ``uuid`` or
+    ``json``; ``decimal(p, s)`` with p digits, s of them after the point; or ``array(type)``."""
     sources: Annotated[
         tuple[Annotated[str, AfterValidator(_check_path)], ...] | None,
         Field(alias="from", min_length=1),
@@ -142,7 +146,9 @@ class Column(_Strict):
     ] = None
     """Where the value is in the event; of several paths, the first that has a value. The column's name by default."""
     nullable: bool = True
+    """Whether the value may be missing or null."""
     unit: str | None = None
+    """Unit of a number, for documentation."""
     minimum: int | float | None = None
     """The smallest valid value, in the column's unit. Numeric columns only."""
     maximum: int | float | None = None
@@ -150,7 +156,7 @@ class Column(_Strict):
     min_length: Annotated[int | None, Field(ge=0)] = None
     """The smallest valid length, in characters. String columns only."""
     max_length: Annotated[int | None, Field(ge=1)] = None
-    """The largest valid length, in characters. String columns only; see ``Contract.max_length`` for the default."""
+    """The largest valid length, in characters. String columns only; those of the key or the id have 256 by default."""
     pattern: Annotated[str | None, AfterValidator(_check_pattern)] = None
     """A regular expression of Python's that the whole text matches. String columns only."""
     enum: Annotated[tuple[str, ...] | None, Field(min_length=1), BeforeValidator(_tuple)] = None
@@ -160,8 +166,9 @@ class Column(_Strict):
     zone: Annotated[str, AfterValidator(_check_zone)] | None = None
     """The time zone of a timestamp's texts that have none. Without it, such a text is invalid."""
     years: Years | None = None
-    """The valid years, in UTC. Date and timestamp columns only; see ``DEFAULT_YEARS``."""
+    """The valid years, in UTC. Date and timestamp columns only; timestamps have 1900 to 2199 by default, dates any."""
     description: Annotated[str, Field(min_length=1)]
+    """What the value means; every page and dbt's documentation show it."""
 
     @field_validator("minimum", "maximum")
     @classmethod
@@ -218,6 +225,7 @@ class Topic(_Strict):
     name: Annotated[str | None, Field(pattern=_TOPIC, max_length=_TOPIC_LENGTH)] = None
     """The topic's name, if it is not the stream's."""
     partitions: Annotated[int, Field(ge=1, le=1024)]
+    """Partitions of the topic, 1 to 1,024. They can be raised later, never lowered."""
     retention_bytes: Annotated[int, Field(ge=1 << 20, lt=1 << 63)]
     """Bytes retained per partition. There is no time limit: replayed events are older than any sensible limit."""
 
@@ -226,6 +234,7 @@ class Load(_Strict):
     """When new rows in the lake are loaded into the warehouse."""
 
     schedule: Annotated[str, AfterValidator(check_cron)]
+    """When the lake's new records are loaded: five cron fields, UTC."""
     overdue: Annotated[timedelta, BeforeValidator(_duration)] = timedelta(minutes=10)
     """How long a load may be overdue before an alert is raised."""
 
@@ -234,7 +243,9 @@ class History(_Strict):
     """The event dates (UTC, both ends included) of a stream whose history has an end."""
 
     first: Annotated[date, Field(**_YEARS)]
+    """The first event date."""
     last: Annotated[date, Field(**_YEARS)]
+    """The last event date."""
 
     @model_validator(mode="after")
     def _check_order(self) -> "History":
@@ -247,13 +258,18 @@ class Contract(_Strict):
     """An event stream: its topic, columns and load schedule."""
 
     stream: Annotated[str, Field(pattern=_STREAM, max_length=50), AfterValidator(check_stream)]
+    """The stream's name, in lower case with dots; also the name of the file and, by default, of the topic."""
     description: Annotated[str, Field(min_length=1)]
+    """What an event of the stream means."""
     owner: Annotated[str, Field(min_length=1)]
+    """Who answers for the stream; also the owner of its DAG."""
     topic: Topic
+    """The Kafka topic."""
     key: str | None = None
-    """The column used as the Kafka key. Events with the same key stay in order. None for records without a key."""
+    """The column used as the Kafka key. Events with the same key stay in order. Without it, records have no key."""
     id: Annotated[tuple[str, ...] | None, Field(min_length=1), BeforeValidator(_tuple_of_one)] = None
-    """The columns that identify an event; see ``id_columns``."""
+    """The column or columns that identify an event: ``event_id`` by default, if there is such a column. Without an id,
+    every record is an event of its own, and nothing is deduplicated."""
     keep: Literal["first", "last"] = "first"
     """Which of several events with the same id counts, in the order of partitions and offsets."""
     deletes: Literal["tombstone"] | None = None
@@ -265,9 +281,12 @@ class Contract(_Strict):
     lateness: Annotated[timedelta, BeforeValidator(_duration)]
     """How long after the end of a date its events may still arrive."""
     load: Load
+    """When the stream is loaded."""
     history: History | None = None
-    """Limits backfills to dates that the stream can have; None for a stream without an end."""
+    """The event dates that the stream can have, to which backfills are limited. A stream without it has no end:
+    backfills take any date up to tomorrow, and ``reprocess`` reloads yesterday each night."""
     columns: Annotated[tuple[Column, ...], Field(min_length=1, max_length=_MAX_COLUMNS), BeforeValidator(_tuple)]
+    """The values that are taken from an event, in the order of the raw table's columns."""
 
     @property
     def table(self) -> str:
