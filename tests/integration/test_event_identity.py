@@ -112,8 +112,8 @@ def reset(marts: Marts) -> None:
     with connect(marts.settings, "postgres") as owner:
         for name in IDENTITIES:
             owner.execute(f"truncate raw.items_{name}".encode())
-            owner.execute(f"drop table if exists staging.stg_items_{name}".encode())
-        owner.execute("delete from raw.quarantine")
+            if owner.execute("select to_regclass(%s)", (f"staging.stg_items_{name}",)).fetchone() != (None,):
+                owner.execute(f"truncate staging.stg_items_{name}".encode())
     for name in IDENTITIES:
         marts.raw._next_offsets[f"items.{name}"] = 0
 
