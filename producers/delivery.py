@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
 from kafka import KafkaAdminClient, KafkaProducer
-from kafka.errors import KafkaError, KafkaTimeoutError
+from kafka.errors import InvalidTimestampError, KafkaError, KafkaTimeoutError
 from kafka.partitioner import murmur2
 from kafka.producer.future import FutureRecordMetadata
 
@@ -40,6 +40,10 @@ class _Pending(NamedTuple):
     future: FutureRecordMetadata
     event: Event
     attempts: int
+
+
+_FINAL = (KafkaTimeoutError, InvalidTimestampError)
+"""Errors after which another attempt is useless."""
 
 
 class Producer(Protocol):
@@ -169,7 +173,7 @@ class Delivery:
             future, event, attempts = pending.popleft()
             if future.exception is None:
                 self.confirmed[event.stream, event.fault] += 1
-            elif attempts < MAX_ATTEMPTS and not isinstance(future.exception, KafkaTimeoutError):
+            elif attempts < MAX_ATTEMPTS and not isinstance(future.exception, _FINAL):
                 self._send(event, attempts + 1)
             else:
                 self.failures.append(future.exception)
@@ -187,8 +191,15 @@ class Delivery:
             time.sleep(0.02)
             self.poll()
 
-    def delivery_error(self) -> TransientError:
+    def delivery_error(self) -> SluiceError:
         """Returns the error for the unconfirmed events: their number and the causes."""
+        refused = sum(isinstance(error, InvalidTimestampError) for error in self.failures)
+        if refused:
+            return TerminalError(
+                f"{refused:,} events were refused by Kafka at {self._address}: their timestamp, or that of one sent with"
+                " them, is more than an hour in the future",
+                "correct the event times or this host's clock, or send them with the current time as timestamp",
+            )
         counts = Counter(type(error).__name__ for error in self.failures)
         causes = ", ".join(f"{count:,} {name}" for name, count in counts.most_common()) or "no confirmation"
         return TransientError(

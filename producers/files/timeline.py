@@ -47,8 +47,8 @@ class FileTimeline:
 
     def _event(self, index: int, text: bytes) -> Event:
         due = int(self._due[index])
-        # Kafka has no times before 1970.
-        timestamp = max(0, due) if self._has_time[index] else _now()
+        # Kafka has no times before 1970, and refuses those that are more than an hour in the future.
+        timestamp = min(max(0, due), _now()) if self._has_time[index] else _now()
         return Event(self._contract.stream, self._keys[index], text, timestamp, due)
 
     def _read_times_and_keys(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:

@@ -4,7 +4,7 @@ import socket
 from collections.abc import Callable
 
 import pytest
-from kafka.errors import KafkaTimeoutError, OutOfOrderSequenceNumberError
+from kafka.errors import InvalidTimestampError, KafkaTimeoutError, OutOfOrderSequenceNumberError
 from kafka.future import Future
 from kafka.partitioner import murmur2
 
@@ -106,6 +106,16 @@ def test_the_delivery_error_counts_the_undelivered_events_and_their_causes(
     assert "2 events were not delivered" in text
     assert "1 KafkaTimeoutError" in text
     assert "1 OutOfOrderSequenceNumberError" in text
+
+
+def test_events_of_the_future_are_refused_with_a_hint_and_not_sent_again(
+    producer: FakeProducer, delivery: Delivery
+) -> None:
+    delivery.send(EVENT)
+    producer.futures[0].failure(InvalidTimestampError())
+    delivery.poll()
+    assert len(producer.futures) == 1
+    assert "1 events were refused by Kafka at 127.0.0.1:1: their timestamp" in str(delivery.delivery_error())
 
 
 def test_a_delivery_is_full_at_the_maximum_of_events_in_flight(producer: FakeProducer, delivery: Delivery) -> None:
