@@ -105,7 +105,10 @@ def test_an_earlier_warehouse_is_upgraded_and_keeps_every_row(
 
     assert schema.provision(earlier, contracts) is not None
 
-    assert {table: _rows(earlier, name) for table, name in TABLES.items()} == before
+    for table, name in TABLES.items():
+        # Columns that later versions have added come last.
+        for old, new in zip(before[table], _rows(earlier, name), strict=True):
+            assert new.startswith(old.removesuffix(")"))
     with connect(earlier, "reader") as reader:
         ends = "select stream, partition, next_offset, rows, quarantined, watermark::date::text from ops.ledger_ends"
         assert reader.execute(f"{ends} order by topic_id, partition".encode()).fetchall() == [
