@@ -39,7 +39,9 @@ with tables as (
 )
 select 'relation', schema, relname, relkind::text from tables
 union all
-select 'column', relname, attname, concat_ws(' ', attnum, format_type(atttypid, atttypmod), attnotnull, attidentity,
+-- A raw table follows its contract: columns that are new to it come last.
+select 'column', relname, attname, concat_ws(' ', case when schema <> 'raw' then attnum end,
+    format_type(atttypid, atttypmod), attnotnull, attidentity,
     pg_get_expr(adbin, adrelid))
 from tables join pg_attribute on attrelid = tables.oid and attnum > 0 and relkind in ('r', 'v')
 left join pg_attrdef on adrelid = attrelid and adnum = attnum
