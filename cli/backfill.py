@@ -10,7 +10,7 @@ import typer
 from sluice.contracts import Contract, load_contracts
 from sluice.errors import TerminalError, TransientError
 from sluice.orchestration.batch import TRANSFORM, airflow_client, run_dags, select_contracts
-from sluice.orchestration.follow import POLL, Show, follow, follow_backfill, trigger_run, wait_for_dags
+from sluice.orchestration.follow import POLL, Show, follow, follow_backfill, retry_until, trigger_run, wait_for_dags
 from sluice.orchestration.history import ALL, REPROCESS, default_range, event_range, has_ended, reprocess_scope
 from sluice.orchestration.rest import Airflow, Json
 from sluice.settings import Settings, load_settings
@@ -76,6 +76,7 @@ def run_backfill(
             return
         if remaining and not active:
             wait_for_dags(airflow, [REPROCESS, TRANSFORM])
+            _wait_for_contracts(airflow, request)
             airflow.ensure_not_paused(TRANSFORM)
             reprocess = "failed" if unfinished else "completed"
             active = airflow.backfill(REPROCESS, remaining[0], remaining[-1], request.conf, MAX_ACTIVE_RUNS, reprocess)
@@ -128,6 +129,28 @@ def _range(settings: Settings, contracts: Sequence[Contract], first: str, last: 
 def _ended(request: "Request") -> list[date]:
     """Returns the dates that are over in UTC. Airflow runs no backfill of the others: a run is triggered for each."""
     return [day for day in request.days if has_ended(day)]
+
+
+def _wait_for_contracts(airflow: Airflow, request: "Request") -> None:
+    """Waits until Airflow has read the DAG with the current contracts, which takes it half a minute.
+
+    It would refuse a stream that it does not know, and leave out dates beyond those that the DAG had before.
+
+    Raises:
+        TransientError: Airflow still has not, or is down.
+    """
+
+    def check() -> None:
+        details = airflow.dag_details(REPROCESS)
+        first, last = (details[end] and date.fromisoformat(details[end][:10]) for end in ("start_date", "end_date"))
+        unknown = set(request.streams).difference(details["params"]["streams"]["value"])
+        if unknown or (first and request.first < first) or (last and last < request.last):
+            raise TransientError(
+                f"Airflow has not read the current contracts of {', '.join(request.streams)} yet",
+                "see `make logs S=airflow-dag-processor`, and run the same command again",
+            )
+
+    retry_until(check)
 
 
 def _active_backfill(airflow: Airflow, unfinished: "Unfinished | None") -> Json | None:

@@ -39,6 +39,9 @@ def register(app: typer.Typer) -> None:
         print(f"of {stream}, this deletes:")
         for part in found.parts():
             print(f"  {part}")
+        if found.topic_use and not found.deletes_topic:
+            owner = f"stream {found.topic_stream} has it" if found.topic_stream else "Kafka is external"
+            print(f"topic {found.topic} stays: {owner}")
         for line in _readers(settings, found):
             print(line)
         if not force:

@@ -80,7 +80,7 @@ class Provisioning:
             self._removed = [remains.text() for remains in found]
             for line in self._removed:
                 report(line)
-            if any(remains.topic_use and remains.topic_use.readers for remains in found):
+            if any(remains.readers for remains in found):
                 on_other_topics()
 
         def metadata(cancelled: threading.Event) -> str | None:

@@ -5,12 +5,10 @@ from typing import Any
 
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import OffsetSpec
-from kafka.errors import InvalidTopicError, UnknownTopicOrPartitionError
+from kafka.errors import UnknownTopicOrPartitionError
 
 from sluice.kafka.admin import admin
 from sluice.settings import Settings
-
-_NO_SUCH_TOPIC = (UnknownTopicOrPartitionError.errno, InvalidTopicError.errno)
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,8 @@ def topic_use(settings: Settings, topic: str) -> TopicUse | None:
     """
     with admin(settings) as client:
         (described,) = client.describe_topics([topic])
-        if described["error_code"] in _NO_SUCH_TOPIC:
+        if described["error_code"]:
+            # None of that name, or one that an external Kafka does not show.
             return None
         partitions = [TopicPartition(topic, partition["partition_index"]) for partition in described["partitions"]]
         starts = client.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.EARLIEST))

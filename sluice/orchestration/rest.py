@@ -48,6 +48,10 @@ class Airflow:
             )
         raise DagNotFoundError(f"Airflow has no DAG {dag_id} (yet)", "see `make logs S=airflow-dag-processor`")
 
+    def dag_details(self, dag_id: str) -> Json:
+        """Returns a DAG with its parameters and the first and last date of its runs, as Airflow has read it."""
+        return self._get(f"/dags/{dag_id}/details")
+
     def trigger(self, dag_id: str, run_id: str, conf: Json | None = None) -> None:
         """Triggers a run, which is queued while another run is active. Idempotent for the same run id.
 

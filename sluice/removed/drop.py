@@ -13,6 +13,7 @@ from sluice.removed.remains import Remains, remains, removed_streams
 from sluice.settings import Settings
 from sluice.warehouse import connect
 from sluice.warehouse import streams as warehouse_streams
+from sluice.warehouse.connect import can_provision
 from sluice.warehouse.failures import cause, is_transient
 
 _LOCK_TIMEOUT = "60s"
@@ -23,7 +24,8 @@ def find_dropped(settings: Settings, contracts: Mapping[str, Contract], stream: 
     """Returns what dropping a stream deletes; None if the platform has nothing of a stream of that name.
 
     Raises:
-        TerminalError: the stream has a contract, which may be invalid; or a view reads its raw table.
+        TerminalError: the stream has a contract, which may be invalid; a view reads its raw table; or only another
+            administrator can drop that.
         TransientError: a consumer still reads its topic, or a server is down.
     """
     invalid = {file.stream: file.path for file in invalid_contracts(contracts)}
@@ -39,10 +41,15 @@ def find_dropped(settings: Settings, contracts: Mapping[str, Contract], stream: 
             f"{', '.join(found.views)} {'reads' if len(found.views) == 1 else 'read'} the raw table of {stream}",
             f"drop {' and '.join(found.views)} before",
         )
-    if found.topic_use and found.topic_use.readers:
+    if found.readers:
         raise TransientError(
-            f"the consumer group {' and '.join(found.topic_use.readers)} still reads topic {topic}",
+            f"the consumer group {' and '.join(found.readers)} still reads topic {topic}",
             "run `make up`, which restarts the sink, and stop all other consumers of the topic",
+        )
+    if not can_provision(settings):
+        raise TerminalError(
+            f"the platform may not drop the raw table of {stream}: the warehouse is external",
+            "set SLUICE_WAREHOUSE_ADMIN_PASSWORD for this command, or ask the administrator of the warehouse",
         )
     return found
 
@@ -65,7 +72,7 @@ def drop(settings: Settings, found: Remains, report: Callable[[str], None]) -> l
         TerminalError: a server rejects a request.
     """
     stream = found.stream
-    if found.topic_use:
+    if found.deletes_topic:
         delete_topic(settings, found.topic)
         report(f"deleted topic {found.topic}")
     delete_table(settings, stream)

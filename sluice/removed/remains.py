@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from sluice.contracts import Contract, invalid_contracts
+from sluice.contracts import Contract, Contracts, invalid_contracts, topic_names
 from sluice.contracts.names import table_name
 from sluice.errors import SluiceError
 from sluice.kafka.deletion import TopicUse, topic_use
+from sluice.kafka.groups import SINK_GROUPS
 from sluice.lake.deletion import TableSize, table_size
 from sluice.settings import Settings
 from sluice.warehouse import connect
@@ -20,15 +21,32 @@ class Remains:
     stream: str
     topic: str
     topic_use: TopicUse | None
-    """None if there is no topic, or if a contract of another stream has it."""
+    """None if there is no topic."""
     lake: TableSize
     warehouse: StreamSize
     views: tuple[str, ...] = ()
     """Views that read the raw table."""
+    topic_stream: str | None = None
+    """Another stream, whose contract has the topic: it stays then."""
+    external: bool = False
+    """Whether the topic is one of an external Kafka: it stays then."""
+
+    @property
+    def deletes_topic(self) -> bool:
+        """Whether dropping the stream deletes its topic."""
+        return self.topic_use is not None and self.topic_stream is None and not self.external
+
+    @property
+    def readers(self) -> tuple[str, ...]:
+        """The consumer groups that read the topic for this stream, or that its deletion would disturb."""
+        if self.topic_use is None or self.topic_stream is not None:
+            return ()
+        groups = self.topic_use.readers
+        return tuple(group for group in groups if group.startswith(SINK_GROUPS)) if self.external else groups
 
     def parts(self) -> Iterator[str]:
-        """Yields a description of each part, with its size or count."""
-        if self.topic_use:
+        """Yields a description of each part that dropping the stream deletes, with its size or count."""
+        if self.topic_use and self.deletes_topic:
             yield (
                 f"topic {self.topic} ({_count(self.topic_use.partitions, 'partition')},"
                 f" {_count(self.topic_use.records, 'record')})"
@@ -103,11 +121,12 @@ def remains(settings: Settings, contracts: Mapping[str, Contract], stream: str, 
     Raises:
         TransientError, TerminalError: a server is down or rejects a request.
     """
-    shared = topic in {contract.topic_name for contract in contracts.values()}
     with connect(settings, "reader") as warehouse:
         size, views = stream_size(warehouse, stream), tuple(views_of(warehouse, stream))
-    use = None if shared else topic_use(settings, topic)
-    return Remains(stream, topic, use, table_size(settings, stream), size, views)
+    topics = contracts.known_topics() if isinstance(contracts, Contracts) else topic_names(contracts)
+    other = next((other for other, name in topics.items() if name == topic), None)
+    use, lake = topic_use(settings, topic), table_size(settings, stream)
+    return Remains(stream, topic, use, lake, size, views, other, external=bool(settings.kafka_bootstrap))
 
 
 def _count(number: int, noun: str) -> str:

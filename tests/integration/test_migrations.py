@@ -39,7 +39,9 @@ with tables as (
 )
 select 'relation', schema, relname, relkind::text from tables
 union all
-select 'column', relname, attname, concat_ws(' ', attnum, format_type(atttypid, atttypmod), attnotnull, attidentity,
+-- A raw table follows its contract: columns that are new to it come last.
+select 'column', relname, attname, concat_ws(' ', case when schema <> 'raw' then attnum end,
+    format_type(atttypid, atttypmod), attnotnull, attidentity,
     pg_get_expr(adbin, adrelid))
 from tables join pg_attribute on attrelid = tables.oid and attnum > 0 and relkind in ('r', 'v')
 left join pg_attrdef on adrelid = attrelid and adnum = attnum
@@ -105,7 +107,10 @@ def test_an_earlier_warehouse_is_upgraded_and_keeps_every_row(
 
     assert schema.provision(earlier, contracts) is not None
 
-    assert {table: _rows(earlier, name) for table, name in TABLES.items()} == before
+    for table, name in TABLES.items():
+        # Columns that later versions have added come last.
+        for old, new in zip(before[table], _rows(earlier, name), strict=True):
+            assert new.startswith(old.removesuffix(")"))
     with connect(earlier, "reader") as reader:
         ends = "select stream, partition, next_offset, rows, quarantined, watermark::date::text from ops.ledger_ends"
         assert reader.execute(f"{ends} order by topic_id, partition".encode()).fetchall() == [

@@ -11,7 +11,7 @@ import pytest
 from cli import backfill
 from sluice.backfill import Snapshot
 from sluice.errors import TerminalError, TransientError
-from sluice.orchestration import batch
+from sluice.orchestration import batch, follow
 from sluice.orchestration.rest import Json
 from sluice.reconcile import Reconciliation
 from sluice.settings import ROOT, Settings
@@ -19,6 +19,13 @@ from sluice.warehouse.checksum import Checksum
 from tests.unit.conftest import FakeAirflow
 
 DAYS = ("2013-01-01", "2013-01-02")
+
+
+def details(*streams: str, last: str | None = "2014-01-01") -> Json:
+    """Returns what Airflow says of the DAG."""
+    value = list(streams or ("flights.arrived",))
+    end = last and f"{last}T00:00:00Z"
+    return {"start_date": "2013-01-01T00:00:00Z", "end_date": end, "params": {"streams": {"value": value}}}
 
 
 class BackfillingAirflow(FakeAirflow):
@@ -30,6 +37,7 @@ class BackfillingAirflow(FakeAirflow):
         self.open: Json | None = None
         self.outcome = dict.fromkeys(DAYS, "success")
         self.clock = 0
+        self.details = [details()]
 
     def close(self) -> None:
         """Not recorded: only the other requests matter here."""
@@ -39,6 +47,9 @@ class BackfillingAirflow(FakeAirflow):
 
     def log(self, dag_id: str, run_id: str, task_id: str, attempt: int) -> list[Json]:
         return [{"event": "the lake is gone", "level": "error"}]
+
+    def dag_details(self, dag_id: str) -> Json:
+        return self.details.pop(0) if len(self.details) > 1 else self.details[0]
 
     def open_backfill(self, dag_id: str) -> Json | None:
         return self.open
@@ -198,6 +209,16 @@ def test_dates_that_are_not_over_have_a_run_of_their_own(
     run(settings)
     assert airflow.requests == [("reprocess", single | {"event_date": day}) for day in DAYS] + ["transform"]
     assert not list(settings.home.iterdir())
+
+
+def test_a_backfill_waits_until_airflow_has_read_the_current_contracts(
+    airflow: BackfillingAirflow, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follow, "POLL", timedelta(0))
+    airflow.details = [details("weather.observed"), details(last="2012-12-31"), details(last=None)]
+    run(settings)
+    assert len(airflow.details) == 1
+    assert airflow.requests[0] == (*DAYS, "all", ["flights.arrived"], "completed")
 
 
 def test_a_stream_is_limited_by_its_own_history(

@@ -84,7 +84,7 @@ def test_a_stream_with_a_contract_is_not_dropped_even_if_the_contract_is_not_val
         TerminalError, match=r"weather\.observed has a contract. Hint: remove its file and run `make up`"
     ):
         find_dropped(SETTINGS, CONTRACTS, "weather.observed")
-    invalid = Contracts((), [InvalidContract(Path("contracts/a.b.yaml"), "line 1: no", "fix it")])
+    invalid = Contracts((), [InvalidContract(Path("contracts/a.b.yaml"), "line 1: no", "fix it", "a.b")])
     with pytest.raises(TerminalError, match=r"a\.b has a contract that is not valid, contracts/a\.b\.yaml"):
         find_dropped(SETTINGS, invalid, "a.b")
 
@@ -100,7 +100,7 @@ def test_an_invalid_contract_is_not_a_removed_one(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(remains_module, "connect", lambda settings, role: Connection())
     known = {stream: stream for stream in (*CONTRACTS, "a.b", "c.d")}
     monkeypatch.setattr(remains_module, "known_streams", lambda connection: known)
-    contracts = Contracts(CONTRACTS.values(), [InvalidContract(Path("c.d.yaml"), "", "")])
+    contracts = Contracts(CONTRACTS.values(), [InvalidContract(Path("c.d.yaml"), "", "", "c.d")])
     assert remains_module.removed_streams(SETTINGS, contracts) == {"a.b": "a.b"}
 
 
@@ -111,6 +111,30 @@ def test_a_stream_that_is_still_read_is_not_dropped(found: SimpleNamespace) -> N
     found.remains = Remains("a.b", "a.b", None, NOTHING.lake, NOTHING.warehouse, ("public.v",))
     with pytest.raises(TerminalError, match=r"public\.v reads the raw table of a\.b. Hint: drop public\.v before"):
         find_dropped(SETTINGS, CONTRACTS, "a.b")
+
+
+def test_a_topic_of_others_stays(found: SimpleNamespace, done: list[str]) -> None:
+    use = TopicUse(1, 1, ("sluice-sink-lake-1", "other"), ("sluice-sink-lake-1", "other"))
+    shared = Remains("a.b", "t", use, NOTHING.lake, NOTHING.warehouse, topic_stream="c.d")
+    external = Remains("a.b", "t", use, NOTHING.lake, NOTHING.warehouse, external=True)
+    for remains in (shared, external):
+        drop(SETTINGS, remains, lambda _: None)
+        assert "kafka" not in done
+        assert list(remains.parts()) == []
+    # The sink reads a shared topic for the other stream. Of an external one, only the sink must have stopped reading.
+    assert shared.readers == ()
+    assert external.readers == ("sluice-sink-lake-1",)
+    found.remains = shared
+    assert find_dropped(SETTINGS, CONTRACTS, "a.b") == shared
+    found.remains = external
+    with pytest.raises(TransientError, match=r"group sluice-sink-lake-1 still reads topic a\.b"):
+        find_dropped(SETTINGS, CONTRACTS, "a.b")
+
+
+def test_an_external_warehouse_needs_its_administrator(found: SimpleNamespace) -> None:
+    settings = SETTINGS.model_copy(update={"warehouse_host": "db.example.com"})
+    with pytest.raises(TerminalError, match=r"the warehouse is external. Hint: set SLUICE_WAREHOUSE_ADMIN_PASSWORD"):
+        find_dropped(settings, CONTRACTS, "a.b")
 
 
 def test_the_warehouse_is_dropped_last_so_that_an_interrupted_drop_can_be_repeated(done: list[str]) -> None:
