@@ -1,4 +1,4 @@
-"""The settings of servers that the platform uses but does not run: Kafka, an S3 store, the warehouse's Postgres."""
+"""The settings of servers that the platform uses but does not run: Kafka, an S3 store, Postgres, a schema registry."""
 
 import os
 import re
@@ -11,6 +11,7 @@ from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings
 
 _ADDRESSES = re.compile(r"[^\s,:/@]+:\d{1,5}(,[^\s,:/@]+:\d{1,5})*")
+_URL = re.compile(r"https?://[^\s/@:?#]+(:\d{1,5})?(/[^\s?#]*)?")
 _ENDPOINT = re.compile(r"https?://[^\s/@:]+(:\d{1,5})?")
 
 User = Literal["writer", "reader", "keeper"]
@@ -37,6 +38,12 @@ def _endpoint(text: str) -> str:
     if text and not _ENDPOINT.fullmatch(text):
         raise PydanticCustomError("endpoint", "expected a URL such as https://s3.example.com:9000, without a path")
     return text
+
+
+def _url(text: str) -> str:
+    if text and not _URL.fullmatch(text):
+        raise PydanticCustomError("url", "expected a URL such as https://registry.example.com:8081")
+    return text.rstrip("/")
 
 
 File = Annotated[Path, AfterValidator(_readable)]
@@ -83,6 +90,11 @@ class ExternalServers(BaseSettings):
     warehouse_admin_password: SecretStr | None = None
     """None if another administrator creates the warehouse: then nothing is created or changed, only checked."""
 
+    schema_registry_url: Annotated[str, AfterValidator(_url)] = ""
+    """The schema registry (Confluent's REST interface) of streams in a format with schema ids, perhaps with a path."""
+    schema_registry_user: str = ""
+    schema_registry_password: SecretStr | None = None
+
     @property
     def kafka_uses_sasl(self) -> bool:
         """Whether clients authenticate at Kafka with a password."""
@@ -92,7 +104,12 @@ class ExternalServers(BaseSettings):
     def needed_secrets(self) -> list[str]:
         """The secrets without which the external servers cannot be used."""
         common_pair = self.s3_endpoint and self.s3_access_key
-        return ["kafka_password"] * self.kafka_uses_sasl + ["s3_secret_key"] * bool(common_pair)
+        needed = {
+            "kafka_password": self.kafka_uses_sasl,
+            "s3_secret_key": common_pair,
+            "schema_registry_password": self.schema_registry_user,
+        }
+        return [name for name, is_needed in needed.items() if is_needed]
 
     def faults(self) -> Iterator[Fault]:
         """Yields what is wrong with the settings together; each alone is valid.
@@ -101,6 +118,10 @@ class ExternalServers(BaseSettings):
         """
         yield from self._kafka_faults()
         yield from self._s3_faults()
+        if not self.schema_registry_url:
+            yield from self._without("schema_registry_url", "schema_registry_user", "schema_registry_password")
+        elif not self.schema_registry_user:
+            yield from self._without("schema_registry_user", "schema_registry_password")
         if self.warehouse_host:
             if self.warehouse_sslmode.startswith("verify") and self.warehouse_ca_file is None:
                 yield (

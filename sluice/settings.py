@@ -65,10 +65,6 @@ class Settings(ExternalServers):
     kafka_3_port: int = 9292
     """The published ports of the second and third broker, if there are three (``PROFILE=scale``)."""
 
-    schema_registry_url: str = ""
-    """The schema registry (Confluent's REST interface) of streams whose contracts have a format with schema ids."""
-    schema_registry_user: str = ""
-
     minio_host: str = LOOPBACK
     minio_port: int = 9000
     minio_console_port: int = 9001
@@ -116,7 +112,6 @@ class Settings(ExternalServers):
     airflow_api_secret_key: SecretStr | None = None
     airflow_jwt_secret: SecretStr | None = None
     redis_password: SecretStr | None = None
-    schema_registry_password: SecretStr | None = None
 
     @classmethod
     def settings_customise_sources(

@@ -45,8 +45,11 @@ def secret_variables(settings: Settings, names: tuple[str, ...]) -> dict[str, st
     Raises:
         TerminalError: one of the secrets is not set.
     """
-    used = [name for name in names if name != "kafka_password" or settings.kafka_uses_sasl]
-    return {variable(name): settings.secret(name) for name in used}
+    optional = {
+        "kafka_password": settings.kafka_uses_sasl,
+        "schema_registry_password": bool(settings.schema_registry_user),
+    }
+    return {variable(name): settings.secret(name) for name in names if optional.get(name, True)}
 
 
 def complete(content: bytes | None, values: Mapping[str, object] | None = None, file: object = ".env") -> str:

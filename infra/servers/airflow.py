@@ -262,7 +262,7 @@ def migrate_metadata(settings: Settings, log: Path, cancelled: threading.Event) 
     return "migrated, admin user created"
 
 
-TASK_SECRETS = ("lake_reader_password", "lake_keeper_password", "kafka_password")
+TASK_SECRETS = ("lake_reader_password", "lake_keeper_password", "kafka_password", "schema_registry_password")
 """The secrets of tasks, besides their connections to the warehouse."""
 PREIMPORTED_CLI = (sys.executable, "-m", "sluice.orchestration.preimport")
 """Airflow's CLI for components that fork a process per task."""

@@ -25,7 +25,7 @@ LIVE = Service(
     name="live",
     needs=("kafka", "postgres", "topics", "warehouse"),
     command=lambda _: [sys.executable, "-m", "flights.live_view"],
-    secrets=("live_password", "kafka_password"),
+    secrets=("live_password", "kafka_password", "schema_registry_password"),
     check_health=probes.live,
 )
 DASHBOARD = Service(

@@ -56,23 +56,18 @@ class SchemaRegistry:
             transport: replaces the network, for tests.
 
         Raises:
-            TerminalError: the settings name no registry, or not by a URL.
+            TerminalError: the settings name no registry; or a user without a password.
         """
         if not settings.schema_registry_url:
             raise TerminalError(
                 "no schema registry is configured, but a contract's format needs one",
                 "set SLUICE_SCHEMA_REGISTRY_URL, for example to http://127.0.0.1:8081",
             )
-        self._url = settings.schema_registry_url.rstrip("/")
-        if not _is_url(self._url):
-            raise TerminalError(
-                f"SLUICE_SCHEMA_REGISTRY_URL is not a URL: {self._url}",
-                "write it as http://host:port or https://host:port",
-            )
-        user, password = settings.schema_registry_user, settings.schema_registry_password
+        self._url = settings.schema_registry_url
+        user = settings.schema_registry_user
         self._http = httpx.Client(
             base_url=self._url,
-            auth=(user, password.get_secret_value() if password else "") if user else None,
+            auth=(user, settings.secret("schema_registry_password")) if user else None,
             headers={"Accept": _CONTENT_TYPE, "Content-Type": _CONTENT_TYPE},
             timeout=_TIMEOUT_SECONDS,
             transport=transport,
@@ -158,14 +153,6 @@ class SchemaRegistry:
                 "correct SLUICE_SCHEMA_REGISTRY_URL; it may need a path, such as /apis/ccompat/v7",
             )
         return TerminalError(message)
-
-
-def _is_url(text: str) -> bool:
-    try:
-        url = httpx.URL(text)
-    except httpx.InvalidURL:
-        return False
-    return url.scheme in ("http", "https") and bool(url.host)
 
 
 def _schema(answer: Mapping[str, Any]) -> RegisteredSchema:

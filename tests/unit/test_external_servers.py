@@ -85,6 +85,14 @@ def pem(tmp_path: Path) -> str:
         ({**WAREHOUSE, "WAREHOUSE_SSLMODE": "yes"}, "WAREHOUSE_SSLMODE", "Input should be"),
         ({**WAREHOUSE, "WAREHOUSE_PORT": "0"}, "WAREHOUSE_PORT", "greater than or equal to 1"),
         ({"WAREHOUSE_ADMIN_PASSWORD": SECRET}, "WAREHOUSE_ADMIN_PASSWORD", "without SLUICE_WAREHOUSE_HOST"),
+        ({"SCHEMA_REGISTRY_URL": "registry:8081"}, "SCHEMA_REGISTRY_URL", "expected a URL"),
+        ({"SCHEMA_REGISTRY_URL": "https://user:secret@registry"}, "SCHEMA_REGISTRY_URL", "expected a URL"),
+        ({"SCHEMA_REGISTRY_USER": "me"}, "SCHEMA_REGISTRY_USER", "has no effect without SLUICE_SCHEMA_REGISTRY_URL"),
+        (
+            {"SCHEMA_REGISTRY_URL": "http://registry", "SCHEMA_REGISTRY_PASSWORD": SECRET},
+            "SCHEMA_REGISTRY_PASSWORD",
+            "has no effect without SLUICE_SCHEMA_REGISTRY_USER",
+        ),
     ],
 )
 def test_what_cannot_be_right_is_one_line_that_names_the_variable(
@@ -185,6 +193,17 @@ def test_a_service_receives_the_secrets_of_what_it_uses(load: Load, monkeypatch:
     assert librdkafka_options(inside) == librdkafka_options(settings)
     assert "SLUICE_S3_SECRET_KEY" not in sink
     assert SECRET not in str(public_variables(settings)) + repr(settings) + configuration(own.values(), settings.home)
+
+
+def test_only_what_decodes_events_receives_the_password_of_the_schema_registry(load: Load) -> None:
+    registry = {"SCHEMA_REGISTRY_URL": "https://registry.example/apis/v7/", "SCHEMA_REGISTRY_USER": "me"}
+    settings = load(**registry, SCHEMA_REGISTRY_PASSWORD=SECRET)
+    assert settings.schema_registry_url == "https://registry.example/apis/v7"
+    assert settings.needed_secrets == ["schema_registry_password"]
+    received = {
+        name for name, service in services(settings).items() if SECRET in environment(service, settings).values()
+    }
+    assert received == {"live", "airflow-scheduler"}
 
 
 def test_the_warehouse_can_be_elsewhere_while_airflow_stays(load: Load, pem: str) -> None:

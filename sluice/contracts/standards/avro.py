@@ -65,8 +65,8 @@ class _Record:
             field |= {"type": ["null", field["type"]], "default": None}
         for column in node.columns:
             document = self._columns[column.name]
-            own = {key: value for key, value in document.items() if key not in ("description", "nullable")}
-            field |= {"doc": column.description, **_properties(own)}
+            own = {key: value for key, value in document.items() if key not in ("name", "description", "nullable")}
+            field |= {"doc": column.description, **_properties({"column": column.name, **own})}
         return field
 
     def _type(self, node: Node, name: str) -> Any:

@@ -77,7 +77,8 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, None if text[:1].isalpha() else "'")
+    plain = text[:1].isalpha() and text.isprintable()
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, None if plain else '"')
 
 
 _Dumper.add_representer(str, _text)

@@ -170,12 +170,13 @@ def _property(contract: Contract, column: Column, document: Document) -> Odcs:
 
 
 def _type(data_type: DataType) -> Odcs:
-    read: Odcs = {"logicalType": _LOGICAL[data_type.kind], "physicalType": str(data_type)}
+    item: Odcs = {"logicalType": _LOGICAL[data_type.kind]}
     if format_name := _FORMATS.get(data_type.kind):
-        read["logicalTypeOptions"] = {"format": format_name}
+        item["logicalTypeOptions"] = {"format": format_name}
     if data_type.item:
-        read["items"] = _type(data_type.item)
-    return read
+        item["items"] = _type(data_type.item)
+    # Only where the logical type does not say enough: tools take a physical type for one of a database.
+    return item if _type_of(item) == str(data_type) else {**item, "physicalType": str(data_type)}
 
 
 def _fields(properties: Any, path: Path, required: bool, notes: list[str]) -> Iterator[Field]:

@@ -50,9 +50,9 @@ SECRETS_READ: set[str] = set()
 def settings(tmp_path: Path) -> Settings:
     SECRETS_READ.clear()
     secrets = {name: SecretStr(f"secret-of-{name}") for name in SECRETS}
-    # With a Kafka that asks for a password.
-    kafka = {"kafka_security_protocol": "SASL_SSL"}
-    return RecordingSettings(_env_file=None, home=tmp_path, **kafka, **secrets)  # type: ignore[call-arg, arg-type]
+    # With servers that ask for a password.
+    external = {"kafka_security_protocol": "SASL_SSL", "schema_registry_user": "platform"}
+    return RecordingSettings(_env_file=None, home=tmp_path, **external, **secrets)  # type: ignore[call-arg, arg-type]
 
 
 def container_secrets(name: str) -> set[str]:
