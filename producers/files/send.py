@@ -51,7 +51,9 @@ def send(request: Send, settings: Settings, contract: Contract, write_line: Call
         raise TerminalError(
             f"speed: events of {contract.stream} happen when they are sent", "leave out SPEED, or give it an event_time"
         )
-    timeline = FileTimeline(contract, open_records(request.path, csv_kinds(contract)))
+    records = open_records(request.path, csv_kinds(contract))
+    write_line(f"{len(records):,} records in {request.path}")
+    timeline = FileTimeline(contract, records)
     contracts = {contract.stream: contract}
     delivery = connect(settings, topic_names(contracts))
     outcome = send_all(

@@ -177,7 +177,7 @@ def test_faults_of_any_stream_can_be_injected(quakes: Contract, delivery: Any) -
         name: sum(event.fault == name for event in delivery.events) for name in ("duplicate", "corrupt", "invalid")
     }
     assert counts == dict.fromkeys(counts, COUNT)
-    assert f"{COUNT} duplicate, {COUNT} corrupt, {COUNT} invalid" in lines[1]
+    assert f"{COUNT} duplicate, {COUNT} corrupt, {COUNT} invalid" in lines[2]
 
 
 def test_speed_paces_by_event_time(contract: Contract, delivery: Any, tmp_path: Path) -> None:
