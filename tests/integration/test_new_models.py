@@ -52,7 +52,6 @@ def contents(marts: Marts, name: str) -> dict[str, int]:
     return {str(row.day): row.event_count for row in rows.itertuples()}
 
 
-@pytest.mark.essential
 def test_generated_models_count_the_events_of_each_date(quakes: Marts, tmp_path: Path) -> None:
     features = json.loads(QUAKES.read_text())["features"]
     contract = quakes.raw.contracts[STREAM]

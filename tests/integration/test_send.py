@@ -20,8 +20,6 @@ from sluice.warehouse import connect
 from tests.fixtures.quakes import COUNT, QUAKES
 from tests.fixtures.servers import Stream
 
-pytestmark = pytest.mark.essential
-
 
 def contract_for(sample: Path) -> str:
     """Returns the contract inferred from a sample as a template for ``make_stream``."""
@@ -57,6 +55,7 @@ def records(stream: Stream) -> list[Any]:
         consumer.close()
 
 
+@pytest.mark.essential
 def test_a_real_collection_arrives_as_it_is(make_stream: Callable[..., Stream]) -> None:
     stream = make_stream(2, contract_for(QUAKES))
     done = send(stream, "--file", str(QUAKES))
