@@ -205,6 +205,20 @@ def test_a_signal_ends_it_with_the_count_of_what_was_sent(
     assert 300 <= len(delivery.events) < 2_000
 
 
+def test_a_signal_while_the_file_is_read_closes_the_connection(
+    contract: Contract, delivery: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "FileTimeline", interrupt)
+    path = write(tmp_path, '{"code": "a", "at": "2018-02-07T00:00:00Z"}')
+    with pytest.raises(KeyboardInterrupt):
+        send(Send(path), "-", contract, lambda _: None)
+    assert delivery.closed
+    assert delivery.events == []
+
+
 def test_undelivered_events_are_an_error(
     recording_delivery: Any, contract: Contract, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
