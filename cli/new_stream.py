@@ -3,7 +3,6 @@
 Arrow is imported where it is used, so that other commands start without it.
 """
 
-import shlex
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -160,7 +159,7 @@ def _print_report(
     guesses = [
         ("event_time", _guess(inference.event_time)),
         ("id", _guess(inference.id) or "none found: duplicates are not removed"),
-        ("key", contract.key or "none: records are spread over the partitions"),
+        ("key", _guess(inference.key) or "none found: records are spread over the partitions"),
         *(
             (column.name, f"{column.typing.type}: {column.typing.why}")
             for column in inference.columns
@@ -173,7 +172,7 @@ def _print_report(
     if inference.omitted:
         print(f"left out, because a contract cannot name them: {', '.join(map(escape, inference.omitted))}")
     print("to be decided: event_time, id, lateness, owner, limits (in comments), and descriptions")
-    print(f"then: make up; make send STREAM={stream} FILE={shlex.quote(str(sample))}; make load")
+    print(f"then: make up; make send STREAM={stream} FILE=…; make load")
 
 
 def _guess(guess: "Guess") -> str:

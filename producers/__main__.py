@@ -3,6 +3,7 @@
 import argparse
 import gc
 import math
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -27,7 +28,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; a known error is printed as one line on stderr, with exit code 1."""
+    """Runs one command; a known error is one line on stderr and exit code 1, and so is Ctrl-C, with 130."""
     try:
         options = _parser().parse_args(arguments)
         commands = {"live": _live, "replay": _replay, "send": _send}
@@ -35,6 +36,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SluiceError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        # While a file or the data set is read; later, signals end the sending (``Stop``).
+        print("stopped by SIGINT", file=sys.stderr)
+        return 128 + signal.SIGINT
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -12,6 +12,7 @@ from typing import Any
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
+from sluice.kafka.connection import kafka_python_options
 from sluice.settings import load_settings
 
 # Edit: the topic, which has the stream's name unless the contract gives it another one, and the contract's key.
@@ -31,10 +32,10 @@ def events() -> Iterator[tuple[datetime, dict[str, Any]]]:
 
 def main() -> int:
     """Sends all events; returns 0 once Kafka has confirmed each of them, otherwise 1."""
-    address = load_settings().kafka
+    settings = load_settings()
     try:
         producer = KafkaProducer(
-            bootstrap_servers=address,
+            **kafka_python_options(settings),  # Kafka's address, and the user if it needs one.
             acks="all",  # An event is confirmed once every replica in sync has it.
             enable_idempotence=True,  # Retries by this producer neither duplicate nor reorder events.
             linger_ms=100,  # Wait a little for more events, and send them together.
@@ -50,7 +51,7 @@ def main() -> int:
                         TOPIC,
                         key=str(event[KEY]).encode(),  # Events with the same key keep their order.
                         value=json.dumps(event).encode(),
-                        timestamp_ms=int(moment.timestamp() * 1_000),  # When it happened, not when it is sent.
+                        timestamp_ms=round(moment.timestamp() * 1_000),  # When it happened, not when it is sent.
                     )
                 )
             producer.flush()  # `send` only queues: wait until all are sent.
@@ -60,7 +61,7 @@ def main() -> int:
             producer.close(timeout=5)
     except (KafkaError, OSError) as error:
         hint = f"check `make status`, and that `make up` has created the topic {TOPIC}"
-        print(f"error: Kafka at {address} did not confirm all events: {error}. Hint: {hint}.", file=sys.stderr)
+        print(f"error: Kafka at {settings.kafka} did not confirm all events: {error}. Hint: {hint}.", file=sys.stderr)
         return 1
     print(f"{len(sent)} events confirmed")
     return 0

@@ -51,9 +51,16 @@ def send(request: Send, settings: Settings, contract: Contract, write_line: Call
         raise TerminalError(
             f"speed: events of {contract.stream} happen when they are sent", "leave out SPEED, or give it an event_time"
         )
-    timeline = FileTimeline(contract, open_records(request.path, csv_kinds(contract)))
+    records = open_records(request.path, csv_kinds(contract))
+    write_line(f"{len(records):,} records in {request.path}")
     contracts = {contract.stream: contract}
+    # Before the records are read, which takes a while: without Kafka, it would be for nothing.
     delivery = connect(settings, topic_names(contracts))
+    try:
+        timeline = FileTimeline(contract, records)
+    except BaseException:
+        delivery.close()
+        raise
     outcome = send_all(
         timeline.batches(), len(timeline), delivery, contracts, request.faults, request.speed, write_line
     )

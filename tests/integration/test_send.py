@@ -20,8 +20,6 @@ from sluice.warehouse import connect
 from tests.fixtures.quakes import COUNT, QUAKES
 from tests.fixtures.servers import Stream
 
-pytestmark = pytest.mark.essential
-
 
 def contract_for(sample: Path) -> str:
     """Returns the contract inferred from a sample as a template for ``make_stream``."""
@@ -57,14 +55,16 @@ def records(stream: Stream) -> list[Any]:
         consumer.close()
 
 
+@pytest.mark.essential
 def test_a_real_collection_arrives_as_it_is(make_stream: Callable[..., Stream]) -> None:
     stream = make_stream(2, contract_for(QUAKES))
     done = send(stream, "--file", str(QUAKES))
-    assert (done.returncode, f"{COUNT} confirmed" in done.stdout) == (0, True), done.stderr
+    assert (done.returncode, f"{COUNT:,} confirmed" in done.stdout) == (0, True), done.stderr
     features = json.loads(QUAKES.read_text(), parse_float=Decimal)["features"]
     sent = {record.key.decode(): record for record in records(stream)}
     assert sent.keys() == {feature["id"] for feature in features}
-    assert all(record.value in QUAKES.read_bytes() for record in sent.values())
+    content = QUAKES.read_bytes()
+    assert all(record.value in content for record in sent.values())
     for feature in features:
         assert sent[feature["id"]].timestamp == feature["properties"]["time"]
     stream.land()
@@ -98,7 +98,7 @@ def test_injected_faults_of_any_stream_are_quarantined(make_stream: Callable[...
     assert report.rows + report.quarantined == total
     assert query(stream, "select count(distinct id) from {raw}") == [(COUNT,)]
     assert report.quarantined > COUNT
-    assert f"{COUNT} invalid" in done.stdout
+    assert f"{COUNT:,} invalid" in done.stdout
 
 
 def test_a_csv_file_arrives_exactly(make_stream: Callable[..., Stream], tmp_path: Path) -> None:

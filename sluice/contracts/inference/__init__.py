@@ -8,7 +8,7 @@ from sluice.contracts.inference.document import render
 from sluice.contracts.inference.leaves import is_expressible, leaves
 from sluice.contracts.inference.names import column_names
 from sluice.contracts.inference.records import parse_json
-from sluice.contracts.inference.roles import Guess, InferredColumn, guess_event_time, guess_id
+from sluice.contracts.inference.roles import Guess, InferredColumn, guess_event_time, guess_id, guess_key
 from sluice.contracts.inference.types import infer_type
 from sluice.contracts.paths import format_path
 
@@ -24,6 +24,7 @@ class Inference:
     columns: tuple[InferredColumn, ...]
     event_time: Guess
     id: Guess
+    key: Guess
     omitted: tuple[str, ...]
     """Fields that no contract can name, such as one with an empty name."""
 
@@ -47,11 +48,13 @@ def infer(stream: str, records: Sequence[dict[str, Any]], owner: str, source: st
     names = column_names([leaf.path for leaf in named])
     columns = tuple(InferredColumn(names[leaf.path], leaf, infer_type(leaf.path, leaf.values)) for leaf in named)
     event_time, identity = guess_event_time(columns), guess_id(columns)
-    roles = {"event_time": event_time.name, "id": identity.name, "key": identity.name}
+    key = guess_key(columns, identity)
+    roles = {"event_time": event_time.name, "id": identity.name, "key": key.name}
     return Inference(
         render(stream, columns, roles, owner, source, len(records)),
         columns,
         event_time,
         identity,
+        key,
         tuple(format_path(leaf.path) for leaf in found if leaf not in named),
     )

@@ -2,13 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from sluice.contracts.inference.leaves import Leaf
 from sluice.contracts.inference.types import Typing
-
-RECORD = "record"
-"""In place of a column: the Kafka record's own timestamp."""
+from sluice.contracts.model import RECORD
 
 _EVENT_TIMES = ("event_time", "occurred_at", "event_timestamp", "timestamp", "time", "ts", "datetime", "date_time")
 _CHANGES = ("updated", "modified", "changed", "loaded", "ingested", "processed", "inserted", "expires", "until", "end")
@@ -27,8 +24,8 @@ class InferredColumn:
 
     @property
     def is_unique(self) -> bool:
-        """Whether every record of the sample has a value of its own."""
-        return not self.leaf.nullable and len(set(self.leaf.values)) == len(self.leaf.values)
+        """Whether no two records of the sample have the same value, which is not a list or an object."""
+        return len(set(self.leaf.values)) == len(self.leaf.values)
 
 
 @dataclass(frozen=True)
@@ -48,9 +45,18 @@ def guess_event_time(columns: Sequence[InferredColumn]) -> Guess:
 
 def guess_id(columns: Sequence[InferredColumn]) -> Guess:
     """Returns the column that identifies an event: one with an id's name whose values differ in every record."""
-    candidates = [column for column in columns if _can_identify(column) and column.is_unique]
-    named = [column.name for column in candidates if _id_rank(column.name) < len(_IDS) + 1]
-    return _first(sorted(named, key=_id_rank), "")
+    return _first([column.name for column in _named_like_ids(columns) if column.is_unique], "")
+
+
+def guess_key(columns: Sequence[InferredColumn], identity: Guess) -> Guess:
+    """Returns the column whose events stay in order: the id, or another column with an id's name, never null."""
+    return identity if identity.name else _first([column.name for column in _named_like_ids(columns)], "")
+
+
+def _named_like_ids(columns: Sequence[InferredColumn]) -> list[InferredColumn]:
+    """Returns the columns that could identify something, with the likeliest name first."""
+    found = [column for column in columns if _can_identify(column) and _id_rank(column.name) <= len(_IDS)]
+    return sorted(found, key=lambda column: _id_rank(column.name))
 
 
 def _first(names: Sequence[str], otherwise: str) -> Guess:
@@ -71,8 +77,8 @@ def _id_rank(name: str) -> int:
 
 
 def _can_identify(column: InferredColumn) -> bool:
-    return column.typing.type in ("string", "uuid", "int32", "int64") and all(map(_is_short, column.leaf.values))
-
-
-def _is_short(value: Any) -> bool:
-    return len(value) <= _MAX_ID
+    return (
+        not column.leaf.nullable
+        and column.typing.type in ("string", "uuid", "int32", "int64")
+        and max(map(len, column.leaf.values)) <= _MAX_ID
+    )

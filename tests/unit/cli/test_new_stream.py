@@ -60,7 +60,7 @@ def test_a_new_stream_has_a_contract_examples_and_a_staging_model(project: Path)
 
 def test_the_report_says_what_was_guessed_and_what_is_to_be_decided(project: Path) -> None:
     done = run("new-stream", "quakes.reported", "--sample", QUAKES)
-    assert f"32 columns from {COUNT} records of quakes.geojson, {COUNT} of them valid" in done.stdout
+    assert f"32 columns from {COUNT:,} records of earthquakes.json, {COUNT:,} of them valid" in done.stdout
     assert "time; could also be updated" in done.stdout
     assert "id; could also be code" in done.stdout
     assert "to be decided: event_time, id, lateness, owner" in done.stdout

@@ -78,6 +78,18 @@ def test_a_replay_names_the_invalid_contract_of_a_stream_that_it_sends(
     assert "weather.observed.yaml: line 1: invalid YAML" in capsys.readouterr().err
 
 
+def test_ctrl_c_while_a_file_is_read_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sluice.settings.load_settings", lambda: Settings(home=tmp_path))
+    monkeypatch.setattr("producers.files.send.send", interrupt)
+    assert main(SEND) == 130
+    assert capsys.readouterr().err == "stopped by SIGINT\n"
+
+
 def test_help_imports_neither_arrow_nor_kafka() -> None:
     code = "import sys, producers.__main__ as m; m._parser(); print({'pyarrow', 'kafka', 'numpy'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -55,7 +55,7 @@ def test_each_event_has_its_key_and_its_time(kafka: FakeKafka, capsys: pytest.Ca
         event = json.loads(record["value"])
         assert record["topic"] == "queues.measured"
         assert record["key"] == event["origin"].encode()
-        assert record["timestamp_ms"] == int(datetime.fromisoformat(event["measured_at"]).timestamp() * 1_000)
+        assert record["timestamp_ms"] == round(datetime.fromisoformat(event["measured_at"]).timestamp() * 1_000)
     assert len({json.loads(record["value"])["event_id"] for record in kafka.sent}) == 3
     assert kafka.closed
     assert capsys.readouterr().out == "3 events confirmed\n"

@@ -126,6 +126,21 @@ def test_a_column_that_repeats_or_lacks_values_is_no_id_and_no_time() -> None:
     assert (inference.id.name, inference.event_time.name) == ("", "record")
 
 
+@pytest.mark.parametrize(
+    ("records", "key"),
+    [
+        (['{"flight_id": "a", "x": 1}', '{"flight_id": "a", "x": 2}'], "flight_id"),
+        (['{"flight_id": "a", "id": 1}', '{"flight_id": "a", "id": 2}'], "id"),
+        (['{"flight_id": "a"}', '{"flight_id": null}'], None),
+        (['{"place": "a"}', '{"place": "a"}'], None),
+    ],
+)
+def test_the_key_is_the_id_or_what_else_has_the_name_of_one(
+    records: list[str], key: str | None, tmp_path: Path
+) -> None:
+    assert contract_of(infer_texts(list(records)), tmp_path).key == key
+
+
 def test_a_field_that_no_contract_can_name_is_left_out() -> None:
     inference = infer_texts(['{"": 0, "a": 1}'])
     assert [column.name for column in inference.columns] == ["a"]

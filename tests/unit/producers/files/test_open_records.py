@@ -51,7 +51,8 @@ def test_the_features_of_a_real_collection() -> None:
     features = json.loads(QUAKES.read_text())["features"]
     assert len(features) == COUNT
     assert [json.loads(text) for text in texts(QUAKES)] == features
-    assert all(text in QUAKES.read_bytes() for text in texts(QUAKES))
+    content = QUAKES.read_bytes()
+    assert all(text in content for text in texts(QUAKES))
 
 
 def test_the_fields_of_a_csv_file_are_what_all_of_their_column_are(tmp_path: Path) -> None:

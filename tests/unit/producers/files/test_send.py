@@ -112,7 +112,7 @@ def test_a_real_collection_is_sent_in_the_order_of_its_event_time(quakes: Contra
     assert [json.loads(event.value) for event in delivery.events] == features
     assert [event.timestamp for event in delivery.events] == [feature["properties"]["time"] for feature in features]
     assert [event.key for event in delivery.events] == [feature["id"].encode() for feature in features]
-    assert lines[-1].split()[:3] == ["total", str(COUNT), "confirmed"]
+    assert lines[-1].split()[:3] == ["total", f"{COUNT:,}", "confirmed"]
     assert delivery.closed
 
 
@@ -177,7 +177,7 @@ def test_faults_of_any_stream_can_be_injected(quakes: Contract, delivery: Any) -
         name: sum(event.fault == name for event in delivery.events) for name in ("duplicate", "corrupt", "invalid")
     }
     assert counts == dict.fromkeys(counts, COUNT)
-    assert f"{COUNT} duplicate, {COUNT} corrupt, {COUNT} invalid" in lines[1]
+    assert f"{COUNT:,} duplicate, {COUNT:,} corrupt, {COUNT:,} invalid" in lines[2]
 
 
 def test_speed_paces_by_event_time(contract: Contract, delivery: Any, tmp_path: Path) -> None:
@@ -203,6 +203,20 @@ def test_a_signal_ends_it_with_the_count_of_what_was_sent(
     assert send(Send(path), "-", contract, lines.append) == 130
     assert lines[-1] == f"stopped by SIGINT: {len(delivery.events)} events confirmed, none unconfirmed"
     assert 300 <= len(delivery.events) < 2_000
+
+
+def test_a_signal_while_the_file_is_read_closes_the_connection(
+    contract: Contract, delivery: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "FileTimeline", interrupt)
+    path = write(tmp_path, '{"code": "a", "at": "2018-02-07T00:00:00Z"}')
+    with pytest.raises(KeyboardInterrupt):
+        send(Send(path), "-", contract, lambda _: None)
+    assert delivery.closed
+    assert delivery.events == []
 
 
 def test_undelivered_events_are_an_error(
