@@ -9,12 +9,38 @@ from pathlib import Path
 
 from sluice.errors import SluiceError, TerminalError, TransientError
 from sluice.transform.dbt import Dbt
+from sluice.transform.exclusive import exclusive_dbt_dir
 
 _REQUESTS = ("packages.yml", "dependencies.yml")
 """dbt's files that name packages; a project has one of them, or neither."""
 _LOCK = "package-lock.yml"
 """dbt's record of the versions that it has chosen."""
+_FOR_DOWNLOADS = (
+    *("http_proxy", "https_proxy", "all_proxy", "no_proxy"),
+    *("ssl_cert_file", "requests_ca_bundle", "curl_ca_bundle", "git_ssl_cainfo", "ssh_auth_sock"),
+)
+"""Environment variables of the user's shell that downloads need, in lower case."""
 _UNREACHABLE = re.compile(r"connection|timed out|could not resolve|failed to resolve", re.IGNORECASE)
+
+
+def update_packages(dbt: Dbt, shell: Mapping[str, str]) -> bool:
+    """Installs the packages that the project names, if it names others than those that are installed.
+
+    Args:
+        dbt: runs the command.
+        shell: the environment of the user's shell, with the proxy and the certificates for downloads.
+
+    Returns:
+        Whether packages were installed.
+
+    Raises:
+        SluiceError: as ``install_packages``.
+    """
+    with exclusive_dbt_dir(dbt.home) as lock_fd:
+        differ = packages_differ(dbt)
+        if differ:
+            install_packages(dbt, lock_fd=lock_fd, shell=shell)
+        return differ
 
 
 def packages_differ(dbt: Dbt) -> bool:
@@ -24,7 +50,7 @@ def packages_differ(dbt: Dbt) -> bool:
 
 
 def install_packages(
-    dbt: Dbt, *, lock_fd: int, arguments: Sequence[str] = (), variables: Mapping[str, str] | None = None
+    dbt: Dbt, *, lock_fd: int, arguments: Sequence[str] = (), shell: Mapping[str, str] | None = None
 ) -> None:
     """Installs the packages that the project names, with `dbt deps`; if that fails, those that are installed stay.
 
@@ -36,7 +62,7 @@ def install_packages(
         dbt: runs the command.
         lock_fd: the descriptor of the lock on dbt's folder, which the caller holds.
         arguments: options of `dbt deps`.
-        variables: environment variables for downloads, such as those of a proxy.
+        shell: as for ``update_packages``.
 
     Raises:
         TransientError: a server of packages cannot be reached.
@@ -54,15 +80,18 @@ def install_packages(
             shutil.copyfile(known, folder / _LOCK)
             break
     files = _files(dbt)
-    own = {
-        "PATH": os.pathsep.join(os.get_exec_path()),
-        "HOME": str(Path.home()),
-        **(variables or {}),
-        "SLUICE_DBT_PACKAGES": str(draft),
-    }
+    variables = {name: value for name, value in (shell or {}).items() if name.lower() in _FOR_DOWNLOADS}
+    # Git is found by the path, and its settings by the home.
+    variables |= {"PATH": os.pathsep.join(os.get_exec_path()), "HOME": str(Path.home())}
     if files:
         try:
-            dbt.run("deps", *arguments, inherit_fds=[lock_fd], project=folder, variables=own)
+            dbt.run(
+                "deps",
+                *arguments,
+                inherit_fds=[lock_fd],
+                project=folder,
+                variables=variables | {"SLUICE_DBT_PACKAGES": str(draft)},
+            )
         except SluiceError as error:
             raise _failure(error) from error
     draft.mkdir(exist_ok=True)

@@ -79,7 +79,7 @@ def find_removed(settings: Settings, contracts: dict[str, Contract], *, dbt: Dbt
         return known_removed(connection)
 
 
-def drop_marts(settings: Settings, names: Iterable[str], *, dbt: Dbt) -> list[SluiceError]:
+def drop_marts(settings: Settings, names: Iterable[str], *, dbt: Dbt) -> dict[str, SluiceError]:
     """Drops marts that no model builds, and what dbt has built for them. The history of a snapshot stays.
 
     Args:
@@ -88,12 +88,12 @@ def drop_marts(settings: Settings, names: Iterable[str], *, dbt: Dbt) -> list[Sl
         dbt: parses the project.
 
     Returns:
-        The error of each mart that cannot be dropped.
+        The errors of the marts that cannot be dropped, by name.
 
     Raises:
         TransientError: the connection to the warehouse was lost, or a transform is running.
     """
-    errors: list[SluiceError] = []
+    errors: dict[str, SluiceError] = {}
     with exclusive(settings, dbt.home, wait=False) as (connection, lock_fd):
         dbt.run("parse", inherit_fds=[lock_fd])
         built = {(node["schema"], node["alias"]) for node in dbt.read_manifest()["nodes"].values() if "alias" in node}
@@ -108,10 +108,10 @@ def drop_marts(settings: Settings, names: Iterable[str], *, dbt: Dbt) -> list[Sl
                     connection.execute("delete from staging.transform_publications where mart = %s", (name,))
             except psycopg.errors.DependentObjectsStillExist as error:
                 message = f"marts.{name} was not dropped: {error.diag.message_detail}"
-                errors.append(TerminalError(message, "drop what depends on it, and run `make up` again"))
+                errors[name] = TerminalError(message, "drop what depends on it, and run `make up` again")
             except psycopg.Error as error:
                 kind = TransientError if is_transient(error) else TerminalError
-                errors.append(kind(f"marts.{name} was not dropped: {cause(error)}", "run `make up` again"))
+                errors[name] = kind(f"marts.{name} was not dropped: {cause(error)}", "run `make up` again")
     return errors
 
 

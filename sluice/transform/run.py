@@ -139,7 +139,7 @@ def run_dbt(
     *,
     dbt: Dbt,
     log_line: Callable[[str], None],
-    variables: Mapping[str, str] | None = None,
+    shell: Mapping[str, str] | None = None,
 ) -> None:
     """Runs a dbt command that an operator enters, under the lock of the transforms.
 
@@ -152,7 +152,7 @@ def run_dbt(
         arguments: of dbt's command line, for example ``["build", "--selector", "transform", "--full-refresh"]``.
         dbt: runs the command.
         log_line: receives progress, line by line.
-        variables: environment variables for downloading packages, such as those of a proxy.
+        shell: the environment of the user's shell, with the proxy for downloading packages.
 
     Raises:
         TransientError: the connection to the warehouse was lost, or a transform takes too long.
@@ -165,7 +165,7 @@ def run_dbt(
     with exclusive(settings, dbt.home, log_line=log_line) as (connection, lock_fd):
         write_sources(contracts, dbt.generated, tables_with_models(dbt.read_manifest_if_any()))
         if command[0] == "deps":
-            install_packages(dbt, lock_fd=lock_fd, arguments=command[1:], variables=variables)
+            install_packages(dbt, lock_fd=lock_fd, arguments=command[1:], shell=shell)
             return
         if command == ("retry",):
             if not unfinished.is_kept(folder, BY_HAND) or read_plan(connection, BY_HAND) is None:
@@ -183,7 +183,7 @@ def run_dbt(
                 log_line(note)
         else:
             if packages_differ(dbt):
-                install_packages(dbt, lock_fd=lock_fd, variables=variables)
+                install_packages(dbt, lock_fd=lock_fd, shell=shell)
             # Nothing is published: a partial build has not built the whole plan.
             dbt.run(*command, inherit_fds=[lock_fd])
 
