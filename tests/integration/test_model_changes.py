@@ -92,20 +92,23 @@ def test_a_mart_that_cannot_be_rebuilt_is_named_and_costs_no_other(learner: Mart
 
 
 def test_changed_sql_holds_for_new_dates_and_the_message_says_how_to_have_history_too(learner: Marts) -> None:
-    old = "select flight_date, cancelled from marts.agg_carrier_daily where flight_date = '2013-01-01' order by carrier"
-    with learner.broken(DAILY, "        cancelled,\n        avg", "        cancelled + 100 as cancelled,\n        avg"):
-        before = learner.query(old).values.tolist()
+    delays = "select max(avg_departure_delay_minutes) from marts.agg_carrier_daily where flight_date = "
+    old, new = (
+        "        avg_departure_delay_minutes,\n",
+        "        avg_departure_delay_minutes + 10000 as avg_departure_delay_minutes,\n",
+    )
+    with learner.broken(DAILY, old, new):
+        before = values(learner, f"{delays} '2013-01-01'")
         day = learner.load()
         text = learner.transform().text()
         assert "SQL has changed, which earlier rows do not follow: agg_carrier_daily. Hint: `make backfill" in text
-        assert learner.query(old).values.tolist() == before
-        assert min(values(learner, f"select cancelled from marts.agg_carrier_daily where flight_date = '{day}'")) >= 100
+        assert values(learner, f"{delays} '2013-01-01'") == before
+        assert values(learner, f"{delays} '{day}'") > [9000]
         # What the hint says.
-        learner.execute(
-            "insert into ops.stale_dates (stream, event_date) values ('flights.departed', '2013-01-01')", "loader"
-        )
+        stale = "insert into ops.stale_dates (stream, event_date) values ('flights.departed', '2013-01-01')"
+        learner.execute(stale, "loader")
         assert "SQL has changed" not in learner.transform().text()
-        assert min(row[1] for row in learner.query(old).values.tolist()) >= 100
+        assert values(learner, f"{delays} '2013-01-01'") > [9000]
     learner.by_hand("build", "--selector", "transform", "--full-refresh")
     assert not learner.transform().notes
 
