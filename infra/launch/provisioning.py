@@ -112,8 +112,8 @@ class Provisioning:
         ]
 
     def warnings(self) -> list[str]:
-        """Returns a line for each contract that was not applied or was removed, for each column that a schema lacks, and
-        for packages of dbt that were not installed."""
+        """Returns a line for each contract that was not applied or was removed, each column that a schema lacks, and dbt's
+        packages if they were not installed."""
         refused = [
             f"contract not applied, all others are: {stream}: {error}" for stream, error in self._refused.items()
         ]

@@ -18,6 +18,8 @@ _WRITTEN_BY_DBT = {"target", "logs", "generated", "dbt_packages"}
 """Folders that dbt writes to its project when it is run without this package."""
 _TABLE_CONFIGS = ("materialized", "rebuild", "unique_key", "indexes", "unlogged")
 """The configuration that dbt applies only when it builds a whole table."""
+_CONTRACT = ("id", "keep", "deletes")
+"""What the contract of a raw table says of all its rows at once: which of them count."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +27,9 @@ class Changes:
     """What the changes of a project mean for models that rebuild only stale rows, by dbt's ids."""
 
     whole: frozenset[str] = frozenset()
-    """Models to rebuild whole: the configuration of their tables has changed, or of a table that they are built from.
-    Models with other columns are not among them; dbt finds those when it builds them."""
+    """Models to rebuild whole: the configuration of their tables has changed, or the id in the contract of a raw table,
+    or they are built from such a model. Models with other columns are not among them; dbt finds those when it builds
+    them."""
     new_rule: frozenset[str] = frozenset()
     """Other models whose SQL has changed, or that of a model or macro that they are built from."""
 
@@ -78,7 +81,10 @@ def find_changes(old: Manifest, new: Manifest) -> Changes:
 
 
 def _config(manifest: Manifest, name: str) -> list[Any]:
-    return [manifest["nodes"][name]["config"].get(config) for config in _TABLE_CONFIGS]
+    node = manifest["nodes"][name]
+    read = [manifest["sources"][source] for source in node["depends_on"]["nodes"] if source in manifest["sources"]]
+    contracts = [source["config"].get("meta", {}).get(key) for source in read for key in _CONTRACT]
+    return [*(node["config"].get(config) for config in _TABLE_CONFIGS), *contracts]
 
 
 def _sql(manifest: Manifest, name: str) -> tuple[str, dict[str, str]]:

@@ -1,6 +1,7 @@
 """Marts that no model builds any more: published tables of models that were removed, renamed or moved to staging."""
 
 from collections.abc import Iterable
+from typing import LiteralString
 
 import psycopg
 from psycopg import sql
@@ -10,7 +11,7 @@ from sluice.errors import SluiceError, TerminalError, TransientError
 from sluice.settings import Settings
 from sluice.transform.dbt import Dbt
 from sluice.transform.exclusive import exclusive
-from sluice.transform.lineage import marts_of
+from sluice.transform.lineage import marts_of, tables_with_models
 from sluice.transform.mart_tables import MARTS, Table, find_table
 from sluice.transform.project import built_digest, project_digest
 from sluice.transform.sources import write_sources
@@ -19,7 +20,7 @@ from sluice.warehouse import connect
 from sluice.warehouse.failures import cause, is_transient
 
 _LOCK_TIMEOUT = "5s"
-_KINDS = {"v": "view", "m": "materialized view"}
+_KINDS: dict[str, LiteralString] = {"v": "view", "m": "materialized view"}
 
 
 def warning(names: Iterable[str]) -> str:
@@ -69,7 +70,7 @@ def find_removed(settings: Settings, contracts: dict[str, Contract], *, dbt: Dbt
     """
     with exclusive(settings, dbt.home, wait=False) as (connection, lock_fd):
         create_tables(connection)
-        write_sources(contracts, dbt.generated)
+        write_sources(contracts, dbt.generated, tables_with_models(dbt.read_manifest_if_any()))
         if built_digest(connection) in (None, project_digest(dbt)):
             return known_removed(connection)
         dbt.run("parse", inherit_fds=[lock_fd])
@@ -98,13 +99,14 @@ def drop_marts(settings: Settings, names: Iterable[str], *, dbt: Dbt) -> dict[st
         dbt.run("parse", inherit_fds=[lock_fd])
         built = {(node["schema"], node["alias"]) for node in dbt.read_manifest()["nodes"].values() if "alias" in node}
         for name in names:
-            relations = [(MARTS, name), *([("staging", name)] if ("staging", name) not in built else [])]
             try:
                 with connection.transaction():
                     connection.execute("select set_config('lock_timeout', %s, true)", (_LOCK_TIMEOUT,))
-                    for relation in relations:
-                        if table := find_table(connection, *relation):
-                            _drop(connection, table)
+                    if mart := find_table(connection, MARTS, name):
+                        _drop(connection, mart)
+                    if ("staging", name) not in built and (leftover := find_table(connection, "staging", name)):
+                        # Only other leftovers can depend on it.
+                        _drop(connection, leftover, "cascade")
                     connection.execute("delete from staging.transform_publications where mart = %s", (name,))
             except psycopg.errors.DependentObjectsStillExist as error:
                 message = f"marts.{name} was not dropped: {error.diag.message_detail}"
@@ -115,5 +117,6 @@ def drop_marts(settings: Settings, names: Iterable[str], *, dbt: Dbt) -> dict[st
     return errors
 
 
-def _drop(connection: Connection, table: Table) -> None:
-    connection.execute(sql.SQL("drop {} {}").format(sql.SQL(_KINDS.get(table.kind, "table")), table.name))
+def _drop(connection: Connection, table: Table, behaviour: LiteralString = "restrict") -> None:
+    kind = sql.SQL(_KINDS.get(table.kind, "table"))
+    connection.execute(sql.SQL("drop {} {} {}").format(kind, table.name, sql.SQL(behaviour)))

@@ -97,6 +97,9 @@ def test_changed_sql_holds_for_new_dates_and_the_message_says_how_to_have_histor
         "        avg_departure_delay_minutes,\n",
         "        avg_departure_delay_minutes + 10000 as avg_departure_delay_minutes,\n",
     )
+    # The next date's flights have events of this one.
+    learner.load()
+    learner.transform()
     with learner.broken(DAILY, old, new):
         before = values(learner, f"{delays} '2013-01-01'")
         day = learner.load()

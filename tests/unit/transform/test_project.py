@@ -20,7 +20,7 @@ def project(macro: str = "m", **changes: dict[str, Any]) -> dict[str, Any]:
     nodes = {
         STAGED: model(STAGED, config={"materialized": "view"}),
         FACTS: model(FACTS, config=BY_KEY),
-        DAILY: model(DAILY, config=BY_KEY, depends_on={"macros": [MACRO]}),
+        DAILY: model(DAILY, config=BY_KEY, depends_on={"nodes": [], "macros": [MACRO]}),
         TOTALS: model(TOTALS),
         "test.sluice.t": {"resource_type": "test"},
     }
@@ -31,7 +31,14 @@ def project(macro: str = "m", **changes: dict[str, Any]) -> dict[str, Any]:
         MACRO: {"macro_sql": "m", "depends_on": {"macros": [INNER, "macro.dbt.missing"]}},
         INNER: {"macro_sql": macro, "depends_on": {"macros": [MACRO]}},
     }
-    return {"nodes": nodes, "child_map": CHILDREN, "macros": macros}
+    return {"nodes": nodes, "sources": {}, "child_map": CHILDREN, "macros": macros}
+
+
+def with_id(columns: list[str], owner: str = "x") -> dict[str, Any]:
+    """Returns a manifest in which the facts are built from a raw table whose contract names the columns of the id."""
+    raw = "source.sluice.raw.x"
+    reading = project(facts={"depends_on": {"nodes": [raw]}})
+    return reading | {"sources": {raw: {"config": {"meta": {"id": columns, "owner": owner}}}}}
 
 
 def test_an_unchanged_project_has_no_changes() -> None:
@@ -55,6 +62,11 @@ def test_another_configuration_of_a_table_rebuilds_it_and_what_is_built_from_it(
     )
     assert changed == Changes(whole=frozenset({FACTS, DAILY, TOTALS}))
     assert find_changes(project(), project(facts={"config": BY_KEY | {"tags": ["new"]}})) == Changes()
+
+
+def test_another_id_in_the_contract_rebuilds_what_is_built_from_the_raw_table() -> None:
+    assert find_changes(with_id(["a"]), with_id(["a", "b"])).whole == {FACTS, DAILY, TOTALS}
+    assert find_changes(with_id(["a"]), with_id(["a"], owner="y")) == Changes()
 
 
 def test_a_new_model_changes_no_other() -> None:

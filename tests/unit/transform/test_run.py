@@ -243,7 +243,7 @@ def test_a_model_with_other_columns_is_rebuilt_whole_with_what_is_built_from_it(
         f"case \"$*\" in *retry*) echo '{rebuilt}' >$DBT_TARGET_PATH/run_results.json;; *) exit 1;; esac", results
     )
     nodes = {name: model(name, config=BY_KEY) for name in (A, B, C)}
-    manifest = json.dumps({"nodes": nodes, "child_map": {A: [], B: [C]}, "macros": {}})
+    manifest = json.dumps({"nodes": nodes, "sources": {}, "child_map": {A: [], B: [C]}, "macros": {}})
     (dbt.executable.parent / "manifest.json").write_text(manifest)
     report = build(dbt, log_lines)
     assert [line.split()[1] for line in invocations(dbt)] == ["build", "retry"]
@@ -272,9 +272,9 @@ def test_a_model_with_another_configuration_is_rebuilt_whole(
     make_dbt: MakeDbt, warehouse: Warehouse, log_lines: list[str]
 ) -> None:
     dbt = make_dbt(results=GOOD)
-    old = {"nodes": {A: model(A, config=BY_KEY | {"indexes": ["x"]})}, "child_map": {}, "macros": {}}
+    old = {"nodes": {A: model(A, config=BY_KEY | {"indexes": ["x"]})}, "sources": {}, "child_map": {}, "macros": {}}
     warehouse.built, warehouse.manifest = "old", old
-    manifest = json.dumps({"nodes": {A: model(A, config=BY_KEY)}, "child_map": {}, "macros": {}})
+    manifest = json.dumps({"nodes": {A: model(A, config=BY_KEY)}, "sources": {}, "child_map": {}, "macros": {}})
     (dbt.executable.parent / "manifest.json").write_text(manifest)
     report = build(dbt, log_lines)
     assert [line.split(maxsplit=1)[1] for line in invocations(dbt)] == [
@@ -289,9 +289,14 @@ def test_a_model_with_other_sql_is_named_with_the_commands_that_rebuild_its_hist
     make_dbt: MakeDbt, warehouse: Warehouse, log_lines: list[str]
 ) -> None:
     dbt = make_dbt(results=GOOD)
-    old = {"nodes": {A: model(A, config=BY_KEY, checksum={"checksum": "0"})}, "child_map": {}, "macros": {}}
+    old = {
+        "nodes": {A: model(A, config=BY_KEY, checksum={"checksum": "0"})},
+        "sources": {},
+        "child_map": {},
+        "macros": {},
+    }
     warehouse.built, warehouse.manifest = "old", old
-    manifest = json.dumps({"nodes": {A: model(A, config=BY_KEY)}, "child_map": {}, "macros": {}})
+    manifest = json.dumps({"nodes": {A: model(A, config=BY_KEY)}, "sources": {}, "child_map": {}, "macros": {}})
     (dbt.executable.parent / "manifest.json").write_text(manifest)
     report = build(dbt, log_lines)
     assert len(invocations(dbt)) == 1
