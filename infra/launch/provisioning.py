@@ -112,8 +112,10 @@ class Provisioning:
         ]
 
     def warnings(self) -> list[str]:
-        """Returns a line for each contract that was not applied or was removed, each column that a schema lacks, and dbt's
-        packages if they were not installed."""
+        """Returns a line for each contract that was not applied or was removed, and each column that a schema lacks.
+
+        Another line says that dbt's packages were not installed, if so.
+        """
         refused = [
             f"contract not applied, all others are: {stream}: {error}" for stream, error in self._refused.items()
         ]
