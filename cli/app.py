@@ -20,6 +20,7 @@ from cli import (
     platform,
     quarantine,
     rebuild_warehouse,
+    removed_marts,
     replay,
 )
 from infra.processes.commands import LoggedError, last_lines
@@ -28,7 +29,7 @@ from sluice.errors import SluiceError, TerminalError
 
 _MODULES = (
     *(platform, new_stream, replay, batch, backfill, rebuild_warehouse),
-    *(data, quarantine, lake, drop_stream, contract, airflow, dbt, new_mart, doctor),
+    *(data, quarantine, lake, drop_stream, contract, airflow, dbt, new_mart, removed_marts, doctor),
 )
 """In the order of the help."""
 

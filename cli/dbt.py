@@ -3,6 +3,7 @@
 import typer
 
 from cli.contracts import valid_contracts
+from infra.processes.environment import shell_environment
 from sluice.errors import TerminalError
 from sluice.settings import load_settings
 
@@ -24,4 +25,4 @@ def register(app: typer.Typer) -> None:
             raise TerminalError("no dbt command given", 'name one, for example `make dbt A="ls --select marts"`')
         settings = load_settings()
         contracts = valid_contracts(settings)
-        run_dbt(settings, contracts, context.args, dbt=Dbt(settings, print), log_line=print)
+        run_dbt(settings, contracts, context.args, dbt=Dbt(settings, print), log_line=print, shell=shell_environment())

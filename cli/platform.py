@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.contracts import valid_contracts
+from cli.removed_marts import name_removed, offer_to_drop
 from infra.processes import processes
 from infra.processes.commands import follow
 from infra.servers.services import services
@@ -27,12 +28,14 @@ def register(app: typer.Typer) -> None:
     def up(
         months: Annotated[int, typer.Option(help="Months of 2013 that the first launch replays, 0 to 12.")] = 1,
         live: Annotated[bool, typer.Option(help="Keep producing afterwards, at 600 times real speed.")] = True,
+        force: Annotated[bool, typer.Option(help="Drop marts that no model builds, without asking.")] = False,
     ) -> None:
         """Install and start everything; return when the marts show the replayed data."""
         # Imported here because it imports Arrow, Delta and the clients of all servers.
         from infra.launch.launch import up as launch
 
         launch(months, live)
+        offer_to_drop(force)
 
     @app.command()
     def down() -> None:
@@ -65,6 +68,7 @@ def register(app: typer.Typer) -> None:
         # Imported here because it imports the clients of all servers.
         from sluice.removed.remains import removed_contracts
 
+        name_removed()
         contracts = valid_contracts(settings)
         for line in removed_contracts(settings, contracts):
             print(line)

@@ -209,13 +209,14 @@ report() {
 }
 
 docker_up() {
-    local months=1 live=yes fault start=$SECONDS
+    local months=1 live=yes force='' fault start=$SECONDS
     while [ $# -gt 0 ]; do
         case "$1" in
             --months) months="$2"; shift 2 ;;
             --live) live=yes; shift ;;
             --no-live) live=; shift ;;
-            *) fail "unknown option of up: $1" "use --months, --live or --no-live" ;;
+            --force) force=--force; shift ;;
+            *) fail "unknown option of up: $1" "use --months, --live, --no-live or --force" ;;
         esac
     done
     [[ $months =~ ^([0-9]|1[0-2])$ ]] ||
@@ -249,6 +250,7 @@ docker_up() {
     echo "the platform is up ($((SECONDS - start)) s)"
     check_contracts || true
     removed_contracts
+    run_cli removed-marts --drop ${force:+"$force"} || true
 }
 
 # Names the contracts that are not valid; their streams are left out.
@@ -263,7 +265,7 @@ removed_contracts() {
 
 # Unchanged layers come from the cache; without changes this takes a second or two.
 build_images() {
-    local logs="${SLUICE_HOME:-.sluice}/logs" failed=
+    local logs="${SLUICE_HOME:-.sluice}/logs" failed='' fault
     mkdir -p "$logs"
     docker image inspect sluice-platform sluice-minio >/dev/null 2>&1 ||
         echo "images: building MinIO from source and the environments of Airflow and dbt; takes a few minutes, once"
@@ -272,6 +274,9 @@ build_images() {
         failed=platform
     wait $! || failed="minio"
     [ -z "$failed" ] || {
+        # A line of `infra/bootstrap` says it all.
+        fault="$(sed -n 's/^.*sluice: //p' "$logs/build-$failed.log" | tail -n 1)"
+        [ -z "$fault" ] || { echo "sluice: $fault" >&2; exit 1; }
         tail -n 25 "$logs/build-$failed.log" >&2
         fail "cannot build the image sluice-$failed: the end of its log is above" "see $logs/build-$failed.log"
     }
@@ -365,5 +370,6 @@ docker_status() {
     } | awk -F '|' -f infra/status.awk || fault=1
     check_contracts || fault=1
     removed_contracts
+    run_cli removed-marts || true
     return "$fault"
 }

@@ -47,9 +47,12 @@ def init() -> None:
         print_line(line)
     # New topics need no callback: Compose starts the sink after this step, and recreates a running sink when a
     # contract has changed.
-    steps = Provisioning(settings, known).steps(lambda: None, print_line)
+    provisioning = Provisioning(settings, known)
+    steps = provisioning.steps(lambda: None, print_line)
     names = {step.name for step in steps}
     run_steps([replace(step, needs=tuple(need for need in step.needs if need in names)) for step in steps], print_line)
+    for line in provisioning.warnings():
+        print_line(line)
 
 
 def contracts() -> None:

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Mapping
 
 from flights.live_view import schema as live_view
+from infra.processes.environment import shell_environment
 from infra.processes.steps import Report, Step
 from infra.servers import airflow
 from infra.servers.external import WAREHOUSE
@@ -15,6 +16,8 @@ from sluice.lake.bucket import provision as provision_bucket
 from sluice.registry.provisioning import schema_warnings
 from sluice.removed.remains import all_remains
 from sluice.settings import Settings
+from sluice.transform.dbt import Dbt
+from sluice.transform.packages import update_packages
 from sluice.warehouse.roles import share_runs
 from sluice.warehouse.schema import provision as provision_tables
 from sluice.warehouse.schema import refused_contracts as tables_refuse
@@ -39,6 +42,7 @@ class Provisioning:
         self._removed: list[str] = []
         self._refused: dict[str, SluiceError] = {}
         self._schema_warnings: list[str] = []
+        self._packages_error: SluiceError | None = None
 
     def steps(self, on_other_topics: Callable[[], None], report: Report) -> list[Step]:
         """Returns the steps.
@@ -83,6 +87,14 @@ class Provisioning:
             if any(remains.readers for remains in found):
                 on_other_topics()
 
+        def packages(_: threading.Event) -> str | None:
+            dbt = Dbt(settings, lambda _: None)
+            try:
+                return "installed" if update_packages(dbt, shell_environment()) else None
+            except SluiceError as error:
+                self._packages_error = error
+                return None
+
         def metadata(cancelled: threading.Event) -> str | None:
             result = airflow.migrate_metadata(settings, settings.home / "logs" / "airflow-set-up.log", cancelled)
             share_runs(settings)
@@ -96,14 +108,19 @@ class Provisioning:
             Step("warehouse", warehouse, ("contracts",)),
             Step(REMOVED, removed, ("topics", "lake", "warehouse")),
             Step("airflow metadata", metadata, ("warehouse",)),
+            Step("dbt packages", packages),
         ]
 
     def warnings(self) -> list[str]:
-        """Returns a line for each contract that was not applied or was removed, and each column that a schema lacks."""
+        """Returns a line for each contract that was not applied or was removed, and each column that a schema lacks.
+
+        Another line says that dbt's packages were not installed, if so.
+        """
         refused = [
             f"contract not applied, all others are: {stream}: {error}" for stream, error in self._refused.items()
         ]
-        return [*refused, *self._schema_warnings, *self._removed]
+        packages = [f"warning: {self._packages_error}"] if self._packages_error else []
+        return [*refused, *self._schema_warnings, *self._removed, *packages]
 
     def _refuse(self, stream: str, error: SluiceError) -> None:
         self._refused[stream] = error

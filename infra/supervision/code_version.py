@@ -6,8 +6,8 @@ from pathlib import Path
 from sluice.settings import ROOT
 
 _FOLDERS = ("dashboard", "flights", "infra", "producers", "sluice")
-_SUFFIXES = (".css", ".html", ".js", ".py", ".sql", ".txt")
-"""Code, what it reads at its start, and the locked packages. Airflow reads DAGs again by itself, and dbt its models."""
+_SUFFIXES = (".css", ".html", ".in", ".js", ".py", ".sql", ".txt")
+"""Code, what it reads at its start, and the packages. Airflow reads DAGs again by itself, and dbt its models."""
 
 
 def code_version(root: Path = ROOT) -> str:

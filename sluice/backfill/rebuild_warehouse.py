@@ -27,7 +27,7 @@ from sluice.load import load
 from sluice.settings import Settings
 from sluice.transform import transform
 from sluice.transform.dbt import Dbt
-from sluice.transform.run import PATIENCE
+from sluice.transform.exclusive import PATIENCE
 from sluice.transform.stale import lock
 from sluice.warehouse import connect
 from sluice.warehouse.checksum import Checksum, marts

@@ -4,7 +4,7 @@ import json
 import re
 import subprocess
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ _TRANSIENT = re.compile(
     re.IGNORECASE,
 )
 """The messages of the states in ``sluice/warehouse/failures.py``: dbt quotes a message without its state."""
+_OTHER_COLUMNS = re.compile(r"the columns of \S+ are out of date|schemas on this incremental model are out of sync")
+"""The messages of `by_key.sql` and of dbt's incremental models, if a model has other columns than its table."""
 _LOG_TIME = re.compile(r"^\d\d:\d\d:\d\d(  )?")
 _MAX_MESSAGE_LENGTH = 600
 """Characters of dbt's message that are quoted in an error, which is one line; the log has the rest."""
@@ -56,16 +58,29 @@ class Dbt:
         return self.home / "generated"
 
     @property
+    def packages(self) -> Path:
+        """The folder of the dbt packages that the project names."""
+        return self.home / "packages"
+
+    @property
     def results(self) -> Path:
         """dbt's record of its last invocation."""
         return self.home / "target" / RESULTS
 
-    def run(self, *arguments: str, inherit_fds: Sequence[int] = ()) -> None:
+    def run(
+        self,
+        *arguments: str,
+        inherit_fds: Sequence[int] = (),
+        project: Path | None = None,
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
         """Runs one dbt command and waits for it to exit.
 
         Args:
             arguments: the command and its options, without the folders.
             inherit_fds: file descriptors of locks; dbt inherits them, so that the locks last until dbt has exited.
+            project: another folder than that of the models.
+            variables: environment variables, in addition to dbt's own, or instead of them.
 
         Raises:
             TransientError: dbt lost its connection to the warehouse, or was stopped.
@@ -73,13 +88,14 @@ class Dbt:
         """
         self.results.unlink(missing_ok=True)
         lines: deque[str] = deque(maxlen=40)
+        folder = project or self.project
         command = [str(self.executable), "--no-use-colors", *arguments]
-        command += ["--project-dir", str(self.project), "--profiles-dir", str(self.project)]
+        command += ["--project-dir", str(folder), "--profiles-dir", str(folder)]
         try:
             self._process = subprocess.Popen(
                 command,
-                env=self._environment(),
-                cwd=self.project,
+                env={**self._environment(), **(variables or {})},
+                cwd=folder,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -116,9 +132,10 @@ class Dbt:
             process.kill()
             process.wait()
 
-    def built(self) -> int:
-        """Returns how many nodes (models, seeds, tests) the last invocation completed."""
-        return sum(result["status"] in ("success", "pass", "warn") for result in self.read_results())
+    def completed(self) -> list[str]:
+        """Returns the ids of the nodes (models, seeds, tests) that the last invocation completed."""
+        results = self.read_results()
+        return [result["unique_id"] for result in results if result["status"] in ("success", "pass", "warn")]
 
     def can_be_retried(self) -> bool:
         """Returns whether `dbt retry` would resume the last invocation; it does not rerun hooks alone."""
@@ -126,6 +143,11 @@ class Dbt:
             result["status"] in (*_FAILED, "skipped") and not result["unique_id"].startswith("operation.")
             for result in self.read_results()
         )
+
+    def with_other_columns(self) -> list[str]:
+        """Returns the ids of the models that failed in the last invocation because their tables have other columns."""
+        failed = (result for result in self.read_results() if result["status"] in _FAILED)
+        return [result["unique_id"] for result in failed if _OTHER_COLUMNS.search(result["message"] or "")]
 
     def _environment(self) -> dict[str, str]:
         settings = self.settings
@@ -137,6 +159,7 @@ class Dbt:
             **{f"PG{name.upper()}": value for name, value in server.tls.items()},
             "SLUICE_WAREHOUSE": settings.warehouse,
             "SLUICE_DBT_GENERATED": str(self.generated),
+            "SLUICE_DBT_PACKAGES": str(self.packages),
             "SLUICE_TRANSFORMER_PASSWORD": settings.secret("transformer_password"),
             # By these two, `make down` and a service that restarts recognise a dbt process that outlived its task.
             # If an operator started dbt, it belongs to no service.

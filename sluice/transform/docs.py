@@ -1,19 +1,14 @@
 """The models' documentation: dbt's own page of descriptions and lineage, regenerated when the project changes."""
 
-import hashlib
 import shutil
-from collections.abc import Iterator
-from pathlib import Path
 
 from sluice.contracts import Contract
 from sluice.settings import Settings
 from sluice.transform.dbt import Dbt
+from sluice.transform.exclusive import exclusive_dbt_dir
 from sluice.transform.lineage import tables_with_models
-from sluice.transform.run import exclusive_dbt_dir
+from sluice.transform.project import project_digest
 from sluice.transform.sources import write_sources
-
-_WRITTEN_BY_DBT = {"target", "logs", "generated"}
-"""Folders that dbt writes to its project when it is run without this package."""
 
 
 def document(settings: Settings, contracts: dict[str, Contract], *, dbt: Dbt) -> bool:
@@ -37,7 +32,7 @@ def document(settings: Settings, contracts: dict[str, Contract], *, dbt: Dbt) ->
     digest_file = dbt.home / "docs.sha256"
     with exclusive_dbt_dir(dbt.home) as lock_fd:
         write_sources(contracts, dbt.generated, tables_with_models(dbt.read_manifest_if_any()))
-        digest = _digest(dbt)
+        digest = project_digest(dbt)
         if settings.dbt_docs.exists() and digest_file.exists() and digest_file.read_text() == digest:
             return False
         # Compiled now, the SQL would be for a run without stale dates, which never happens.
@@ -47,19 +42,3 @@ def document(settings: Settings, contracts: dict[str, Contract], *, dbt: Dbt) ->
         draft.replace(settings.dbt_docs)
         digest_file.write_text(digest)
         return True
-
-
-def _digest(dbt: Dbt) -> str:
-    content = hashlib.sha256()
-    for folder in (dbt.project, dbt.generated):
-        for file in sorted(_files(folder)):
-            content.update(f"{file.relative_to(folder)}\0{hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
-    return content.hexdigest()
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    for path in folder.iterdir():
-        if path.is_file():
-            yield path
-        elif path.name not in _WRITTEN_BY_DBT:
-            yield from _files(path)

@@ -7,16 +7,20 @@ from typing import Any
 Node = Mapping[str, Any]
 
 _PASSED = ("success", "pass", "warn", "no-op")
+_NOT_PUBLISHED = {"staging", "intermediate"}
+"""Folders of models that are not marts."""
 _BUILT_WHOLE = ("table", "view", "materialized_view", "ephemeral")
 """Materializations that build all rows in every run, so they need no date again. Others may build only stale rows."""
+_BUILT = ("model", "seed", "snapshot")
+"""Types of nodes that build a relation."""
 
 
 @dataclass(frozen=True)
 class Mart:
-    """A model whose rows are published."""
+    """A model or snapshot whose rows are published."""
 
     model: str
-    """dbt's id of the model."""
+    """dbt's id of it."""
     schema: str
     name: str
     """The relation that dbt built, in ``schema``; the mart has the same name in the schema ``marts``."""
@@ -37,6 +41,8 @@ class Readiness:
     """Schema and relation of each model of a raw table, by the table's name."""
     work_lists: list[tuple[str, str]]
     """Schema and relation of each model that lists what to rebuild; empty again once the dates are built."""
+    suspects: list[str]
+    """dbt's ids of what was not built, failed a test or is built from such a node."""
 
 
 def readiness(manifest: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> Readiness:
@@ -51,24 +57,19 @@ def readiness(manifest: Mapping[str, Any], results: Sequence[Mapping[str, Any]])
         results: of dbt's ``run_results.json``. A retry's results list only what it ran; everything else had passed.
     """
     models = {name: node for name, node in manifest["nodes"].items() if node["resource_type"] == "model"}
-    suspects = _suspects(manifest, models, results)
-    marts, held_back = [], {}
-    for name, node in sorted(models.items()):
-        if _is_mart(node):
-            if name in suspects:
-                held_back[node["alias"]] = suspects[name]
-            else:
-                marts.append(Mart(name, node["schema"], node["alias"]))
+    suspects = _suspects(manifest, results)
+    marts = marts_of(manifest)
     return Readiness(
-        marts,
-        held_back,
-        complete=not any(_builds_part(models[name]) for name in suspects if name in models),
+        [mart for mart in marts if mart.model not in suspects],
+        {mart.name: suspects[mart.model] for mart in marts if mart.model in suspects},
+        complete=not any(builds_part(manifest["nodes"].get(name)) for name in suspects),
         staging={
             node["name"].removeprefix("stg_"): _relation(node)
             for node in models.values()
             if node["name"].startswith("stg_")
         },
         work_lists=[_relation(node) for node in models.values() if "work_list" in node["tags"]],
+        suspects=sorted(suspects),
     )
 
 
@@ -93,14 +94,42 @@ def models_of_source(manifest: Mapping[str, Any] | None, table: str) -> list[str
     _spread(reached, manifest, sources, "")
     models = [manifest["nodes"][name] for name in reached if name.startswith("model.")]
     return [
-        f"{node['fqn'][1]}.{node['name']}"
+        f"{'marts' if _is_mart(node) else node['fqn'][1]}.{node['name']}"
         for node in sorted(models, key=lambda node: (not _is_mart(node), node["name"]))
     ]
 
 
-def _suspects(
-    manifest: Mapping[str, Any], models: Mapping[str, Node], results: Iterable[Mapping[str, Any]]
-) -> dict[str, str]:
+def marts_of(manifest: Mapping[str, Any]) -> list[Mart]:
+    """Returns the marts of a project: every model and snapshot that is a relation, is not in a folder ``staging`` or
+    ``intermediate``, and is not below one."""
+    return [
+        Mart(name, node["schema"], node["alias"]) for name, node in sorted(manifest["nodes"].items()) if _is_mart(node)
+    ]
+
+
+def descendants(manifest: Mapping[str, Any], origins: Iterable[str]) -> set[str]:
+    """Returns the ids of nodes, and of everything that is built from them or reads them."""
+    reasons: dict[str, str] = {}
+    _spread(reasons, manifest, origins, "")
+    return set(reasons)
+
+
+def builds_part(node: Node | None) -> bool:
+    """Returns whether a node is a model that may rebuild only some of its rows, so that the others stay as they are."""
+    if node is None or node["resource_type"] != "model":
+        return False
+    return node["config"]["materialized"] not in _BUILT_WHOLE or node["config"].get("rebuild") is not None
+
+
+def _is_mart(node: Node) -> bool:
+    return (
+        node["resource_type"] in ("model", "snapshot")
+        and node["config"]["materialized"] != "ephemeral"
+        and _NOT_PUBLISHED.isdisjoint(node["fqn"][1:-1])
+    )
+
+
+def _suspects(manifest: Mapping[str, Any], results: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     """Returns the reason for each suspect node."""
     reasons: dict[str, str] = {}
     # A model that was skipped is nearly always built from a failed one, which explains more: so failures come first.
@@ -110,11 +139,12 @@ def _suspects(
             continue
         verb = "was skipped" if status == "skipped" else "failed"
         node = manifest["nodes"].get(name)
-        if node is not None and node["resource_type"] in ("model", "seed"):
+        if node is not None and node["resource_type"] in _BUILT:
             _spread(reasons, manifest, [name], f"{node['name']} {verb}")
         elif status != "skipped":
             read = node["depends_on"]["nodes"] if node is not None else []
-            _spread(reasons, manifest, read or list(models), f"{name.split('.')[2]} {verb}")
+            built = [name for name, node in manifest["nodes"].items() if node["resource_type"] in ("model", "snapshot")]
+            _spread(reasons, manifest, read or built, f"{name.split('.')[2]} {verb}")
     return reasons
 
 
@@ -125,15 +155,6 @@ def _spread(reasons: dict[str, str], manifest: Mapping[str, Any], origins: Itera
         name = pending.pop()
         reasons[name] = reason
         pending.extend(child for child in manifest["child_map"].get(name, ()) if child not in reasons)
-
-
-def _is_mart(node: Node) -> bool:
-    folders: list[str] = node["fqn"][1:-1]
-    return folders[:1] == ["marts"] and node["config"]["materialized"] != "ephemeral"
-
-
-def _builds_part(node: Node) -> bool:
-    return node["config"]["materialized"] not in _BUILT_WHOLE or node["config"].get("rebuild") is not None
 
 
 def _relation(node: Node) -> tuple[str, str]:

@@ -5,7 +5,7 @@ copies all of its rows. Readers see all other marts of a run, or none of them.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -40,18 +40,21 @@ _AGAIN = "then run `make transform`, which publishes it"
 
 def any_refused(connection: Connection) -> bool:
     """Returns whether a mart was not published by the last run that published others."""
-    query = "select exists (select from staging.transform_publications where refused is not null)"
+    query = "select exists (select from staging.transform_publications where refused is not null and not removed)"
     with postgres_errors():
         row = connection.execute(query).fetchone()
     return row is not None and bool(row[0])
 
 
-def publish(connection: Connection, ready: Readiness, *, log_line: Callable[[str], None]) -> dict[str, SluiceError]:
+def publish(
+    connection: Connection, ready: Readiness, rebuilt: Iterable[str], *, log_line: Callable[[str], None]
+) -> dict[str, SluiceError]:
     """Publishes what is ready, and marks the plan's dates as built if everything that depends on them was.
 
     Args:
         connection: of the transformer, in autocommit mode, holding the transforms' lock.
         ready: what dbt has built.
+        rebuilt: models, by dbt's ids, that need not be rebuilt whole any more.
         log_line: receives progress, line by line.
 
     Returns:
@@ -67,6 +70,7 @@ def publish(connection: Connection, ready: Readiness, *, log_line: Callable[[str
         started = time.monotonic()
         with postgres_errors(), connection.transaction():
             refused = _publish_all(connection, ready)
+            connection.execute("delete from staging.transform_whole where model = any(%s)", (list(rebuilt),))
             held = [str(error) for error in refused.values() if isinstance(error, TransientError)]
             again = held and time.monotonic() < deadline
             if again:
@@ -80,7 +84,8 @@ def publish(connection: Connection, ready: Readiness, *, log_line: Callable[[str
 
 
 def _publish_all(connection: Connection, ready: Readiness) -> dict[str, SluiceError]:
-    known = {str(row[0]): row[1:] for row in connection.execute("select * from staging.transform_publications")}
+    query = "select mart, built_as, published_as, refused from staging.transform_publications"
+    known = {str(row[0]): row[1:] for row in connection.execute(query)}
     predicates = connection.execute("select model, predicate from staging.transform_stale_rows").fetchall()
     stale_rows = {str(model): str(predicate) for model, predicate in predicates}
     published: dict[str, tuple[int, int]] = {}
@@ -165,10 +170,19 @@ def _record(
     published: Mapping[str, tuple[int, int]],
     refused: Mapping[str, SluiceError],
 ) -> None:
-    """Records how each mart was published: the next publication compares all rows of a mart that was not."""
+    """Records how each mart was published: the next publication compares all rows of a mart that was not.
+
+    Marts of earlier publications that no model builds any more are marked as removed.
+    """
     causes = ready.held_back | {name: str(error) for name, error in refused.items()}
     rows: list[tuple[object, ...]] = [(name, *oids, None) for name, oids in published.items() if name not in causes]
     rows += [(name, None, None, text) for name, text in causes.items()]
-    connection.execute("delete from staging.transform_publications")
+    current = [*(mart.name for mart in ready.marts), *ready.held_back]
+    connection.execute("delete from staging.transform_publications where mart = any(%s)", (current,))
+    connection.execute("update staging.transform_publications set removed = true")
     with connection.cursor() as cursor:
-        cursor.executemany("insert into staging.transform_publications values (%s, %s, %s, %s)", rows)
+        cursor.executemany(
+            "insert into staging.transform_publications (mart, built_as, published_as, refused)"
+            " values (%s, %s, %s, %s)",
+            rows,
+        )

@@ -1,29 +1,30 @@
 """Runs transforms, in which dbt writes, audits and publishes stale rows, and dbt commands that an operator enters."""
 
-import fcntl
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
+from typing import Any
 
 from sluice.contracts import Contract
 from sluice.errors import SluiceError, TerminalError, TransientError
 from sluice.settings import Settings
 from sluice.transform import unfinished
 from sluice.transform.dbt import Dbt
-from sluice.transform.lineage import readiness, tables_with_models
+from sluice.transform.exclusive import exclusive
+from sluice.transform.lineage import builds_part, descendants, marts_of, readiness, tables_with_models
+from sluice.transform.packages import install_packages, packages_differ
+from sluice.transform.project import Changes, built_digest, built_manifest, find_changes, project_digest, record_built
 from sluice.transform.publish import any_refused, publish
-from sluice.transform.seeds import record_seeds, seeds_differ
+from sluice.transform.removed import known_removed, warning
 from sluice.transform.sources import write_sources
-from sluice.transform.stale import Connection, lock, read_plan, write_plan
-from sluice.warehouse import connect
+from sluice.transform.stale import Connection, create_tables, mark_whole, read_plan, read_whole, write_plan
 
-PATIENCE = timedelta(minutes=30)
-"""How long a transform waits for another one to end."""
 PUBLISHING = ("build", "--selector", "transform")
 """The dbt command that builds, audits and publishes a plan."""
+PROJECT = ("build", "--selector", "project")
+"""The same for a project that has changed: it also builds the seeds."""
 BY_HAND = "make dbt"
 """The run name of dbt commands that an operator enters."""
 
@@ -39,14 +40,19 @@ class TransformReport:
     nodes: int = 0
     """Models and tests that dbt completed in this attempt."""
     seconds: float = 0.0
+    notes: tuple[str, ...] = ()
+    """What changes of the project mean, one line each."""
 
     def text(self) -> str:
         """Returns a summary of one line."""
+        return "; ".join([self._result(), *self.notes])
+
+    def _result(self) -> str:
         if not self.nodes:
-            return "nothing to build: no date has changed since the last transform"
+            return "nothing to build: no date and no model has changed since the last transform"
         counts = ", ".join(f"{stream} {len(days)}" for stream, days in self.dates.items())
         verb = "resumed; built" if self.resumed else "built"
-        reason = f"the stale dates of {counts}" if counts else "the reference tables"
+        reason = f"the stale dates of {counts}" if counts else "models and seeds, without a stale date"
         return f"{verb} {self.nodes} dbt nodes in {self.seconds:.1f} s for {reason}"
 
 
@@ -65,9 +71,9 @@ def transform(
     model that fails costs the marts that are built from it, and dates that these still need stay stale. A transform
     that is killed, or that loses a server, leaves all marts unchanged.
 
-    The first transform of a warehouse, and the first after a reference table's file has changed, builds the reference
-    tables beforehand. Such a transform runs even if no date is stale, so that every mart exists; so does a transform
-    after one that could not publish every mart.
+    The first transform of a warehouse, and the first after a file of the dbt project has changed, builds the seeds as
+    well. Such a transform runs even if no date is stale, so that every mart exists; so does a transform after one that
+    could not publish every mart. A model whose columns or configuration have changed is rebuilt whole.
 
     Args:
         settings: with the transformer's password.
@@ -84,28 +90,22 @@ def transform(
     """
     started = time.monotonic()
     folder = dbt.home / "unfinished"
-    with _exclusive(settings, dbt, log_line) as (connection, lock_fd):
+    with exclusive(settings, dbt.home, log_line=log_line) as (connection, lock_fd):
         dates = read_plan(connection, run) if resume and unfinished.is_kept(folder, run) else None
         resumed = dates is not None
         if dates is None:
             unfinished.forget(folder)
             dates = write_plan(connection, run)
-        seeds = not resumed and seeds_differ(connection, dbt)
-        if not dates and not seeds and not resumed and not any_refused(connection):
-            return TransformReport()
         write_sources(contracts, dbt.generated, tables_with_models(dbt.read_manifest_if_any()))
-        seed_failure, seed_results = _build_seeds(dbt, lock_fd, log_line) if seeds else (None, [])
-        command = ("retry", "--state", str(folder)) if resumed else PUBLISHING
-        failure = _build_and_publish(connection, dbt, command, folder, run, lock_fd, log_line, seed_results)
-        if seed_failure:
-            # A retry has to build the reference tables, too.
-            unfinished.forget(folder)
-            raise seed_failure
-        if seeds:
-            record_seeds(dbt)
-        if failure:
-            raise failure
-        return TransformReport(dates, resumed, dbt.built(), time.monotonic() - started)
+        digest = project_digest(dbt)
+        changed = built_digest(connection) != digest
+        if not (dates or changed or resumed or any_refused(connection) or read_whole(connection)):
+            return TransformReport(notes=_removed(connection))
+        command = ("retry", "--state", str(folder)) if resumed else PROJECT if changed else PUBLISHING
+        # A retry builds only what had failed. If files have changed meanwhile, the next transform builds the rest.
+        build = _Build(connection, dbt, folder, run, lock_fd, log_line, digest if changed and not resumed else None)
+        nodes, notes = build.publish(command)
+        return TransformReport(dates, resumed, nodes, time.monotonic() - started, notes)
 
 
 def audit(settings: Settings, contracts: dict[str, Contract], *, dbt: Dbt) -> int:
@@ -120,13 +120,16 @@ def audit(settings: Settings, contracts: dict[str, Contract], *, dbt: Dbt) -> in
         TransientError: the connection to the warehouse was lost, or a transform takes too long.
         TerminalError: a test failed.
     """
-    with _exclusive(settings, dbt) as (connection, lock_fd):
-        if seeds_differ(connection, dbt):
+    with exclusive(settings, dbt.home) as (connection, lock_fd):
+        create_tables(connection)
+        if built_digest(connection) is None:
             return 0
         write_sources(contracts, dbt.generated, tables_with_models(dbt.read_manifest_if_any()))
+        if packages_differ(dbt):
+            install_packages(dbt, lock_fd=lock_fd)
         # Without --full-refresh, tests would read only the rows of the last run.
         dbt.run("build", "--selector", "audit", "--full-refresh", inherit_fds=[lock_fd])
-        return dbt.built()
+        return len(dbt.completed())
 
 
 def run_dbt(
@@ -136,6 +139,7 @@ def run_dbt(
     *,
     dbt: Dbt,
     log_line: Callable[[str], None],
+    shell: Mapping[str, str] | None = None,
 ) -> None:
     """Runs a dbt command that an operator enters, under the lock of the transforms.
 
@@ -148,6 +152,7 @@ def run_dbt(
         arguments: of dbt's command line, for example ``["build", "--selector", "transform", "--full-refresh"]``.
         dbt: runs the command.
         log_line: receives progress, line by line.
+        shell: the environment of the user's shell, with the proxy for downloading packages.
 
     Raises:
         TransientError: the connection to the warehouse was lost, or a transform takes too long.
@@ -157,8 +162,11 @@ def run_dbt(
         raise TerminalError("`docs serve` would keep the lock", "open /dbt on the dashboard")
     folder = dbt.home / "unfinished-by-hand"
     command = tuple(arguments)
-    with _exclusive(settings, dbt, log_line) as (connection, lock_fd):
+    with exclusive(settings, dbt.home, log_line=log_line) as (connection, lock_fd):
         write_sources(contracts, dbt.generated, tables_with_models(dbt.read_manifest_if_any()))
+        if command[0] == "deps":
+            install_packages(dbt, lock_fd=lock_fd, arguments=command[1:], shell=shell)
+            return
         if command == ("retry",):
             if not unfinished.is_kept(folder, BY_HAND) or read_plan(connection, BY_HAND) is None:
                 raise TerminalError(
@@ -168,69 +176,142 @@ def run_dbt(
         else:
             write_plan(connection, BY_HAND)
         if command[0] == "retry" or tuple(word for word in command if word != "--full-refresh") == PUBLISHING:
-            if failure := _build_and_publish(connection, dbt, command, folder, BY_HAND, lock_fd, log_line):
-                raise failure
+            digest = project_digest(dbt)
+            changed = command[0] != "retry" and built_digest(connection) != digest
+            build = _Build(connection, dbt, folder, BY_HAND, lock_fd, log_line, digest if changed else None)
+            for note in build.publish(command)[1]:
+                log_line(note)
         else:
+            if packages_differ(dbt):
+                install_packages(dbt, lock_fd=lock_fd, shell=shell)
             # Nothing is published: a partial build has not built the whole plan.
             dbt.run(*command, inherit_fds=[lock_fd])
 
 
-def _build_seeds(
-    dbt: Dbt, lock_fd: int, log_line: Callable[[str], None]
-) -> tuple[TerminalError | None, list[dict[str, str]]]:
-    """Builds the reference tables. Returns the error, if one of them or its test failed, and dbt's results."""
-    log_line("building the reference tables first")
-    try:
-        dbt.run("build", "--selector", "setup", inherit_fds=[lock_fd])
-    except TerminalError as error:
-        if not dbt.can_be_retried():
-            raise
-        return error, dbt.read_results()
-    return None, []
+@dataclass(frozen=True)
+class _Build:
+    """Builds a plan, and publishes what was built and passed its tests."""
+
+    connection: Connection
+    dbt: Dbt
+    folder: Path
+    """For dbt's record of a build that failed, so that a retry of the same run resumes it."""
+    run: str
+    lock_fd: int
+    log_line: Callable[[str], None]
+    changed: str | None
+    """The digest of the project, if it has changed since it was last built."""
+
+    def publish(self, command: Sequence[str]) -> tuple[int, tuple[str, ...]]:
+        """Runs a dbt command that builds the plan, and publishes what is ready.
+
+        Returns:
+            How many nodes dbt completed, and notes on what the changes of the project mean.
+
+        Raises:
+            SluiceError: nothing, or not every mart was published.
+        """
+        if packages_differ(self.dbt):
+            install_packages(self.dbt, lock_fd=self.lock_fd)
+        failure, nodes, rebuilt = self._build(command)
+        manifest, results = self.dbt.read_manifest(), self.dbt.read_results()
+        changes = Changes()
+        if self.changed and (built := built_manifest(self.connection)):
+            changes = find_changes(built, manifest)
+        # If a model failed, the next transform rebuilds what is marked.
+        if mark_whole(self.connection, changes.whole) and not failure:
+            models = _names(manifest, changes.whole)
+            failure, more, also = self._build(("build", "--exclude", "test_type:unit", "--select", *models))
+            nodes, results, rebuilt = nodes + more, [*results, *self.dbt.read_results()], rebuilt | also
+        ready = readiness(manifest, results)
+        rebuilt -= set(ready.suspects)
+        notes = _notes(manifest, rebuilt, set() if "--full-refresh" in command else changes.new_rule - rebuilt)
+        gone = set(read_whole(self.connection)).difference(manifest["nodes"])
+        refused = publish(self.connection, ready, rebuilt | gone, log_line=self.log_line)
+        if ready.complete:
+            unfinished.forget(self.folder)
+        if self.changed and not any(name.startswith("seed.") for name in ready.suspects):
+            # Seeds are only built by a build of the whole project.
+            record_built(self.connection, self.changed if tuple(command) == PROJECT else "", manifest)
+        notes += _removed(self.connection)
+        for name, reason in ready.held_back.items():
+            self.log_line(f"marts.{name} was not published: {reason}")
+        for refusal in refused.values():
+            self.log_line(str(refusal))
+        if failure or refused:
+            for note in notes:
+                self.log_line(note)
+            raise failure or _first(refused)
+        return nodes, notes
+
+    def _build(self, command: Sequence[str]) -> tuple[SluiceError | None, int, set[str]]:
+        """Runs dbt until it has built everything that it can.
+
+        A model whose table has other columns fails without a change. It is marked for rebuilding it whole, with what is
+        built from it, and dbt resumes. If the plan is not complete afterwards, dbt's record is kept.
+
+        Returns:
+            The error, if a node failed; how many nodes dbt completed; and the models of which it has rebuilt all rows.
+
+        Raises:
+            SluiceError: dbt has built nothing, or has lost the warehouse.
+        """
+        nodes, rebuilt, resumed = 0, set[str](), command[0] == "retry"
+        while True:
+            marked = set(read_whole(self.connection))
+            try:
+                self.dbt.run(*command, inherit_fds=[self.lock_fd])
+            except SluiceError as error:
+                if not self.dbt.can_be_retried():
+                    unfinished.forget(self.folder)
+                    raise
+                unfinished.keep(self.folder, self.run, self.dbt.results)
+                nodes, rebuilt = nodes + len(self.dbt.completed()), rebuilt | marked.intersection(self.dbt.completed())
+                if self._mark_other_columns():
+                    command = ("retry", "--state", str(self.folder))
+                    continue
+                # A model that has lost its server is built again soon, and until then no mart changes. If that fails as
+                # well, the fault may be the model's own, such as a query that always runs out of memory.
+                if isinstance(error, TransientError) and not resumed:
+                    raise
+                return error, nodes, rebuilt
+            return None, nodes + len(self.dbt.completed()), rebuilt | marked.intersection(self.dbt.completed())
+
+    def _mark_other_columns(self) -> bool:
+        """Marks the models that failed because of their columns; returns whether dbt can build one of them now."""
+        failed = self.dbt.with_other_columns()
+        manifest = self.dbt.read_manifest()
+        affected = descendants(manifest, failed)
+        models = [name for name in affected if name.startswith("model.")]
+        marked = mark_whole(self.connection, models)
+        names = _names(manifest, [name for name in failed if name in marked])
+        if names:
+            self.log_line(f"columns have changed, rebuilding all rows and what is built from them: {', '.join(names)}")
+        return bool(names)
 
 
-def _build_and_publish(
-    connection: Connection,
-    dbt: Dbt,
-    command: Sequence[str],
-    folder: Path,
-    run: str,
-    lock_fd: int,
-    log_line: Callable[[str], None],
-    seed_results: Sequence[dict[str, str]] = (),
-) -> SluiceError | None:
-    """Builds the plan of ``run`` and publishes what was built and passed its tests, and needs no failed seed.
+def _notes(manifest: Mapping[str, Any], rebuilt: Iterable[str], new_rule: Iterable[str]) -> tuple[str, ...]:
+    """Returns what changes of models that rebuild only stale rows mean for the history of the marts."""
+    marts = {mart.model for mart in marts_of(manifest) if builds_part(manifest["nodes"][mart.model])}
+    notes = []
+    if names := _names(manifest, marts.intersection(rebuilt)):
+        notes.append(f"rebuilt all rows, because columns or configuration have changed: {', '.join(names)}")
+    if names := _names(manifest, marts.intersection(new_rule)):
+        notes.append(
+            f"SQL has changed, which earlier rows do not follow: {', '.join(names)}. Hint:"
+            " `make backfill FROM=… TO=… WHAT=marts` rebuilds a range of dates, and"
+            ' `make dbt A="build --selector transform --full-refresh"` everything'
+        )
+    return tuple(notes)
 
-    If the plan is not complete afterwards, dbt's record is kept, so that a retry of the same run resumes it.
 
-    Returns:
-        Why some marts were not published; None if all were.
+def _names(manifest: Mapping[str, Any], ids: Iterable[str]) -> list[str]:
+    return sorted(manifest["nodes"][name]["name"] for name in ids)
 
-    Raises:
-        SluiceError: nothing was published.
-    """
-    failure: SluiceError | None = None
-    try:
-        dbt.run(*command, inherit_fds=[lock_fd])
-    except SluiceError as error:
-        if not dbt.can_be_retried():
-            unfinished.forget(folder)
-            raise
-        unfinished.keep(folder, run, dbt.results)
-        # A model that has lost its server is built again soon, and until then no mart changes. If that fails as well,
-        # the fault may be the model's own, such as a query that always runs out of memory.
-        if isinstance(error, TransientError) and command[0] != "retry":
-            raise
-        failure = error
-    ready = readiness(dbt.read_manifest(), [*seed_results, *dbt.read_results()])
-    refused = publish(connection, ready, log_line=log_line)
-    if ready.complete:
-        unfinished.forget(folder)
-    for name, reason in ready.held_back.items():
-        log_line(f"marts.{name} was not published: {reason}")
-    for refusal in refused.values():
-        log_line(str(refusal))
-    return failure or (_first(refused) if refused else None)
+
+def _removed(connection: Connection) -> tuple[str, ...]:
+    names = known_removed(connection)
+    return (warning(names),) if names else ()
 
 
 def _first(refused: Mapping[str, SluiceError]) -> SluiceError:
@@ -238,28 +319,3 @@ def _first(refused: Mapping[str, SluiceError]) -> SluiceError:
     errors = sorted(refused.values(), key=lambda error: not isinstance(error, TransientError))
     others = f"; {len(errors) - 1} more were not published" if len(errors) > 1 else ""
     return type(errors[0])(f"{errors[0].message}{others}; every other mart was", errors[0].hint)
-
-
-@contextmanager
-def _exclusive(
-    settings: Settings, dbt: Dbt, log_line: Callable[[str], None] = lambda _: None
-) -> Iterator[tuple[Connection, int]]:
-    """Yields a connection that holds the transforms' lock, and the descriptor of the lock on dbt's folder."""
-    with exclusive_dbt_dir(dbt.home) as lock_fd, connect(settings, "transformer") as connection:
-        connection.autocommit = True
-        if lock(connection, PATIENCE):
-            log_line("waited for another transform to end")
-        yield connection, lock_fd
-
-
-@contextmanager
-def exclusive_dbt_dir(folder: Path) -> Iterator[int]:
-    """Locks dbt's folder for one dbt at a time, and yields the lock's file descriptor.
-
-    The lock in the warehouse ends with this process. dbt inherits this one: if dbt outlives its parent, which was
-    killed, it still writes to the same tables and the same folder, and the lock lasts until it exits.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield file.fileno()

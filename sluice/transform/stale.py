@@ -27,13 +27,18 @@ create table if not exists staging.stale_partitions (
     seq bigint primary key, stream text not null, event_date date not null
 );
 create table if not exists staging.transform_stale_rows (model text primary key, predicate text not null);
+create table if not exists staging.transform_whole (model text primary key);
+create table if not exists staging.transform_project (digest text not null, manifest text not null);
 create table if not exists staging.transform_publications (
     mart text primary key, built_as oid, published_as oid, refused text
-)"""
+);
+alter table staging.transform_publications add column if not exists removed boolean not null default false"""
 """Created here, not with the rest of the warehouse, because the transformer owns the schema ``staging``.
 
 ``transform_stale_rows`` has the rows of each model that the run rebuilds, as a predicate. ``transform_publications``
-has the tables between which each mart was last published, or why it was not.
+has the tables between which each mart was last published, why it was not, or that no model builds it any more.
+``transform_whole`` has the models of which the next run rebuilds all rows, until it has. ``transform_project`` has the
+project as it was last built: a digest of its files, and dbt's manifest.
 """
 _COUNT_DUPLICATES = sql.SQL("""
 update ops.dates as known set duplicates = (
@@ -71,6 +76,31 @@ def is_stale(settings: Settings, role: Role, stream: str) -> bool:
     return row is not None and bool(row[0])
 
 
+def create_tables(connection: Connection) -> None:
+    """Creates the tables in which transforms keep their plan and what they have built. Idempotent."""
+    with postgres_errors(), connection.transaction():
+        # They are there nearly always, and the notices of `if not exists` would fill the log.
+        connection.execute("set local client_min_messages = warning")
+        connection.execute(_TABLES)
+
+
+def mark_whole(connection: Connection, models: Iterable[str]) -> list[str]:
+    """Marks models, by dbt's ids, for rebuilding all of their rows; returns those that were not marked before, sorted.
+
+    The marks stay until a transform has built the models.
+    """
+    query = "insert into staging.transform_whole select unnest(%s::text[]) on conflict do nothing returning model"
+    with postgres_errors():
+        return sorted(str(model) for (model,) in connection.execute(query, (list(models),)).fetchall())
+
+
+def read_whole(connection: Connection) -> list[str]:
+    """Returns the models that are marked for rebuilding all of their rows."""
+    with postgres_errors():
+        rows = connection.execute("select model from staging.transform_whole order by model").fetchall()
+        return [str(model) for (model,) in rows]
+
+
 def write_plan(connection: Connection, run: str) -> dict[str, list[date]]:
     """Writes the plan of a run: all stale dates.
 
@@ -84,8 +114,8 @@ def write_plan(connection: Connection, run: str) -> dict[str, list[date]]:
     Returns:
         The dates per stream, sorted; a date that was changed twice is listed once.
     """
+    create_tables(connection)
     with postgres_errors(), connection.transaction():
-        connection.execute(_TABLES)
         connection.execute("truncate staging.transform_run, staging.stale_partitions, staging.transform_stale_rows")
         connection.execute("insert into staging.transform_run values (%s)", (run,))
         connection.execute(
@@ -97,8 +127,8 @@ def write_plan(connection: Connection, run: str) -> dict[str, list[date]]:
 
 def read_plan(connection: Connection, run: str) -> dict[str, list[date]] | None:
     """Returns the plan of a run as dates per stream; None if it has no plan, or if some of its dates were built."""
+    create_tables(connection)
     with postgres_errors():
-        connection.execute(_TABLES)
         if not connection.execute("select 1 from staging.transform_run where run = %s", (run,)).fetchone():
             return None
         built = connection.execute(

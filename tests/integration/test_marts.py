@@ -10,7 +10,7 @@ from datetime import date
 
 import pytest
 
-from sluice.errors import SluiceError, TerminalError, TransientError
+from sluice.errors import TerminalError, TransientError
 from sluice.settings import ROOT
 from sluice.transform import document
 from sluice.transform.dbt import Dbt
@@ -168,8 +168,6 @@ def test_a_full_refresh_publishes_a_new_column(marts: Marts) -> None:
         model, "        cancelled,\n        avg", "        cancelled,\n        'x' as added,\n        avg"
     ):
         marts.load()
-        with pytest.raises(SluiceError, match="agg_carrier_daily"):
-            marts.transform()
         marts.by_hand("build", "--selector", "transform", "--full-refresh")
         assert marts.query("select distinct added from marts.agg_carrier_daily").iloc[0, 0] == "x"
         assert marts.stale_dates() == 0
@@ -272,7 +270,7 @@ def test_the_documentation_describes_every_column_that_exists(marts: Marts) -> N
 def test_the_unit_tests_of_the_models_pass(marts: Marts) -> None:
     dbt = Dbt(marts.settings, marts.lines.append)
     dbt.run("test", "--selector", "unit")
-    assert dbt.built() > 4
+    assert len(dbt.completed()) > 4
 
 
 def _models(marts: Marts) -> list[str]:

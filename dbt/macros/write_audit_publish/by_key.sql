@@ -1,8 +1,8 @@
 {#-
     A table of which each run rebuilds only the rows with stale keys: it deletes and inserts them in one transaction. The
     model's config `rebuild` names the key, once for its body (`is_stale`), its tests (`get_where_subquery`) and its
-    publication (`staging.transform_stale_rows`). If there is no table yet, and with --full-refresh, the whole table is
-    built.
+    publication (`staging.transform_stale_rows`). If there is no table yet, and if the run rebuilds all of it, the whole
+    table is built.
 
     A row with an id (`row_id`) also replaces the row that has the same id under another, fresh date. The dates between
     which rows of a staging model move become stale themselves (`mark_moved`). Of a stream whose contract has `deletes`, a
@@ -59,7 +59,10 @@
     {{ return({'relations': [target]}) }}
 {%- endmaterialization -%}
 
-{#- A model's columns, quoted, in the order of its query. Fails if the table has different columns or types. -#}
+{#-
+    A model's columns, quoted, in the order of its query. Fails if the table has different columns or types; the transform
+    recognises the message, and rebuilds the whole model.
+-#}
 {%- macro columns_of_query(sql, table) -%}
     {%- set expected, actual = {}, {} -%}
     {%- for column in get_column_schema_from_query(sql) -%}
@@ -71,7 +74,7 @@
     {%- if expected != actual -%}
         {%- do exceptions.raise_compiler_error(
             'the columns of ' ~ table ~ ' are out of date: ' ~ describe_difference(expected, actual)
-            ~ '. Hint: run `make dbt A="build --selector transform --full-refresh"`'
+            ~ '. Hint: `make transform` rebuilds the whole table'
         ) -%}
     {%- endif -%}
     {{ return(adapter.quote(expected.keys() | join('", "'))) }}

@@ -2,12 +2,31 @@
     The table staging.stale_partitions (seq, stream, event_date) determines what a run rebuilds: it lists the event dates
     of each stream that have changed since the marts were built. The dates are read when a statement is compiled, and
     inserted as literals: changed variables would make dbt parse the project again, and with a subquery Postgres would
-    not know how few dates there are. With --full-refresh everything is rebuilt.
+    not know how few dates there are. With --full-refresh everything is rebuilt, and otherwise the models that the table
+    staging.transform_whole lists: their columns or their configuration have changed.
 -#}
 
-{#- Whether the run rebuilds everything. -#}
-{%- macro rebuilds_everything() -%}
-    {{ return(execute and flags.FULL_REFRESH) }}
+{#- Whether the run rebuilds all rows of a model, by default of the current one. -#}
+{%- macro rebuilds_everything(node=none) -%}
+    {%- if not execute or flags.FULL_REFRESH -%}
+        {{ return(execute) }}
+    {%- endif -%}
+    {%- set rows = run_query(
+        "select model from staging.transform_whole where model = '" ~ (node or model).unique_id ~ "'"
+    ).rows -%}
+    {{ return(rows | length > 0) }}
+{%- endmacro -%}
+
+{#-
+    dbt's own question, for its incremental models. Seeds are built only after a file has changed, and then from scratch,
+    because their columns may have changed as well.
+-#}
+{%- macro should_full_refresh() -%}
+    {%- set configured = config.get('full_refresh') -%}
+    {%- if configured is not none -%}
+        {{ return(configured) }}
+    {%- endif -%}
+    {{ return(model.resource_type == 'seed' or rebuilds_everything()) }}
 {%- endmacro -%}
 
 {#- A stream's stale dates as SQL literals, separated by commas. `table`: the stream's raw table or staging model. -#}
@@ -35,9 +54,10 @@
     {%- endif -%}
 {%- endmacro -%}
 
-{#- Whether only stale rows of the current model are rebuilt: its table exists, and this is not a full refresh. -#}
+{#- Whether only stale rows of the current model are rebuilt: its table exists, and not all of it is rebuilt. -#}
 {%- macro rebuilds_part() -%}
-    {{ return(execute and not rebuilds_everything() and load_cached_relation(this) is not none) }}
+    {%- set existing = load_cached_relation(this) if execute else none -%}
+    {{ return(existing is not none and existing.is_table and not rebuilds_everything()) }}
 {%- endmacro -%}
 
 {#-
@@ -54,7 +74,7 @@
 -#}
 {%- macro is_stale_in(name, column=none) -%}
     {%- set node = graph.nodes['model.sluice.' ~ name] if execute else none -%}
-    {%- if node and not rebuilds_everything() -%}
+    {%- if node and not rebuilds_everything(node) -%}
         {{ context['rebuild_by_' ~ node.config.rebuild](node, column) }}
     {%- else -%}
         true

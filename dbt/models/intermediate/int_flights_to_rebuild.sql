@@ -3,6 +3,7 @@
         materialized='incremental',
         incremental_strategy='append',
         full_refresh=false,
+        on_schema_change='sync_all_columns',
         tags=['work_list'],
         indexes=[{'columns': ['flight_id']}],
         post_hook='analyze {{ this }}',

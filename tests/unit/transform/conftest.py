@@ -25,7 +25,8 @@ def model(unique_id: str, **changes: Any) -> dict[str, Any]:
         "alias": name,
         "config": {"materialized": "table"},
         "tags": [],
-        "depends_on": {"nodes": []},
+        "depends_on": {"nodes": [], "macros": []},
+        "checksum": {"checksum": "1"},
     } | changes
 
 
@@ -39,7 +40,8 @@ def log_lines() -> list[str]:
 def make_dbt(tmp_path: Path, log_lines: list[str]) -> MakeDbt:
     """Returns a function that makes a fake dbt from a shell script and the results that it writes, if any.
 
-    The fake records its arguments and its environment in the files ``arguments`` and ``environment`` of the project.
+    The fake records its arguments and its environment in the files ``arguments`` and ``environment`` of the project's
+    folder ``logs``, which is not part of the project.
     Its manifest has a model of the same name for each result.
     """
 
@@ -47,11 +49,12 @@ def make_dbt(tmp_path: Path, log_lines: list[str]) -> MakeDbt:
         project = tmp_path / "project"
         (project / "seeds").mkdir(parents=True, exist_ok=True)
         executable = tmp_path / "dbt"
-        lines = ["#!/bin/sh", 'echo "$@" >> arguments', "env > environment"]
+        lines = ["#!/bin/sh", "mkdir -p logs", 'echo "$@" >> logs/arguments', "env > logs/environment"]
         if results is not None:
             (tmp_path / "results.json").write_text(json.dumps({"results": results}))
             nodes = {result["unique_id"]: model(result["unique_id"]) for result in results if "unique_id" in result}
-            (tmp_path / "manifest.json").write_text(json.dumps({"nodes": nodes, "sources": {}, "child_map": {}}))
+            manifest = {"nodes": nodes, "sources": {}, "child_map": {}, "macros": {}}
+            (tmp_path / "manifest.json").write_text(json.dumps(manifest))
             lines += ["mkdir -p $DBT_TARGET_PATH", f"cp {tmp_path}/results.json $DBT_TARGET_PATH/run_results.json"]
             lines += [f"cp {tmp_path}/manifest.json $DBT_TARGET_PATH/manifest.json"]
         executable.write_text("\n".join([*lines, script, ""]))

@@ -26,11 +26,11 @@ def test_dbt_gets_its_folders_and_only_the_environment_that_it_needs(
     monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", "not for dbt")
     dbt = make_dbt()
     dbt.run("build", "--vars", "{}")
-    assert (dbt.project / "arguments").read_text().split()[-4:] == [
+    assert (dbt.project / "logs" / "arguments").read_text().split()[-4:] == [
         *("--project-dir", str(dbt.project)),
         *("--profiles-dir", str(dbt.project)),
     ]
-    environment = dict(line.split("=", 1) for line in (dbt.project / "environment").read_text().splitlines())
+    environment = dict(line.split("=", 1) for line in (dbt.project / "logs" / "environment").read_text().splitlines())
     assert environment["SLUICE_TRANSFORMER_PASSWORD"] == "s3cret"
     assert environment["SLUICE_POSTGRES_PORT"] == "6543"
     assert Path(environment["DBT_TARGET_PATH"]).is_relative_to(dbt.settings.home)
@@ -45,7 +45,7 @@ def test_dbt_belongs_to_the_service_that_started_it(
     monkeypatch.setenv("SLUICE_SERVICE", service)
     dbt = make_dbt()
     dbt.run("build")
-    lines = (dbt.project / "environment").read_text().splitlines()
+    lines = (dbt.project / "logs" / "environment").read_text().splitlines()
     assert [line for line in lines if "SERVICE" in line] == ([f"SLUICE_SERVICE={service}"] if service else [])
 
 
@@ -57,7 +57,7 @@ def test_log_lines_have_no_time_and_empty_lines_are_dropped(make_dbt: MakeDbt, l
 def test_completed_nodes_are_counted(make_dbt: MakeDbt) -> None:
     dbt = make_dbt(results=[result("success"), result("pass"), result("warn"), result("skipped")])
     dbt.run("build")
-    assert dbt.built() == 3
+    assert len(dbt.completed()) == 3
 
 
 def test_a_failed_model_is_a_terminal_error_of_one_line_with_its_name_and_message(make_dbt: MakeDbt) -> None:
@@ -141,7 +141,7 @@ def _stop_once_started(log_lines: list[str], dbt: Dbt) -> None:
 
 
 def test_dbt_is_stopped_by_a_time_out(make_dbt: MakeDbt) -> None:
-    dbt = make_dbt("echo $$ > pid; echo started; exec sleep 60")
+    dbt = make_dbt("echo $$ > logs/pid; echo started; exec sleep 60")
 
     class TimeUp(BaseException):
         pass
@@ -153,4 +153,4 @@ def test_dbt_is_stopped_by_a_time_out(make_dbt: MakeDbt) -> None:
     with pytest.raises(TimeUp):
         dbt.run("build")
     with pytest.raises(ProcessLookupError):
-        os.kill(int((dbt.project / "pid").read_text()), signal.SIG_DFL)
+        os.kill(int((dbt.project / "logs" / "pid").read_text()), signal.SIG_DFL)

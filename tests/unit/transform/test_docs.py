@@ -17,7 +17,7 @@ from sluice.transform.sources import source_files
 MakeDbt = Callable[..., Dbt]
 
 CONTRACTS = load_contracts(ROOT / "contracts")
-PAGE = "mkdir -p $DBT_TARGET_PATH; wc -l < arguments > $DBT_TARGET_PATH/static_index.html"
+PAGE = "mkdir -p $DBT_TARGET_PATH; wc -l < logs/arguments > $DBT_TARGET_PATH/static_index.html"
 """The script of a dbt that generates a page with the number of its invocations."""
 DESCRIBED = [*sorted((ROOT / "dbt" / "models").rglob("*.sql")), *sorted((ROOT / "dbt" / "seeds").glob("*.csv"))]
 
@@ -30,17 +30,15 @@ def test_the_page_is_generated_once_as_a_single_file(make_dbt: MakeDbt) -> None:
     dbt = make_dbt(PAGE)
     assert generated(dbt)
     assert dbt.settings.dbt_docs.read_text().strip() == "1"
-    assert (dbt.project / "arguments").read_text().startswith("--no-use-colors docs generate --static ")
-    (dbt.project / "arguments").unlink()
-    (dbt.project / "environment").unlink()
+    (arguments,) = (dbt.project / "logs" / "arguments").read_text().splitlines()
+    assert arguments.startswith("--no-use-colors docs generate --static ")
     assert not generated(dbt)
-    assert not (dbt.project / "arguments").exists()
+    assert len((dbt.project / "logs" / "arguments").read_text().splitlines()) == 1
 
 
 @pytest.mark.parametrize("change", ["a model", "another model", "a contract", "a deleted page", "a model's folder"])
 def test_the_page_is_regenerated_after_a_change(make_dbt: MakeDbt, change: str) -> None:
-    # The arguments are moved to a folder that does not count as part of the project.
-    dbt = make_dbt(f"{PAGE}; mkdir -p logs; mv arguments environment logs")
+    dbt = make_dbt(PAGE)
     models = dbt.project / "models"
     models.mkdir(parents=True)
     (models / "a.sql").write_text("select 1")
@@ -63,15 +61,14 @@ def test_the_page_is_regenerated_after_a_change(make_dbt: MakeDbt, change: str) 
 
 
 def test_a_failure_leaves_the_existing_page_and_the_next_attempt_replaces_it(make_dbt: MakeDbt) -> None:
-    move_records = "mv arguments environment $DBT_TARGET_PATH"
-    assert generated(make_dbt(f"{PAGE}; {move_records}"))
-    dbt = make_dbt("rm arguments environment; exit 1")
+    assert generated(make_dbt(PAGE))
+    dbt = make_dbt("exit 1")
     before = dbt.settings.dbt_docs.read_text()
     (dbt.project / "new.sql").write_text("select 1")
     with pytest.raises(TerminalError):
         generated(dbt)
     assert dbt.settings.dbt_docs.read_text() == before
-    assert generated(make_dbt(f"{PAGE}; {move_records}"))
+    assert generated(make_dbt(PAGE))
 
 
 @pytest.mark.parametrize("file", DESCRIBED, ids=lambda file: file.stem)

@@ -94,16 +94,40 @@ def test_a_model_that_was_skipped_without_a_failure_is_held_back() -> None:
     assert ready(mine="skipped").held_back == {"mine": "mine was skipped", "other name": "mine was skipped"}
 
 
-def test_marts_are_the_models_in_the_folder_of_any_package_that_are_tables() -> None:
+SNAPSHOT = "snapshot.sluice.history"
+
+
+def test_marts_are_all_models_and_snapshots_but_those_of_staging_and_intermediate() -> None:
     nodes = {
         "model.other.deep": model("model.other.deep", fqn=["other", "marts", "deeper", "deep"]),
-        "model.sluice.marts": model("model.sluice.marts", fqn=["sluice", "marts"]),
+        "model.sluice.top": model("model.sluice.top", fqn=["sluice", "top"], config={"materialized": "view"}),
+        "model.sluice.routes": model("model.sluice.routes", fqn=["sluice", "flights", "routes"]),
+        "model.sluice.staging": model("model.sluice.staging", fqn=["sluice", "staging"]),
         "model.sluice.inlined": model("model.sluice.inlined", config={"materialized": "ephemeral"}),
         "model.sluice.stg_b": model("model.sluice.stg_b", fqn=["sluice", "staging", "stg_b"]),
+        "model.sluice.deep_stg": model("model.sluice.deep_stg", fqn=["sluice", "sales", "staging", "deep_stg"]),
+        "model.sluice.int_c": model("model.sluice.int_c", fqn=["sluice", "intermediate", "sub", "int_c"]),
+        SNAPSHOT: snapshot(),
+        "test.sluice.t": {"resource_type": "test", "depends_on": {"nodes": []}},
     }
     found = ready(nodes)
-    assert published(found) == {"deep"}
+    assert published(found) == {"deep", "top", "routes", "staging", "history"}
     assert found.staging == {"b": ("staging", "stg_b")}
+    assert next(mart.schema for mart in found.marts if mart.name == "history") == "snapshots"
+
+
+def snapshot() -> dict[str, Any]:
+    config = {"materialized": "snapshot"}
+    fqn = ["sluice", "flights", "history"]
+    return model(SNAPSHOT, resource_type="snapshot", schema="snapshots", fqn=fqn, config=config)
+
+
+def test_a_failed_snapshot_holds_back_what_is_built_from_it_and_needs_no_date_again() -> None:
+    nodes = NODES | {SNAPSHOT: snapshot()}
+    results = [{"unique_id": SNAPSHOT, "status": "error", "message": ""}]
+    found = readiness({"nodes": nodes, "child_map": CHILDREN | {SNAPSHOT: [MINE]}}, results)
+    assert found.held_back == {"history": "history failed", "mine": "history failed", "other name": "history failed"}
+    assert found.complete
 
 
 def test_the_models_of_a_source_are_those_built_from_it_marts_first() -> None:

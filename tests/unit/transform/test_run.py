@@ -2,18 +2,20 @@
 
 import contextlib
 import fcntl
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterable
 from datetime import date, timedelta
 from types import TracebackType
 
 import pytest
 
 from sluice.errors import SluiceError, TerminalError, TransientError
-from sluice.transform import audit, run_dbt, transform
+from sluice.transform import audit, exclusive, run_dbt, transform
 from sluice.transform import run as runs
 from sluice.transform.dbt import Dbt
 from sluice.transform.lineage import Readiness
 from sluice.transform.run import TransformReport
+from tests.unit.transform.conftest import model
 
 MakeDbt = Callable[..., Dbt]
 
@@ -29,7 +31,10 @@ class Warehouse:
         self.plan: tuple[str, dict[str, list[date]]] | None = None
         self.locked = False
         self.busy = False
-        self.seeds_differ = False
+        self.built: str | None = None
+        self.manifest: dict[str, object] | None = None
+        self.whole: set[str] = set()
+        self.removed: list[str] = []
         self.autocommit = False
         self.published: list[str] = []
         self.refused: dict[str, SluiceError] = {}
@@ -51,8 +56,11 @@ class Warehouse:
         self.plan = (run, dates)
         return dates
 
-    def publish(self, connection: object, ready: Readiness, log_line: object) -> dict[str, SluiceError]:
+    def publish(
+        self, connection: object, ready: Readiness, rebuilt: Iterable[str], log_line: object
+    ) -> dict[str, SluiceError]:
         assert self.locked
+        self.whole -= set(rebuilt)
         self.published = [mart.name for mart in ready.marts if mart.name not in self.refused]
         return self.refused
 
@@ -63,16 +71,47 @@ class Warehouse:
         dates = self.plan[1]
         return dates if all(day in self.stale_dates[stream] for stream in dates for day in dates[stream]) else None
 
+    def built_digest(self, connection: object) -> str | None:
+        return self.built
+
+    def built_manifest(self, connection: object) -> dict[str, object] | None:
+        return self.manifest
+
+    def record_built(self, connection: object, digest: str, manifest: dict[str, object]) -> None:
+        self.built, self.manifest = digest, manifest
+
+    def mark_whole(self, connection: object, models: Iterable[str]) -> list[str]:
+        new = set(models) - self.whole
+        self.whole |= new
+        return sorted(new)
+
+    def read_whole(self, connection: object) -> list[str]:
+        return sorted(self.whole)
+
+    def known_removed(self, connection: object) -> list[str]:
+        return self.removed
+
 
 @pytest.fixture
 def warehouse(monkeypatch: pytest.MonkeyPatch) -> Warehouse:
     fake = Warehouse(flights=[date(2013, 1, 1), date(2013, 1, 2)])
-    monkeypatch.setattr(runs, "connect", lambda settings, role: fake)
-    for name in ("lock", "write_plan", "read_plan", "publish"):
+    monkeypatch.setattr(exclusive, "connect", lambda settings, role: fake)
+    monkeypatch.setattr(exclusive, "lock", fake.lock)
+    for name in ("write_plan", "read_plan", "mark_whole", "read_whole", "publish", "known_removed"):
         monkeypatch.setattr(runs, name, getattr(fake, name))
-    monkeypatch.setattr(runs, "seeds_differ", lambda connection, dbt: fake.seeds_differ)
+    for name in ("built_digest", "built_manifest", "record_built"):
+        monkeypatch.setattr(runs, name, getattr(fake, name))
+    monkeypatch.setattr(runs, "create_tables", lambda connection: None)
     monkeypatch.setattr(runs, "any_refused", lambda connection: fake.any_refused)
     return fake
+
+
+@pytest.fixture
+def known(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> Warehouse:
+    """A warehouse whose project has not changed since it was built."""
+    warehouse.built = "digest"
+    monkeypatch.setattr(runs, "project_digest", lambda dbt: "digest")
+    return warehouse
 
 
 def build(dbt: Dbt, log_lines: list[str], *, run: str = "run 1", resume: bool = False) -> TransformReport:
@@ -80,61 +119,55 @@ def build(dbt: Dbt, log_lines: list[str], *, run: str = "run 1", resume: bool = 
 
 
 def invocations(dbt: Dbt) -> list[str]:
-    file = dbt.project / "arguments"
+    file = dbt.project / "logs" / "arguments"
     return [line.split(" --project-dir")[0] for line in file.read_text().splitlines()] if file.exists() else []
 
 
 def test_all_stale_dates_are_built_by_one_invocation_and_published(
-    make_dbt: MakeDbt, warehouse: Warehouse, log_lines: list[str]
+    make_dbt: MakeDbt, known: Warehouse, log_lines: list[str]
 ) -> None:
     dbt = make_dbt(results=GOOD)
     report = build(dbt, log_lines)
     # Without variables: if they changed, dbt would parse its project again.
     assert invocations(dbt) == ["--no-use-colors build --selector transform"]
-    assert warehouse.published == ["a"]
+    assert known.published == ["a"]
     assert report.dates == {"flights": [date(2013, 1, 1), date(2013, 1, 2)]}
     assert "flights 2" in report.text()
 
 
-def test_dbt_is_not_started_if_no_date_is_stale(make_dbt: MakeDbt, warehouse: Warehouse, log_lines: list[str]) -> None:
-    warehouse.stale_dates = {}
+def test_dbt_is_not_started_if_no_date_is_stale(make_dbt: MakeDbt, known: Warehouse, log_lines: list[str]) -> None:
+    known.stale_dates = {}
     dbt = make_dbt(results=GOOD)
     assert "nothing to build" in build(dbt, log_lines).text()
     assert invocations(dbt) == []
 
 
 def test_a_mart_that_was_not_published_is_built_even_if_no_date_is_stale(
-    make_dbt: MakeDbt, warehouse: Warehouse, log_lines: list[str]
+    make_dbt: MakeDbt, known: Warehouse, log_lines: list[str]
 ) -> None:
-    warehouse.stale_dates = {}
-    warehouse.any_refused = True
+    known.stale_dates = {}
+    known.any_refused = True
     assert build(make_dbt(results=GOOD), log_lines).nodes
-    assert warehouse.published == ["a"]
+    assert known.published == ["a"]
 
 
 def test_a_failed_model_holds_back_its_own_mart(make_dbt: MakeDbt, warehouse: Warehouse, log_lines: list[str]) -> None:
-    warehouse.seeds_differ = True
     failed = [*GOOD, {"unique_id": "model.sluice.b", "status": "error", "message": "division by zero"}]
-    dbt = make_dbt('case "$*" in *transform*) exit 1;; esac', failed)
     with pytest.raises(TerminalError, match=r"model\.sluice\.b: division by zero"):
-        build(dbt, log_lines)
+        build(make_dbt("exit 1", failed), log_lines)
     assert warehouse.published == ["a"]
     assert "marts.b was not published: b failed" in log_lines
-    assert (dbt.home / "seeds.sha256").exists()
+    assert warehouse.built
 
 
-def test_a_failed_reference_table_stops_no_mart_that_does_not_need_it(
+def test_a_failed_seed_is_built_again_by_the_next_transform(
     make_dbt: MakeDbt, warehouse: Warehouse, log_lines: list[str]
 ) -> None:
-    warehouse.seeds_differ = True
-    failed = [*GOOD, {"unique_id": "model.sluice.b", "status": "error", "message": "invalid"}]
-    dbt = make_dbt(
-        'case "$*" in *setup*) exit 1;; esac; echo \'{"results": []}\' >$DBT_TARGET_PATH/run_results.json', failed
-    )
+    failed = [*GOOD, {"unique_id": "seed.sluice.b", "status": "error", "message": "invalid"}]
     with pytest.raises(TerminalError, match="invalid"):
-        build(dbt, log_lines)
+        build(make_dbt("exit 1", failed), log_lines)
     assert warehouse.published == ["a"]
-    assert not (dbt.home / "seeds.sha256").exists()
+    assert warehouse.built is None
 
 
 def test_nothing_is_published_if_a_model_has_lost_its_server(
@@ -164,35 +197,129 @@ def test_the_first_transform_builds_everything_even_if_no_date_is_stale(
     make_dbt: MakeDbt, warehouse: Warehouse, log_lines: list[str]
 ) -> None:
     warehouse.stale_dates = {}
-    warehouse.seeds_differ = True
     dbt = make_dbt(results=GOOD)
-    assert "reference tables" in build(dbt, log_lines).text()
-    assert invocations(dbt) == [
-        "--no-use-colors build --selector setup",
-        "--no-use-colors build --selector transform",
-    ]
+    assert "models and seeds, without a stale date" in build(dbt, log_lines).text()
+    assert invocations(dbt) == ["--no-use-colors build --selector project"]
+    assert "nothing to build" in build(dbt, log_lines).text()
 
 
-def test_reference_tables_are_recorded_only_after_the_models_that_use_them_are_built(
+@pytest.mark.parametrize("file", ["models/my_model.sql", "seeds/codes.csv", "macros/mine.sql", "dbt_project.yml"])
+def test_a_changed_file_of_the_project_is_built_without_a_stale_date(
+    make_dbt: MakeDbt, warehouse: Warehouse, log_lines: list[str], file: str
+) -> None:
+    warehouse.stale_dates = {}
+    dbt = make_dbt(results=GOOD)
+    build(dbt, log_lines)
+    (dbt.project / file).parent.mkdir(exist_ok=True)
+    (dbt.project / file).write_text("changed")
+    assert build(dbt, log_lines).nodes
+    (dbt.project / "target").mkdir()
+    (dbt.project / "target" / "manifest.json").write_text("written by dbt")
+    assert not build(dbt, log_lines).nodes
+
+
+def test_a_project_that_was_not_built_is_not_recorded(
     make_dbt: MakeDbt, warehouse: Warehouse, log_lines: list[str]
 ) -> None:
-    warehouse.seeds_differ = True
     with pytest.raises(TransientError):
-        build(make_dbt('case "$*" in *transform*) exit 1;; esac', BAD), log_lines)
-    digest_file = make_dbt().home / "seeds.sha256"
-    assert not digest_file.exists()
-    build(make_dbt(results=GOOD), log_lines)
-    assert digest_file.exists()
+        build(make_dbt("exit 1", BAD), log_lines)
+    assert warehouse.built is None
+
+
+OTHER_COLUMNS = 'the columns of "w"."staging"."b" are out of date: x is missing. Hint: …'
+SCHEMA_CHANGE = (
+    "Compilation Error\n  The source and target schemas on this incremental model are out of sync!\n  They …"
+)
+
+
+@pytest.mark.parametrize("message", [OTHER_COLUMNS, SCHEMA_CHANGE])
+def test_a_model_with_other_columns_is_rebuilt_whole_with_what_is_built_from_it(
+    make_dbt: MakeDbt, known: Warehouse, log_lines: list[str], message: str
+) -> None:
+    results = [*GOOD, {"unique_id": "model.sluice.b", "status": "error", "message": message}]
+    fixed = [{"unique_id": f"model.sluice.{name}", "status": "success", "message": ""} for name in ("b", "c")]
+    rebuilt = json.dumps({"results": fixed})
+    dbt = make_dbt(
+        f"case \"$*\" in *retry*) echo '{rebuilt}' >$DBT_TARGET_PATH/run_results.json;; *) exit 1;; esac", results
+    )
+    nodes = {name: model(name, config=BY_KEY) for name in (A, B, C)}
+    manifest = json.dumps({"nodes": nodes, "sources": {}, "child_map": {A: [], B: [C]}, "macros": {}})
+    (dbt.executable.parent / "manifest.json").write_text(manifest)
+    report = build(dbt, log_lines)
+    assert [line.split()[1] for line in invocations(dbt)] == ["build", "retry"]
+    assert "columns have changed, rebuilding all rows and what is built from them: b" in log_lines
+    assert report.notes == ("rebuilt all rows, because columns or configuration have changed: b, c",)
+    assert known.published == ["a", "b", "c"]
+    assert known.whole == set()
+
+
+def test_a_model_that_cannot_be_rebuilt_fails_once(make_dbt: MakeDbt, known: Warehouse, log_lines: list[str]) -> None:
+    results = [*GOOD, {"unique_id": "model.sluice.b", "status": "error", "message": OTHER_COLUMNS}]
+    dbt = make_dbt("exit 1", results)
+    with pytest.raises(TerminalError, match=r"model\.sluice\.b: the columns of"):
+        build(dbt, log_lines)
+    assert [line.split()[1] for line in invocations(dbt)] == ["build", "retry"]
+    assert known.published == ["a"]
+    # Marked, so that the next transform does not fail first.
+    assert known.whole == {"model.sluice.b"}
+
+
+A, B, C = (f"model.sluice.{name}" for name in "abc")
+BY_KEY = {"materialized": "by_key", "rebuild": "day"}
+
+
+def test_a_model_with_another_configuration_is_rebuilt_whole(
+    make_dbt: MakeDbt, warehouse: Warehouse, log_lines: list[str]
+) -> None:
+    dbt = make_dbt(results=GOOD)
+    old = {"nodes": {A: model(A, config=BY_KEY | {"indexes": ["x"]})}, "sources": {}, "child_map": {}, "macros": {}}
+    warehouse.built, warehouse.manifest = "old", old
+    manifest = json.dumps({"nodes": {A: model(A, config=BY_KEY)}, "sources": {}, "child_map": {}, "macros": {}})
+    (dbt.executable.parent / "manifest.json").write_text(manifest)
+    report = build(dbt, log_lines)
+    assert [line.split(maxsplit=1)[1] for line in invocations(dbt)] == [
+        "build --selector project",
+        "build --exclude test_type:unit --select a",
+    ]
+    assert report.notes == ("rebuilt all rows, because columns or configuration have changed: a",)
+    assert warehouse.whole == set()
+
+
+def test_a_model_with_other_sql_is_named_with_the_commands_that_rebuild_its_history(
+    make_dbt: MakeDbt, warehouse: Warehouse, log_lines: list[str]
+) -> None:
+    dbt = make_dbt(results=GOOD)
+    old = {
+        "nodes": {A: model(A, config=BY_KEY, checksum={"checksum": "0"})},
+        "sources": {},
+        "child_map": {},
+        "macros": {},
+    }
+    warehouse.built, warehouse.manifest = "old", old
+    manifest = json.dumps({"nodes": {A: model(A, config=BY_KEY)}, "sources": {}, "child_map": {}, "macros": {}})
+    (dbt.executable.parent / "manifest.json").write_text(manifest)
+    report = build(dbt, log_lines)
+    assert len(invocations(dbt)) == 1
+    assert "SQL has changed, which earlier rows do not follow: a. Hint: `make backfill" in report.text()
+    # Only once.
+    assert not build(dbt, log_lines).notes
+
+
+def test_a_removed_mart_is_named_by_every_transform(make_dbt: MakeDbt, known: Warehouse, log_lines: list[str]) -> None:
+    known.stale_dates = {}
+    known.removed = ["old", "older"]
+    text = build(make_dbt(results=GOOD), log_lines).text()
+    assert "no model builds marts.old, marts.older any more" in text
+    assert "`make up FORCE=1` drops it" in text
 
 
 def test_an_audit_before_the_first_transform_runs_no_tests(
     make_dbt: MakeDbt, warehouse: Warehouse, log_lines: list[str]
 ) -> None:
-    warehouse.seeds_differ = True
     dbt = make_dbt(results=GOOD)
     assert audit(dbt.settings, {}, dbt=dbt) == 0
     assert invocations(dbt) == []
-    warehouse.seeds_differ = False
+    warehouse.built = "digest"
     assert audit(dbt.settings, {}, dbt=dbt) == 1
     assert "--selector audit" in invocations(dbt)[0]
 
@@ -269,9 +396,9 @@ def test_waiting_for_another_transform_is_logged(make_dbt: MakeDbt, warehouse: W
 
 
 def test_dbt_inherits_the_lock_of_its_folder(make_dbt: MakeDbt, warehouse: Warehouse, log_lines: list[str]) -> None:
-    dbt = make_dbt("ls -l /dev/fd/ > open_files", GOOD)
+    dbt = make_dbt("ls -l /dev/fd/ > logs/open_files", GOOD)
     build(dbt, log_lines)
-    assert str(dbt.home / "lock") in (dbt.project / "open_files").read_text()
+    assert str(dbt.home / "lock") in (dbt.project / "logs" / "open_files").read_text()
     with (dbt.home / "lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 

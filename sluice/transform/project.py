@@ -1,0 +1,110 @@
+"""The dbt project as it was last built: whether its files have changed since, and what that means for the marts."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sluice.transform.dbt import Dbt
+from sluice.transform.lineage import Node, builds_part, descendants
+from sluice.transform.stale import Connection, postgres_errors
+
+Manifest = Mapping[str, Any]
+"""dbt's description of a project."""
+
+_WRITTEN_BY_DBT = {"target", "logs", "generated", "dbt_packages"}
+"""Folders that dbt writes to its project when it is run without this package."""
+_TABLE_CONFIGS = ("materialized", "rebuild", "unique_key", "indexes", "unlogged")
+"""The configuration that dbt applies only when it builds a whole table."""
+_CONTRACT = ("id", "keep", "deletes")
+"""What the contract of a raw table says of all its rows at once: which of them count."""
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What the changes of a project mean for models that rebuild only stale rows, by dbt's ids."""
+
+    whole: frozenset[str] = frozenset()
+    """Models to rebuild whole: the configuration of their tables has changed, or the id in the contract of a raw table,
+    or they are built from such a model. Models with other columns are not among them; dbt finds those when it builds
+    them."""
+    new_rule: frozenset[str] = frozenset()
+    """Other models whose SQL has changed, or that of a model or macro that they are built from."""
+
+
+def project_digest(dbt: Dbt) -> str:
+    """Returns a digest of the files of a project and of the sources that are derived from the contracts."""
+    content = hashlib.sha256()
+    for folder in (dbt.project, dbt.generated):
+        for file in sorted(_files(folder)):
+            content.update(f"{file.relative_to(folder)}\0{hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
+    return content.hexdigest()
+
+
+def built_digest(connection: Connection) -> str | None:
+    """Returns the digest of the project that was last built; None for a new warehouse."""
+    with postgres_errors():
+        row = connection.execute("select digest from staging.transform_project").fetchone()
+    return str(row[0]) if row else None
+
+
+def built_manifest(connection: Connection) -> Manifest | None:
+    """Returns dbt's description of the project that was last built; None for a new warehouse."""
+    with postgres_errors():
+        row = connection.execute("select manifest from staging.transform_project").fetchone()
+    return json.loads(str(row[0])) if row else None
+
+
+def record_built(connection: Connection, digest: str, manifest: Manifest) -> None:
+    """Records that a project was built.
+
+    Args:
+        connection: of the transformer.
+        digest: as ``project_digest`` returned it before dbt read the files.
+        manifest: dbt's description of the project.
+    """
+    with postgres_errors(), connection.transaction():
+        connection.execute("delete from staging.transform_project")
+        connection.execute("insert into staging.transform_project values (%s, %s)", (digest, json.dumps(manifest)))
+
+
+def find_changes(old: Manifest, new: Manifest) -> Changes:
+    """Compares two descriptions of a project: the one that was last built, and the one that is built now."""
+    models = {name: node for name, node in new["nodes"].items() if node["resource_type"] == "model"}
+    known = models.keys() & old["nodes"].keys()
+    tables = {name for name in known if builds_part(models[name])}
+    whole = descendants(new, {name for name in tables if _config(old, name) != _config(new, name)}) & models.keys()
+    affected = descendants(new, {name for name in known if _sql(old, name) != _sql(new, name)}) & tables
+    return Changes(frozenset(whole), frozenset(affected - whole))
+
+
+def _config(manifest: Manifest, name: str) -> list[Any]:
+    node = manifest["nodes"][name]
+    read = [manifest["sources"][source] for source in node["depends_on"]["nodes"] if source in manifest["sources"]]
+    contracts = [source["config"].get("meta", {}).get(key) for source in read for key in _CONTRACT]
+    return [*(node["config"].get(config) for config in _TABLE_CONFIGS), *contracts]
+
+
+def _sql(manifest: Manifest, name: str) -> tuple[str, dict[str, str]]:
+    """Returns a digest of a model's file, and the macros that it calls, directly or indirectly."""
+    node: Node = manifest["nodes"][name]
+    macros: dict[str, str] = {}
+    pending = list(node["depends_on"].get("macros", ()))
+    while pending:
+        macro = pending.pop()
+        if macro not in macros and macro in manifest["macros"]:
+            macros[macro] = manifest["macros"][macro]["macro_sql"]
+            pending += manifest["macros"][macro]["depends_on"]["macros"]
+    return node["checksum"]["checksum"], macros
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for path in folder.iterdir():
+        if path.name.startswith(".") or path.name in _WRITTEN_BY_DBT:
+            continue
+        if path.is_dir():
+            yield from _files(path)
+        elif path.is_file():
+            yield path

@@ -1,0 +1,128 @@
+"""dbt packages, as dbt's documentation has them: named in `packages.yml`, installed by `dbt deps`. With real dbt."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from sluice.errors import TerminalError, TransientError
+from sluice.settings import ROOT, Settings
+from sluice.transform.dbt import Dbt
+from sluice.transform.exclusive import exclusive_dbt_dir
+from sluice.transform.packages import install_packages, packages_differ, update_packages
+
+PACKAGE = {
+    "dbt_project.yml": 'name: mine\nversion: "1.0"\nconfig-version: 2\n',
+    "macros/cents.sql": "{% macro cents(column) %}{{ column }} * 100{% endmacro %}",
+    "models/of_the_package.sql": "select 1 as x",
+}
+LOCAL = "packages:\n  - local: packages/mine\n"
+
+
+def write_package(folder: Path) -> Path:
+    for name, text in PACKAGE.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return folder
+
+
+@pytest.fixture
+def dbt(tmp_path: Path, log_lines: list[str]) -> Dbt:
+    """Real dbt, with a copy of the platform's project that has no models but one that calls a package's macro."""
+    project = tmp_path / "project"
+    shutil.copytree(ROOT / "dbt", project, ignore=shutil.ignore_patterns("models", "seeds", "tests", "target", "logs"))
+    (project / "models").mkdir()
+    (project / "models" / "my_model.sql").write_text("select {{ mine.cents('1') }} as x")
+    settings = Settings(home=tmp_path / "home", dbt=project, transformer_password=SecretStr("x"))
+    return Dbt(settings, log_lines.append)
+
+
+def files(folder: Path) -> set[Path]:
+    return {path.relative_to(folder) for path in folder.rglob("*")}
+
+
+def test_a_local_package_is_installed_outside_of_the_project_which_may_be_read_only(
+    dbt: Dbt, log_lines: list[str]
+) -> None:
+    write_package(dbt.project / "packages" / "mine")
+    assert not packages_differ(dbt)
+    (dbt.project / "packages.yml").write_text(LOCAL)
+    before = files(dbt.project)
+    for path in (dbt.project, *dbt.project.rglob("*")):
+        path.chmod(path.stat().st_mode & ~0o222)
+    assert packages_differ(dbt)
+    assert update_packages(dbt, {})
+    assert not update_packages(dbt, {})
+    assert files(dbt.project) == before
+    dbt.run("parse")
+    nodes = dbt.read_manifest()["nodes"]
+    assert nodes["model.mine.of_the_package"]["schema"] == "staging"
+    assert "macro.mine.cents" in nodes["model.sluice.my_model"]["depends_on"]["macros"]
+    dbt.project.chmod(0o755)
+    (dbt.project / "packages.yml").unlink()
+    assert update_packages(dbt, {})
+    assert files(dbt.packages) == set()
+    assert not packages_differ(dbt)
+
+
+def test_a_git_package_keeps_the_revision_that_was_installed_until_its_entry_changes(dbt: Dbt, tmp_path: Path) -> None:
+    repository = write_package(tmp_path / "repository")
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    author = ("-c", "user.name=x", "-c", "user.email=x@example.org")
+
+    def git(*arguments: str) -> None:
+        command = ["git", *author, *arguments]
+        subprocess.run(command, cwd=repository, env=environment, check=True, capture_output=True)
+
+    git("init", "--initial-branch=main")
+    git("add", ".")
+    git("commit", "--message=first")
+    entry = f"packages:\n  - git: file://{repository}\n    revision: main\n    warn-unpinned: false\n"
+    (dbt.project / "packages.yml").write_text(entry)
+    update_packages(dbt, {})
+    macro = dbt.packages / "mine" / "macros" / "cents.sql"
+    first = macro.read_text()
+    (repository / "macros" / "cents.sql").write_text(first.replace("100", "1000"))
+    git("commit", "--all", "--message=second")
+    with exclusive_dbt_dir(dbt.home) as lock_fd:
+        install_packages(dbt, lock_fd=lock_fd)
+        assert macro.read_text() == first
+        install_packages(dbt, lock_fd=lock_fd, arguments=["--upgrade"])
+    assert "1000" in macro.read_text()
+
+
+def test_a_package_that_cannot_be_installed_is_one_line_and_the_installed_ones_stay(dbt: Dbt) -> None:
+    write_package(dbt.project / "packages" / "mine")
+    (dbt.project / "packages.yml").write_text(LOCAL)
+    update_packages(dbt, {})
+    (dbt.project / "packages.yml").write_text(LOCAL.replace("mine", "missing"))
+    with pytest.raises(TerminalError, match=r"No dbt_project\.yml found at expected path") as caught:
+        update_packages(dbt, {})
+    assert str(caught.value).startswith("dbt packages cannot be installed: ")
+    assert "Hint: correct packages.yml" in str(caught.value)
+    assert packages_differ(dbt)
+    assert (dbt.packages / "mine" / "dbt_project.yml").exists()
+
+
+def test_a_server_of_packages_that_cannot_be_reached_may_be_up_later(make_dbt: Callable[..., Dbt]) -> None:
+    dbt = make_dbt("echo 'External connection exception occurred: HTTPSConnectionPool: Max retries exceeded'; exit 1")
+    (dbt.project / "packages.yml").write_text("packages:\n  - package: dbt-labs/dbt_utils\n    version: 1.3.0\n")
+    with pytest.raises(TransientError, match="make up"):
+        update_packages(dbt, {})
+
+
+def test_only_an_installation_has_the_proxy_of_the_shell(make_dbt: Callable[..., Dbt]) -> None:
+    dbt = make_dbt("cat logs/environment >> $DBT_LOG_PATH.environment")
+    (dbt.project / "packages.yml").write_text("packages:\n  - package: dbt-labs/dbt_utils\n    version: 1.3.0\n")
+    record = dbt.home / "logs.environment"
+    update_packages(dbt, {"HTTPS_PROXY": "http://proxy", "PGOPTIONS": "not for dbt"})
+    variables = dict(line.split("=", 1) for line in record.read_text().splitlines())
+    assert variables["HTTPS_PROXY"] == "http://proxy"
+    assert "PGOPTIONS" not in variables
+    record.unlink()
+    dbt.run("build")
+    assert "proxy" not in record.read_text()
