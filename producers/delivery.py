@@ -196,8 +196,8 @@ class Delivery:
         refused = sum(isinstance(error, InvalidTimestampError) for error in self.failures)
         if refused:
             return TerminalError(
-                f"{refused:,} events were refused by Kafka at {self._address}: their timestamp, or that of one sent with"
-                " them, is more than an hour in the future",
+                f"{refused:,} events were refused by Kafka at {self._address}: their timestamps, or those of events in"
+                " the same batch, are more than an hour in the future",
                 "correct the event times or this host's clock, or send them with the current time as timestamp",
             )
         counts = Counter(type(error).__name__ for error in self.failures)
