@@ -57,7 +57,10 @@ def register(app: typer.Typer) -> None:
             typer.confirm(f"Delete all data of the platform in {settings.home}?", abort=True)
         Platform(settings).stop()
         shutil.rmtree(settings.home)
-        print(f"deleted {settings.home}; settings and installed software are kept")
+        kept = "settings and installed software are kept"
+        if any(service.external for service in services(settings).values()):
+            kept += ", and so is everything in external servers"
+        print(f"deleted {settings.home}; {kept}")
 
     @app.command()
     def status() -> None:
