@@ -54,11 +54,11 @@ class Remains:
             if self.topic_use.groups:
                 yield f"its offsets in the consumer groups {', '.join(self.topic_use.groups)}"
         if self.lake.objects:
-            yield f"lake table {self.stream} ({_count(self.lake.objects, 'object')}, {_mib(self.lake.size)})"
+            yield f"lake table {self.stream} ({_count(self.lake.objects, 'object')}, {_size(self.lake.size)})"
         if self.warehouse.rows is not None:
             yield (
                 f"raw.{table_name(self.stream)} ({_count(self.warehouse.rows, 'row')},"
-                f" {_mib(self.warehouse.table_size)})"
+                f" {_size(self.warehouse.table_size)})"
             )
         if self.warehouse.quarantined:
             yield f"{_count(self.warehouse.quarantined, 'record')} in quarantine"
@@ -133,5 +133,5 @@ def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-def _mib(size: int) -> str:
-    return f"{size / 2**20:,.1f} MiB"
+def _size(size: int) -> str:
+    return f"{size / 2**20:,.1f} MiB" if size >= 1 << 20 else f"{size / 2**10:,.0f} KiB"
