@@ -30,6 +30,10 @@ _REASONS: dict[type[Exception], str] = {
 }
 
 
+class _InexactError(ValueError):
+    """The encoder cannot write a value, such as a decimal. It raises a ValueError itself for ``NaN``."""
+
+
 def parse_schema(
     schema: RegisteredSchema, resolve: Callable[[Reference], RegisteredSchema]
 ) -> tuple[Schema, NamedTypes]:
@@ -78,7 +82,10 @@ def read(schema: Schema, body: bytes) -> bytes:
         raise ContractViolationError(f"not an event of its schema: {reason}") from None
     if stream.tell() != len(body):
         raise ContractViolationError("not an event of its schema: too long")
-    return _json(record).encode()
+    try:
+        return _ENCODER.encode(record).encode()
+    except ValueError:
+        return _exact_json(record).encode()
 
 
 def types_at(schema: Schema, named: NamedTypes, path: Path) -> frozenset[str]:
@@ -186,20 +193,30 @@ class _Sizes:
         return self._known[name]
 
 
-def _json(value: Any) -> str:
+def _text(value: Any) -> str:
+    """Returns the text of a value that JSON has no type for."""
+    match value:
+        case datetime() | date() | time():
+            return value.isoformat()
+        case bytes():
+            return base64.b64encode(value).decode()
+        case UUID():
+            return str(value)
+    raise _InexactError
+
+
+def _exact_json(value: Any) -> str:
+    """Returns a value as JSON, with what the encoder of the standard library does not write: decimals, NaN."""
     match value:
         case dict():
-            return "{" + ",".join(f"{json.dumps(name)}:{_json(item)}" for name, item in value.items()) + "}"
+            return "{" + ",".join(f"{json.dumps(name)}:{_exact_json(item)}" for name, item in value.items()) + "}"
         case list():
-            return "[" + ",".join(map(_json, value)) + "]"
-        case datetime() | date() | time():
-            return f'"{value.isoformat()}"'
-        case UUID():
-            return f'"{value}"'
-        case bytes():
-            return f'"{base64.b64encode(value).decode()}"'
+            return "[" + ",".join(map(_exact_json, value)) + "]"
         case Decimal():
             return f"{value:f}"
         case float() if not math.isfinite(value):
             return f'"{value}"'
-    return json.dumps(value)
+    return json.dumps(value, default=_text)
+
+
+_ENCODER = json.JSONEncoder(default=_text, allow_nan=False, separators=(",", ":"))

@@ -1,7 +1,11 @@
 """When streams are provisioned, contracts are compared with registered schemas; nothing of it can stop a launch."""
 
+import threading
 from typing import Any
 
+import pytest
+
+from infra.launch import provisioning
 from sluice.contracts import Contract
 from sluice.registry.client import RegisteredSchema, SchemaRegistry
 from sluice.registry.provisioning import schema_warnings
@@ -53,3 +57,14 @@ def test_a_registry_that_is_down_or_missing_is_a_line() -> None:
     )
     (line,) = schema_warnings(_settings(""), [*contracts, _contract("json-registry")])
     assert "SLUICE_SCHEMA_REGISTRY_URL" in line
+
+
+def test_a_launch_reports_the_lines_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    for check in ("topics_refuse", "tables_refuse"):
+        monkeypatch.setattr(provisioning, check, lambda *_: {})
+    launch = provisioning.Provisioning(_settings(""), {"plant.readings": _contract("avro")})
+    reported: list[str] = []
+    (step,) = (step for step in launch.steps(lambda: None, reported.append) if step.name == "contracts")
+    step.run(threading.Event())
+    assert reported == launch.warnings()
+    assert reported[0].startswith("plant.readings: not compared with its registered schema")
