@@ -14,12 +14,13 @@ def write_files(files: Mapping[Path, bytes]) -> None:
     Raises:
         TerminalError: a file cannot be written.
     """
-    previous = {path: path.read_bytes() if path.exists() else None for path in files}
+    previous: dict[Path, bytes | None] = {}
     drafts: dict[Path, Path] = {}
     replaced: list[Path] = []
     path = next(iter(files))
     try:
         for path, content in files.items():
+            previous[path] = path.read_bytes() if path.exists() else None
             path.parent.mkdir(parents=True, exist_ok=True)
             drafts[path] = _draft(path, content)
         for path, draft in drafts.items():

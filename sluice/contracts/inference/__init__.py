@@ -1,15 +1,24 @@
 """Infers a contract from a sample of events: columns, types, and what is left for a person to decide."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sluice.contracts.inference.document import render
-from sluice.contracts.inference.leaves import is_expressible, leaves
+from sluice.contracts.inference.leaves import Leaf, is_expressible, leaves
 from sluice.contracts.inference.names import column_names
 from sluice.contracts.inference.records import parse_json
-from sluice.contracts.inference.roles import Guess, InferredColumn, guess_event_time, guess_id, guess_key
+from sluice.contracts.inference.roles import (
+    EVENT_ID,
+    Guess,
+    InferredColumn,
+    can_identify,
+    guess_event_time,
+    guess_id,
+    guess_key,
+)
 from sluice.contracts.inference.types import infer_type
+from sluice.contracts.model import RECORD
 from sluice.contracts.paths import format_path
 
 __all__ = ["Guess", "Inference", "InferredColumn", "infer", "parse_json"]
@@ -45,8 +54,9 @@ def infer(stream: str, records: Sequence[dict[str, Any]], owner: str, source: st
     named = [leaf for leaf in found if is_expressible(leaf.path)]
     if not named:
         raise ValueError("the records have no fields")
-    names = column_names([leaf.path for leaf in named])
-    columns = tuple(InferredColumn(names[leaf.path], leaf, infer_type(leaf.path, leaf.values)) for leaf in named)
+    columns = _columns(named, avoided=(RECORD,))
+    if any(column.name == EVENT_ID and not can_identify(column) for column in columns):
+        columns = _columns(named, avoided=(RECORD, EVENT_ID))
     event_time, identity = guess_event_time(columns), guess_id(columns)
     key = guess_key(columns, identity)
     roles = {"event_time": event_time.name, "id": identity.name, "key": key.name}
@@ -58,3 +68,8 @@ def infer(stream: str, records: Sequence[dict[str, Any]], owner: str, source: st
         key,
         tuple(format_path(leaf.path) for leaf in found if leaf not in named),
     )
+
+
+def _columns(found: Sequence[Leaf], avoided: Collection[str]) -> tuple[InferredColumn, ...]:
+    names = column_names([leaf.path for leaf in found], avoided)
+    return tuple(InferredColumn(names[leaf.path], leaf, infer_type(leaf.path, leaf.values)) for leaf in found)

@@ -8,6 +8,7 @@ import yaml
 
 from sluice.contracts.inference.roles import InferredColumn
 from sluice.contracts.paths import format_path
+from sluice.escaping import escape
 
 _PARTITIONS = 4
 _RETENTION_BYTES = 1 << 30
@@ -33,7 +34,7 @@ def render(
         records: the number of records in the sample.
     """
     lines = [
-        f"# Inferred from {records:,} records of {' '.join(source.split())}. Lines that say `decide` are guesses.",
+        f"# Inferred from {records:,} records of {escape(source)}. Lines that say `decide` are guesses.",
         "# Limits that the sample is within are comments: a limit sends what violates it to quarantine.",
         f"stream: {stream}",
         f"description: {_scalar(f'Events of {stream}.')}  # decide",

@@ -24,11 +24,16 @@ _COORDINATES = {0: "longitude", 1: "latitude"}
 """The order of a position in GeoJSON (RFC 7946)."""
 
 
-def column_names(paths: Sequence[Path]) -> dict[Path, str]:
-    """Returns a name for each path: its last step, with as many steps before it as make it unique."""
+def column_names(paths: Sequence[Path], avoided: Collection[str] = ()) -> dict[Path, str]:
+    """Returns a name for each path: its last step, with as many steps before it as make it unique.
+
+    Args:
+        paths: of the columns.
+        avoided: names that no column gets.
+    """
     depth = dict.fromkeys(paths, 1)
     while True:
-        names = {path: _name(path, depth[path]) for path in paths}
+        names = {path: _name(path, depth[path], avoided) for path in paths}
         counts = Counter(names.values())
         shared = [path for path in paths if counts[names[path]] > 1 and depth[path] < len(path)]
         if not shared:
@@ -47,7 +52,7 @@ def snake_case(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
 
 
-def _name(path: Path, depth: int) -> str:
+def _name(path: Path, depth: int, avoided: Collection[str]) -> str:
     if depth == 1 and path[-2:-1] == ("coordinates",) and path[-1] in _COORDINATES:
         return _COORDINATES[int(path[-1])]
     # An index means nothing without the name of its array.
@@ -55,7 +60,7 @@ def _name(path: Path, depth: int) -> str:
     name = "_".join(filter(None, (snake_case(str(step)) for step in path[max(0, start) :])))
     if not name[:1].isalpha():
         name = f"field_{name}".rstrip("_")
-    if _RESERVED.fullmatch(name) or name in SYSTEM_COLUMNS:
+    if _RESERVED.fullmatch(name) or name in (*SYSTEM_COLUMNS, *avoided):
         name = f"{name}_value"
     return name[:_MAX].rstrip("_")
 

@@ -9,7 +9,9 @@ from sluice.contracts.model import RECORD
 
 _EVENT_TIMES = ("event_time", "occurred_at", "event_timestamp", "timestamp", "time", "ts", "datetime", "date_time")
 _CHANGES = ("updated", "modified", "changed", "loaded", "ingested", "processed", "inserted", "expires", "until", "end")
-_IDS = ("event_id", "id", "uuid", "guid", "key", "code", "number")
+EVENT_ID = "event_id"
+"""The column that is the id of a contract that names none."""
+_IDS = (EVENT_ID, "id", "uuid", "guid", "key", "code", "number")
 _MAX_ID = 256
 """Characters of an id that a contract without a limit of its own accepts."""
 
@@ -44,8 +46,9 @@ def guess_event_time(columns: Sequence[InferredColumn]) -> Guess:
 
 
 def guess_id(columns: Sequence[InferredColumn]) -> Guess:
-    """Returns the column that identifies an event: one with an id's name whose values differ in every record."""
-    return _first([column.name for column in _named_like_ids(columns) if column.is_unique], "")
+    """Returns the column that identifies an event: one with an id's name whose values differ, or ``event_id``."""
+    named = _named_like_ids(columns)
+    return _first([column.name for column in named if column.is_unique or column.name == EVENT_ID], "")
 
 
 def guess_key(columns: Sequence[InferredColumn], identity: Guess) -> Guess:
@@ -55,7 +58,7 @@ def guess_key(columns: Sequence[InferredColumn], identity: Guess) -> Guess:
 
 def _named_like_ids(columns: Sequence[InferredColumn]) -> list[InferredColumn]:
     """Returns the columns that could identify something, with the likeliest name first."""
-    found = [column for column in columns if _can_identify(column) and _id_rank(column.name) <= len(_IDS)]
+    found = [column for column in columns if can_identify(column) and _id_rank(column.name) <= len(_IDS)]
     return sorted(found, key=lambda column: _id_rank(column.name))
 
 
@@ -76,7 +79,8 @@ def _id_rank(name: str) -> int:
     return len(_IDS) + (0 if name.endswith(("_id", "_uuid", "_key", "_code", "_number")) else 1)
 
 
-def _can_identify(column: InferredColumn) -> bool:
+def can_identify(column: InferredColumn) -> bool:
+    """Returns whether a column can be an id or a key."""
     return (
         not column.leaf.nullable
         and column.typing.type in ("string", "uuid", "int32", "int64")

@@ -27,6 +27,13 @@ def test_a_file_that_cannot_be_prepared_leaves_nothing_behind(tmp_path: Path) ->
     assert contents(tmp_path) == before
 
 
+def test_a_file_that_cannot_be_read_before_it_is_replaced_is_named(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    with pytest.raises(TerminalError, match=r"b cannot be written, so nothing was: Is a directory"):
+        write_files({tmp_path / "a": b"a", tmp_path / "b": b"b"})
+    assert contents(tmp_path) == {}
+
+
 def test_a_failure_between_two_files_restores_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a").write_bytes(b"before")
     replace, calls = Path.replace, []

@@ -106,6 +106,7 @@ def test_arrays_of_objects_and_maps_are_json(tmp_path: Path) -> None:
         ({"updated_at": "2018-02-07T00:00:00Z", "time": "2018-02-07T00:00:00Z"}, "time", ()),
         ({"updated_at": "2018-02-07T00:00:00Z", "seen_at": "2018-02-07T00:00:00Z"}, "seen_at", ()),
         ({"order_id": 7}, "record", ("order_id",)),
+        ({"record": "2018-02-07T00:00:00Z"}, "record_value", ()),
         ({"order_id": 7, "event_id": "a"}, "record", ("event_id",)),
         ({"magnitude": 7}, "record", ()),
         ({"id": 1.5}, "record", ()),
@@ -141,6 +142,24 @@ def test_the_key_is_the_id_or_what_else_has_the_name_of_one(
     assert contract_of(infer_texts(list(records)), tmp_path).key == key
 
 
+@pytest.mark.parametrize(
+    ("records", "name", "identity"),
+    [
+        (['{"event_id": "a"}', '{"event_id": "a"}'], "event_id", ("event_id",)),
+        (['{"event_id": "a"}', '{"event_id": null}'], "event_id_value", ()),
+        (['{"event_id": [1]}'], "event_id_value", ()),
+        (['{"event_id": 1.5}'], "event_id_value", ()),
+    ],
+)
+def test_a_column_event_id_is_the_id_or_has_another_name(
+    records: list[str], name: str, identity: tuple[str, ...], tmp_path: Path
+) -> None:
+    inference = infer_texts(list(records))
+    contract = contract_of(inference, tmp_path)
+    assert ([column.name for column in contract.columns], contract.id_columns) == ([name], identity)
+    assert inference.id.name == "".join(identity)
+
+
 def test_a_field_that_no_contract_can_name_is_left_out() -> None:
     inference = infer_texts(['{"": 0, "a": 1}'])
     assert [column.name for column in inference.columns] == ["a"]
@@ -167,7 +186,9 @@ JSON = st.recursive(
 
 
 @settings(deadline=None)
-@given(st.lists(st.dictionaries(st.sampled_from(["a", "id", "time", "order", "x.y"]), JSON, min_size=1), min_size=1))
+@given(
+    st.lists(st.dictionaries(st.sampled_from(["a", "event_id", "time", "order", "x.y"]), JSON, min_size=1), min_size=1)
+)
 def test_whatever_records_hold_their_contract_is_one_and_they_are_valid(
     tmp_path_factory: pytest.TempPathFactory, records: list[dict[str, Any]]
 ) -> None:
