@@ -1,4 +1,4 @@
-"""The page about somebody's own data: its commands run as they stand, and its figures are those of the file."""
+"""The page about bringing your own data: its commands run as they stand, and its figures are those of the file."""
 
 import csv
 import io
