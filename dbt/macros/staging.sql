@@ -81,9 +81,12 @@ select * from renamed
 {%- endif %}
 {%- endmacro -%}
 
-{#- What the contract of a raw table says of its events: a dict with `id`, `keep` and `deletes`; empty while parsing. -#}
+{#-
+    What the contract of a raw table says of its events: a dict with `id`, `keep` and `deletes`; empty while parsing. Unit
+    tests, which have no sources, override this macro.
+-#}
 {%- macro contract_of(relation) -%}
-    {%- set sources = graph.sources.values() | selectattr('source_name', 'equalto', 'raw')
+    {%- set sources = graph.get('sources', {}).values() | selectattr('source_name', 'equalto', 'raw')
         | selectattr('identifier', 'equalto', relation.identifier) | list if execute else [] -%}
     {{ return(sources[0].config.meta if sources else {}) }}
 {%- endmacro -%}
