@@ -247,11 +247,13 @@ class Warehouse:
             ' where (q.topic_id, q.partition, q."offset") = (r.topic_id, r.partition, r."offset")'
         )
         self.execute(
-            "update ops.dates set quarantined = quarantined - $3, version = version + 1, loaded_at = now()"
+            "update ops.dates set quarantined = quarantined - $3, version = version + $4, loaded_at = now()"
             " where stream = $1 and event_date = $2",
             self._contract.stream,
             day,
             records.num_rows,
+            # The statement after this one counts a new version of each event date.
+            int(day not in event_dates.unique().to_pylist()),
         )
         self.execute(_ADD_RELEASED, self._contract.stream)
 

@@ -318,14 +318,14 @@ def test_loads_do_not_wait_for_reloads_and_both_stay_exactly_once(
     stream.land()
 
     loads: list[LoadReport] = []
-    fingerprint = Reload.fingerprint
+    fingerprints = Reload.fingerprints
 
-    def fingerprint_after_a_load(date_reload: Reload) -> object:
+    def fingerprints_after_a_load(date_reload: Reload) -> object:
         # The reload has deleted and rewritten the date's rows, and has not committed yet.
         loads.append(load(stream.settings, stream.contract))
-        return fingerprint(date_reload)
+        return fingerprints(date_reload)
 
-    monkeypatch.setattr(Reload, "fingerprint", fingerprint_after_a_load)
+    monkeypatch.setattr(Reload, "fingerprints", fingerprints_after_a_load)
     assert not reload(stream.settings, stream.contract, FIRST).changed
     monkeypatch.undo()
 
