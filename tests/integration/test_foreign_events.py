@@ -7,6 +7,8 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+import pytest
+
 from sluice.contracts import load_contracts
 from sluice.load import load, reload
 from sluice.quarantine.records import Selection
@@ -117,6 +119,7 @@ def test_every_type_arrives_in_postgres_exactly(make_stream: Callable[..., Strea
     assert_agrees(stream)
 
 
+@pytest.mark.essential
 def test_events_belong_to_their_own_date_whatever_their_records_timestamps_are(
     make_stream: Callable[..., Stream],
 ) -> None:

@@ -126,7 +126,6 @@ def test_another_configuration_of_a_table_rebuilds_it(learner: Marts) -> None:
     assert not any("(flights)" in str(index) for index in values(learner, indexes))
 
 
-@pytest.mark.essential
 def test_a_model_anywhere_is_published_and_its_mart_is_dropped_after_it_was_removed(learner: Marts) -> None:
     (learner.settings.dbt / "models" / "routes").mkdir()
     with ExitStack() as models:
