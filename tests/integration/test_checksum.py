@@ -28,7 +28,7 @@ def _insert(stream: Stream, events: list[tuple[int, date]], loaded_at: str = "20
     with connect(stream.settings, "loader") as loader:
         loader.execute(f"delete from raw.{stream.contract.table}".encode())
         for number, day in events:
-            row = "'e' || %s, 's', %s, 1, %s, 't', 0, %s, %s, %s"
+            row = "'e' || %s, 's', %s, 1, %s, null, 't', 0, %s, %s, %s"
             loader.execute(
                 f"insert into raw.{stream.contract.table} values ({row})".encode(),
                 (number, day, day, number, day, loaded_at),
