@@ -10,7 +10,7 @@ import numpy.typing as npt
 from producers.events import Event
 from producers.files import Records
 from sluice.contracts import Column, Contract
-from sluice.contracts.paths import MISSING, resolve
+from sluice.contracts.paths import MISSING, first_value
 from sluice.contracts.validation import parse
 from sluice.contracts.values import ContractViolationError, JsonNumber, read_value
 
@@ -96,8 +96,8 @@ def _fields(text: bytes) -> dict[str, Any]:
 
 def _value(column: Column, fields: dict[str, Any]) -> Any:
     """Returns the value of a column as the record has it; None if it has none."""
-    found = (resolve(fields, path) for path in column.paths)
-    return next((value for value in found if value is not MISSING and value is not None), None)
+    value = first_value(fields, column.paths)
+    return None if value is MISSING else value
 
 
 def _key_bytes(value: Any) -> bytes | None:

@@ -1,6 +1,7 @@
 """Paths to a value within an event, such as ``geometry.coordinates[0]``: a small part of JSONPath (RFC 9535)."""
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 Path = tuple[str | int, ...]
@@ -59,3 +60,15 @@ def resolve(event: Any, path: Path) -> Any:
             return MISSING
         value = value[step]
     return value
+
+
+def first_value(event: Any, paths: Iterable[Path]) -> Any:
+    """Returns the first value at any of the paths that is not None; None or ``MISSING`` if there is none."""
+    result = MISSING
+    for path in paths:
+        found = resolve(event, path)
+        if found is not MISSING:
+            result = found
+        if found is not MISSING and found is not None:
+            break
+    return result

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from sluice.contracts import Column, Contract
-from sluice.contracts.paths import MISSING, resolve
+from sluice.contracts.paths import MISSING, first_value
 from sluice.contracts.tombstones import read_key
 from sluice.contracts.values import ContractViolationError, JsonNumber, quote, read_value
 from sluice.escaping import escape, shorten
@@ -140,13 +140,9 @@ def _reject_constant(name: str) -> None:
 
 def _read_column(contract: Contract, column: Column, fields: dict[str, Any]) -> Any:
     """Returns the value of a column; None for null, or if the event does not have it."""
-    value: Any = MISSING
-    for path in column.paths:
-        found = resolve(fields, path)
-        if found is not MISSING:
-            value = found
-        if value is not MISSING and value is not None:
-            return read_value(column, value, contract.max_length(column))
+    value = first_value(fields, column.paths)
+    if value is not MISSING and value is not None:
+        return read_value(column, value, contract.max_length(column))
     if not column.nullable:
         raise ContractViolationError(f"{column.name}: {'missing' if value is MISSING else 'null'}, but it is required")
     return None
