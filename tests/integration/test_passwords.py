@@ -8,7 +8,7 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 from pydantic import SecretStr
 
-from infra.config.settings_file import PORTS, SECRETS, ensure_settings_file, variable
+from infra.config.settings_file import GENERATED_SECRETS, PORTS, ensure_settings_file, variable
 from infra.servers import redis
 from infra.servers.airflow import API_SERVER, command
 from infra.servers.service import environment
@@ -31,7 +31,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Settings
     folder = tmp_path_factory.mktemp("passwords")
     file = folder / "settings.env"
     ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
-    passwords = {name: f"{n}{PASSWORD}" for n, name in enumerate(SECRETS) if name != "airflow_fernet_key"}
+    passwords = {name: f"{n}{PASSWORD}" for n, name in enumerate(GENERATED_SECRETS) if name != "airflow_fernet_key"}
     ensure_settings_file(file, {"home": folder / "home", "airflow_executor": "CeleryExecutor", **ports, **passwords})
     settings = Settings(_env_file=file)  # type: ignore[call-arg]
     platform = Platform(settings, file)
