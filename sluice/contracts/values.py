@@ -17,7 +17,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from sluice.contracts.bounds import INT_RANGES
-from sluice.contracts.model import Column
+from sluice.contracts.model import Column, Years
 from sluice.contracts.types import DataType
 from sluice.escaping import shorten
 
@@ -167,17 +167,17 @@ def _read_timestamp(column: Column, data_type: DataType, value: Any) -> int:
     moment = _epoch_microseconds(column, value) if column.is_epoch else _microseconds(column, value)
     if moment is None:
         raise _wrong_type(column, data_type, value)
-    first, last = _bounds(column.allowed_years.first, column.allowed_years.last)
+    first, last = _bounds(column.allowed_years)
     if not first <= moment <= last:
         raise _outside_years(column, value)
     return moment
 
 
 @lru_cache
-def _bounds(first: int, last: int) -> tuple[int, int]:
+def _bounds(years: Years) -> tuple[int, int]:
     """Returns the first and the last microsecond of a range of years, since 1970."""
-    start, end = datetime(first, 1, 1, tzinfo=UTC), datetime(last, 12, 31, 23, 59, 59, 999_999, UTC)
-    return (start - _EPOCH) // timedelta(microseconds=1), (end - _EPOCH) // timedelta(microseconds=1)
+    microsecond = timedelta(microseconds=1)
+    return (years.first_moment - _EPOCH) // microsecond, (years.last_moment - _EPOCH) // microsecond
 
 
 def _microseconds(column: Column, value: Any) -> int | None:

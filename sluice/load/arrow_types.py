@@ -4,6 +4,7 @@ import pyarrow as pa
 
 from sluice.contracts import Column, Contract
 from sluice.contracts.values import TEXT_KINDS
+from sluice.warehouse.alterations import DELETED
 from sluice.warehouse.copy import AS_TEXT
 
 ARROW_TYPES = {
@@ -17,8 +18,6 @@ ARROW_TYPES = {
     **dict.fromkeys(TEXT_KINDS, pa.string()),
 }
 """By the kind of a contract's type."""
-DELETED = "_deleted"
-"""The column that says of a tombstone that it is one; only of streams whose contract has ``deletes``."""
 
 
 def arrow_schema(contract: Contract) -> pa.Schema:

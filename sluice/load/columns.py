@@ -11,9 +11,10 @@ from sluice.contracts import Contract
 from sluice.contracts.validation import Event, parse, validate_event
 from sluice.contracts.values import ContractViolationError
 from sluice.load import json_values
-from sluice.load.arrow_types import DELETED, arrow_schema
+from sluice.load.arrow_types import arrow_schema
 from sluice.load.column_checks import check_columns
 from sluice.load.json_values import EXACT, Mask, RowIndices, is_columnar, is_plain, parse_around
+from sluice.warehouse.alterations import DELETED
 
 _CHUNK = 16_384
 _CHUNK_BYTES = 16 << 20

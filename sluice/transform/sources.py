@@ -14,6 +14,7 @@ import yaml
 
 from sluice.contracts import Contract, invalid_contracts
 from sluice.errors import TerminalError
+from sluice.warehouse.alterations import DELETED
 
 _HEADER = "Generated from the contracts: edit those instead. Every transform generates this file again."
 _METADATA_COLUMNS = {
@@ -146,7 +147,7 @@ def _table(contract: Contract) -> dict[str, Any]:
 
 
 def _metadata_columns(contract: Contract) -> dict[str, str]:
-    deleted = {"_deleted": "Whether the record deletes the events of its key."} if contract.deletes else {}
+    deleted = {DELETED: "Whether the record deletes the events of its key."} if contract.deletes else {}
     return deleted | _METADATA_COLUMNS
 
 

@@ -26,6 +26,8 @@ _SQL_TYPES = {
     "uuid": "uuid",
     "json": "jsonb",
 }
+DELETED = "_deleted"
+"""The column that says of a tombstone that it is one; only of streams whose contract has ``deletes``."""
 METADATA_COLUMNS = {
     "_event_date": "date",
     "_lake_date": "date",
@@ -47,7 +49,7 @@ _ADDED = "Required since it was added; null in rows that were loaded before."
 
 def declared_columns(contract: Contract) -> dict[str, str]:
     """Returns the columns of a stream's raw table, with their types."""
-    deleted = {"_deleted": "boolean"} if contract.deletes else {}
+    deleted = {DELETED: "boolean"} if contract.deletes else {}
     return {column.name: sql_type(column.data_type) for column in contract.columns} | deleted | METADATA_COLUMNS
 
 
