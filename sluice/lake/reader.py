@@ -125,12 +125,9 @@ class LakeReader:
         if not files.num_rows:
             return 0.0
         largest = files.sort_by([("size_bytes", "descending")]).slice(0, _SAMPLED_FILES)
-        try:
-            # In parallel: each file takes one or two requests to the store.
-            with ThreadPoolExecutor(_SAMPLED_FILES) as executor:
-                return max(executor.map(self._row_bytes, largest["path"].to_pylist()))
-        except (OSError, pa.ArrowException) as error:
-            raise self._read_error(error) from error
+        # In parallel: each file takes one or two requests to the store.
+        with ThreadPoolExecutor(_SAMPLED_FILES) as executor:
+            return max(executor.map(self._row_bytes, largest["path"].to_pylist()))
 
     def rows(self, condition: pc.Expression, columns: list[str], day: date | None = None) -> pa.Table:
         """Returns the rows that match a condition, of one event date if given.
@@ -183,8 +180,8 @@ class LakeReader:
                     )
                     for batch in file.iter_batches(_BATCH_ROWS, columns=["topic_id", "partition", "offset"]):
                         yield day, batch
-            except (OSError, pa.ArrowInvalid) as error:
-                raise self._read_error(error) from error
+            except (OSError, pa.ArrowException) as error:
+                raise self._read_error(path, error) from error
 
     def rows_per_date(self) -> dict[date, int | None]:
         """Returns the rows of each date according to the log; None where a file has no statistics. Reads no file."""
@@ -214,7 +211,7 @@ class LakeReader:
                 try:
                     content = next(contents)
                 except OSError as error:
-                    raise self._read_error(error) from error
+                    raise self._read_error(path, error) from error
                 try:
                     fragment = _FORMAT.make_fragment(content, partition_expression=ds.field(PARTITION_COLUMN) == day)
                     if row_groups is not None:
@@ -226,16 +223,19 @@ class LakeReader:
                     raise corrupt_error(self.uri, path, error) from error
 
     def _row_bytes(self, path: str) -> float:
-        with self._filesystem.open_input_file(path) as source:
-            metadata = pq.read_metadata(source)
+        try:
+            with self._filesystem.open_input_file(path) as source:
+                metadata = pq.read_metadata(source)
+        except (OSError, pa.ArrowException) as error:
+            raise self._read_error(path, error) from error
         size = sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))
         return float(size / max(metadata.num_rows, 1))
 
-    def _read_error(self, error: Exception) -> Exception:
+    def _read_error(self, path: str, error: Exception) -> Exception:
         if isinstance(error, FileNotFoundError):
-            return TerminalError(f"{self.uri}: a data file is missing: {error}", "restore it from a backup")
-        if isinstance(error, pa.ArrowInvalid):
-            return TerminalError(f"{self.uri}: a data file is corrupt: {error}", "restore it from a backup")
+            return TerminalError(f"{self.uri}: the file {path} is missing", "restore it from a backup")
+        if isinstance(error, pa.ArrowException):
+            return corrupt_error(self.uri, path, error)
         return store_error(self.uri, error)
 
     def _date_files(self, files: pa.Table, day: date) -> pa.Table:

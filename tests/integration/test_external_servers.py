@@ -23,7 +23,9 @@ from sluice.errors import SluiceError, TerminalError, TransientError
 from sluice.kafka import topics
 from sluice.kafka.diagnosis import connection_fault
 from sluice.lake import bucket
+from sluice.lake.layout import storage_options, table_uri
 from sluice.lake.reader import LakeReader
+from sluice.lake.table import LakeTable
 from sluice.load import load
 from sluice.reconcile import reconcile
 from sluice.settings import Settings, load_settings
@@ -235,6 +237,7 @@ def test_the_load_names_a_store_that_it_cannot_verify(used: Used) -> None:
         with pytest.raises(TerminalError, match="SLUICE_S3_CA_FILE"):
             LakeReader(used.changed(s3_ca_file=used.servers.stranger.file), STREAM)
     finally:
+        LakeTable(table_uri(used.settings, STREAM), storage_options(used.settings, "writer")).create()
         LakeReader(used.settings, STREAM)
 
 
