@@ -33,6 +33,11 @@ def _contract(settings: Settings, stream: str) -> Contract:
 
 
 def _parse_date(text: str) -> date:
+    if not text:
+        raise TerminalError(
+            "there is no date to reload: the run has no data interval, and its parameter event_date is empty",
+            "trigger it with `--conf '{\"event_date\": \"2013-01-31\"}'`, or run `make backfill FROM=… TO=…`",
+        )
     try:
         return date.fromisoformat(text)
     except ValueError:

@@ -219,6 +219,18 @@ def test_reprocess_reloads_a_date_without_an_interval(bag: DagBag) -> None:
     assert task.event_date == "2013-05-07"
 
 
+def test_every_dag_can_be_triggered_without_parameters_or_dates(dag: DAG) -> None:
+    serialized = DagSerialization.from_dict(DagSerialization.to_dict(dag))
+    serialized.params.validate()
+    context = {"params": dag.params.dump(), "run_id": "manual__1"}
+    for original in dag.tasks:
+        task = original.prepare_for_execution()
+        task.resolve_template_files()
+        task.render_template_fields(context, dag.get_template_env())
+        if dag.dag_id == "reprocess":
+            assert task.event_date == ""
+
+
 def test_the_marts_check_uses_the_reader_role(bag: DagBag) -> None:
     dag = bag.dags["reconcile"]
     task = dag.get_task("marts_keep_up")

@@ -189,8 +189,10 @@ def test_an_unknown_scope_is_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_reload_without_a_date_is_terminal() -> None:
-    with pytest.raises(TerminalError, match="is not a date"):
+    with pytest.raises(TerminalError, match="there is no date to reload.*make backfill"):
         ReloadOperator(task_id="reload", event_date="", streams="flights.arrived").execute({})
+    with pytest.raises(TerminalError, match="is not a date"):
+        ReloadOperator(task_id="reload", event_date="May", streams="flights.arrived").execute({})
 
 
 @pytest.mark.parametrize(("attempt", "resumes"), [(1, False), (2, True)])
