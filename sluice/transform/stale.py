@@ -27,6 +27,7 @@ create table if not exists staging.stale_partitions (
     seq bigint primary key, stream text not null, event_date date not null
 );
 create table if not exists staging.transform_stale_rows (model text primary key, predicate text not null);
+create table if not exists staging.transform_outcome (run text primary key, outcome text not null);
 create table if not exists staging.transform_whole (model text primary key);
 create table if not exists staging.transform_project (digest text not null, manifest text not null);
 create table if not exists staging.transform_publications (
@@ -35,8 +36,9 @@ create table if not exists staging.transform_publications (
 alter table staging.transform_publications add column if not exists removed boolean not null default false"""
 """Created here, not with the rest of the warehouse, because the transformer owns the schema ``staging``.
 
-``transform_stale_rows`` has the rows of each model that the run rebuilds, as a predicate. ``transform_publications``
-has the tables between which each mart was last published, why it was not, or that no model builds it any more.
+``transform_stale_rows`` has the rows of each model that the run rebuilds, as a predicate. ``transform_outcome`` has
+what dbt has built for the plan; a new plan removes it. ``transform_publications`` has the tables between which each
+mart was last published, why it was not, or that no model builds it any more.
 ``transform_whole`` has the models of which the next run rebuilds all rows, until it has. ``transform_project`` has the
 project as it was last built: a digest of its files, and dbt's manifest.
 """
@@ -116,7 +118,10 @@ def write_plan(connection: Connection, run: str) -> dict[str, list[date]]:
     """
     create_tables(connection)
     with postgres_errors(), connection.transaction():
-        connection.execute("truncate staging.transform_run, staging.stale_partitions, staging.transform_stale_rows")
+        connection.execute(
+            "truncate staging.transform_run, staging.stale_partitions, staging.transform_stale_rows,"
+            " staging.transform_outcome"
+        )
         connection.execute("insert into staging.transform_run values (%s)", (run,))
         connection.execute(
             "insert into staging.stale_partitions"

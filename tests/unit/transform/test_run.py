@@ -8,13 +8,18 @@ from datetime import date, timedelta
 from types import TracebackType
 
 import pytest
+from pydantic import TypeAdapter
 
 from sluice.errors import SluiceError, TerminalError, TransientError
-from sluice.transform import audit, exclusive, run_dbt, transform
+from sluice.transform import audit, exclusive, plan, publish_built, run_dbt, steps, transform
+from sluice.transform import build as build_plan
+from sluice.transform import check as check_built
 from sluice.transform import run as runs
 from sluice.transform.dbt import Dbt
 from sluice.transform.lineage import Readiness
-from sluice.transform.run import TransformReport
+from sluice.transform.outcome import Outcome
+from sluice.transform.run import Publication, TransformReport
+from sluice.transform.steps import Plan
 from tests.unit.transform.conftest import model
 
 MakeDbt = Callable[..., Dbt]
@@ -39,6 +44,7 @@ class Warehouse:
         self.published: list[str] = []
         self.refused: dict[str, SluiceError] = {}
         self.any_refused = False
+        self.outcomes: dict[str, str] = {}
 
     def __enter__(self) -> "Warehouse":
         return self
@@ -54,6 +60,7 @@ class Warehouse:
         assert self.locked
         dates = dict(self.stale_dates)
         self.plan = (run, dates)
+        self.outcomes.clear()
         return dates
 
     def publish(
@@ -88,6 +95,13 @@ class Warehouse:
     def read_whole(self, connection: object) -> list[str]:
         return sorted(self.whole)
 
+    def keep_outcome(self, connection: object, run: str, outcome: Outcome) -> None:
+        assert self.locked
+        self.outcomes[run] = TypeAdapter(Outcome).dump_json(outcome).decode()
+
+    def read_outcome(self, connection: object, run: str) -> Outcome | None:
+        return TypeAdapter(Outcome).validate_json(self.outcomes[run]) if run in self.outcomes else None
+
     def known_removed(self, connection: object) -> list[str]:
         return self.removed
 
@@ -97,12 +111,16 @@ def warehouse(monkeypatch: pytest.MonkeyPatch) -> Warehouse:
     fake = Warehouse(flights=[date(2013, 1, 1), date(2013, 1, 2)])
     monkeypatch.setattr(exclusive, "connect", lambda settings, role: fake)
     monkeypatch.setattr(exclusive, "lock", fake.lock)
-    for name in ("write_plan", "read_plan", "mark_whole", "read_whole", "publish", "known_removed"):
+    for name in ("mark_whole", "read_whole", "publish", "known_removed", "built_manifest", "record_built"):
+        monkeypatch.setattr(steps, name, getattr(fake, name))
+    for module in (runs, steps):
+        for name in ("write_plan", "read_plan", "built_digest"):
+            monkeypatch.setattr(module, name, getattr(fake, name))
+    for name in ("keep_outcome", "read_outcome"):
         monkeypatch.setattr(runs, name, getattr(fake, name))
-    for name in ("built_digest", "built_manifest", "record_built"):
-        monkeypatch.setattr(runs, name, getattr(fake, name))
+    monkeypatch.setattr(runs, "connect", lambda settings, role: fake)
     monkeypatch.setattr(runs, "create_tables", lambda connection: None)
-    monkeypatch.setattr(runs, "any_refused", lambda connection: fake.any_refused)
+    monkeypatch.setattr(steps, "any_refused", lambda connection: fake.any_refused)
     return fake
 
 
@@ -110,7 +128,7 @@ def warehouse(monkeypatch: pytest.MonkeyPatch) -> Warehouse:
 def known(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> Warehouse:
     """A warehouse whose project has not changed since it was built."""
     warehouse.built = "digest"
-    monkeypatch.setattr(runs, "project_digest", lambda dbt: "digest")
+    monkeypatch.setattr(steps, "project_digest", lambda dbt: "digest")
     return warehouse
 
 
@@ -429,3 +447,133 @@ def test_only_a_failed_build_by_hand_can_be_retried(
     with pytest.raises(TerminalError, match="nothing to retry"):
         run_dbt(dbt.settings, {}, ["retry"], dbt=dbt, log_line=log_lines.append)
     assert len(invocations(dbt)) == 1
+
+
+FAILED_TEST = {"unique_id": "test.sluice.t.1", "status": "fail", "message": "Got 2 results, configured to fail if != 0"}
+PASSED_TEST = FAILED_TEST | {"status": "pass"}
+
+
+class Steps:
+    """The steps of one run, as the tasks of the DAG call them."""
+
+    def __init__(self, dbt: Dbt, run: str = "run 1") -> None:
+        self.dbt = dbt
+        self.run = run
+
+    def plan(self) -> Plan:
+        return plan(self.dbt.settings, {}, dbt=self.dbt, run=self.run, log_line=print)
+
+    def build(self, resume: bool = False) -> Outcome | None:
+        return build_plan(self.dbt.settings, {}, dbt=self.dbt, run=self.run, log_line=print, resume=resume)
+
+    def check(self, resume: bool = False) -> Outcome | None:
+        return check_built(self.dbt.settings, {}, dbt=self.dbt, run=self.run, log_line=print, resume=resume)
+
+    def publish(self) -> Publication | None:
+        return publish_built(self.dbt.settings, {}, dbt=self.dbt, run=self.run, log_line=print)
+
+
+def test_separate_steps_invoke_dbt_once_and_publish_what_it_has_built(make_dbt: MakeDbt, known: Warehouse) -> None:
+    run = Steps(make_dbt(results=[*GOOD, PASSED_TEST]))
+    planned = run.plan()
+    assert planned.due
+    assert planned.text() == "stale dates: flights 2"
+    # Loaded since: it is not in the plan, and a build without `resume` keeps the plan.
+    known.stale_dates = {"flights": [*known.stale_dates["flights"], date(2013, 1, 3)]}
+    outcome = run.build()
+    assert outcome is not None
+    assert outcome.dates == planned.dates
+    assert known.published == []
+    assert run.check() == outcome
+    assert outcome.tests == 1
+    publication = run.publish()
+    assert publication is not None
+    assert publication.marts == ["a"] == known.published
+    assert [line.split()[1] for line in invocations(run.dbt)] == ["build"]
+
+
+def test_a_plan_without_anything_to_build_says_so(make_dbt: MakeDbt, known: Warehouse) -> None:
+    known.stale_dates = {}
+    planned = Steps(make_dbt(results=GOOD)).plan()
+    assert not planned.due
+    assert "nothing to build" in planned.text()
+
+
+def test_a_step_after_another_plan_publishes_nothing(make_dbt: MakeDbt, known: Warehouse) -> None:
+    run, other = (Steps(make_dbt(results=GOOD), name) for name in ("run 1", "run 2"))
+    run.plan()
+    run.build()
+    other.plan()
+    # dbt may have built other rows since, or some of them.
+    assert run.check() is None
+    assert run.publish() is None
+    assert known.published == []
+    # A build plans again.
+    assert run.build() is not None
+    assert run.publish() is not None
+
+
+def test_a_build_without_a_plan_and_without_stale_dates_builds_nothing(make_dbt: MakeDbt, known: Warehouse) -> None:
+    known.stale_dates = {}
+    run = Steps(make_dbt(results=GOOD))
+    assert run.build() is None
+    assert run.publish() is None
+    assert invocations(run.dbt) == []
+
+
+def test_a_failed_model_is_the_failure_of_the_build_and_a_failed_test_that_of_the_check(
+    make_dbt: MakeDbt, known: Warehouse
+) -> None:
+    failed = {"unique_id": "model.sluice.b", "status": "error", "message": "division by zero"}
+    for results, of_models, of_tests in (
+        ([*GOOD, failed], "division by zero", None),
+        ([*GOOD, FAILED_TEST], None, "Got 2 results"),
+        ([*GOOD, failed, FAILED_TEST], "division by zero", "Got 2 results"),
+    ):
+        run = Steps(make_dbt("exit 1", results))
+        run.plan()
+        outcome = run.build()
+        assert outcome is not None
+        for error, message in ((outcome.failure_of_models(), of_models), (outcome.failure_of_tests(), of_tests)):
+            assert (message in str(error)) if message else error is None
+        with pytest.raises(TerminalError, match=r"was not published: .* failed.*every other mart was"):
+            run.publish()
+
+
+def test_a_check_that_is_run_again_runs_the_failed_tests_again(make_dbt: MakeDbt, known: Warehouse) -> None:
+    run = Steps(make_dbt("exit 1", [*GOOD, FAILED_TEST]))
+    run.plan()
+    run.build()
+    assert run.check() is not None
+    run = Steps(make_dbt(results=[*GOOD, PASSED_TEST]))
+    outcome = run.check(resume=True)
+    assert outcome is not None
+    assert outcome.failure_of_tests() is None
+    assert [line.split()[1] for line in invocations(run.dbt)] == ["build", "retry"]
+    # Nothing is left to be tested again.
+    run.check(resume=True)
+    assert len(invocations(run.dbt)) == 2
+
+
+def test_publishing_again_publishes_the_same(make_dbt: MakeDbt, known: Warehouse) -> None:
+    run = Steps(make_dbt(results=GOOD))
+    run.plan()
+    run.build()
+    known.refused = {"a": TransientError("marts.a was not published: held", "wait")}
+    with pytest.raises(TransientError, match="held"):
+        run.publish()
+    known.refused = {}
+    run.publish()
+    assert known.published == ["a"]
+    assert len(invocations(run.dbt)) == 1
+
+
+def test_a_changed_project_counts_as_built_once_it_is_published(make_dbt: MakeDbt, warehouse: Warehouse) -> None:
+    run = Steps(make_dbt(results=GOOD))
+    run.plan()
+    run.build()
+    assert warehouse.built is None
+    run.publish()
+    assert warehouse.built
+    assert warehouse.manifest is not None
+    assert "nodes" in warehouse.manifest
