@@ -14,7 +14,7 @@ from airflow.sdk.bases.skipmixin import SkipMixin
 from airflow.sdk.exceptions import AirflowSkipException
 
 from sluice.contracts import load_contracts
-from sluice.errors import SluiceError
+from sluice.errors import SluiceError, TerminalError
 from sluice.orchestration.credentials import settings_as
 from sluice.orchestration.operators import Figures
 
@@ -121,7 +121,10 @@ class ReportTestsOperator(StepOperator):
 
 
 class PublishOperator(StepOperator):
-    """Publishes what was built and passed its tests, in one transaction, and marks the run's dates as built."""
+    """Publishes what was built and passed its tests, in one transaction, and marks the run's dates as built.
+
+    It runs after a failure too, which holds back only the marts that are built from what failed.
+    """
 
     def execute(self, context: Context) -> Figures:
         """Returns the marts that were published. Skips the documentation if it is up to date.
@@ -134,6 +137,8 @@ class PublishOperator(StepOperator):
         arguments = self.arguments()
         publication = publish_built(**arguments)
         if publication is None:
+            if self._failed_before(context):
+                raise TerminalError("nothing was built, so nothing is published", "see the task that failed before")
             raise AirflowSkipException(_NOTHING_BUILT)
         outcome = publication.outcome
         figures: Figures = {
@@ -149,6 +154,12 @@ class PublishOperator(StepOperator):
         if is_documented(arguments["settings"], dbt=arguments["dbt"]):
             self.succeed_and_skip(context, result)
         return result
+
+    def _failed_before(self, context: Context) -> bool:
+        ti = context["ti"]
+        steps = list(self.get_flat_relative_ids(upstream=True))
+        states = ti.get_task_states(dag_id=ti.dag_id, task_ids=steps, run_ids=[ti.run_id])
+        return not {"failed", "upstream_failed"}.isdisjoint(states.get(ti.run_id, {}).values())
 
 
 class DocumentOperator(StepOperator):

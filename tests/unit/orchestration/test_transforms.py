@@ -76,9 +76,21 @@ def step(monkeypatch: pytest.MonkeyPatch) -> MakeStep:
     return lambda name, result: Step(monkeypatch, name, result)
 
 
-def context_of(attempt: int = 1) -> Any:
+def context_of(attempt: int = 1, states: dict[str, str] | None = None) -> Any:
     pushed: dict[str, Any] = {}
-    ti = SimpleNamespace(try_number=attempt, map_index=-1, xcom_push=lambda key, value: pushed.update({key: value}))
+
+    def get_task_states(dag_id: str, task_ids: list[str], run_ids: list[str]) -> dict[str, dict[str, str]]:
+        assert sorted(task_ids) == ["build", "plan", "test"]
+        return {run_id: states or {} for run_id in run_ids}
+
+    ti = SimpleNamespace(
+        dag_id="transform",
+        run_id="scheduled__1",
+        try_number=attempt,
+        map_index=-1,
+        xcom_push=lambda key, value: pushed.update({key: value}),
+        get_task_states=get_task_states,
+    )
     return {"ti": ti, "outlet_events": Outlets(), "pushed": pushed}
 
 
@@ -127,6 +139,16 @@ def test_a_step_without_anything_to_do_is_skipped(
     step(name, None)
     with pytest.raises(AirflowSkipException):
         tasks[task].execute(context_of())
+
+
+@pytest.mark.parametrize("state", ["failed", "upstream_failed"])
+def test_a_publication_after_a_build_that_left_nothing_fails(
+    tasks: dict[str, StepOperator], step: MakeStep, state: str
+) -> None:
+    # Otherwise its skip would hide the failure: the state of the last task is that of the run.
+    step("publish_built", None)
+    with pytest.raises(TerminalError, match="nothing was built"):
+        tasks["publish"].execute(context_of(states={"plan": "success", "build": state}))
 
 
 @pytest.mark.parametrize("documented", [True, False])
