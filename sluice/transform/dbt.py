@@ -32,6 +32,10 @@ _MAX_MESSAGE_LENGTH = 600
 """Characters of dbt's message that are quoted in an error, which is one line; the log has the rest."""
 
 
+class ProjectError(TerminalError):
+    """dbt can run nothing, because the project does not parse or its packages are not installed."""
+
+
 @dataclass
 class Dbt:
     """dbt for one transform. It writes below ``settings.home``, so that the project folder stays unchanged."""
@@ -40,12 +44,12 @@ class Dbt:
     log_line: Callable[[str], None]
     """Receives dbt's log, line by line."""
     executable: Path = EXECUTABLE
+    project: Path = field(init=False)
+    """The folder of the models."""
     _process: "subprocess.Popen[str] | None" = field(default=None, init=False)
 
-    @property
-    def project(self) -> Path:
-        """The folder of the models."""
-        return self.settings.dbt
+    def __post_init__(self) -> None:
+        self.project = self.settings.dbt
 
     @property
     def home(self) -> Path:
@@ -84,7 +88,8 @@ class Dbt:
 
         Raises:
             TransientError: dbt lost its connection to the warehouse, or was stopped.
-            TerminalError: dbt is not installed, or it reported an error in the project, the data or the warehouse.
+            ProjectError: dbt has run nothing, because the project is invalid.
+            TerminalError: dbt is not installed, or it reported an error in a model, the data or the warehouse.
         """
         self.results.unlink(missing_ok=True)
         lines: deque[str] = deque(maxlen=40)
@@ -190,6 +195,7 @@ class Dbt:
 
     def _error(self, lines: list[str]) -> SluiceError:
         failed = [result for result in self.read_results() if result["status"] in _FAILED]
+        kind = TerminalError
         if failed:
             first = next((result for result in failed if _TRANSIENT.search(result["message"] or "")), failed[0])
             message = f"dbt: {first['unique_id']}: {first['message']}"
@@ -198,8 +204,9 @@ class Dbt:
             # dbt exited before the first model: the project does not parse, or the warehouse is down.
             start = next((n for n, line in enumerate(lines) if "Encountered an error" in line), max(0, len(lines) - 5))
             message, suffix = "dbt: " + " ".join(lines[start:]), ""
+            kind = ProjectError
         message = " ".join(message.split())
         quoted = message[:_MAX_MESSAGE_LENGTH] + suffix
         if _TRANSIENT.search(message):
             return TransientError(quoted, "see `make logs S=postgres`")
-        return TerminalError(quoted, "fix the model or the data; the next transform builds it")
+        return kind(quoted, "fix the model or the data; the next transform builds it")

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,19 @@ from sluice.contracts import Contract
 from sluice.errors import SluiceError, TerminalError, TransientError
 from sluice.settings import Settings
 from sluice.transform import unfinished
-from sluice.transform.dbt import Dbt
+from sluice.transform.dbt import Dbt, ProjectError
 from sluice.transform.exclusive import exclusive
 from sluice.transform.lineage import builds_part, descendants, marts_of, readiness, tables_with_models
 from sluice.transform.packages import install_packages, packages_differ
-from sluice.transform.project import Changes, built_digest, built_manifest, find_changes, project_digest, record_built
+from sluice.transform.project import (
+    Changes,
+    built_digest,
+    built_manifest,
+    find_changes,
+    last_built,
+    project_digest,
+    record_built,
+)
 from sluice.transform.publish import any_refused, publish
 from sluice.transform.removed import known_removed, warning
 from sluice.transform.sources import write_sources
@@ -25,6 +33,8 @@ PUBLISHING = ("build", "--selector", "transform")
 """The dbt command that builds, audits and publishes a plan."""
 PROJECT = ("build", "--selector", "project")
 """The same for a project that has changed: it also builds the seeds."""
+_MAX_FILES = 5
+"""How many files an error names."""
 BY_HAND = "make dbt"
 """The run name of dbt commands that an operator enters."""
 
@@ -75,6 +85,9 @@ def transform(
     well. Such a transform runs even if no date is stale, so that every mart exists; so does a transform after one that
     could not publish every mart. A model whose columns or configuration have changed is rebuilt whole.
 
+    If dbt cannot read the project, for example because a file is half-saved, the project is built as it was last built,
+    so that the marts stay fresh; then the error is raised.
+
     Args:
         settings: with the transformer's password.
         contracts: by stream; dbt's sources are derived from them.
@@ -86,6 +99,7 @@ def transform(
     Raises:
         TransientError: the connection to the warehouse was lost, another transform takes too long, or a session holds a
             mart; the other marts were published.
+        ProjectError: dbt cannot read the project.
         TerminalError: a model, a test or a mart failed; marts that do not depend on it were published.
     """
     started = time.monotonic()
@@ -104,7 +118,10 @@ def transform(
         command = ("retry", "--state", str(folder)) if resumed else PROJECT if changed else PUBLISHING
         # A retry builds only what had failed. If files have changed meanwhile, the next transform builds the rest.
         build = _Build(connection, dbt, folder, run, lock_fd, log_line, digest if changed and not resumed else None)
-        nodes, notes = build.publish(command)
+        try:
+            nodes, notes = build.publish(command)
+        except ProjectError as error:
+            raise build.publish_last_built(error, bool(dates)) from error
         return TransformReport(dates, resumed, nodes, time.monotonic() - started, notes)
 
 
@@ -232,7 +249,7 @@ class _Build:
             unfinished.forget(self.folder)
         if self.changed and not any(name.startswith("seed.") for name in ready.suspects):
             # Seeds are only built by a build of the whole project.
-            record_built(self.connection, self.changed if tuple(command) == PROJECT else "", manifest)
+            record_built(self.connection, self.changed if tuple(command) == PROJECT else "", manifest, self.dbt)
         notes += _removed(self.connection)
         for name, reason in ready.held_back.items():
             self.log_line(f"marts.{name} was not published: {reason}")
@@ -243,6 +260,28 @@ class _Build:
                 self.log_line(note)
             raise failure or _first(refused)
         return nodes, notes
+
+    def publish_last_built(self, error: ProjectError, stale: bool) -> ProjectError:
+        """Builds a plan that has stale dates with the project as it was last built. A failed model is only logged.
+
+        Returns:
+            The error, with the files that have changed since.
+
+        Raises:
+            TransientError: the connection to the warehouse was lost.
+        """
+        with last_built(self.connection, self.dbt) as changed:
+            if changed is None:
+                return error
+            if stale:
+                self.log_line("building the project as it was last built")
+                try:
+                    replace(self, changed=None).publish(PUBLISHING)
+                except TerminalError as failure:
+                    self.log_line(str(failure))
+        files = ", ".join(changed[:_MAX_FILES]) + (" and others" if len(changed) > _MAX_FILES else "")
+        message = f"{error.message}; until that is fixed, the project is built as it was before {files} changed"
+        return ProjectError(message, error.hint)
 
     def _build(self, command: Sequence[str]) -> tuple[SluiceError | None, int, set[str]]:
         """Runs dbt until it has built everything that it can.

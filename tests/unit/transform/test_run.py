@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import json
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from datetime import date, timedelta
 from types import TracebackType
 
@@ -77,8 +78,11 @@ class Warehouse:
     def built_manifest(self, connection: object) -> dict[str, object] | None:
         return self.manifest
 
-    def record_built(self, connection: object, digest: str, manifest: dict[str, object]) -> None:
+    def record_built(self, connection: object, digest: str, manifest: dict[str, object], dbt: Dbt) -> None:
         self.built, self.manifest = digest, manifest
+
+    def last_built(self, connection: object, dbt: Dbt) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def mark_whole(self, connection: object, models: Iterable[str]) -> list[str]:
         new = set(models) - self.whole
@@ -99,7 +103,7 @@ def warehouse(monkeypatch: pytest.MonkeyPatch) -> Warehouse:
     monkeypatch.setattr(exclusive, "lock", fake.lock)
     for name in ("write_plan", "read_plan", "mark_whole", "read_whole", "publish", "known_removed"):
         monkeypatch.setattr(runs, name, getattr(fake, name))
-    for name in ("built_digest", "built_manifest", "record_built"):
+    for name in ("built_digest", "built_manifest", "record_built", "last_built"):
         monkeypatch.setattr(runs, name, getattr(fake, name))
     monkeypatch.setattr(runs, "create_tables", lambda connection: None)
     monkeypatch.setattr(runs, "any_refused", lambda connection: fake.any_refused)
