@@ -36,6 +36,10 @@ _MAX_MESSAGE_LENGTH = 600
 """Characters of dbt's message that are quoted in an error, which is one line; the log has the rest."""
 
 
+class ProjectError(TerminalError):
+    """dbt can run nothing, because the project does not parse or its packages are not installed."""
+
+
 @dataclass
 class Dbt:
     """dbt for one transform. It writes below ``settings.home``, so that the project folder stays unchanged."""
@@ -44,12 +48,12 @@ class Dbt:
     log_line: Callable[[str], None]
     """Receives dbt's log, line by line."""
     executable: Path = EXECUTABLE
+    project: Path = field(init=False)
+    """The folder of the models."""
     _process: "subprocess.Popen[str] | None" = field(default=None, init=False)
 
-    @property
-    def project(self) -> Path:
-        """The folder of the models."""
-        return self.settings.dbt
+    def __post_init__(self) -> None:
+        self.project = self.settings.dbt
 
     @property
     def home(self) -> Path:
@@ -88,7 +92,8 @@ class Dbt:
 
         Raises:
             TransientError: dbt lost its connection to the warehouse, or was stopped.
-            TerminalError: dbt is not installed, or it reported an error in the project, the data or the warehouse.
+            ProjectError: dbt has run nothing, because the project is invalid.
+            TerminalError: dbt is not installed, or it reported an error in a model, the data or the warehouse.
         """
         self.results.unlink(missing_ok=True)
         lines: deque[str] = deque(maxlen=40)
@@ -197,7 +202,7 @@ class Dbt:
             return error_of(failed)
         # dbt exited before the first model: the project does not parse, or the warehouse is down.
         start = next((n for n, line in enumerate(lines) if "Encountered an error" in line), max(0, len(lines) - 5))
-        return _error_from("dbt: " + " ".join(lines[start:]))
+        return _error_from("dbt: " + " ".join(lines[start:]), kind=ProjectError)
 
 
 def error_of(failed: Sequence[Result]) -> SluiceError:
@@ -207,9 +212,9 @@ def error_of(failed: Sequence[Result]) -> SluiceError:
     return _error_from(f"dbt: {first['unique_id']}: {first['message']}", suffix)
 
 
-def _error_from(message: str, suffix: str = "") -> SluiceError:
+def _error_from(message: str, suffix: str = "", kind: type[TerminalError] = TerminalError) -> SluiceError:
     message = " ".join(message.split())
     quoted = message[:_MAX_MESSAGE_LENGTH] + suffix
     if _TRANSIENT.search(message):
         return TransientError(quoted, "see `make logs S=postgres`")
-    return TerminalError(quoted, "fix the model or the data; the next transform builds it")
+    return kind(quoted, "fix the model or the data; the next transform builds it")

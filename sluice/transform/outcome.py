@@ -7,9 +7,9 @@ that it describes.
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Literal
+from typing import ClassVar, Literal
 
-from pydantic import TypeAdapter
+from pydantic import ConfigDict, TypeAdapter
 
 from sluice.errors import SluiceError, TerminalError, TransientError
 from sluice.transform.dbt import FAILED, Result, error_of
@@ -23,6 +23,8 @@ Failure = tuple[Literal["terminal", "transient"], str, str]
 @dataclass(frozen=True)
 class Outcome:
     """The outcome of one dbt invocation, and of its resumption or second part if there was one."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
 
     ready: Readiness
     dates: dict[str, list[date]] = field(default_factory=dict)
@@ -45,6 +47,10 @@ class Outcome:
     """The digest of the project if it has changed and now counts as built."""
     manifest: str | None = None
     """dbt's description of that project, as JSON."""
+    files: bytes | None = None
+    """The files of that project, as ``pack`` returns them."""
+    unreadable: Failure | None = None
+    """Why dbt cannot read the project, which was built as it was last built."""
     seconds: float = 0.0
 
     def text(self) -> str:
@@ -53,10 +59,13 @@ class Outcome:
 
     def failure(self) -> SluiceError | None:
         """Returns dbt's error, if there was one."""
-        return _restored(self.error) if self.error else None
+        error = self.unreadable or self.error
+        return _restored(error) if error else None
 
     def failure_of_models(self) -> SluiceError | None:
-        """Returns the error of the models, seeds and hooks; None if nothing but tests failed."""
+        """Returns the error of the project, or of its models, seeds and hooks; None if nothing but tests failed."""
+        if self.unreadable:
+            return _restored(self.unreadable)
         if not self.error:
             return None
         others = [result for result in self.failed if not _is_test(result)]

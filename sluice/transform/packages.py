@@ -7,8 +7,8 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sluice.errors import SluiceError, TerminalError, TransientError
-from sluice.transform.dbt import Dbt
+from sluice.errors import SluiceError
+from sluice.transform.dbt import Dbt, ProjectError
 from sluice.transform.exclusive import exclusive_dbt_dir
 
 _REQUESTS = ("packages.yml", "dependencies.yml")
@@ -65,8 +65,7 @@ def install_packages(
         shell: as for ``update_packages``.
 
     Raises:
-        TransientError: a server of packages cannot be reached.
-        TerminalError: dbt cannot install the packages.
+        ProjectError: dbt cannot install the packages, or their server cannot be reached.
     """
     draft, folder, lock = dbt.home / "packages.draft", dbt.home / "deps", dbt.home / _LOCK
     for path in (draft, folder):
@@ -105,8 +104,8 @@ def install_packages(
 def _failure(error: SluiceError) -> SluiceError:
     message = f"dbt packages cannot be installed: {error.message.removeprefix('dbt: ')}"
     if _UNREACHABLE.search(message):
-        return TransientError(message, "run `make up`, which uses the proxy of the shell")
-    return TerminalError(message, "correct packages.yml; the next transform installs them")
+        return ProjectError(message, "run `make up`, which uses the proxy of the shell")
+    return ProjectError(message, "correct packages.yml; the next transform installs them")
 
 
 def _digest_file(dbt: Dbt) -> Path:

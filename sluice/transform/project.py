@@ -3,10 +3,11 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from sluice.transform.archive import differing_files, project_files, unpack
 from sluice.transform.dbt import Dbt
 from sluice.transform.lineage import Node, builds_part, descendants
 from sluice.transform.stale import Connection, postgres_errors
@@ -14,8 +15,6 @@ from sluice.transform.stale import Connection, postgres_errors
 Manifest = Mapping[str, Any]
 """dbt's description of a project."""
 
-_WRITTEN_BY_DBT = {"target", "logs", "generated", "dbt_packages"}
-"""Folders that dbt writes to its project when it is run without this package."""
 _TABLE_CONFIGS = ("materialized", "rebuild", "unique_key", "indexes", "unlogged")
 """The configuration that dbt applies only when it builds a whole table."""
 _CONTRACT = ("id", "keep", "deletes")
@@ -38,7 +37,7 @@ def project_digest(dbt: Dbt) -> str:
     """Returns a digest of the files of a project and of the sources that are derived from the contracts."""
     content = hashlib.sha256()
     for folder in (dbt.project, dbt.generated):
-        for file in sorted(_files(folder)):
+        for file in project_files(folder):
             content.update(f"{file.relative_to(folder)}\0{hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
     return content.hexdigest()
 
@@ -57,17 +56,46 @@ def built_manifest(connection: Connection) -> Manifest | None:
     return json.loads(str(row[0])) if row else None
 
 
-def record_built(connection: Connection, digest: str, manifest: Manifest) -> None:
-    """Records that a project was built.
+def record_built(connection: Connection, digest: str, manifest: Manifest, files: bytes) -> None:
+    """Records that a project was built, and keeps its files.
 
     Args:
         connection: of the transformer.
         digest: as ``project_digest`` returned it before dbt read the files.
         manifest: dbt's description of the project.
+        files: as ``pack`` returned them when dbt had read them.
     """
     with postgres_errors(), connection.transaction():
         connection.execute("delete from staging.transform_project")
-        connection.execute("insert into staging.transform_project values (%s, %s)", (digest, json.dumps(manifest)))
+        connection.execute(
+            "insert into staging.transform_project (digest, manifest, files) values (%s, %s, %s)",
+            (digest, json.dumps(manifest), files),
+        )
+
+
+@contextmanager
+def last_built(connection: Connection, dbt: Dbt) -> Iterator[list[str] | None]:
+    """Lets dbt read the project as it was last built, instead of the project as it is now.
+
+    Args:
+        connection: of the transformer.
+        dbt: runs the commands.
+
+    Yields:
+        The files that have changed since; None if the warehouse has no such project.
+    """
+    with postgres_errors():
+        row = connection.execute("select files from staging.transform_project").fetchone()
+    if row is None or not isinstance(row[0], bytes):
+        yield None
+        return
+    folder = dbt.home / "last-built"
+    unpack(row[0], folder)
+    current, dbt.project = dbt.project, folder
+    try:
+        yield differing_files(current, folder)
+    finally:
+        dbt.project = current
 
 
 def find_changes(old: Manifest, new: Manifest) -> Changes:
@@ -98,13 +126,3 @@ def _sql(manifest: Manifest, name: str) -> tuple[str, dict[str, str]]:
             macros[macro] = manifest["macros"][macro]["macro_sql"]
             pending += manifest["macros"][macro]["depends_on"]["macros"]
     return node["checksum"]["checksum"], macros
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    for path in folder.iterdir():
-        if path.name.startswith(".") or path.name in _WRITTEN_BY_DBT:
-            continue
-        if path.is_dir():
-            yield from _files(path)
-        elif path.is_file():
-            yield path

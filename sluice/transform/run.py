@@ -82,6 +82,9 @@ def transform(
     well. Such a transform runs even if no date is stale, so that every mart exists; so does a transform after one that
     could not publish every mart. A model whose columns or configuration have changed is rebuilt whole.
 
+    If dbt cannot read the project, for example because a file is half-saved, the project is built as it was last built,
+    so that the marts stay fresh; then the error is raised.
+
     ``plan``, ``build``, ``check`` and ``publish_built`` are the same as separate steps.
 
     Args:
@@ -95,6 +98,7 @@ def transform(
     Raises:
         TransientError: the connection to the warehouse was lost, another transform takes too long, or a session holds a
             mart; the other marts were published.
+        ProjectError: dbt cannot read the project.
         TerminalError: a model, a test or a mart failed; marts that do not depend on it were published.
     """
     started = time.monotonic()
@@ -194,7 +198,8 @@ def publish_built(
         if outcome is None:
             return None
         refused, notes = Steps(connection, lock_fd, contracts, dbt, run, log_line).publish(outcome)
-        if error := _first(refused) or _held_back(outcome):
+        # The state of the run must not hide that something failed.
+        if error := _first(refused) or _held_back(outcome) or outcome.failure():
             raise error
         return Publication(outcome, [mart.name for mart in outcome.ready.marts], notes)
 

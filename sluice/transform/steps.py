@@ -3,19 +3,28 @@
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from sluice.contracts import Contract
-from sluice.errors import SluiceError, TransientError
+from sluice.errors import SluiceError, TerminalError, TransientError
 from sluice.transform import unfinished
-from sluice.transform.dbt import PASSED, Dbt
+from sluice.transform.archive import pack
+from sluice.transform.dbt import PASSED, Dbt, ProjectError
 from sluice.transform.lineage import builds_part, descendants, marts_of, readiness, tables_with_models
 from sluice.transform.outcome import Outcome, described, failed_results
 from sluice.transform.packages import install_packages, packages_differ
-from sluice.transform.project import Changes, built_digest, built_manifest, find_changes, project_digest, record_built
+from sluice.transform.project import (
+    Changes,
+    built_digest,
+    built_manifest,
+    find_changes,
+    last_built,
+    project_digest,
+    record_built,
+)
 from sluice.transform.publish import any_refused, publish
 from sluice.transform.removed import known_removed, warning
 from sluice.transform.sources import write_sources
@@ -25,6 +34,8 @@ PUBLISHING = ("build", "--selector", "transform")
 """The dbt command that builds, audits and publishes a plan."""
 PROJECT = ("build", "--selector", "project")
 """The same for a project that has changed: it also builds the seeds."""
+_MAX_FILES = 5
+"""How many files an error names."""
 NOTHING = "nothing to build: no date and no model has changed since the last transform"
 
 
@@ -87,9 +98,37 @@ class Steps:
             return None
         changed = self._changed() is not None
         command = ("retry", "--state", str(self.folder)) if resumed else PROJECT if changed else PUBLISHING
-        return self.run_dbt(command, dates)
+        try:
+            return self.run_dbt(command, dates)
+        except ProjectError as error:
+            return self._build_last_built(error, dates)
 
-    def run_dbt(self, command: Sequence[str], dates: dict[str, list[date]]) -> Outcome:
+    def _build_last_built(self, error: ProjectError, dates: dict[str, list[date]]) -> Outcome:
+        """Builds a plan that has stale dates with the project as it was last built.
+
+        Raises:
+            ProjectError: nothing was built.
+            TransientError: the connection to the warehouse was lost.
+        """
+        with last_built(self.connection, self.dbt) as changed:
+            if changed is None:
+                raise error
+            files = ", ".join(changed[:_MAX_FILES]) + (" and others" if len(changed) > _MAX_FILES else "")
+            message = f"{error.message}; until that is fixed, the project is built as it was before {files} changed"
+            unreadable = ProjectError(message, error.hint)
+            if not dates:
+                raise unreadable from error
+            self.log_line("building the project as it was last built")
+            try:
+                outcome = self.run_dbt(PUBLISHING, dates, as_last_built=True)
+            except TerminalError as failure:
+                self.log_line(str(failure))
+                raise unreadable from error
+        if failure := outcome.failure():
+            self.log_line(str(failure))
+        return replace(outcome, unreadable=described(unreadable))
+
+    def run_dbt(self, command: Sequence[str], dates: dict[str, list[date]], *, as_last_built: bool = False) -> Outcome:
         """Runs a dbt command that builds the plan; returns what it has built, and what the project's changes mean.
 
         Raises:
@@ -98,7 +137,7 @@ class Steps:
         started = time.monotonic()
         resumed = command[0] == "retry"
         # A retry builds only what had failed. If files have changed meanwhile, the next transform builds the rest.
-        changed = None if resumed else self._changed()
+        changed = None if resumed or as_last_built else self._changed()
         if packages_differ(self.dbt):
             install_packages(self.dbt, lock_fd=self.lock_fd)
         failure, nodes, rebuilt = self._build(command)
@@ -129,6 +168,7 @@ class Steps:
             resumed=resumed,
             digest=(changed if tuple(command) == PROJECT else "") if is_built else None,
             manifest=json.dumps(manifest) if is_built else None,
+            files=pack(self.dbt.project) if is_built else None,
             seconds=time.monotonic() - started,
         )
 
@@ -137,8 +177,8 @@ class Steps:
         refused = publish(self.connection, outcome.ready, outcome.rebuilt, log_line=self.log_line)
         if outcome.ready.complete:
             unfinished.forget(self.folder)
-        if outcome.digest is not None and outcome.manifest is not None:
-            record_built(self.connection, outcome.digest, json.loads(outcome.manifest))
+        if outcome.digest is not None and outcome.manifest is not None and outcome.files is not None:
+            record_built(self.connection, outcome.digest, json.loads(outcome.manifest), outcome.files)
         notes = (*outcome.notes, *removed_notes(self.connection))
         for name, reason in outcome.ready.held_back.items():
             self.log_line(f"marts.{name} was not published: {reason}")

@@ -7,7 +7,7 @@ import pytest
 from psycopg import sql
 
 from sluice.errors import TerminalError
-from sluice.transform.dbt import Dbt
+from sluice.transform.dbt import Dbt, ProjectError
 from sluice.transform.removed import drop_marts, find_removed, read_removed
 from sluice.warehouse import connect
 from tests.fixtures.marts import Marts, built, marts
@@ -89,6 +89,30 @@ def test_a_mart_that_cannot_be_rebuilt_is_named_and_costs_no_other(learner: Mart
     assert after["fct_flights"] != before["fct_flights"]
     learner.transform()
     learner.assert_correct()
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "cause"),
+    [
+        ("models/marts/my_half.sql", "select * from {{ ref('fct_flights'", "my_half"),
+        ("models/marts/my_half.yml", "models:\n  - name: [\n", "my_half.yml"),
+        ("macros/my_half.sql", "{% macro my_half() %}", "close tag for macro"),
+        ("packages.yml", "packages:\n  - local: packages/my_missing\n", "dbt packages cannot be installed"),
+    ],
+    ids=["model", "properties", "macro", "package"],
+)
+def test_a_project_that_dbt_cannot_read_is_built_as_it_was_and_the_file_is_named(
+    learner: Marts, file: str, text: str, cause: str
+) -> None:
+    # The project as it is has been built.
+    learner.transform()
+    learner.load()
+    with learner.broken(file, "", text), pytest.raises(ProjectError, match=cause) as caught:
+        learner.transform()
+    assert f"the project is built as it was before {file} changed" in str(caught.value)
+    assert learner.stale_dates() == 0
+    learner.assert_correct()
+    assert learner.transform().dates == {}
 
 
 def test_changed_sql_holds_for_new_dates_and_the_message_says_how_to_have_history_too(learner: Marts) -> None:

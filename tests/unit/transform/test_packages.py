@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from sluice.errors import TerminalError, TransientError
 from sluice.settings import ROOT, Settings
-from sluice.transform.dbt import Dbt
+from sluice.transform.dbt import Dbt, ProjectError
 from sluice.transform.exclusive import exclusive_dbt_dir
 from sluice.transform.packages import install_packages, packages_differ, update_packages
 
@@ -100,7 +99,7 @@ def test_a_package_that_cannot_be_installed_is_one_line_and_the_installed_ones_s
     (dbt.project / "packages.yml").write_text(LOCAL)
     update_packages(dbt, {})
     (dbt.project / "packages.yml").write_text(LOCAL.replace("mine", "missing"))
-    with pytest.raises(TerminalError, match=r"No dbt_project\.yml found at expected path") as caught:
+    with pytest.raises(ProjectError, match=r"No dbt_project\.yml found at expected path") as caught:
         update_packages(dbt, {})
     assert str(caught.value).startswith("dbt packages cannot be installed: ")
     assert "Hint: correct packages.yml" in str(caught.value)
@@ -108,10 +107,10 @@ def test_a_package_that_cannot_be_installed_is_one_line_and_the_installed_ones_s
     assert (dbt.packages / "mine" / "dbt_project.yml").exists()
 
 
-def test_a_server_of_packages_that_cannot_be_reached_may_be_up_later(make_dbt: Callable[..., Dbt]) -> None:
+def test_a_server_of_packages_that_cannot_be_reached_has_a_hint(make_dbt: Callable[..., Dbt]) -> None:
     dbt = make_dbt("echo 'External connection exception occurred: HTTPSConnectionPool: Max retries exceeded'; exit 1")
     (dbt.project / "packages.yml").write_text("packages:\n  - package: dbt-labs/dbt_utils\n    version: 1.3.0\n")
-    with pytest.raises(TransientError, match="make up"):
+    with pytest.raises(ProjectError, match="make up"):
         update_packages(dbt, {})
 
 

@@ -3,8 +3,10 @@
 import contextlib
 import fcntl
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from datetime import date, timedelta
+from pathlib import Path
 from types import TracebackType
 
 import pytest
@@ -84,8 +86,11 @@ class Warehouse:
     def built_manifest(self, connection: object) -> dict[str, object] | None:
         return self.manifest
 
-    def record_built(self, connection: object, digest: str, manifest: dict[str, object]) -> None:
+    def record_built(self, connection: object, digest: str, manifest: dict[str, object], files: bytes) -> None:
         self.built, self.manifest = digest, manifest
+
+    def last_built(self, connection: object, dbt: Dbt) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def mark_whole(self, connection: object, models: Iterable[str]) -> list[str]:
         new = set(models) - self.whole
@@ -111,7 +116,15 @@ def warehouse(monkeypatch: pytest.MonkeyPatch) -> Warehouse:
     fake = Warehouse(flights=[date(2013, 1, 1), date(2013, 1, 2)])
     monkeypatch.setattr(exclusive, "connect", lambda settings, role: fake)
     monkeypatch.setattr(exclusive, "lock", fake.lock)
-    for name in ("mark_whole", "read_whole", "publish", "known_removed", "built_manifest", "record_built"):
+    for name in (
+        "mark_whole",
+        "read_whole",
+        "publish",
+        "known_removed",
+        "built_manifest",
+        "record_built",
+        "last_built",
+    ):
         monkeypatch.setattr(steps, name, getattr(fake, name))
     for module in (runs, steps):
         for name in ("write_plan", "read_plan", "built_digest"):
@@ -577,3 +590,37 @@ def test_a_changed_project_counts_as_built_once_it_is_published(make_dbt: MakeDb
     assert warehouse.built
     assert warehouse.manifest is not None
     assert "nodes" in warehouse.manifest
+
+
+def test_a_project_that_does_not_parse_fails_the_build_and_the_run(
+    make_dbt: MakeDbt, known: Warehouse, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    @contextlib.contextmanager
+    def last_built(connection: object, dbt: Dbt) -> Iterator[list[str]]:
+        current, dbt.project = dbt.project, tmp_path / "last"
+        dbt.project.mkdir(exist_ok=True)
+        yield ["models/a.sql"]
+        dbt.project = current
+
+    monkeypatch.setattr(steps, "last_built", last_built)
+    script = (
+        "case $PWD in */last) ;; *) rm $DBT_TARGET_PATH/run_results.json; echo 'Encountered an error: x'; exit 2;; esac"
+    )
+    run = Steps(make_dbt(script, GOOD))
+    run.plan()
+    outcome = run.build()
+    assert outcome is not None
+    message = r"Encountered an error: x; until that is fixed, .* before models/a\.sql changed"
+    with pytest.raises(TerminalError, match=message):
+        raise outcome.failure_of_models() or AssertionError
+    assert outcome.failure_of_tests() is None
+    with pytest.raises(TerminalError, match=message):
+        run.publish()
+    # All the same.
+    assert known.published == ["a"]
+    assert known.built == "digest"
+    known.stale_dates = {}
+    run.plan()
+    known.any_refused = True
+    with pytest.raises(TerminalError, match=message):
+        run.build()
