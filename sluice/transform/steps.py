@@ -121,8 +121,8 @@ class Steps:
             self.log_line("building the project as it was last built")
             try:
                 outcome = self.run_dbt(PUBLISHING, dates, as_last_built=True)
-            except TerminalError as failure:
-                self.log_line(str(failure))
+            except TerminalError as second:
+                self.log_line(str(second))
                 raise unreadable from error
         if failure := outcome.failure():
             self.log_line(str(failure))

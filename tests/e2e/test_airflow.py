@@ -1,30 +1,19 @@
 """Airflow on a complete platform: runs without parameters, the asset graph, and steps that are cleared alone."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import date
 
 import pytest
 
 from sluice.contracts import load_contracts
 from sluice.load import mark_stale
+from sluice.orchestration.batch import airflow_client
 from sluice.orchestration.follow import Run, trigger_run
 from sluice.orchestration.rest import Airflow, Json
-from sluice.settings import Settings
 from tests.fixtures.platform import Running
 from tests.fixtures.waiting import wait
 
 DAGS = ("load_weather_observed", "maintain", "monitor", "reconcile", "transform")
 FINAL = ("success", "failed")
-
-
-@contextmanager
-def airflow_of(settings: Settings) -> Iterator[Airflow]:
-    airflow = Airflow(settings)
-    try:
-        yield airflow
-    finally:
-        airflow.close()
 
 
 def wait_for_end(airflow: Airflow, run: Run) -> str:
@@ -56,7 +45,7 @@ def build_a_date(platform: Running, airflow: Airflow) -> Run:
 
 
 def test_every_dag_runs_without_parameters_or_says_in_one_line_what_it_needs(platform: Running) -> None:
-    with airflow_of(platform.settings) as airflow:
+    with airflow_client(platform.settings) as airflow:
         runs = [trigger_run(airflow, dag_id) for dag_id in (*DAGS, "reprocess")]
         *ended, reprocess = [(wait_for_end(airflow, run), run) for run in runs]
         assert [state for state, _ in ended] == ["success"] * len(DAGS)
@@ -69,7 +58,7 @@ def test_every_dag_runs_without_parameters_or_says_in_one_line_what_it_needs(pla
 
 
 def test_the_asset_graph_leads_from_the_topics_to_the_dashboard(platform: Running) -> None:
-    with airflow_of(platform.settings) as airflow:
+    with airflow_client(platform.settings) as airflow:
         assets = {asset["name"]: asset for asset in airflow._get("/assets", {"limit": 200})["assets"]}
         graph = _graph(airflow, assets["dashboard"])
         labels = {node["id"]: node["label"] for node in graph["nodes"]}
@@ -97,7 +86,7 @@ def test_the_asset_graph_leads_from_the_topics_to_the_dashboard(platform: Runnin
 
 
 def test_a_step_that_is_cleared_runs_alone(platform: Running) -> None:
-    with airflow_of(platform.settings) as airflow:
+    with airflow_client(platform.settings) as airflow:
         before = platform.checksum("fct_flights")
         run = build_a_date(platform, airflow)
         done = {"plan": "success", "build": "success", "test": "success", "publish": "success", "document": "skipped"}
