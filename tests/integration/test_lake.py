@@ -184,7 +184,9 @@ def test_a_week_through_killed_sinks_verifies_without_a_fault(servers: Settings,
     try:
         landed = 0
         while len(sinks) <= KILLS:
-            more = partial(lambda before: (now := total_offsets(servers, topic_names(contracts))) > before and now, landed)
+            more = partial(
+                lambda before: (now := total_offsets(servers, topic_names(contracts))) > before and now, landed
+            )
             landed = wait("more records in the lake", more, alive=sinks[-1])
             time.sleep(random.uniform(0, 1))
             sinks[-1].send_signal(signal.SIGKILL)
