@@ -1,7 +1,7 @@
 """What dbt has built for a run, kept in the warehouse for the steps that follow: testing and publishing.
 
-It is in the same schema as the plan and belongs to it: a new plan removes it, because dbt will then change the tables
-that it describes.
+It belongs to the plan: another plan with dates removes it, because its publication would mark those as built, and so
+does dbt, before it changes the tables that the outcome describes.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -90,6 +90,12 @@ def summary(nodes: int, seconds: float, dates: Mapping[str, Collection[date]], *
     return f"{verb} {nodes} dbt nodes in {seconds:.1f} s for {reason}"
 
 
+def nothing_to_build(last_run: str | None) -> str:
+    """Returns why there is nothing to build: which run has built everything, if that is known."""
+    since = f"run {last_run}" if last_run else "the last transform"
+    return f"nothing to build: no date and no model has changed since {since}"
+
+
 def described(error: SluiceError | None) -> Failure | None:
     """Returns an error as values that can be kept."""
     if error is None:
@@ -118,6 +124,12 @@ def keep_outcome(connection: Connection, run: str, outcome: Outcome) -> None:
             " on conflict (run) do update set outcome = excluded.outcome",
             (run, _JSON.dump_json(outcome).decode()),
         )
+
+
+def forget_outcomes(connection: Connection) -> None:
+    """Removes what is kept, before dbt changes the tables that it describes."""
+    with postgres_errors():
+        connection.execute("delete from staging.transform_outcome")
 
 
 def read_outcome(connection: Connection, run: str) -> Outcome | None:

@@ -12,12 +12,12 @@ from sluice.transform import unfinished
 from sluice.transform.dbt import Dbt
 from sluice.transform.exclusive import exclusive
 from sluice.transform.lineage import tables_with_models
-from sluice.transform.outcome import Outcome, keep_outcome, read_outcome, summary
+from sluice.transform.outcome import Outcome, forget_outcomes, keep_outcome, nothing_to_build, read_outcome, summary
 from sluice.transform.packages import install_packages, packages_differ
 from sluice.transform.project import built_digest
 from sluice.transform.sources import write_sources
-from sluice.transform.stale import create_tables, read_plan, write_plan
-from sluice.transform.steps import NOTHING, PUBLISHING, Plan, Steps, removed_notes
+from sluice.transform.stale import create_tables, last_run, read_plan, write_plan
+from sluice.transform.steps import PUBLISHING, Plan, Steps, removed_notes
 from sluice.warehouse import connect
 
 BY_HAND = "make dbt"
@@ -37,6 +37,8 @@ class TransformReport:
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
     """What changes of the project mean, one line each."""
+    last_run: str | None = None
+    """The run that has built everything already, if nothing was left to build."""
 
     def text(self) -> str:
         """Returns a summary of one line."""
@@ -44,7 +46,7 @@ class TransformReport:
 
     def _result(self) -> str:
         if not self.nodes:
-            return NOTHING
+            return nothing_to_build(self.last_run)
         return summary(self.nodes, self.seconds, self.dates, resumed=self.resumed)
 
 
@@ -108,7 +110,7 @@ def transform(
             steps.plan()
         outcome = steps.build(resume)
         if outcome is None:
-            return TransformReport(notes=removed_notes(connection))
+            return TransformReport(notes=removed_notes(connection), last_run=last_run(connection))
         refused, notes = steps.publish(outcome)
         if error := outcome.failure() or _first(refused):
             raise error
@@ -282,6 +284,7 @@ def run_dbt(
         else:
             if packages_differ(dbt):
                 install_packages(dbt, lock_fd=lock_fd, shell=shell)
+            forget_outcomes(connection)
             # Nothing is published: a partial build has not built the whole plan.
             dbt.run(*command, inherit_fds=[lock_fd])
 

@@ -14,7 +14,7 @@ from sluice.transform import unfinished
 from sluice.transform.archive import pack
 from sluice.transform.dbt import PASSED, Dbt, ProjectError
 from sluice.transform.lineage import builds_part, descendants, marts_of, readiness, tables_with_models
-from sluice.transform.outcome import Outcome, described, failed_results
+from sluice.transform.outcome import Outcome, described, failed_results, forget_outcomes, nothing_to_build
 from sluice.transform.packages import install_packages, packages_differ
 from sluice.transform.project import (
     Changes,
@@ -28,7 +28,15 @@ from sluice.transform.project import (
 from sluice.transform.publish import any_refused, publish
 from sluice.transform.removed import known_removed, warning
 from sluice.transform.sources import write_sources
-from sluice.transform.stale import Connection, mark_whole, read_plan, read_whole, write_plan
+from sluice.transform.stale import (
+    Connection,
+    last_run,
+    mark_whole,
+    read_plan,
+    read_whole,
+    record_last_run,
+    write_plan,
+)
 
 PUBLISHING = ("build", "--selector", "transform")
 """The dbt command that builds, audits and publishes a plan."""
@@ -36,7 +44,6 @@ PROJECT = ("build", "--selector", "project")
 """The same for a project that has changed: it also builds the seeds."""
 _MAX_FILES = 5
 """How many files an error names."""
-NOTHING = "nothing to build: no date and no model has changed since the last transform"
 
 
 @dataclass(frozen=True)
@@ -49,12 +56,14 @@ class Plan:
     """Whether there is anything to build: dates, changed models, or marts that an earlier run has left."""
     notes: tuple[str, ...] = ()
     """Marts that no model builds any more."""
+    last_run: str | None = None
+    """The run that has built everything already, if nothing is left to build."""
 
     def text(self) -> str:
         """Returns a summary of one line."""
         counts = ", ".join(f"{stream} {len(days)}" for stream, days in self.dates.items())
         found = f"stale dates: {counts}" if counts else "no stale date, but models to build"
-        return "; ".join([found if self.due else NOTHING, *self.notes])
+        return "; ".join([found if self.due else nothing_to_build(self.last_run), *self.notes])
 
 
 class Steps:
@@ -84,7 +93,9 @@ class Steps:
         unfinished.forget(self.folder)
         dates = write_plan(self.connection, self.run)
         due = self._is_due(dates)
-        return Plan(dates, due, () if due else removed_notes(self.connection))
+        if due:
+            return Plan(dates, due)
+        return Plan(dates, due, removed_notes(self.connection), last_run(self.connection))
 
     def build(self, resume: bool) -> Outcome | None:
         """Runs dbt for the plan of the run; returns None if there is nothing to build."""
@@ -140,6 +151,7 @@ class Steps:
         changed = None if resumed or as_last_built else self._changed()
         if packages_differ(self.dbt):
             install_packages(self.dbt, lock_fd=self.lock_fd)
+        forget_outcomes(self.connection)
         failure, nodes, rebuilt = self._build(command)
         manifest, results = self.dbt.read_manifest(), self.dbt.read_results()
         changes = Changes()
@@ -184,9 +196,11 @@ class Steps:
             self.log_line(f"marts.{name} was not published: {reason}")
         for refusal in refused.values():
             self.log_line(str(refusal))
-        if outcome.error or refused:
+        if outcome.failure() or refused:
             for note in notes:
                 self.log_line(note)
+        else:
+            record_last_run(self.connection, self.run, outcome.text())
         return refused, notes
 
     def _is_due(self, dates: dict[str, list[date]]) -> bool:

@@ -47,6 +47,7 @@ class Warehouse:
         self.refused: dict[str, SluiceError] = {}
         self.any_refused = False
         self.outcomes: dict[str, str] = {}
+        self.last_run: str | None = None
 
     def __enter__(self) -> "Warehouse":
         return self
@@ -62,7 +63,8 @@ class Warehouse:
         assert self.locked
         dates = dict(self.stale_dates)
         self.plan = (run, dates)
-        self.outcomes.clear()
+        if dates:
+            self.outcomes.clear()
         return dates
 
     def publish(
@@ -107,6 +109,9 @@ class Warehouse:
     def read_outcome(self, connection: object, run: str) -> Outcome | None:
         return TypeAdapter(Outcome).validate_json(self.outcomes[run]) if run in self.outcomes else None
 
+    def record_last_run(self, connection: object, run: str, result: str) -> None:
+        self.last_run = f"{run}, {result}"
+
     def known_removed(self, connection: object) -> list[str]:
         return self.removed
 
@@ -134,6 +139,10 @@ def warehouse(monkeypatch: pytest.MonkeyPatch) -> Warehouse:
     monkeypatch.setattr(runs, "connect", lambda settings, role: fake)
     monkeypatch.setattr(runs, "create_tables", lambda connection: None)
     monkeypatch.setattr(steps, "any_refused", lambda connection: fake.any_refused)
+    monkeypatch.setattr(steps, "record_last_run", fake.record_last_run)
+    for module in (runs, steps):
+        monkeypatch.setattr(module, "last_run", lambda connection: fake.last_run)
+        monkeypatch.setattr(module, "forget_outcomes", lambda connection: fake.outcomes.clear())
     return fake
 
 
@@ -171,6 +180,17 @@ def test_dbt_is_not_started_if_no_date_is_stale(make_dbt: MakeDbt, known: Wareho
     dbt = make_dbt(results=GOOD)
     assert "nothing to build" in build(dbt, log_lines).text()
     assert invocations(dbt) == []
+
+
+def test_a_transform_with_nothing_to_build_names_the_run_that_has_built_it(
+    make_dbt: MakeDbt, known: Warehouse, log_lines: list[str]
+) -> None:
+    dbt = make_dbt(results=GOOD)
+    build(dbt, log_lines, run="run 1")
+    known.stale_dates = {}
+    for run in ("run 2", "run 3"):
+        text = build(dbt, log_lines, run=run).text()
+        assert text.startswith("nothing to build: no date and no model has changed since run run 1, built 1 dbt nodes")
 
 
 def test_a_mart_that_was_not_published_is_built_even_if_no_date_is_stale(
@@ -523,6 +543,10 @@ def test_a_step_after_another_plan_publishes_nothing(make_dbt: MakeDbt, known: W
     assert known.published == []
     # A build plans again.
     assert run.build() is not None
+    assert run.publish() is not None
+    # Nothing is stale: the next plan leaves what was built as it is, and it can be published again.
+    known.stale_dates = {}
+    assert not other.plan().due
     assert run.publish() is not None
 
 
