@@ -13,6 +13,7 @@ import typer
 
 from cli.contracts import valid_contracts
 from cli.json_rows import json_row, python_value
+from cli.usage import MAX_ROWS, require, whole_number
 from sluice.contracts import get_contract, load_contracts
 from sluice.errors import TerminalError
 from sluice.escaping import escape
@@ -31,7 +32,9 @@ def register(app: typer.Typer) -> None:
 
 def reconcile(
     wait: Annotated[bool, typer.Option("--wait", help="Wait until nothing is in flight.")] = False,
-    patience: Annotated[float, typer.Option(min=1, help="Seconds to wait at most.")] = 300.0,
+    patience: Annotated[
+        int, typer.Option(parser=whole_number("--patience", 1, 86_400), help="Seconds to wait at most.")
+    ] = 300,
     full: Annotated[bool, typer.Option("--full", help="Compare everything, whatever was verified before.")] = False,
 ) -> None:
     """Verify that Kafka, lake and warehouse agree, per stream and date."""
@@ -41,7 +44,7 @@ def reconcile(
     logging.getLogger("sluice").setLevel(logging.INFO)
     settings = load_settings()
     contracts = valid_contracts(settings)
-    reconciliation = compare(settings, contracts, full=full, patience=patience if wait else 0.0)
+    reconciliation = compare(settings, contracts, full=full, patience=patience if wait else 0)
     print(reconciliation.text())
     if not reconciliation.agrees:
         raise typer.Exit(1)
@@ -59,8 +62,7 @@ def sql(
 
     if role not in _ROLES:
         raise TerminalError(f"unknown role {role!r}", f"choose from {', '.join(_ROLES)}")
-    if not query.strip():
-        raise TerminalError("the query is empty", 'write one, as in make sql Q="select * from marts.dim_carrier"')
+    require(query, "Q", "sql")
     writer = csv.writer(sys.stdout, lineterminator="\n")
     try:
         with connect(load_settings(), cast(Role, role)) as connection, connection.cursor() as cursor:
@@ -82,7 +84,9 @@ def sql(
 def peek(
     stream: Annotated[str, typer.Argument(help="The stream, for example flights.departed.")],
     day: Annotated[str, typer.Option("--date", help="Only this event date, for example 2013-01-31.")] = "",
-    count: Annotated[int, typer.Option("-n", min=1, help="Number of rows, the newest last.")] = 5,
+    count: Annotated[
+        int, typer.Option("-n", parser=whole_number("N", 1, MAX_ROWS), help="Number of rows, the newest last.")
+    ] = 5,
 ) -> None:
     """Show rows of the lake as JSON, one per line."""
     import pyarrow.compute as pc
@@ -90,7 +94,7 @@ def peek(
     from sluice.lake.reader import LakeReader
 
     settings = load_settings()
-    get_contract(load_contracts(settings.contracts), stream)
+    get_contract(load_contracts(settings.contracts), require(stream, "STREAM", "peek"))
     reader = LakeReader(settings, stream)
     selected_date = event_date(day) if day else None
     rows = reader.rows(pc.scalar(True), ["offset"], selected_date)

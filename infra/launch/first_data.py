@@ -22,6 +22,8 @@ from sluice.sink.arrival import wait_for_lake
 
 YEAR = 2013
 """The year that the flights data set covers."""
+DEFAULT_MONTHS = 1
+"""How many of its months the first launch replays."""
 INGEST_TIMEOUT_SECONDS = 600
 """How long the sink may take to write the replayed events to the lake."""
 
@@ -43,6 +45,26 @@ def last_day(months: int) -> date:
 def is_launched(settings: Settings) -> bool:
     """Returns whether the first launch is complete."""
     return _record(settings).exists()
+
+
+def ignored_months(settings: Settings, months: int | None) -> list[str]:
+    """Returns a line that says what to do instead if ``months`` were given after the first launch, else none.
+
+    Args:
+        settings: of the platform.
+        months: as given; None if not.
+    """
+    if months is None or not is_launched(settings):
+        return []
+    launched = int(json.loads(_record(settings).read_text())["months"])
+    if months == launched:
+        return []
+    done = f"the first launch has replayed {launched} {'month' if launched == 1 else 'months'} of {YEAR}"
+    if months < launched:
+        hint = "`make clean`, which deletes all data, and then `make up` start with fewer"
+    else:
+        hint = f"`make replay FROM={date(YEAR, launched + 1, 1)} TO={last_day(months)}` sends the others"
+    return [f"warning: MONTHS={months} has no effect: {done}. Hint: {hint}."]
 
 
 def record_launch(settings: Settings, months: int) -> None:
