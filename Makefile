@@ -17,7 +17,7 @@ override Q := $(value Q)
 override SAMPLE := $(value SAMPLE)
 override FILE := $(value FILE)
 export Q SAMPLE FILE
-export MONTHS S FROM TO SPEED LATE DUPLICATES CORRUPT INVALID COPIES SEED STREAMS AS STREAM NAME WHAT DATE N EVENTS
+export MONTHS S FROM TO SPEED LATE DUPLICATES CORRUPT INVALID COPIES SEED STREAMS AS STREAM NAME WHAT DATE N EVENTS FORMAT
 
 # bash reads BASH_ENV before the first line of a script, and Python the others before that of a program.
 unexport BASH_ENV PYTHONHOME PYTHONPATH PYTHONSTARTUP
@@ -80,8 +80,8 @@ load: ## Load everything that Kafka has now into the warehouse
 transform: ## Rebuild the marts of all stale dates
 	@$(SLUICE) transform
 
-backfill: ## Reprocess FROM=2013-01-01 TO=2013-01-31 (the loaded dates) from the lake and verify the result; STREAM=a,b WHAT=raw|marts|all DRY_RUN=1
-	@$(SLUICE) backfill $(RANGE) $(call option,STREAM) $(call option,WHAT) $(call flag,DRY_RUN)
+backfill: ## Reprocess FROM=2013-01-01 TO=2013-01-31 (the loaded dates) from the lake and verify the result; STREAM=a,b WHAT=raw|marts|all DRY_RUN=1; CANCEL=1 cancels one that has dates left, FORCE=1 replaces it
+	@$(SLUICE) backfill $(RANGE) $(call option,STREAM) $(call option,WHAT) $(call flag,DRY_RUN) $(call flag,CANCEL) $(call flag,FORCE)
 
 rebuild-warehouse: ## Rebuild the warehouse from the lake alone and compare the marts; asks for confirmation unless FORCE=1
 	@$(SLUICE) rebuild-warehouse $(call flag,FORCE)
@@ -89,8 +89,8 @@ rebuild-warehouse: ## Rebuild the warehouse from the lake alone and compare the 
 reconcile: ## Verify that Kafka, lake and warehouse agree; exit code 0 only if they do; WAIT=1: when nothing is in flight, FULL=1: read everything again
 	@$(SLUICE) reconcile $(call flag,WAIT) $(call flag,FULL)
 
-sql: ## Run Q="select …" and print CSV; AS=reader|loader|transformer|postgres (reader)
-	@$(SLUICE) sql $(call option,AS) -- "$$Q"
+sql: ## Run Q="select …" and print the results; FORMAT=csv|table|json (csv) AS=reader|loader|transformer|postgres (reader)
+	@$(SLUICE) sql $(call option,AS) $(call option,FORMAT) -- "$$Q"
 
 peek: ## Show events of the lake as JSON: STREAM=flights.departed [DATE=2013-01-01] [N=10]
 	@$(SLUICE) peek $(call option,DATE) $(if $(N),-n "$$N") -- "$$STREAM"

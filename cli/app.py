@@ -22,6 +22,7 @@ from cli import (
     rebuild_warehouse,
     removed_marts,
     replay,
+    sql,
 )
 from cli.usage import UsageError, as_error
 from infra.processes.commands import LoggedError, last_lines
@@ -30,7 +31,7 @@ from sluice.errors import SluiceError, TerminalError
 
 _MODULES = (
     *(platform, new_stream, replay, batch, backfill, rebuild_warehouse),
-    *(data, quarantine, lake, drop_stream, contract, airflow, dbt, new_mart, removed_marts, doctor),
+    *(data, sql, quarantine, lake, drop_stream, contract, airflow, dbt, new_mart, removed_marts, doctor),
 )
 """In the order of the help."""
 

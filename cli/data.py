@@ -1,13 +1,12 @@
-"""The commands that query the data: reconcile, sql, peek.
+"""The commands that inspect the data: reconcile, peek.
 
 Arrow, Delta and the servers' clients are imported where they are used, so that other commands start without them.
 """
 
-import csv
 import logging
 import sys
 from datetime import date
-from typing import Annotated, cast
+from typing import Annotated
 
 import typer
 
@@ -16,17 +15,14 @@ from cli.json_rows import json_row, python_value
 from cli.usage import MAX_ROWS, require, whole_number
 from sluice.contracts import get_contract, load_contracts
 from sluice.errors import TerminalError
-from sluice.escaping import escape
 from sluice.settings import load_settings
 
-_ROLES = ("reader", "loader", "transformer", "postgres")
 _PEEK_COLUMNS = ["topic_id", "partition", "offset", "timestamp", "event_date", "key", "value"]
 
 
 def register(app: typer.Typer) -> None:
     """Adds the commands to the CLI."""
     app.command()(reconcile)
-    app.command()(sql)
     app.command()(peek)
 
 
@@ -48,37 +44,6 @@ def reconcile(
     print(reconciliation.text())
     if not reconciliation.agrees:
         raise typer.Exit(1)
-
-
-def sql(
-    query: Annotated[str, typer.Argument(help="One SQL statement.")],
-    role: Annotated[str, typer.Option("--as", help=f"Role: {', '.join(_ROLES)}.")] = "reader",
-) -> None:
-    """Query the warehouse and print CSV with a header."""
-    import psycopg
-
-    from sluice.warehouse.connect import Role, connect
-    from sluice.warehouse.values import load_all_as_text
-
-    if role not in _ROLES:
-        raise TerminalError(f"unknown role {role!r}", f"choose from {', '.join(_ROLES)}")
-    require(query, "Q", "sql")
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    try:
-        with connect(load_settings(), cast(Role, role)) as connection, connection.cursor() as cursor:
-            # As Postgres writes them: Python has no such thing as a date before Christ or an infinite one.
-            load_all_as_text(cursor)
-            cursor.execute(query.encode())
-            if cursor.description is None:
-                print(cursor.statusmessage)
-                return
-            writer.writerow(escape(column.name) for column in cursor.description)
-            for row in cursor:
-                writer.writerow(None if value is None else escape(str(value)) for value in row)
-    except psycopg.Error as error:
-        raise TerminalError(
-            f"the query failed as {role}: {error}", "fix the query, or choose a role with --as"
-        ) from error
 
 
 def peek(

@@ -63,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--to", dest="last", default="", metavar="DATE", help="last local date, inclusive")
     add("--copies", default="1", metavar="K", help=f"send each flight as K distinct flights, at most {MAX_COPIES}")
     add("--streams", default="", metavar="A,B", help="send only these streams; default: all")
+    add("--resume", action="store_true", help="send only the events that Kafka does not have yet; without faults")
     _add_faults(replay)
     send = commands.add_parser("send", help="send the events of a file")
     add = send.add_argument
@@ -104,7 +105,10 @@ def _replay(options: argparse.Namespace) -> int:
         streams=tuple(name.strip() for name in options.streams.split(",") if name.strip()) or STREAMS,
         copies=_integer("COPIES", options.copies, 1, MAX_COPIES),
         faults=_faults(options),
+        resume=options.resume,
     )
+    if request.resume and request.faults.added + request.faults.late:
+        raise TerminalError("--resume and faults exclude each other", "leave out one of them")
     _collect_garbage_rarely()
     settings = load_settings()
     return replay(request, settings, load_contracts(settings.contracts), Positions(settings.home), _print_line)

@@ -78,11 +78,21 @@ def record_launch(settings: Settings, months: int) -> None:
 def replay(settings: Settings, months: int, cancelled: threading.Event) -> str:
     """Sends the first ``months`` months, 1 to 12, to Kafka and returns the producer's last line of output.
 
+    What an earlier launch has sent before it was interrupted is not sent again.
+
     Raises:
         LoggedError: the producer failed.
     """
     log = settings.home / "logs" / "replay.log"
-    command = [sys.executable, "-m", "producers", "replay", f"--from={YEAR}-01-01", f"--to={last_day(months)}"]
+    command = [
+        sys.executable,
+        "-m",
+        "producers",
+        "replay",
+        f"--from={YEAR}-01-01",
+        f"--to={last_day(months)}",
+        "--resume",
+    ]
     run_logged(command, log, environment=environment(PRODUCER, settings), folder=ROOT, cancelled=cancelled)
     return last_lines(log, 1).strip()
 
