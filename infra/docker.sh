@@ -54,7 +54,7 @@ compose_up() {
             "Container Exited") state="done" ;;
             "Container Error") state=failed ;;
             Container* | Network* | Volume* | Image*) continue ;;
-            *) echo "$kind $name $state $rest" >&2; continue ;;
+            *) echo "$kind $name $state${rest:+ $rest}" >&2; continue ;;
         esac
         # Compose reports a container to each that waits for it.
         case "$seen" in *" $name "*) continue ;; esac
