@@ -40,14 +40,23 @@ def register(app: typer.Typer) -> None:
         # Imported here because it imports Arrow, Delta and the clients of all servers.
         from infra.launch.launch import up as launch
 
-        launch(months, live)
+        try:
+            launch(months, live)
+        except KeyboardInterrupt:
+            print(f"sluice: interrupted: {_running_services()}", file=sys.stderr)
+            raise
         offer_to_drop(force)
 
     @app.command()
     def down() -> None:
         """Stop everything; keep the data."""
         start = time.monotonic()
-        Platform(load_settings()).stop()
+        platform = Platform(load_settings())
+        if not platform.supervisor.running():
+            platform.stop()
+            print("the platform is down already; the data is kept, `make up` resumes with it")
+            return
+        platform.stop()
         print(f"stopped ({time.monotonic() - start:.0f} s); the data is kept, `make up` resumes with it")
 
     @app.command()
@@ -99,7 +108,24 @@ def register(app: typer.Typer) -> None:
         paths = [path for name in names if (path := folder / f"{name}.log").exists() and service in ("", name)]
         if not paths:
             raise SluiceError(f"no log in {folder} yet", "start the services with `make up`")
+        if not Platform(settings).supervisor.running():
+            print("sluice: the platform is down: these are the last lines from before", file=sys.stderr)
+            service = ""
         follow(paths, lines, forever=bool(service) and sys.stdout.isatty())
+
+
+def _running_services() -> str:
+    """Returns what keeps running after a launch was interrupted, and what to do about it."""
+    hint = "Hint: `make up` resumes where it was, `make down` stops everything."
+    try:
+        platform = Platform(load_settings())
+        own = [name for name, service in platform.services.items() if not service.external]
+        names = [name for name in own if platform.supervisor.state(name)["statename"] == "RUNNING"]
+    except SluiceError:
+        # The supervisor is not up yet.
+        names = []
+    verb = "keeps" if len(names) == 1 else "keep"
+    return f"{', '.join(names)} {verb} running. {hint}" if names else f"nothing runs. {hint}"
 
 
 def _print(statuses: list[Status], total: int) -> None:

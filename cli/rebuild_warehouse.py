@@ -30,7 +30,12 @@ def register(app: typer.Typer) -> None:
                     "confirmation required: this empties the warehouse", "run `make rebuild-warehouse FORCE=1`"
                 )
             typer.confirm("Empty the warehouse and rebuild it from the lake?", abort=True)
-        result = rebuild(settings, contracts, dbt=Dbt(settings, print), log_line=print)
+        try:
+            result = rebuild(settings, contracts, dbt=Dbt(settings, print), log_line=print)
+        except KeyboardInterrupt:
+            hint = "Hint: `make rebuild-warehouse FORCE=1` resumes it."
+            print(f"sluice: interrupted: the warehouse is partly rebuilt, loads continue. {hint}", file=sys.stderr)
+            raise
         print(result.text())
         if not result.same:
             raise TerminalError("the rebuilt marts differ", "see `make reconcile` and `make lake A=verify`")

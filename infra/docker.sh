@@ -34,11 +34,34 @@ use_project() {
     [ -z "$name" ] || export COMPOSE_PROJECT_NAME="$name"
 }
 
-# Progress is only for terminals; a log would get a line for each step of each container.
+# Progress is only for terminals; a log would get several lines for each container.
 compose() {
     local progress=auto
     [ -t 2 ] || progress=quiet
     docker compose --progress "$progress" --env-file "$env_file" "$@"
+}
+
+# Starts services and what they need. A log gets one line for each that is up or, for a step of the launch, done.
+compose_up() {
+    local kind name state rest seen=' '
+    if [ -t 2 ]; then
+        compose up --detach "$@"
+        return
+    fi
+    docker compose --progress plain --env-file "$env_file" up --detach "$@" 2>&1 | while read -r kind name state rest; do
+        case "$kind $state" in
+            "Container Healthy") state=healthy ;;
+            "Container Exited") state="done" ;;
+            "Container Error") state=failed ;;
+            Container* | Network* | Volume* | Image*) continue ;;
+            *) echo "$kind $name $state${rest:+ $rest}" >&2; continue ;;
+        esac
+        # Compose reports a container to each that waits for it.
+        case "$seen" in *" $name "*) continue ;; esac
+        seen="$seen$name "
+        name="${name#"${COMPOSE_PROJECT_NAME:-}-"}"
+        echo "${name%-[0-9]*}: $state ($((SECONDS - launch_start)) s)"
+    done
 }
 
 in_containers() {
@@ -209,7 +232,9 @@ report() {
 }
 
 docker_up() {
-    local months=1 live=yes force='' fault start=$SECONDS
+    local months='' live=yes force='' fault since
+    launch_start=$SECONDS since="$(date -u +%Y-%m-%dT%H:%M:%SZ)"
+    trap interrupted_launch INT
     while [ $# -gt 0 ]; do
         case "$1" in
             --months) months="$2"; shift 2 ;;
@@ -219,38 +244,50 @@ docker_up() {
             *) fail "unknown option of up: $1" "use --months, --live, --no-live or --force" ;;
         esac
     done
-    [[ $months =~ ^([0-9]|1[0-2])$ ]] ||
+    [[ $months =~ ^([0-9]|1[0-2]|)$ ]] ||
         fail "MONTHS=$months is out of range: the data covers the 12 months of 2013" \
             "set MONTHS to a number from 0 (no replay) to 12"
     fault="$(engine_fault)"
     [ -n "$fault" ] || fault="$(memory_fault)"
     [ -n "$fault" ] || fault="$(mount_fault)"
+    # Before the images, which take minutes: a new settings file has the ports that Compose's files name.
+    [ -n "$fault" ] || fault="$(port_faults)"
     [ -z "$fault" ] || fail "$fault"
     build_images
     complete_settings
     fault="$(protection_fault)"
     [ -z "$fault" ] || echo "warning: $fault"
-    fault="$(port_faults)"
-    [ -z "$fault" ] || fail "$fault"
 
     export MONTHS="$months" SLUICE_CONTRACTS_DIGEST
     SLUICE_CONTRACTS_DIGEST="$(cat contracts/*.yaml | cksum | tr ' ' -)"
     # The last step depends, directly or indirectly, on all other services except the producer being healthy.
-    if ! compose up --detach --remove-orphans marts || [ "$(docker wait "$(compose ps --all --quiet marts)")" != 0 ]; then
+    if ! compose_up --remove-orphans marts || [ "$(docker wait "$(compose ps --all --quiet marts)")" != 0 ]; then
         show_unhealthy
         fail "the platform did not start: unhealthy services are listed above" "run \`make logs S=<service>\` for more"
     fi
+    compose logs --no-log-prefix --since "$since" fill marts
     if [ -n "$live" ]; then
-        compose up --detach --no-deps producer
+        compose_up --no-deps producer
     else
         compose rm --stop --force producer >/dev/null
     fi
     # shellcheck disable=SC2046 # words without spaces
     docker run --rm --network none $(ports | sed 's/\(.*\) /--env=\1=/') sluice-platform addresses "$env_file"
-    echo "the platform is up ($((SECONDS - start)) s)"
+    trap - INT
+    echo "the platform is up ($((SECONDS - launch_start)) s)"
     check_contracts || true
     removed_contracts
     run_cli removed-marts --drop ${force:+"$force"} || true
+}
+
+# What keeps running after Ctrl-C.
+interrupted_launch() {
+    local running=''
+    [ ! -f "$env_file" ] || running="$(compose ps --services --status running 2>/dev/null | tr '\n' ' ')"
+    running="$(echo "$running" | sed 's/ *$//; s/ /, /g')"
+    case "$running" in "") running="nothing runs" ;; *,*) running="$running keep running" ;; *) running="$running keeps running" ;; esac
+    echo "sluice: interrupted: $running. Hint: \`make up\` resumes, \`make down\` stops everything." >&2
+    exit 130
 }
 
 # Names the contracts that are not valid; their streams are left out.
@@ -358,7 +395,6 @@ docker_status() {
     local format='{{.Name}}|{{.Service}}|{{.State}}|{{.Health}}|{{.ExitCode}}|{{.Status}}|{{range .Publishers}}{{if .PublishedPort}}{{.PublishedPort}} {{end}}{{end}}'
     local containers ids fault=0
     containers="$(compose ps --all --format "$format")"
-    [ -n "$containers" ] || { error_line "no container is running" "run \`make up\`"; return 1; }
     ids="$(compose ps --quiet)"
     {
         # shellcheck disable=SC2086 # words without spaces

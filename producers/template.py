@@ -61,7 +61,7 @@ def main() -> int:
             producer.close(timeout=5)
     except (KafkaError, OSError) as error:
         hint = f"check `make status`, and that `make up` has created the topic {TOPIC}"
-        print(f"error: Kafka at {settings.kafka} did not confirm all events: {error}. Hint: {hint}.", file=sys.stderr)
+        print(f"sluice: Kafka at {settings.kafka} did not confirm all events: {error}. Hint: {hint}.", file=sys.stderr)
         return 1
     print(f"{len(sent)} events confirmed")
     return 0

@@ -84,8 +84,8 @@ def fill(months: str) -> None:
         return
     cancelled = threading.Event()
     if _months(months):
-        print_line(first_data.replay(settings, _months(months), cancelled))
-    print_line(first_data.wait_for_ingest(settings, load_contracts(settings.contracts), cancelled))
+        print_line(f"replay: {first_data.replay(settings, _months(months), cancelled)}")
+    print_line("lake ingest: " + first_data.wait_for_ingest(settings, load_contracts(settings.contracts), cancelled))
 
 
 def marts(months: str) -> None:
@@ -96,7 +96,7 @@ def marts(months: str) -> None:
     if first_data.is_launched(settings):
         return
     if _months(months):
-        print_line(f"marts {first_data.build_marts(settings)}")
+        print_line(f"marts: {first_data.build_marts(settings)}")
     first_data.record_launch(settings, _months(months))
 
 
@@ -119,8 +119,10 @@ def addresses(file: str) -> None:
 
 
 def _months(text: str) -> int:
-    from infra.launch.first_data import check_months
+    from infra.launch.first_data import DEFAULT_MONTHS, check_months
 
+    if not text:
+        return DEFAULT_MONTHS
     try:
         months = int(text)
     except ValueError:

@@ -1,5 +1,7 @@
-"""The table of `make status`."""
+"""The table of `make status`, and what a launch says that is interrupted or repeated."""
 
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -7,9 +9,12 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from cli import platform
+from cli import app, platform
 from cli.platform import _print
+from infra.launch import first_data
 from infra.supervision.platform import Status
+from infra.supervision.supervisor import Supervisor
+from sluice.errors import TransientError
 from sluice.settings import ROOT, Settings
 
 
@@ -30,3 +35,48 @@ def test_status_names_what_removed_contracts_leave_which_is_no_fault(monkeypatch
     platform.register(app)
     result: Any = CliRunner().invoke(app, ["status"])
     assert (result.exit_code, result.output.splitlines()[-1]) == (0, "removed: a.b")
+
+
+@pytest.mark.parametrize(
+    ("states", "said"),
+    [
+        (
+            {"kafka": "RUNNING"},
+            "kafka keeps running. Hint: `make up` resumes where it was, `make down` stops everything.",
+        ),
+        ({"kafka": "RUNNING", "sink": "RUNNING", "minio": "STOPPED"}, "kafka, sink keep running. Hint: "),
+        ({}, "nothing runs. Hint: "),
+    ],
+)
+def test_ctrl_c_in_a_launch_says_what_keeps_running(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    states: dict[str, str],
+    said: str,
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    def state(_: Supervisor, name: str) -> dict[str, str]:
+        if not states:
+            raise TransientError("the supervisor is down")
+        return {"statename": states.get(name, "STOPPED")}
+
+    monkeypatch.setattr("infra.launch.launch.up", interrupt)
+    monkeypatch.setattr(Supervisor, "state", state)
+    monkeypatch.setattr(platform, "load_settings", lambda: Settings(home=tmp_path))
+    monkeypatch.setattr(sys, "argv", ["sluice", "up"])
+    assert app.run(app.build()) == 130
+    assert capsys.readouterr().err.startswith(f"sluice: interrupted: {said}")
+
+
+def test_months_that_a_later_launch_ignores_are_named_with_what_to_do(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    assert first_data.ignored_months(settings, 2) == []
+    first_data.record_launch(settings, 1)
+    assert first_data.ignored_months(settings, None) == first_data.ignored_months(settings, 1) == []
+    (more,) = first_data.ignored_months(settings, 3)
+    assert more.startswith("warning: MONTHS=3 has no effect: the first launch has replayed 1 month of 2013. Hint: ")
+    assert "`make replay FROM=2013-02-01 TO=2013-03-31` sends the others." in more
+    assert "`make clean`" in first_data.ignored_months(settings, 0)[0]

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from sluice.settings import ROOT
+from tests.fixtures.supervisor import apparent_supervisor
 
 DOCKER = """#!/bin/bash
 case "$1 $2" in
@@ -160,7 +161,8 @@ def test_without_docker_the_platform_runs_without_containers_and_reports_why(tmp
 def test_the_runtime_is_fixed_at_first_launch(tmp_path: Path) -> None:
     folder = tree(tmp_path)
     assert "native -m cli up" in run(folder, "up", docker=True, RUNTIME="native").stdout
-    assert run(folder, "status", docker=True).stdout == "native -m cli status\n"
+    with apparent_supervisor(folder / ".sluice"):
+        assert run(folder, "status", docker=True).stdout == "native -m cli status\n"
     other = run(folder, "status", docker=True, RUNTIME="docker")
     assert other.returncode == 1
     assert "launched with RUNTIME=native" in other.stderr
@@ -322,3 +324,54 @@ def test_a_settings_file_that_cannot_be_closed_to_other_users_is_named(tmp_path:
 def test_months_out_of_range_are_rejected_before_anything_starts(tmp_path: Path) -> None:
     done = run(tree(tmp_path), "up", "--months", "13", docker=True)
     assert "MONTHS=13 is out of range" in done.stderr
+
+
+PROGRESS = """docker() {
+    printf ' %s\\n' 'Network p_default  Created' 'Container p-kafka-1  Created' 'Container p-kafka-1  Waiting' \\
+        'Container p-kafka-1  Healthy' 'Container p-airflow-scheduler-1  Started' 'Container p-kafka-1  Healthy' \\
+        'Container p-init-1  Exited' 'Container p-sink-2  Healthy' "manifest unknown: 'x'"
+    return 3
+}; launch_start=0; COMPOSE_PROJECT_NAME=p; """
+
+
+def test_without_a_terminal_a_launch_prints_a_line_for_each_service_and_step(tmp_path: Path) -> None:
+    printed = call(tmp_path, f"set -o pipefail; {PROGRESS} compose_up marts 2>&1 || echo exit code $?")
+    lines = [re.sub(r" \(\d+ s\)$", "", line) for line in printed.splitlines()]
+    assert lines == ["kafka: healthy", "init: done", "sink: healthy", "manifest unknown: 'x'", "exit code 3"]
+
+
+def test_ports_are_checked_before_images_are_built(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        done = run(tree(tmp_path), "up", docker=True, RUNTIME="docker", SLUICE_SINK_PORT=port)
+    assert done.returncode == 1
+    assert f"port {port} (SLUICE_SINK_PORT) is taken by" in done.stderr
+    assert "images" not in done.stdout
+    assert not (tmp_path / ".sluice" / "logs").exists()
+
+
+def test_ctrl_c_in_a_launch_says_which_containers_keep_running(tmp_path: Path) -> None:
+    (tmp_path / ".env").touch()
+    script = f"env_file={tmp_path}/.env; docker() {{ printf 'kafka\\nsink\\n'; }}; (interrupted_launch) 2>&1 || true"
+    printed = call(tmp_path, script)
+    assert printed.startswith("sluice: interrupted: kafka, sink keep running. Hint: `make up` resumes, `make down`")
+
+
+def test_a_platform_without_a_running_container_is_down(tmp_path: Path) -> None:
+    folder = tree(tmp_path)
+    call(folder, "true")
+    program = folder / "bin" / "docker"
+    text = program.read_text().replace('case "$1 $2" in', 'case "$*" in *" ps "*) exit 0 ;; esac; case "$1 $2" in')
+    program.write_text(text)
+    (folder / ".env").touch()
+    (folder / ".sluice").mkdir()
+    (folder / ".sluice" / "runtime").write_text("docker \n")
+    environment = {"PATH": f"{folder / 'bin'}:/usr/bin:/bin", "HOME": "/"}
+    for command in ("status", "sql", "replay"):
+        done = subprocess.run(
+            [str(folder / "infra" / "sluice"), command], env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.stderr == "sluice: the platform is down. Hint: start it with `make up`; the data is kept.\n"
+        assert done.returncode == 1

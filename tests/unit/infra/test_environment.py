@@ -72,7 +72,7 @@ def test_the_launcher_starts_python_without_the_shells_options(tmp_path: Path) -
         program.write_text(text)
         program.chmod(0o755)
     done = subprocess.run(
-        ["infra/sluice", "status"],
+        ["infra/sluice", "logs"],
         env=MACHINE | HOSTILE | HOSTILE_TO_SCRIPTS | {"RUNTIME": "native"},
         cwd=tmp_path,
         capture_output=True,
