@@ -35,8 +35,8 @@ REPLAY_OPTIONS := $(SEND_OPTIONS) COPIES STREAMS
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-19s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
-up: ## Install and start everything, with initial data; MONTHS=0..12 of 2013 (1), LIVE=0: no producer, RUNTIME=docker|native, PROFILE=scale; FORCE=1 drops marts without a model
-	@$(SLUICE) up --months "$$MONTHS" $(if $(filter 0,$(LIVE)),--no-live,--live) $(if $(FORCE),--force)
+up: ## Install and start everything, with initial data; MONTHS=0..12 of 2013 (1), LIVE=0: no producer, OBSERVE=1: Prometheus, RUNTIME=docker|native, PROFILE=scale; FORCE=1 drops marts without a model
+	@$(SLUICE) up --months "$$MONTHS" $(if $(filter 0,$(LIVE)),--no-live,--live) $(if $(filter-out 0,$(OBSERVE)),--observe) $(if $(FORCE),--force)
 
 down: ## Stop everything; keep the data
 	@$(SLUICE) down

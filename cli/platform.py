@@ -28,13 +28,14 @@ def register(app: typer.Typer) -> None:
     def up(
         months: Annotated[int, typer.Option(help="Months of 2013 that the first launch replays, 0 to 12.")] = 1,
         live: Annotated[bool, typer.Option(help="Keep producing afterwards, at 600 times real speed.")] = True,
+        observe: Annotated[bool, typer.Option(help="Run Prometheus, which scrapes the platform's metrics.")] = False,
         force: Annotated[bool, typer.Option(help="Drop marts that no model builds, without asking.")] = False,
     ) -> None:
         """Install and start everything; return when the marts show the replayed data."""
         # Imported here because it imports Arrow, Delta and the clients of all servers.
         from infra.launch.launch import up as launch
 
-        launch(months, live)
+        launch(months, live, observe)
         offer_to_drop(force)
 
     @app.command()

@@ -38,7 +38,7 @@ use_project() {
 compose() {
     local progress=auto
     [ -t 2 ] || progress=quiet
-    docker compose --progress "$progress" --env-file "$env_file" "$@"
+    docker compose --progress "$progress" --env-file "$env_file" --profile observe "$@"
 }
 
 in_containers() {
@@ -209,14 +209,15 @@ report() {
 }
 
 docker_up() {
-    local months=1 live=yes force='' fault start=$SECONDS
+    local months=1 live=yes observe='' force='' fault start=$SECONDS
     while [ $# -gt 0 ]; do
         case "$1" in
             --months) months="$2"; shift 2 ;;
             --live) live=yes; shift ;;
             --no-live) live=; shift ;;
+            --observe) observe=yes; shift ;;
             --force) force=--force; shift ;;
-            *) fail "unknown option of up: $1" "use --months, --live, --no-live or --force" ;;
+            *) fail "unknown option of up: $1" "use --months, --live, --no-live, --observe or --force" ;;
         esac
     done
     [[ $months =~ ^([0-9]|1[0-2])$ ]] ||
@@ -244,6 +245,11 @@ docker_up() {
         compose up --detach --no-deps producer
     else
         compose rm --stop --force producer >/dev/null
+    fi
+    if [ -n "$observe" ]; then
+        compose up --detach --no-deps prometheus
+    else
+        compose rm --stop --force prometheus >/dev/null
     fi
     # shellcheck disable=SC2046 # words without spaces
     docker run --rm --network none $(ports | sed 's/\(.*\) /--env=\1=/') sluice-platform addresses "$env_file"

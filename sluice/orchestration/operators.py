@@ -281,16 +281,23 @@ class MonitorOperator(BaseOperator):
         contracts = load_contracts(settings.contracts)
         alerts = Alerts(context)
         alerts.deliver()
-        removed: Collection[str] = ()
+        failures: dict[str, str] = {}
 
-        def removed_contracts() -> dict[str, str]:
-            nonlocal removed
-            removed = removed_streams(settings, contracts)
-            alerts.clear_removed(removed)
-            return {}
+        def attempt(
+            name: str, check: "Callable[[], Mapping[str, str | Problem]]"
+        ) -> "Mapping[str, str | Problem] | None":
+            try:
+                return check()
+            except SluiceError as error:
+                failures[name] = str(error)
+            except Exception as error:
+                self.log.exception("the check for the alert %s failed", name)
+                failures[name] = f"{type(error).__name__}: {error}"
+            return None
 
+        removed = attempt("removed contract", lambda: removed_streams(settings, contracts)) or {}
+        alerts.clear_removed(removed)
         checks: dict[str, Callable[[], Mapping[str, str | Problem]]] = {
-            "removed contract": removed_contracts,
             INVALID_CONTRACT: lambda: {file.path.name: file.problem for file in contracts.invalid},
             IMPORT_ERROR: lambda: import_errors(settings),
             FAILED_RUN: lambda: failed_runs(settings, runs_of_open_alerts(settings, RECONCILE)),
@@ -301,20 +308,12 @@ class MonitorOperator(BaseOperator):
             # The last, because it waits.
             STALLED_SINK: lambda: stalled_sinks(settings, contracts),
         }
-        open_alerts, failures = {}, {}
-        for kind, check in checks.items():
-            try:
-                problems = check()
-            except Exception as error:
-                # Whatever it is, the other checks are done.
-                self.log.warning("the check for %s failed", kind, exc_info=not isinstance(error, SluiceError))
-                failures[kind] = str(error) if isinstance(error, SluiceError) else f"{type(error).__name__}: {error}"
-                continue
-            alerts.sync(kind, problems)
-            open_alerts[kind] = problems
-        alerts.sync(FAILED_CHECK, failures)
-        open_alerts[FAILED_CHECK] = failures
-        found = [f"{kind}: {', '.join(subjects)}" for kind, subjects in open_alerts.items() if subjects]
+        found: list[str] = []
+        for kind, check in [*checks.items(), (FAILED_CHECK, lambda: failures)]:
+            problems = attempt(kind, check)
+            if problems is not None:
+                alerts.sync(kind, problems)
+                found += [f"{kind}: {', '.join(problems)}"] if problems else []
         return {"summary": "; ".join(found) or "no alerts"}
 
 

@@ -70,9 +70,8 @@ def test_a_transform_that_fails_repeatedly_is_told_once_on_every_channel_until_o
 
 def test_a_file_that_does_not_import_is_told_until_it_is_gone(platform: Running) -> None:
     # Other platforms on this machine, which read the same folder, find nothing in it.
-    BROKEN_DAG.write_text(
-        f"# An Airflow DAG.\nimport os\nassert os.environ.get('SLUICE_HOME') != {str(platform.settings.home)!r}, 'broken'\n"
-    )
+    home = str(platform.settings.home)
+    BROKEN_DAG.write_text(f"# An Airflow DAG.\nimport os\nassert os.environ.get('SLUICE_HOME') != {home!r}\n")
     try:
         with airflow_client(platform.settings) as airflow:
             wait("an import error", lambda: airflow._get("/importErrors")["import_errors"])
