@@ -3,41 +3,20 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import psycopg
 import pytest
 
 from sluice.alerts.runs import failed_runs, import_errors, overdue_loads
 from sluice.alerts.store import Run
 from sluice.contracts import load_contracts
 from sluice.settings import Settings
-from sluice.warehouse import connect
-from sluice.warehouse.connect import AIRFLOW
-from sluice.warehouse.roles import share_runs
+from tests.fixtures.airflow_tables import Airflow, airflow_tables
 from tests.fixtures.servers import CONTRACT
-
-Airflow = psycopg.Connection[tuple[object, ...]]
-
-TABLES = """
-create table dag (dag_id text, is_stale boolean);
-create table dag_run (
-    dag_id text, run_id text, state text, run_type text, queued_at timestamptz, start_date timestamptz,
-    end_date timestamptz
-);
-create table task_instance (dag_id text, run_id text, task_id text, state text);
-create table import_error (id integer, filename text, stacktrace text);
-"""
 
 
 @pytest.fixture
 def airflow(servers: Settings) -> Iterator[Airflow]:
-    with connect(servers, "postgres", AIRFLOW) as connection:
-        connection.autocommit = True
-        connection.execute(TABLES.encode())
-        try:
-            share_runs(servers)
-            yield connection
-        finally:
-            connection.execute("drop table dag, dag_run, task_instance, import_error")
+    with airflow_tables(servers) as connection:
+        yield connection
 
 
 def _dag(airflow: Airflow, dag_id: str) -> None:
