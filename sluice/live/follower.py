@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from sluice.contracts import Contract, contracts_version, get_contract, load_contracts, topic_names
@@ -97,12 +98,14 @@ def decode_record(record: Record, decode: Decoder | None) -> Record:
 
 def _count(metrics: Metrics, records: Sequence[Record], skipped: Sequence[Record]) -> None:
     """Counts the records of a transaction, per stream."""
+    applied = Counter(record.stream for record in records)
+    applied.subtract(record.stream for record in skipped)
+    for stream, count in applied.items():
+        metrics.events.labels(stream).inc(count)
     for record in skipped:
         metrics.skipped.labels(record.stream).inc()
-    for stream in {record.stream for record in records}:
-        own = [record for record in records if record.stream == stream]
-        metrics.events.labels(stream).inc(len(own) - sum(record.stream == stream for record in skipped))
-        metrics.newest.labels(stream).set(max(record.timestamp or 0 for record in own) / 1000)
+    for stream, timestamp in {record.stream: record.timestamp for record in records}.items():
+        metrics.newest.labels(stream).set((timestamp or 0) / 1000)
 
 
 def _next_offsets(records: Iterable[Record]) -> dict[PartitionKey, int]:

@@ -16,7 +16,7 @@ class Metrics:
         self.retries = self._make(Counter, "sluice_live_retries", "Restarts after a server was down.", [])
         self.apply = self._make(Histogram, "sluice_live_apply_seconds", "Duration of a transaction in seconds.", [])
         self.newest = self._make(
-            Gauge, "sluice_live_newest_record_timestamp_seconds", "Timestamp of the newest record.", stream
+            Gauge, "sluice_live_record_timestamp_seconds", "Timestamp of the last record that was read.", stream
         )
         # Adds memory, CPU time and open files of the process.
         ProcessCollector(registry=self.registry)
