@@ -138,13 +138,14 @@ protection_fault() {
         "move the clone to a folder of this machine's own file system"
 }
 
-# Prints every published port after the setting that changes it: "SLUICE_KAFKA_PORT 9092".
+# Prints every published port after the setting that changes it: "SLUICE_KAFKA_PORT 9092"; Prometheus's only while it is launched.
 ports() {
     local name default value
     local files
     IFS=: read -r -a files <<<"$COMPOSE_FILE"
     cat "${files[@]}" | tr ',' '\n' | sed -n 's/.*"127\.0\.0\.1:\${\(SLUICE_[A-Z0-9_]*\):-\([0-9]*\)}.*/\1 \2/p' |
         while read -r name default; do
+            [ "$name" != SLUICE_PROMETHEUS_PORT ] || [ -n "${observe:-}" ] || continue
             value="$(setting "$name")"
             echo "$name ${value:-$default}"
         done

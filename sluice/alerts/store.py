@@ -38,7 +38,8 @@ _UPDATE = """
 update ops.alerts a set message = problems.message, dag_id = problems.dag_id, run_id = problems.run_id
 from unnest(%(subjects)s::text[], %(messages)s::text[], %(dags)s::text[], %(runs)s::text[])
     as problems (subject, message, dag_id, run_id)
-where a.kind = %(kind)s and a.subject = problems.subject and a.cleared_at is null and a.message <> problems.message"""
+where a.kind = %(kind)s and a.subject = problems.subject and a.cleared_at is null
+    and (a.message, a.dag_id, a.run_id) is distinct from (problems.message, problems.dag_id, problems.run_id)"""
 _CLEAR = """
 update ops.alerts set cleared_at = now()
 where kind = %(kind)s and cleared_at is null and subject <> all(%(subjects)s::text[])

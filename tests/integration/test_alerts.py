@@ -75,9 +75,9 @@ def test_an_alert_is_raised_once_and_cleared_once(servers: Settings) -> None:
 
 def test_an_alert_that_goes_on_names_the_latest_run(servers: Settings) -> None:
     second = Run("transform", "manual__2")
-    sync_alerts(servers, "failed run", {"transform": Problem("run 1 failed", RUN)})
-    assert sync_alerts(servers, "failed run", {"transform": Problem("run 2 failed", second)}) == []
-    assert runs_of_open_alerts(servers, "failed run") == {second}
+    sync_alerts(servers, "reconcile", {"platform": Problem("disagree", RUN)})
+    assert sync_alerts(servers, "reconcile", {"platform": Problem("disagree", second)}) == []
+    assert runs_of_open_alerts(servers, "reconcile") == {second}
 
 
 def test_alerts_of_a_removed_contract_are_cleared_with_that_reason(servers: Settings) -> None:
