@@ -2,8 +2,9 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 
-MONTHS ?= 1
-LIVE ?= 1
+# What is given on the command line, as opposed to the environment, which may hold anything.
+GIVEN := $(strip $(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),$(name))))
+export GIVEN
 # AS is the assembler's name, in make by default and in the shell of who builds for another machine. NAME is the host's in WSL.
 ifneq ($(origin AS),command line)
 AS :=
@@ -16,33 +17,44 @@ override Q := $(value Q)
 override SAMPLE := $(value SAMPLE)
 override FILE := $(value FILE)
 export Q SAMPLE FILE
-export MONTHS S FROM TO SPEED LATE DUPLICATES CORRUPT INVALID COPIES SEED STREAMS AS STREAM NAME WHAT DATE N EVENTS
+export MONTHS S FROM TO SPEED LATE DUPLICATES CORRUPT INVALID COPIES SEED STREAMS AS STREAM NAME WHAT DATE N EVENTS FORMAT
 
 # bash reads BASH_ENV before the first line of a script, and Python the others before that of a program.
 unexport BASH_ENV PYTHONHOME PYTHONPATH PYTHONSTARTUP
 
 SLUICE := infra/sluice
 PYTEST := infra/bootstrap dev && .venv/bin/python -m pytest
-# $(call option,LATE) is `--late "$LATE"` if LATE is given, otherwise empty.
-option = $(if $($(1)),--$(shell echo $(1) | tr A-Z a-z) "$$$(1)")
+# $(call option,LATE) is `--late "$LATE"` if LATE is given, otherwise empty. $(call flag,DRY_RUN) is `--dry-run` unless DRY_RUN is
+# 0, no, false or empty.
+dashed = --$(shell echo $(1) | tr A-Z_ a-z-)
+option = $(if $($(1)),$(call dashed,$(1)) "$$$(1)")
+flag = $(if $(filter-out 0 no false,$($(1))),$(call dashed,$(1)))
 RANGE = --from "$$FROM" --to "$$TO"
 SEND_OPTIONS := SPEED LATE DUPLICATES CORRUPT INVALID SEED
 REPLAY_OPTIONS := $(SEND_OPTIONS) COPIES STREAMS
 
-.PHONY: help up down clean status logs new-stream send new-mart replay load transform backfill rebuild-warehouse reconcile sql peek quarantine drop-stream lake contract airflow dbt doctor
-.PHONY: test test-all test-unit test-faults test-year test-browser test-compose docs screenshots bench-sink bench-backfill bench-load bench-transform lint format
+TARGETS := help up down clean status logs new-stream send new-mart replay load transform backfill rebuild-warehouse reconcile sql peek quarantine drop-stream lake contract airflow dbt doctor \
+    test test-all test-unit test-faults test-year test-browser test-compose docs screenshots bench-sink bench-backfill bench-load bench-transform lint format
+.PHONY: $(TARGETS) .variables
+
+# A misnamed variable would be ignored. Each target's help text names those that it takes.
+ifneq ($(GIVEN),)
+$(filter $(TARGETS),$(or $(MAKECMDGOALS),help)): .variables
+endif
+.variables:
+	@GOALS="$(filter $(TARGETS),$(or $(MAKECMDGOALS),help))" awk -f infra/variables.awk $(firstword $(MAKEFILE_LIST))
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-19s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 up: ## Install and start everything, with initial data; MONTHS=0..12 of 2013 (1), LIVE=0: no producer, OBSERVE=1: Prometheus, RUNTIME=docker|native, PROFILE=scale; FORCE=1 drops marts without a model
-	@$(SLUICE) up --months "$$MONTHS" $(if $(filter 0,$(LIVE)),--no-live,--live) $(if $(filter-out 0,$(OBSERVE)),--observe) $(if $(FORCE),--force)
+	@$(SLUICE) up $(call option,MONTHS) $(if $(filter 0 no false,$(LIVE)),--no-live,--live) $(call flag,OBSERVE) $(call flag,FORCE)
 
 down: ## Stop everything; keep the data
 	@$(SLUICE) down
 
 clean: ## Stop everything and delete its data; asks for confirmation unless FORCE=1
-	@$(SLUICE) clean $(if $(FORCE),--force)
+	@$(SLUICE) clean $(call flag,FORCE)
 
 status: ## Show the state, port and memory of every service; exit code 0 only if all are healthy
 	@$(SLUICE) status
@@ -51,13 +63,13 @@ logs: ## Show the last lines of all logs; S=service follows one
 	@$(SLUICE) logs $(if $(S),"$$S")
 
 new-stream: ## Infer a stream's contract, examples and staging model: NAME=quakes.reported SAMPLE=file.jsonl|json|geojson|csv|parquet; FORCE=1 replaces them
-	@$(SLUICE) new-stream --sample "$$SAMPLE" $(if $(filter-out 0,$(FORCE)),--force) -- "$$NAME"
+	@$(SLUICE) new-stream --sample "$$SAMPLE" $(call flag,FORCE) -- "$$NAME"
 
 send: ## Send such a file to a stream's topic: STREAM=quakes.reported FILE=…; SPEED= LATE=share[:hours] DUPLICATES= CORRUPT= INVALID= SEED=
 	@$(SLUICE) send --stream "$$STREAM" --file "$$FILE" $(foreach name,$(SEND_OPTIONS),$(call option,$(name)))
 
 new-mart: ## Write a mart, its tests and a unit test, to be edited: NAME=agg_quakes_daily STREAM=quakes.reported; PLAIN=1: not incremental
-	@$(SLUICE) new-mart $(call option,STREAM) $(if $(filter-out 0,$(PLAIN)),--plain) -- "$$NAME"
+	@$(SLUICE) new-mart $(call option,STREAM) $(call flag,PLAIN) -- "$$NAME"
 
 replay: ## Replay FROM=2013-02-01 TO=2013-02-03, optionally inject faults; SPEED= LATE=share[:hours] DUPLICATES= CORRUPT= INVALID= COPIES= SEED= STREAMS=a,b
 	@$(SLUICE) replay $(RANGE) $(foreach name,$(REPLAY_OPTIONS),$(call option,$(name)))
@@ -68,17 +80,17 @@ load: ## Load everything that Kafka has now into the warehouse
 transform: ## Rebuild the marts of all stale dates
 	@$(SLUICE) transform
 
-backfill: ## Reprocess FROM=2013-01-01 TO=2013-01-31 (the loaded dates) from the lake and verify the result; STREAM=a,b WHAT=raw|marts|all DRY_RUN=1
-	@$(SLUICE) backfill $(RANGE) $(call option,STREAM) $(call option,WHAT) $(if $(filter-out 0,$(DRY_RUN)),--dry-run)
+backfill: ## Reprocess FROM=2013-01-01 TO=2013-01-31 (the loaded dates) from the lake and verify the result; STREAM=a,b WHAT=raw|marts|all DRY_RUN=1; CANCEL=1 cancels one that has dates left, FORCE=1 replaces it
+	@$(SLUICE) backfill $(RANGE) $(call option,STREAM) $(call option,WHAT) $(call flag,DRY_RUN) $(call flag,CANCEL) $(call flag,FORCE)
 
 rebuild-warehouse: ## Rebuild the warehouse from the lake alone and compare the marts; asks for confirmation unless FORCE=1
-	@$(SLUICE) rebuild-warehouse $(if $(FORCE),--force)
+	@$(SLUICE) rebuild-warehouse $(call flag,FORCE)
 
 reconcile: ## Verify that Kafka, lake and warehouse agree; exit code 0 only if they do; WAIT=1: when nothing is in flight, FULL=1: read everything again
-	@$(SLUICE) reconcile $(if $(filter-out 0,$(WAIT)),--wait) $(if $(filter-out 0,$(FULL)),--full)
+	@$(SLUICE) reconcile $(call flag,WAIT) $(call flag,FULL)
 
-sql: ## Run Q="select …" and print CSV; AS=reader|loader|transformer|postgres (reader)
-	@$(SLUICE) sql $(call option,AS) -- "$$Q"
+sql: ## Run Q="select …" and print the results; FORMAT=csv|table|json (csv) AS=reader|loader|transformer|postgres (reader)
+	@$(SLUICE) sql $(call option,AS) $(call option,FORMAT) -- "$$Q"
 
 peek: ## Show events of the lake as JSON: STREAM=flights.departed [DATE=2013-01-01] [N=10]
 	@$(SLUICE) peek $(call option,DATE) $(if $(N),-n "$$N") -- "$$STREAM"
@@ -87,7 +99,7 @@ quarantine: ## List, show, replay or discard invalid records: A="list", A="show 
 	@$(SLUICE) quarantine $(A)
 
 drop-stream: ## Delete everything of the stream NAME=, whose contract was removed; lists it and asks for confirmation unless FORCE=1
-	@$(SLUICE) drop-stream $(if $(FORCE),--force) -- "$$NAME"
+	@$(SLUICE) drop-stream $(call flag,FORCE) -- "$$NAME"
 
 lake: ## Inspect and verify the lake: A="status", A="verify", A="gap …" (A="gap --help")
 	@$(SLUICE) lake $(A)

@@ -4,6 +4,7 @@ import os
 
 import typer
 
+from cli.usage import missing
 from infra.servers.airflow import SCHEDULER, command
 from infra.servers.service import environment
 from sluice.settings import ROOT, load_settings
@@ -19,6 +20,8 @@ def register(app: typer.Typer) -> None:
         help="Run Airflow's own command line, for example `airflow dags list`.",
     )
     def airflow(context: typer.Context) -> None:
+        if not context.args:
+            raise missing("A", "airflow")
         argv = command(*context.args)
         # Airflow warns that graphviz is missing even for commands that draw nothing.
         quiet = {"PYTHONWARNINGS": "ignore:Could not import graphviz:UserWarning"}

@@ -22,14 +22,16 @@ from cli import (
     rebuild_warehouse,
     removed_marts,
     replay,
+    sql,
 )
+from cli.usage import UsageError, as_error
 from infra.processes.commands import LoggedError, last_lines
 from infra.processes.environment import leave_shell
 from sluice.errors import SluiceError, TerminalError
 
 _MODULES = (
     *(platform, new_stream, replay, batch, backfill, rebuild_warehouse),
-    *(data, quarantine, lake, drop_stream, contract, airflow, dbt, new_mart, removed_marts, doctor),
+    *(data, sql, quarantine, lake, drop_stream, contract, airflow, dbt, new_mart, removed_marts, doctor),
 )
 """In the order of the help."""
 
@@ -56,7 +58,7 @@ def main() -> None:
             stream.reconfigure(encoding="utf-8", line_buffering=True)
     try:
         reject_invalid_text(sys.argv)
-        build()()
+        sys.exit(run(build()))
     except SluiceError as error:
         if isinstance(error, LoggedError):
             print(last_lines(error.log), file=sys.stderr)
@@ -64,6 +66,21 @@ def main() -> None:
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def run(app: typer.Typer) -> int:
+    """Runs the command that the arguments name; returns the exit code.
+
+    Raises:
+        SluiceError: the command failed, its arguments are wrong, or its question was answered with no.
+    """
+    try:
+        # Not as a program of Typer's, which would print boxes.
+        return app(prog_name="sluice", standalone_mode=False) or 0
+    except typer.Abort:
+        raise TerminalError("cancelled: nothing was changed") from None
+    except UsageError as error:
+        raise as_error(error) from None
 
 
 def reject_invalid_text(arguments: list[str]) -> None:

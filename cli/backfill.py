@@ -1,12 +1,14 @@
 """The command backfill: shows its plan, runs it in Airflow, and verifies the result."""
 
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.cancelled_backfill import cancel_backfill, cancel_runs
 from sluice.contracts import Contract, load_contracts
 from sluice.errors import TerminalError, TransientError
 from sluice.orchestration.batch import TRANSFORM, airflow_client, run_dags, select_contracts
@@ -33,11 +35,12 @@ def run_backfill(
     what: str = ALL,
     dry_run: bool = False,
     show: Show = print,
+    replace: Callable[[str], bool] = lambda _: False,
 ) -> None:
     """Reprocesses a range of event dates (UTC, both ends included) from the lake and verifies the result.
 
-    An interrupted command that is run again resumes with the remaining dates; the verification compares with the
-    snapshot from before the first start.
+    An interrupted command that is run again, or without a range, resumes with the remaining dates; the verification
+    compares with the snapshot from before the first start.
 
     Args:
         settings: of the running platform.
@@ -46,32 +49,38 @@ def run_backfill(
         what: ``raw``, ``marts`` or ``all``.
         dry_run: show the plan only.
         show: receives progress and the result of the verification, line by line.
+        replace: asked, with a description of it, whether to cancel another backfill that has dates left.
 
     Raises:
         TerminalError: the range, a stream or ``what`` is invalid, some dates failed, or the verification failed.
-        TransientError: Airflow is down, or another backfill is active.
+        TransientError: Airflow is down, or another backfill has dates left and is not replaced.
     """
     # Imported here because they import Arrow and Delta: other commands start without them.
     from sluice.backfill import Request, take_snapshot
     from sluice.backfill.plan import plan
-    from sluice.backfill.request import Unfinished, delete_unfinished, load_unfinished, save_unfinished, unfinished_path
+    from sluice.backfill.request import Unfinished, delete_unfinished, load_unfinished, save_unfinished
 
     known = load_contracts(settings.contracts)
     for line in known.warnings() if not streams else ():
         show(line)
     contracts = select_contracts(known, streams)
-    start, end = _range(settings, contracts, first, last, show)
-    request = Request(start, end, tuple(contract.stream for contract in contracts), reprocess_scope(what))
+    selection = tuple(contract.stream for contract in contracts), reprocess_scope(what)
+    saved = load_unfinished(settings)
+    if saved and not first and not last and (saved.request.streams, saved.request.what) == selection:
+        request = saved.request
+    else:
+        request = Request(*_range(settings, contracts, first, last, show), *selection)
+    unfinished = saved if saved and saved.request == request else None
+    start, end = request.first, request.last
     with airflow_client(settings) as airflow:
-        unfinished = load_unfinished(settings, request)
-        active = None if dry_run else _active_backfill(airflow, unfinished)
+        active = None if dry_run else _active_backfill(airflow, saved, unfinished, replace, show)
         snapshot = unfinished.before if unfinished else take_snapshot(settings, contracts, start, end)
         show(plan(request, snapshot, MAX_ACTIVE_RUNS))
         remaining = _remaining(airflow, request, unfinished.began) if unfinished else _ended(request)
         if unfinished:
             done = len(_ended(request)) - len(remaining)
             show(f"resuming: {done} of these dates are already done, since {unfinished.began}")
-            show(f"(to start from scratch, remove {unfinished_path(settings)})")
+            show("(`make backfill CANCEL=1` first, to start from scratch)")
         if dry_run:
             return
         if remaining and not active:
@@ -107,10 +116,21 @@ def register(app: typer.Typer) -> None:
         stream: Annotated[str | None, typer.Option(help="Only these streams, separated by commas.")] = None,
         what: Annotated[str, typer.Option(help="raw: from the lake; marts: from the raw tables; all: both.")] = ALL,
         dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan only.")] = False,
+        cancel: Annotated[bool, typer.Option("--cancel", help="Cancel the backfill that has dates left.")] = False,
+        force: Annotated[bool, typer.Option("--force", help="Replace another backfill that has dates left.")] = False,
     ) -> None:
         """Reprocess a range of dates from the lake, with their marts, and verify the result."""
+        if cancel:
+            if first or last or stream or dry_run:
+                raise TerminalError("CANCEL=1 cancels the whole backfill that has dates left", "leave out the others")
+            cancel_backfill(load_settings())
+            return
+
+        def replace(description: str) -> bool:
+            return force or (sys.stdin.isatty() and typer.confirm(f"{description}. Cancel it, and start this one?"))
+
         streams = [name.strip() for name in stream.split(",")] if stream else None
-        run_backfill(load_settings(), first, last, streams, what, dry_run)
+        run_backfill(load_settings(), first, last, streams, what, dry_run, replace=replace)
 
 
 def _range(settings: Settings, contracts: Sequence[Contract], first: str, last: str, show: Show) -> tuple[date, date]:
@@ -153,14 +173,19 @@ def _wait_for_contracts(airflow: Airflow, request: "Request") -> None:
     retry_until(check)
 
 
-def _active_backfill(airflow: Airflow, unfinished: "Unfinished | None") -> Json | None:
+def _active_backfill(
+    airflow: Airflow,
+    saved: "Unfinished | None",
+    unfinished: "Unfinished | None",
+    replace: Callable[[str], bool],
+    show: Show,
+) -> Json | None:
     """Returns this command's active backfill, unpaused, or None.
 
     Airflow accepts no other backfill for half a minute after the last run of one: this waits for it to be closed.
-    (Cancelling it would leave it paused forever, and with it any date that an operator clears.)
 
     Raises:
-        TransientError: another backfill is active.
+        TransientError: another backfill has dates left, and is not to be replaced.
     """
     deadline = time.monotonic() + CLOSING_SECONDS
     while backfill := airflow.open_backfill(REPROCESS):
@@ -169,13 +194,36 @@ def _active_backfill(airflow: Airflow, unfinished: "Unfinished | None") -> Json 
         if unended and unfinished and backfill["id"] == unfinished.backfill:
             airflow.pause_backfill(backfill["id"], paused=False)
             return backfill
-        if unended or time.monotonic() > deadline:
+        if unended:
+            own = saved is not None and saved.backfill == backfill["id"]
+            state = "interrupted" if backfill.get("is_paused") else "active"
+            origin = "" if own else ", started elsewhere"
+            other = f"backfill {backfill['id']} of {first} to {last}{origin} is {state}: {_count(unended)} left"
+            if not replace(other):
+                again = f"; `{_command(saved.request)}` resumes it" if own and saved else ""
+                raise TransientError(
+                    other,
+                    f"`make backfill CANCEL=1` cancels it, FORCE=1 here replaces it{again or '; or wait for its end'}",
+                )
+            cancel_runs(airflow, backfill, show)
+            deadline = time.monotonic() + CLOSING_SECONDS
+        elif time.monotonic() > deadline:
             raise TransientError(
-                f"backfill {backfill['id']} of {REPROCESS}, {first} to {last}, is active and was started elsewhere",
-                "wait until it ends, or cancel it on the DAG's page",
+                f"Airflow has not closed backfill {backfill['id']} of {first} to {last}",
+                "see `make logs S=airflow-scheduler`, and run the same command again",
             )
         time.sleep(POLL.total_seconds())
     return None
+
+
+def _count(dates: int) -> str:
+    return "1 date is" if dates == 1 else f"{dates} dates are"
+
+
+def _command(request: "Request") -> str:
+    """Returns the command that makes a request."""
+    what = "" if request.what == ALL else f" WHAT={request.what}"
+    return f"make backfill FROM={request.first} TO={request.last} STREAM={','.join(request.streams)}{what}"
 
 
 def _remaining(airflow: Airflow, request: "Request", began: str) -> list[date]:
@@ -206,7 +254,10 @@ def _follow(airflow: Airflow, unfinished: "Unfinished", active: Json | None, sho
         except KeyboardInterrupt:
             airflow.pause_backfill(active["id"])
             count = len(_remaining(airflow, request, unfinished.began))
-            show(f"{REPROCESS}: paused; {count} of {len(_ended(request))} dates remain, the same command resumes it")
+            show(
+                f"{REPROCESS}: paused; {count} of {len(_ended(request))} dates remain: the same command resumes it,"
+                " `make backfill CANCEL=1` cancels it"
+            )
             raise
     open_days = [day for day in request.days if not has_ended(day)]
     try:

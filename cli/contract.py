@@ -15,7 +15,7 @@ from sluice.settings import load_settings
 
 def register(app: typer.Typer) -> None:
     """Adds the group of commands to the CLI."""
-    contract = typer.Typer(help="Exchange contracts with other tools.", no_args_is_help=True)
+    contract = typer.Typer(help="Exchange contracts with other tools.")
     contract.command("export")(export)
     contract.command("import")(import_)
     app.add_typer(contract, name="contract")

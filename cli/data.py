@@ -1,37 +1,36 @@
-"""The commands that query the data: reconcile, sql, peek.
+"""The commands that inspect the data: reconcile, peek.
 
 Arrow, Delta and the servers' clients are imported where they are used, so that other commands start without them.
 """
 
-import csv
 import logging
 import sys
 from datetime import date
-from typing import Annotated, cast
+from typing import Annotated
 
 import typer
 
 from cli.contracts import valid_contracts
 from cli.json_rows import json_row, python_value
+from cli.usage import MAX_ROWS, require, whole_number
 from sluice.contracts import get_contract, load_contracts
 from sluice.errors import TerminalError
-from sluice.escaping import escape
 from sluice.settings import load_settings
 
-_ROLES = ("reader", "loader", "transformer", "postgres")
 _PEEK_COLUMNS = ["topic_id", "partition", "offset", "timestamp", "event_date", "key", "value"]
 
 
 def register(app: typer.Typer) -> None:
     """Adds the commands to the CLI."""
     app.command()(reconcile)
-    app.command()(sql)
     app.command()(peek)
 
 
 def reconcile(
     wait: Annotated[bool, typer.Option("--wait", help="Wait until nothing is in flight.")] = False,
-    patience: Annotated[float, typer.Option(min=1, help="Seconds to wait at most.")] = 300.0,
+    patience: Annotated[
+        int, typer.Option(parser=whole_number("--patience", 1, 86_400), help="Seconds to wait at most.")
+    ] = 300,
     full: Annotated[bool, typer.Option("--full", help="Compare everything, whatever was verified before.")] = False,
 ) -> None:
     """Verify that Kafka, lake and warehouse agree, per stream and date."""
@@ -41,48 +40,18 @@ def reconcile(
     logging.getLogger("sluice").setLevel(logging.INFO)
     settings = load_settings()
     contracts = valid_contracts(settings)
-    reconciliation = compare(settings, contracts, full=full, patience=patience if wait else 0.0)
+    reconciliation = compare(settings, contracts, full=full, patience=patience if wait else 0)
     print(reconciliation.text())
     if not reconciliation.agrees:
         raise typer.Exit(1)
 
 
-def sql(
-    query: Annotated[str, typer.Argument(help="One SQL statement.")],
-    role: Annotated[str, typer.Option("--as", help=f"Role: {', '.join(_ROLES)}.")] = "reader",
-) -> None:
-    """Query the warehouse and print CSV with a header."""
-    import psycopg
-
-    from sluice.warehouse.connect import Role, connect
-    from sluice.warehouse.values import load_all_as_text
-
-    if role not in _ROLES:
-        raise TerminalError(f"unknown role {role!r}", f"choose from {', '.join(_ROLES)}")
-    if not query.strip():
-        raise TerminalError("the query is empty", 'write one, as in make sql Q="select * from marts.dim_carrier"')
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    try:
-        with connect(load_settings(), cast(Role, role)) as connection, connection.cursor() as cursor:
-            # As Postgres writes them: Python has no such thing as a date before Christ or an infinite one.
-            load_all_as_text(cursor)
-            cursor.execute(query.encode())
-            if cursor.description is None:
-                print(cursor.statusmessage)
-                return
-            writer.writerow(escape(column.name) for column in cursor.description)
-            for row in cursor:
-                writer.writerow(None if value is None else escape(str(value)) for value in row)
-    except psycopg.Error as error:
-        raise TerminalError(
-            f"the query failed as {role}: {error}", "fix the query, or choose a role with --as"
-        ) from error
-
-
 def peek(
     stream: Annotated[str, typer.Argument(help="The stream, for example flights.departed.")],
     day: Annotated[str, typer.Option("--date", help="Only this event date, for example 2013-01-31.")] = "",
-    count: Annotated[int, typer.Option("-n", min=1, help="Number of rows, the newest last.")] = 5,
+    count: Annotated[
+        int, typer.Option("-n", parser=whole_number("N", 1, MAX_ROWS), help="Number of rows, the newest last.")
+    ] = 5,
 ) -> None:
     """Show rows of the lake as JSON, one per line."""
     import pyarrow.compute as pc
@@ -90,7 +59,7 @@ def peek(
     from sluice.lake.reader import LakeReader
 
     settings = load_settings()
-    get_contract(load_contracts(settings.contracts), stream)
+    get_contract(load_contracts(settings.contracts), require(stream, "STREAM", "peek"))
     reader = LakeReader(settings, stream)
     selected_date = event_date(day) if day else None
     rows = reader.rows(pc.scalar(True), ["offset"], selected_date)

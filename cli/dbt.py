@@ -3,8 +3,8 @@
 import typer
 
 from cli.contracts import valid_contracts
+from cli.usage import missing
 from infra.processes.environment import shell_environment
-from sluice.errors import TerminalError
 from sluice.settings import load_settings
 
 
@@ -22,7 +22,7 @@ def register(app: typer.Typer) -> None:
         from sluice.transform.dbt import Dbt
 
         if not context.args:
-            raise TerminalError("no dbt command given", 'name one, for example `make dbt A="ls --select marts"`')
+            raise missing("A", "dbt")
         settings = load_settings()
         contracts = valid_contracts(settings)
         run_dbt(settings, contracts, context.args, dbt=Dbt(settings, print), log_line=print, shell=shell_environment())

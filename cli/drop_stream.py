@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.usage import require
 from sluice.contracts import load_contracts
 from sluice.contracts.names import table_name
 from sluice.errors import TerminalError
@@ -28,9 +29,8 @@ def register(app: typer.Typer) -> None:
         """Delete the topic, lake table, raw table, quarantine and statistics of a stream without a contract."""
         from sluice.removed.drop import drop, find_dropped
 
+        require(stream, "NAME", "drop-stream")
         settings = load_settings()
-        if not stream.strip():
-            raise TerminalError("NAME= is empty", "name the stream, as in `make drop-stream NAME=gates.changed`")
         contracts = load_contracts(settings.contracts)
         found = find_dropped(settings, contracts, stream)
         if found is None:

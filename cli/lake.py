@@ -21,7 +21,7 @@ Streams = Annotated[list[str] | None, typer.Option("--stream", help="Only this s
 
 def register(app: typer.Typer) -> None:
     """Adds the group of commands to the CLI."""
-    lake = typer.Typer(help="Inspect and verify the lake.", no_args_is_help=True)
+    lake = typer.Typer(help="Inspect and verify the lake.")
     for command in (status, verify, gap):
         lake.command()(command)
     app.add_typer(lake, name="lake")

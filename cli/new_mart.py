@@ -9,6 +9,7 @@ import typer
 from cli.contracts import valid_contracts
 from cli.model_files import mart, rebuild_key
 from cli.new_files import write_files
+from cli.usage import require
 from sluice.contracts import Contract, get_contract
 from sluice.errors import TerminalError
 from sluice.settings import ROOT, Settings, load_settings
@@ -27,6 +28,7 @@ def new_mart(
     plain: Annotated[bool, typer.Option("--plain", help="Rebuild the whole mart in each run.")] = False,
 ) -> None:
     """Write a mart that counts a stream's events per date, to be edited, with its tests."""
+    require(name, "NAME", "new-mart")
     settings = load_settings()
     contracts = valid_contracts(settings)
     if not stream:

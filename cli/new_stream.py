@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from cli.model_files import staging_model
 from cli.new_files import write_files
 from cli.os_user import os_user
+from cli.usage import require
 from sluice.contracts import Contract, read_contract
 from sluice.contracts.names import collisions
 from sluice.errors import TerminalError
@@ -40,10 +41,10 @@ def new_stream(
     force: Annotated[bool, typer.Option("--force", help="Replace the files of a stream that exists.")] = False,
 ) -> None:
     """Infer a stream's contract from a sample, and write it with examples and a staging model."""
+    require(name, "NAME", "new-stream")
+    require(sample, "SAMPLE", "new-stream")
     settings = load_settings()
     _check_name(name, settings)
-    if not sample:
-        raise TerminalError("no sample given", "name a file of events, as in SAMPLE=quakes.json")
     contract, inference, texts = infer_contract(name, Path(sample))
     files = stream_files(settings, contract, inference, texts)
     _check_absent(name, files, force)

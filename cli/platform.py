@@ -12,6 +12,7 @@ from rich.text import Text
 
 from cli.contracts import valid_contracts
 from cli.removed_marts import name_removed, offer_to_drop
+from cli.usage import MAX_ROWS, whole_number
 from infra.processes import processes
 from infra.processes.commands import follow
 from infra.servers.services import services
@@ -26,7 +27,12 @@ def register(app: typer.Typer) -> None:
 
     @app.command()
     def up(
-        months: Annotated[int, typer.Option(help="Months of 2013 that the first launch replays, 0 to 12.")] = 1,
+        months: Annotated[
+            int | None,
+            typer.Option(
+                parser=whole_number("MONTHS", 0, 12), help="Months of 2013 that the first launch replays, 0 to 12 (1)."
+            ),
+        ] = None,
         live: Annotated[bool, typer.Option(help="Keep producing afterwards, at 600 times real speed.")] = True,
         observe: Annotated[bool, typer.Option(help="Run Prometheus, which scrapes the platform's metrics.")] = False,
         force: Annotated[bool, typer.Option(help="Drop marts that no model builds, without asking.")] = False,
@@ -82,7 +88,9 @@ def register(app: typer.Typer) -> None:
     @app.command()
     def logs(
         service: Annotated[str, typer.Argument(help="Service to follow; without it, the last lines of all logs.")] = "",
-        lines: Annotated[int, typer.Option(help="Number of lines per log.")] = 20,
+        lines: Annotated[
+            int, typer.Option(parser=whole_number("--lines", 1, MAX_ROWS), help="Number of lines per log.")
+        ] = 20,
     ) -> None:
         """Show the last lines of the services' logs."""
         settings = load_settings()

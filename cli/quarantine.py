@@ -12,6 +12,7 @@ from cli.contracts import valid_contracts
 from cli.data import event_date
 from cli.json_rows import json_row
 from cli.os_user import os_user
+from cli.usage import MAX_ROWS, whole_number
 from sluice.contracts import get_contract, load_contracts
 from sluice.errors import TerminalError
 from sluice.escaping import escape, shorten
@@ -32,7 +33,7 @@ By = Annotated[str | None, typer.Option(help="Actor recorded in the audit log; t
 
 def register(app: typer.Typer) -> None:
     """Adds the group of commands to the CLI."""
-    quarantine = typer.Typer(help="Show, replay and discard invalid records.", no_args_is_help=True)
+    quarantine = typer.Typer(help="Show, replay and discard invalid records.")
     quarantine.command("list")(list_)
     for command in (show, replay, discard):
         quarantine.command()(command)
@@ -60,7 +61,9 @@ def show(
     date: Date = None,
     reason: Reason = "",
     everything: All = False,
-    count: Annotated[int, typer.Option("-n", min=1, help="Maximum number of records.")] = 20,
+    count: Annotated[
+        int, typer.Option("-n", parser=whole_number("-n", 1, MAX_ROWS), help="Maximum number of records.")
+    ] = 20,
 ) -> None:
     """Show records as JSON, one per line: their source, the reason, and their bytes."""
     from sluice.quarantine.records import show as read_records

@@ -18,6 +18,15 @@ if TYPE_CHECKING:
     from sluice.contracts import Contracts
     from sluice.settings import Settings
 
+MAX_COPIES = 100
+"""Copies of each flight: a year of them is 34 million flights, which take an hour to send."""
+MAX_SPEED = 1_000_000
+"""Seconds of event time per second: a year takes half a minute, which is about as fast as possible."""
+MAX_LATE_HOURS = 24 * 366
+"""The longest delay of a late event: the length of the data."""
+MAX_SEED = 2**63 - 1
+_REPLAY_EXAMPLE = "make replay FROM=2013-02-01 TO=2013-02-03"
+_SEND_EXAMPLE = "make send STREAM=quakes.reported FILE=quakes.json"
 _CONTRACTS_SECONDS = 2.0
 """Interval between checks of contracts that are not valid."""
 
@@ -34,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         commands = {"live": _live, "replay": _replay, "send": _send}
         return commands[options.command](options)
     except SluiceError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"sluice: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         # While a file or the data set is read; later, signals end the sending (``Stop``).
@@ -50,15 +59,16 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("live", help="continue after the last replay, at 600 times real speed, to the end of the year")
     replay = commands.add_parser("replay", help="send a range of dates")
     add = replay.add_argument
-    add("--from", dest="first", required=True, metavar="DATE", help="first local date, such as 2013-01-01")
-    add("--to", dest="last", required=True, metavar="DATE", help="last local date, inclusive")
-    add("--copies", default="1", metavar="K", help="send each flight as K distinct flights")
+    add("--from", dest="first", default="", metavar="DATE", help="first local date, such as 2013-01-01")
+    add("--to", dest="last", default="", metavar="DATE", help="last local date, inclusive")
+    add("--copies", default="1", metavar="K", help=f"send each flight as K distinct flights, at most {MAX_COPIES}")
     add("--streams", default="", metavar="A,B", help="send only these streams; default: all")
+    add("--resume", action="store_true", help="send only the events that Kafka does not have yet; without faults")
     _add_faults(replay)
     send = commands.add_parser("send", help="send the events of a file")
     add = send.add_argument
-    add("--stream", required=True, help="the stream, whose contract has the topic, the key and the event time")
-    add("--file", required=True, help="JSON Lines, a JSON list, GeoJSON, CSV or Parquet")
+    add("--stream", default="", help="the stream, whose contract has the topic, the key and the event time")
+    add("--file", default="", help="JSON Lines, a JSON list, GeoJSON, CSV or Parquet")
     _add_faults(send)
     return parser
 
@@ -70,7 +80,7 @@ def _add_faults(parser: argparse.ArgumentParser) -> None:
         "--speed",
         default="0",
         metavar="F",
-        help="seconds of event time per second; 0, the default: as fast as possible",
+        help=f"seconds of event time per second, 1 to {MAX_SPEED}; 0, the default: as fast as possible",
     )
     add("--late", default="0", metavar="SHARE[:HOURS]", help="share of events sent late, by up to HOURS (default: 24)")
     add("--duplicates", default="0", metavar="SHARE", help="share of events sent twice")
@@ -81,6 +91,7 @@ def _add_faults(parser: argparse.ArgumentParser) -> None:
 
 def _replay(options: argparse.Namespace) -> int:
     # Imported here, so that --help and invalid options do not wait for the imports of Arrow and Kafka.
+    _require(_REPLAY_EXAMPLE, FROM=options.first, TO=options.last)
     from producers.flights.replay import Replay, replay
     from producers.flights.streams import STREAMS
     from producers.position import Positions
@@ -88,19 +99,23 @@ def _replay(options: argparse.Namespace) -> int:
     from sluice.settings import load_settings
 
     request = Replay(
-        first=_date("from", options.first),
-        last=_date("to", options.last),
+        first=_date("FROM", options.first),
+        last=_date("TO", options.last),
         speed=_speed(options),
         streams=tuple(name.strip() for name in options.streams.split(",") if name.strip()) or STREAMS,
-        copies=_integer("copies", options.copies),
+        copies=_integer("COPIES", options.copies, 1, MAX_COPIES),
         faults=_faults(options),
+        resume=options.resume,
     )
+    if request.resume and request.faults.added + request.faults.late:
+        raise TerminalError("--resume and faults exclude each other", "leave out one of them")
     _collect_garbage_rarely()
     settings = load_settings()
     return replay(request, settings, load_contracts(settings.contracts), Positions(settings.home), _print_line)
 
 
 def _send(options: argparse.Namespace) -> int:
+    _require(_SEND_EXAMPLE, STREAM=options.stream, FILE=options.file)
     from producers.files.send import Send, send
     from sluice.contracts import get_contract, load_contracts
     from sluice.settings import load_settings
@@ -148,46 +163,74 @@ def _faults(options: argparse.Namespace) -> "Faults":
 
     share, _, hours = options.late.partition(":")
     return Faults(
-        late=_number("late", share),
-        late_hours=_number("late", hours) if hours else Faults.late_hours,
-        duplicates=_number("duplicates", options.duplicates),
-        corrupt=_number("corrupt", options.corrupt),
-        invalid=_number("invalid", options.invalid),
-        seed=_integer("seed", options.seed),
+        late=_share("LATE", share),
+        late_hours=_late_hours(hours) if hours else Faults.late_hours,
+        duplicates=_share("DUPLICATES", options.duplicates),
+        corrupt=_share("CORRUPT", options.corrupt),
+        invalid=_share("INVALID", options.invalid),
+        seed=_integer("SEED", options.seed, 0, MAX_SEED),
     )
 
 
-def _speed(options: argparse.Namespace) -> float:
-    speed = _number("speed", options.speed)
-    if speed < 0:
+def _require(example: str, **values: str) -> None:
+    missing = [name for name, value in values.items() if not value.strip()]
+    if missing:
+        verb = "is" if len(missing) == 1 else "are"
+        raise TerminalError(f"{' and '.join(missing)} {verb} missing", f"for example `{example}`")
+
+
+def _share(variable: str, text: str) -> float:
+    share = _number(variable, text)
+    if not 0 <= share <= 1:
+        raise TerminalError(f"{variable}={text} is not a share of the events", "give a number from 0 to 1, as in 0.05")
+    return share
+
+
+def _late_hours(text: str) -> float:
+    hours = _number("LATE", text)
+    if not 0 < hours <= MAX_LATE_HOURS:
         raise TerminalError(
-            f"speed: {options.speed} is negative", "give 0 for as fast as possible, or a positive number"
+            f"LATE: {text} hours is out of range",
+            f"give more than 0 and at most {MAX_LATE_HOURS:,} hours, as in 0.05:24",
+        )
+    return hours
+
+
+def _speed(options: argparse.Namespace) -> float:
+    speed = _number("SPEED", options.speed)
+    if speed and not 1 <= speed <= MAX_SPEED:
+        raise TerminalError(
+            f"SPEED={options.speed} is out of range",
+            f"give 0 for as fast as possible, or a number from 1 (real time) to {MAX_SPEED:,}",
         )
     return speed
 
 
-def _date(option: str, text: str) -> date:
+def _date(variable: str, text: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise TerminalError(f"{option}: {text!r} is not a date", "write it as 2013-01-31") from None
+        raise TerminalError(f"{variable}={text} is not a date", "write it as 2013-01-31") from None
 
 
-def _number(option: str, text: str) -> float:
+def _number(variable: str, text: str) -> float:
     try:
         number = float(text)
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        raise TerminalError(f"{option}: {text!r} is not a number", "write it as 0.05")
+        raise TerminalError(f"{variable}={text} is not a number", "write it as 0.05")
     return number
 
 
-def _integer(option: str, text: str) -> int:
+def _integer(variable: str, text: str, low: int, high: int) -> int:
     try:
-        return int(text)
+        number = int(text)
     except ValueError:
-        raise TerminalError(f"{option}: {text!r} is not an integer", "write it as 3") from None
+        raise TerminalError(f"{variable}={text} is not a whole number", "write it as 3") from None
+    if not low <= number <= high:
+        raise TerminalError(f"{variable}={text} is out of range", f"give a number from {low:,} to {high:,}")
+    return number
 
 
 def _print_line(line: str) -> None:

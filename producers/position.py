@@ -47,6 +47,18 @@ class Positions:
         return (date.fromisoformat(position["first"]), int(position["since"])) if position else None
 
     @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Waits until no other process is in this context."""
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            lock = self._lock.with_suffix(".replay").open("w")
+        except OSError as error:
+            raise _unwritable(self._lock, error) from None
+        with lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    @contextmanager
     def _locked_state(self) -> Iterator[dict[str, Any]]:
         """Yields the state to be modified under a lock, then replaces the file atomically."""
         try:
@@ -62,10 +74,7 @@ class Positions:
                     os.fsync(file.fileno())
                 draft.replace(self._path)
         except OSError as error:
-            raise TerminalError(
-                f"{self._path} cannot be written: {error.strerror}",
-                "check the folder's permissions and free disk space",
-            ) from None
+            raise _unwritable(self._path, error) from None
 
     def _read(self) -> dict[str, Any]:
         try:
@@ -77,3 +86,9 @@ class Positions:
                 f"{self._path} cannot be read: {error}", "delete it; the live producer then starts from the first date"
             ) from None
         return state
+
+
+def _unwritable(path: Path, error: OSError) -> TerminalError:
+    return TerminalError(
+        f"{path} cannot be written: {error.strerror}", "check the folder's permissions and free disk space"
+    )

@@ -12,6 +12,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from bench.arguments import event_count
 from bench.load.contestants.spec import Spec
 from bench.load.lake import fill_lake, json_lines, with_invalid
 from bench.load.lineup import LINEUP, SLUICE
@@ -35,7 +36,7 @@ INVALID_SHARE = 0.01
 def main() -> int:
     """Runs the benchmark; returns exit code 0 once every contestant has run."""
     parser = argparse.ArgumentParser(prog="bench.load", description="Measure the load against alternatives.")
-    parser.add_argument("--events", type=int, default=1_000_000, help="number of events")
+    parser.add_argument("--events", type=event_count, default=1_000_000, help="number of events")
     parser.add_argument(
         "--versions", type=int, default=10_000, help="table versions before the events; 0 skips this case"
     )

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from bench.arguments import event_count
 from bench.measure import Contestant, measure
 from bench.report import machine, overall_cpu, overall_rate, steady_cpu, steady_rate
 from bench.servers import PYTHON, STREAM, delete_objects, install_contestants, server_cpu, servers
@@ -25,7 +26,7 @@ PARTITIONS = 4
 def main() -> int:
     """Runs the benchmark; returns exit code 0 once every contestant has run."""
     parser = argparse.ArgumentParser(prog="bench.sink", description="Measure the sink against alternatives.")
-    parser.add_argument("--events", type=int, default=4_800_000, help="number of events")
+    parser.add_argument("--events", type=event_count, default=4_800_000, help="number of events")
     parser.add_argument("--dates", type=int, default=24, help="number of event dates")
     parser.add_argument(
         "--ordered", action="store_true", help="send the events in order of date, not all dates at once"

@@ -79,6 +79,8 @@ def fill(months: str) -> None:
 
     settings = load_settings()
     if first_data.is_launched(settings):
+        for line in first_data.ignored_months(settings, _months(months) if months else None):
+            print_line(line)
         return
     cancelled = threading.Event()
     if _months(months):

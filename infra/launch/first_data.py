@@ -22,6 +22,8 @@ from sluice.sink.arrival import wait_for_lake
 
 YEAR = 2013
 """The year that the flights data set covers."""
+DEFAULT_MONTHS = 1
+"""How many of its months the first launch replays."""
 INGEST_TIMEOUT_SECONDS = 600
 """How long the sink may take to write the replayed events to the lake."""
 
@@ -45,6 +47,26 @@ def is_launched(settings: Settings) -> bool:
     return _record(settings).exists()
 
 
+def ignored_months(settings: Settings, months: int | None) -> list[str]:
+    """Returns a line that says what to do instead if ``months`` were given after the first launch, else none.
+
+    Args:
+        settings: of the platform.
+        months: as given; None if not.
+    """
+    if months is None or not is_launched(settings):
+        return []
+    launched = int(json.loads(_record(settings).read_text())["months"])
+    if months == launched:
+        return []
+    done = f"the first launch has replayed {launched} {'month' if launched == 1 else 'months'} of {YEAR}"
+    if months < launched:
+        hint = "`make clean`, which deletes all data, and then `make up` start with fewer"
+    else:
+        hint = f"`make replay FROM={date(YEAR, launched + 1, 1)} TO={last_day(months)}` sends the others"
+    return [f"warning: MONTHS={months} has no effect: {done}. Hint: {hint}."]
+
+
 def record_launch(settings: Settings, months: int) -> None:
     """Records that the first launch, with so many months, is complete."""
     through = str(last_day(months)) if months else None
@@ -56,11 +78,21 @@ def record_launch(settings: Settings, months: int) -> None:
 def replay(settings: Settings, months: int, cancelled: threading.Event) -> str:
     """Sends the first ``months`` months, 1 to 12, to Kafka and returns the producer's last line of output.
 
+    What an earlier launch has sent before it was interrupted is not sent again.
+
     Raises:
         LoggedError: the producer failed.
     """
     log = settings.home / "logs" / "replay.log"
-    command = [sys.executable, "-m", "producers", "replay", f"--from={YEAR}-01-01", f"--to={last_day(months)}"]
+    command = [
+        sys.executable,
+        "-m",
+        "producers",
+        "replay",
+        f"--from={YEAR}-01-01",
+        f"--to={last_day(months)}",
+        "--resume",
+    ]
     run_logged(command, log, environment=environment(PRODUCER, settings), folder=ROOT, cancelled=cancelled)
     return last_lines(log, 1).strip()
 

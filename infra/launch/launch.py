@@ -27,11 +27,12 @@ INGEST = "lake ingest"
 LAUNCH_RECORD = "launch record"
 
 
-def up(months: int, live: bool, observe: bool = False, report: Report = print_line) -> None:
+def up(months: int | None, live: bool, observe: bool = False, report: Report = print_line) -> None:
     """Brings the platform up; idempotent.
 
     Args:
-        months: how many months of the year the first launch replays, 0 to 12. Later launches replay nothing.
+        months: how many months of the year the first launch replays, 0 to 12; None for the default. Later launches
+            replay nothing, and say so if another number is given.
         live: whether the live producer runs afterwards.
         observe: whether Prometheus runs.
         report: receives one line per step.
@@ -40,7 +41,8 @@ def up(months: int, live: bool, observe: bool = False, report: Report = print_li
         SluiceError: a port is taken, or a step failed.
     """
     start = time.monotonic()
-    first_data.check_months(months)
+    if months is not None:
+        first_data.check_months(months)
     _check_protection(load_settings(), report)
     if ensure_settings_file(env_file()):
         report(f"settings: ports and secrets written to {env_file()}")
@@ -48,16 +50,18 @@ def up(months: int, live: bool, observe: bool = False, report: Report = print_li
     for name in settings.needed_secrets:
         settings.secret(name)
     contracts = load_contracts(settings.contracts)
-    for line in contracts.warnings():
+    ignored = first_data.ignored_months(settings, months)
+    for line in (*ignored, *contracts.warnings()):
         report(line)
     platform = Platform(settings, env_file(), report)
     off = [*([] if live else [PRODUCER.name]), *([] if observe else [PROMETHEUS.name])]
     ports = [port for service in platform.services.values() if service.name not in off for port in service.ports]
     check_ports(settings, ports, env_file())
     provisioning = Provisioning(settings, contracts)
-    run_steps(_steps(platform, provisioning, contracts, months, off), report)
+    replayed = first_data.DEFAULT_MONTHS if months is None else months
+    run_steps(_steps(platform, provisioning, contracts, replayed, off), report)
     # Again, where they are not overlooked.
-    for line in (*addresses(settings, env_file(), observe), *contracts.warnings(), *provisioning.warnings()):
+    for line in (*addresses(settings, env_file(), observe), *ignored, *contracts.warnings(), *provisioning.warnings()):
         report(line)
     report(f"the platform is up ({time.monotonic() - start:.0f} s)")
 

@@ -1,6 +1,7 @@
 """The replay of a range of dates."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -10,6 +11,7 @@ from producers.flights.streams import STREAMS
 from producers.flights.timeline import Timeline
 from producers.playback import send_all
 from producers.position import Positions
+from producers.resume import read_sent, unsent
 from sluice.contracts import Contract, topic_names
 from sluice.settings import Settings
 
@@ -25,6 +27,8 @@ class Replay:
     streams: tuple[str, ...] = STREAMS
     copies: int = 1
     faults: Faults = field(default_factory=Faults)
+    resume: bool = False
+    """Whether to send only the events that Kafka does not have yet; without faults."""
 
 
 def replay(
@@ -51,8 +55,16 @@ def replay(
     """
     timeline = Timeline(contracts, request.first, request.last, request.streams, request.copies)
     selected = {stream: contracts[stream] for stream in timeline.streams}
-    delivery = connect(settings, topic_names(selected))
-    outcome = send_all(timeline.batches(), len(timeline), delivery, selected, request.faults, request.speed, write_line)
+    topics = topic_names(selected)
+    # After an interruption, the producer of the first attempt may still be sending.
+    with positions.exclusive() if request.resume else nullcontext():
+        delivery = connect(settings, topics)
+        sent = read_sent(settings, topics) if request.resume else set[bytes]()
+        batches = unsent(timeline.batches(), sent) if sent else timeline.batches()
+        size = max(0, len(timeline) - len(sent))
+        outcome = send_all(batches, size, delivery, selected, request.faults, request.speed, write_line)
+    if sent and outcome.complete:
+        write_line(f"resumed: {delivery.total:,} of {len(timeline):,} events sent, Kafka had the others")
     if outcome.complete and set(timeline.streams) == set(STREAMS):
         positions.save_replayed_through(request.last)
     return outcome.exit_code

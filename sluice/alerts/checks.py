@@ -48,15 +48,15 @@ def stalled_sinks(settings: Settings, contracts: Mapping[str, Contract]) -> dict
     Raises:
         TransientError, TerminalError: Kafka or the store is down or rejects a request.
     """
-    kafka: dict[str, dict[PartitionKey, int]] = {stream: {} for stream in contracts}
-    for partition in kafka_ranges(settings, topic_names(contracts), skip_missing=True):
-        kafka[partition.stream][partition.topic_id, partition.partition] = partition.end
+    kafka = _kafka_ends(settings, contracts)
     before = {stream: _lake_offsets(settings, contract, kafka[stream]) for stream, contract in contracts.items()}
+    # While the lake was read, the sink has gone on.
+    newest = _kafka_ends(settings, contracts)
     problems = {
         stream: f"the lake has {sum(lost.values()):,} offsets beyond Kafka's end in {len(lost)} partitions: Kafka was"
         " restored from an older copy; see `make logs S=sink`"
         for stream in contracts
-        if (lost := lost_by_kafka(before[stream], kafka[stream]))
+        if (lost := lost_by_kafka(before[stream], newest[stream]))
     }
     lagging = [
         stream
@@ -76,6 +76,14 @@ def stalled_sinks(settings: Settings, contracts: Mapping[str, Contract]) -> dict
                 f" {wait:.0f} s; see `make logs S=sink`"
             )
     return problems
+
+
+def _kafka_ends(settings: Settings, contracts: Mapping[str, Contract]) -> dict[str, dict[PartitionKey, int]]:
+    """Returns Kafka's next offset of each partition, by stream."""
+    ends: dict[str, dict[PartitionKey, int]] = {stream: {} for stream in contracts}
+    for partition in kafka_ranges(settings, topic_names(contracts), skip_missing=True):
+        ends[partition.stream][partition.topic_id, partition.partition] = partition.end
+    return ends
 
 
 def high_quarantine_rate(settings: Settings) -> dict[str, str]:

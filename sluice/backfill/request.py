@@ -51,8 +51,8 @@ def save_unfinished(settings: Settings, unfinished: Unfinished) -> None:
     draft.rename(file)
 
 
-def load_unfinished(settings: Settings, request: Request) -> Unfinished | None:
-    """Returns the saved backfill if it is of the same request; None otherwise."""
+def load_unfinished(settings: Settings) -> Unfinished | None:
+    """Returns the saved backfill; None if there is none."""
     try:
         fields = json.loads(unfinished_path(settings).read_text())
         saved = Request(
@@ -62,14 +62,14 @@ def load_unfinished(settings: Settings, request: Request) -> Unfinished | None:
             fields["request"]["what"],
         )
         before = Snapshot.of(fields["before"])
-        return Unfinished(saved, before, fields["backfill"], fields["began"]) if saved == request else None
+        return Unfinished(saved, before, fields["backfill"], fields["began"])
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         # Not written yet, or by another release: the backfill then starts from scratch.
         return None
 
 
 def delete_unfinished(settings: Settings) -> None:
-    """Deletes the saved backfill once it is verified."""
+    """Deletes the saved backfill once it is verified or cancelled."""
     unfinished_path(settings).unlink(missing_ok=True)
 
 

@@ -78,27 +78,33 @@ def follow(airflow: Airflow, runs: Sequence[Run], show: Show) -> None:
     active, failed = list(runs), list[Run]()
     reported_queued: set[Run] = set()
     started = idle_since = time.monotonic()
-    while active:
-        for run in list(active):
-            # Read the run's state before its tasks': once it is final, so are theirs.
-            state = retry_until(partial(airflow.run, run.dag_id, run.run_id))["state"]
-            for task in retry_until(partial(airflow.tasks, run.dag_id, run.run_id)):
-                key, task_state = (run.dag_id, task["task_id"]), task["state"]
-                if task_state in _REPORTED and shown_states.get(key) != task_state:
-                    shown_states[key] = task_state
-                    idle_since = time.monotonic()
-                    show(_task_line(airflow, run, task))
-            if state == "queued" and time.monotonic() - started > _QUEUED_SECONDS and run not in reported_queued:
-                reported_queued.add(run)
-                show(f"{run.dag_id}: queued behind another run")
-            if state in _FINAL:
-                active.remove(run)
-                failed += [run] if state == "failed" else []
-        if time.monotonic() - idle_since > TIMEOUT.total_seconds():
-            _check_health(airflow)
-            idle_since = time.monotonic()
-        if active:
-            time.sleep(POLL.total_seconds())
+    try:
+        while active:
+            for run in list(active):
+                # Read the run's state before its tasks': once it is final, so are theirs.
+                state = retry_until(partial(airflow.run, run.dag_id, run.run_id))["state"]
+                for task in retry_until(partial(airflow.tasks, run.dag_id, run.run_id)):
+                    key, task_state = (run.dag_id, task["task_id"]), task["state"]
+                    if task_state in _REPORTED and shown_states.get(key) != task_state:
+                        shown_states[key] = task_state
+                        idle_since = time.monotonic()
+                        show(_task_line(airflow, run, task))
+                if state == "queued" and time.monotonic() - started > _QUEUED_SECONDS and run not in reported_queued:
+                    reported_queued.add(run)
+                    show(f"{run.dag_id}: queued behind another run")
+                if state in _FINAL:
+                    active.remove(run)
+                    failed += [run] if state == "failed" else []
+            if time.monotonic() - idle_since > TIMEOUT.total_seconds():
+                _check_health(airflow)
+                idle_since = time.monotonic()
+            if active:
+                time.sleep(POLL.total_seconds())
+    except KeyboardInterrupt:
+        names = ", ".join(run.dag_id for run in active)
+        verb = "continues" if len(active) == 1 else "continue"
+        show(f"interrupted: {names} {verb} in Airflow; the same command follows the next run")
+        raise
     if failed:
         raise _failure(airflow, failed, show)
 
@@ -143,10 +149,20 @@ def _task_line(airflow: Airflow, run: Run, task: Json) -> str:
     if task["state"] not in ("success", "failed", "skipped"):
         return line
     line += f", {task['duration'] or 0:.1f} s"
+    if task["state"] == "skipped":
+        return f"{line}: {_skip_reason(airflow, run, task)}"
     if task["state"] != "success":
         return line
     result = retry_until(partial(airflow.return_value, run.dag_id, run.run_id, task["task_id"]))
     return line + (f": {result['summary']}" if isinstance(result, dict) and "summary" in result else "")
+
+
+def _skip_reason(airflow: Airflow, run: Run, task: Json) -> str:
+    """Returns why a task was skipped: in its own words if it ran."""
+    if not task["try_number"]:
+        return "a task before it was skipped"
+    entries = retry_until(partial(airflow.log, run.dag_id, run.run_id, task["task_id"], task["try_number"]))
+    return next((str(entry["reason"]) for entry in entries if entry.get("reason")), "its log has no reason")
 
 
 def _failure(airflow: Airflow, failed: Sequence[Run], show: Show) -> TerminalError:

@@ -5,6 +5,7 @@ from contextlib import suppress
 from datetime import UTC, date, datetime
 from secrets import token_hex
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
@@ -134,6 +135,14 @@ class Airflow:
         with suppress(ConflictError):
             self._request("PUT", f"/backfills/{number}/{'pause' if paused else 'unpause'}")
 
+    def delete_run(self, dag_id: str, run_id: str) -> bool:
+        """Deletes a DAG run that is queued or has ended; returns False if it is running or does not exist."""
+        try:
+            self._request("DELETE", f"/dags/{dag_id}/dagRuns/{quote(run_id)}")
+        except (ConflictError, NotFoundError):
+            return False
+        return True
+
     def backfill_runs(self, dag_id: str, first: date, last: date) -> Iterable[Json]:
         """Yields the backfill runs of a range of dates, both ends included."""
         params = _backfill_filter(first, last) | {"order_by": "logical_date", "limit": 100}
@@ -167,7 +176,7 @@ class Airflow:
             self._token = self._login()
             response = self._send(method, f"/api/v2{path}", **arguments)
         if response.is_success:
-            result: Json = response.json()
+            result: Json = response.json() if response.content else {}
             return result
         raise self._error(method, path, response)
 

@@ -27,6 +27,8 @@ _TRANSIENT = re.compile(
 """The messages of the states in ``sluice/warehouse/failures.py``: dbt quotes a message without its state."""
 _OTHER_COLUMNS = re.compile(r"the columns of \S+ are out of date|schemas on this incremental model are out of sync")
 """The messages of `by_key.sql` and of dbt's incremental models, if a model has other columns than its table."""
+_MISSING_RAW_TABLE = re.compile(r'relation "(raw\.\w+)" does not exist')
+"""Postgres's message for the table of a contract that is new: `make new-stream` writes the model at once."""
 _LOG_TIME = re.compile(r"^\d\d:\d\d:\d\d(  )?")
 _MAX_MESSAGE_LENGTH = 600
 """Characters of dbt's message that are quoted in an error, which is one line; the log has the rest."""
@@ -209,4 +211,7 @@ class Dbt:
         quoted = message[:_MAX_MESSAGE_LENGTH] + suffix
         if _TRANSIENT.search(message):
             return TransientError(quoted, "see `make logs S=postgres`")
+        if missing := _MISSING_RAW_TABLE.search(message):
+            hint = f"run `make up`, which creates {missing[1]} from its contract; the next transform builds the model"
+            return kind(quoted, hint)
         return kind(quoted, "fix the model or the data; the next transform builds it")

@@ -27,7 +27,16 @@ from sluice.transform.project import (
 from sluice.transform.publish import any_refused, publish
 from sluice.transform.removed import known_removed, warning
 from sluice.transform.sources import write_sources
-from sluice.transform.stale import Connection, create_tables, mark_whole, read_plan, read_whole, write_plan
+from sluice.transform.stale import (
+    Connection,
+    create_tables,
+    last_run,
+    mark_whole,
+    read_plan,
+    read_whole,
+    record_last_run,
+    write_plan,
+)
 
 PUBLISHING = ("build", "--selector", "transform")
 """The dbt command that builds, audits and publishes a plan."""
@@ -52,14 +61,18 @@ class TransformReport:
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
     """What changes of the project mean, one line each."""
+    last_run: str | None = None
+    """The run that has built everything already, if nothing was left to build."""
 
     def text(self) -> str:
         """Returns a summary of one line."""
-        return "; ".join([self._result(), *self.notes])
+        return "; ".join([self.result(), *self.notes])
 
-    def _result(self) -> str:
+    def result(self) -> str:
+        """Returns what was built, in a few words."""
         if not self.nodes:
-            return "nothing to build: no date and no model has changed since the last transform"
+            nothing = "nothing to build: no date and no model has changed since"
+            return f"{nothing} {f'run {self.last_run}' if self.last_run else 'the last transform'}"
         counts = ", ".join(f"{stream} {len(days)}" for stream, days in self.dates.items())
         verb = "resumed; built" if self.resumed else "built"
         reason = f"the stale dates of {counts}" if counts else "models and seeds, without a stale date"
@@ -114,7 +127,7 @@ def transform(
         digest = project_digest(dbt)
         changed = built_digest(connection) != digest
         if not (dates or changed or resumed or any_refused(connection) or read_whole(connection)):
-            return TransformReport(notes=_removed(connection))
+            return TransformReport(notes=_removed(connection), last_run=last_run(connection))
         command = ("retry", "--state", str(folder)) if resumed else PROJECT if changed else PUBLISHING
         # A retry builds only what had failed. If files have changed meanwhile, the next transform builds the rest.
         build = _Build(connection, dbt, folder, run, lock_fd, log_line, digest if changed and not resumed else None)
@@ -122,7 +135,9 @@ def transform(
             nodes, notes = build.publish(command)
         except ProjectError as error:
             raise build.publish_last_built(error, bool(dates)) from error
-        return TransformReport(dates, resumed, nodes, time.monotonic() - started, notes)
+        report = TransformReport(dates, resumed, nodes, time.monotonic() - started, notes)
+        record_last_run(connection, run, report.result())
+        return report
 
 
 def audit(settings: Settings, contracts: dict[str, Contract], *, dbt: Dbt) -> int:
@@ -196,7 +211,9 @@ def run_dbt(
             digest = project_digest(dbt)
             changed = command[0] != "retry" and built_digest(connection) != digest
             build = _Build(connection, dbt, folder, BY_HAND, lock_fd, log_line, digest if changed else None)
-            for note in build.publish(command)[1]:
+            nodes, notes = build.publish(command)
+            record_last_run(connection, BY_HAND, f"built {nodes} dbt nodes")
+            for note in notes:
                 log_line(note)
         else:
             if packages_differ(dbt):

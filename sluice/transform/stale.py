@@ -33,13 +33,17 @@ alter table staging.transform_project add column if not exists files bytea;
 create table if not exists staging.transform_publications (
     mart text primary key, built_as oid, published_as oid, refused text
 );
+create table if not exists staging.transform_last (
+    run text not null, ended_at timestamptz not null default clock_timestamp(), result text not null
+);
 alter table staging.transform_publications add column if not exists removed boolean not null default false"""
 """Created here, not with the rest of the warehouse, because the transformer owns the schema ``staging``.
 
 ``transform_stale_rows`` has the rows of each model that the run rebuilds, as a predicate. ``transform_publications``
 has the tables between which each mart was last published, why it was not, or that no model builds it any more.
 ``transform_whole`` has the models of which the next run rebuilds all rows, until it has. ``transform_project`` has the
-project as it was last built: its files, a digest of them, and dbt's manifest.
+project as it was last built: its files, a digest of them, and dbt's manifest. ``transform_last`` has the last run that
+built anything, and what.
 """
 _COUNT_DUPLICATES = sql.SQL("""
 update ops.dates as known set duplicates = (
@@ -83,6 +87,23 @@ def create_tables(connection: Connection) -> None:
         # They are there nearly always, and the notices of `if not exists` would fill the log.
         connection.execute("set local client_min_messages = warning")
         connection.execute(_TABLES)
+
+
+def record_last_run(connection: Connection, run: str, result: str) -> None:
+    """Records the run that was the last to build and publish anything, with its result in a few words."""
+    with postgres_errors(), connection.transaction():
+        connection.execute("delete from staging.transform_last")
+        connection.execute("insert into staging.transform_last (run, result) values (%s, %s)", (run, result))
+
+
+def last_run(connection: Connection) -> str | None:
+    """Returns the run that was the last to build anything, when it ended and what it built; None if none has."""
+    query = (
+        "select run, to_char(ended_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS'), result from staging.transform_last"
+    )
+    with postgres_errors():
+        row = connection.execute(query).fetchone()
+    return f"{row[0]}, which ended at {row[1]} UTC, {row[2]}" if row else None
 
 
 def mark_whole(connection: Connection, models: Iterable[str]) -> list[str]:

@@ -12,7 +12,9 @@ grant update (duplicates, built_at) on ops.dates to sluice_transformer;
 revoke all on function ops.sessions_holding_mart from public;
 grant execute on function ops.sessions_holding_mart to sluice_transformer;
 grant select on all tables in schema ops to sluice_reader;
-grant usage on schema staging, marts to sluice_reader;
+grant usage on schema marts to sluice_reader;
+-- What dbt builds there has not passed its tests.
+revoke usage on schema staging from sluice_reader;
 grant select on all tables in schema marts to sluice_reader;
 alter default privileges for role sluice_transformer in schema marts grant select on tables to sluice_reader;
 grant usage on schema live to sluice_live, sluice_reader;

@@ -2,7 +2,11 @@
 
 import pytest
 
+from sluice.alerts import checks
 from sluice.alerts.checks import NextOffsets, lost_by_kafka, stalled_partitions
+from sluice.contracts import Contract
+from sluice.kafka.topics import KafkaRange
+from sluice.settings import Settings
 
 
 @pytest.mark.parametrize(
@@ -27,3 +31,15 @@ def test_a_partition_is_stalled_if_it_lags_and_makes_no_progress(
 def test_offsets_of_the_lake_beyond_kafkas_end_are_lost_by_kafka() -> None:
     lake = {("a", 0): 9, ("a", 1): 5, ("old", 0): 7}
     assert lost_by_kafka(lake, {("a", 0): 6, ("a", 1): 5, ("new", 0): 0}) == {("a", 0): 3}
+
+
+def test_a_sink_that_goes_on_during_the_check_has_lost_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    ends = iter([5, 9])
+
+    def kafka_ranges(*_: object, **__: object) -> list[KafkaRange]:
+        return [KafkaRange("a.b", "a.b", "id", 0, 0, next(ends))]
+
+    monkeypatch.setattr(checks, "kafka_ranges", kafka_ranges)
+    monkeypatch.setattr(checks, "topic_names", lambda contracts: {"a.b": "a.b"})
+    monkeypatch.setattr(checks, "_lake_offsets", lambda settings, contract, keys: {("id", 0): 8})
+    assert checks.stalled_sinks(Settings.model_construct(), {"a.b": Contract.model_construct()}) == {}

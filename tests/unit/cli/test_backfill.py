@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from cli import backfill
+from cli.cancelled_backfill import cancel_backfill
 from sluice.backfill import Snapshot
 from sluice.errors import TerminalError, TransientError
 from sluice.orchestration import batch, follow
@@ -19,6 +20,7 @@ from sluice.warehouse.checksum import Checksum
 from tests.unit.conftest import FakeAirflow
 
 DAYS = ("2013-01-01", "2013-01-02")
+RANGE = (date(2013, 1, 1), date(2013, 1, 2))
 
 
 def details(*streams: str, last: str | None = "2014-01-01") -> Json:
@@ -75,6 +77,10 @@ class BackfillingAirflow(FakeAirflow):
 
     def count_backfill_runs(self, dag_id: str, first: date, last: date, states: tuple[str, ...]) -> int:
         return sum(run["state"] in states for run in self.backfill_runs(dag_id, first, last))
+
+    def delete_run(self, dag_id: str, run_id: str) -> bool:
+        self.requests.append(f"delete {run_id}")
+        return self.runs.pop(run_id, None) is not None
 
     def backfill_runs(self, dag_id: str, first: date, last: date) -> Iterator[Json]:
         for day, (state, end) in self.runs.items():
@@ -162,10 +168,84 @@ def test_an_interrupted_command_pauses_its_backfill_and_resumes_it(
     assert airflow.requests == ["unpause 7", "transform"]
 
 
+def interrupted(airflow: BackfillingAirflow, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Starts a backfill of both days and interrupts it when the second is left."""
+
+    def interrupt(*_: object) -> None:
+        airflow.runs["2013-01-02"] = ("queued", "")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(backfill, "follow_backfill", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            run(settings)
+    ends = {"from_date": f"{DAYS[0]}T00:00:00Z", "to_date": f"{DAYS[1]}T00:00:00Z"}
+    monkeypatch.setattr(airflow, "open", {"id": 7, "is_paused": True, **ends})
+    # Airflow closes it once no run is left.
+    monkeypatch.setattr(
+        airflow,
+        "open_backfill",
+        lambda _: airflow.open if airflow.count_backfill_runs("", *RANGE, ("queued", "running")) else None,
+    )
+    airflow.requests.clear()
+
+
+def test_an_interrupted_backfill_is_resumed_without_its_range(
+    airflow: BackfillingAirflow, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupted(airflow, settings, monkeypatch)
+
+    def end(*_: object) -> None:
+        airflow.runs["2013-01-02"] = ("success", "2026-01-01T00:00:09Z")
+
+    monkeypatch.setattr(backfill, "follow_backfill", end)
+    backfill.run_backfill(settings, "", "", ["flights.arrived"])
+    assert airflow.requests == ["unpause 7", "transform"]
+
+
+def test_another_range_is_offered_the_choice_and_replaces_an_interrupted_backfill(
+    airflow: BackfillingAirflow, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupted(airflow, settings, monkeypatch)
+    other = (settings, DAYS[0], DAYS[0], ["flights.arrived"])
+    with pytest.raises(TransientError) as error:
+        backfill.run_backfill(*other)
+    assert error.value.message == "backfill 7 of 2013-01-01 to 2013-01-02 is interrupted: 1 date is left"
+    assert error.value.hint == (
+        "`make backfill CANCEL=1` cancels it, FORCE=1 here replaces it;"
+        " `make backfill FROM=2013-01-01 TO=2013-01-02 STREAM=flights.arrived` resumes it"
+    )
+    assert airflow.requests == []
+    asked: list[str] = []
+    monkeypatch.setattr(backfill, "POLL", timedelta(0))
+    backfill.run_backfill(*other, replace=lambda question: not asked.append(question))  # type: ignore[func-returns-value]
+    assert len(asked) == 1
+    assert airflow.requests == [
+        *("pause 7", "delete 2013-01-02", "unpause 7"),
+        (DAYS[0], DAYS[0], "all", ["flights.arrived"], "completed"),
+        "transform",
+    ]
+
+
+def test_an_interrupted_backfill_is_cancelled(
+    airflow: BackfillingAirflow, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupted(airflow, settings, monkeypatch)
+    lines: list[str] = []
+    cancel_backfill(settings, lines.append)
+    assert airflow.requests == ["pause 7", "delete 2013-01-02", "unpause 7", "transform"]
+    assert lines[0] == "backfill 7 of 2013-01-01 to 2013-01-02 is cancelled: 1 of 2 dates are dropped"
+    assert not list(settings.home.iterdir())
+    cancel_backfill(settings, lines.append)
+    assert lines[-1] == "nothing to cancel: no backfill has dates left"
+
+
 def test_an_error_names_a_backfill_that_was_started_elsewhere(airflow: BackfillingAirflow, settings: Settings) -> None:
     airflow.open = {"id": 3, "from_date": f"{DAYS[0]}T00:00:00Z", "to_date": f"{DAYS[0]}T00:00:00Z"}
     airflow.runs[DAYS[0]] = ("running", "")
-    with pytest.raises(TransientError, match=r"backfill 3 of reprocess, 2013-01-01 to 2013-01-01, .*elsewhere"):
+    with pytest.raises(
+        TransientError, match=r"backfill 3 of 2013-01-01 to 2013-01-01, started elsewhere is active: 1 date is"
+    ):
         run(settings)
     assert airflow.requests == []
 

@@ -127,7 +127,7 @@ def test_generated_files_pass_the_projects_checks(project: Path) -> None:
         (("weather.observed.by.date", "--sample", QUAKES), "would have the names of those of weather.observed"),
         (("weather.observed", "--sample", QUAKES), "exists already. Hint: choose another name than weather.observed"),
         (("a.b", "--sample", "missing.json"), "missing.json cannot be read: No such file"),
-        (("a.b", "--sample", ""), "no sample given"),
+        (("a.b", "--sample", ""), "SAMPLE is missing"),
         (("a.b", "--sample", "{folder}/broken.jsonl"), "record 2 is invalid JSON"),
         (("a.b", "--sample", "{folder}/numbers.json"), "record 1 is not an object"),
         (("a.b", "--sample", "{folder}/empty.json"), "the records have no fields"),

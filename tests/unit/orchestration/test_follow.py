@@ -86,7 +86,25 @@ def test_all_runs_are_followed_to_the_end_and_failures_are_named() -> None:
 def test_a_restart_of_airflow_is_waited_for() -> None:
     airflow = ScriptedAirflow({"a": [("success", "skipped")]})
     airflow.failing_requests = 3
-    assert shown(airflow, "a") == ["a.task: skipped, 1.5 s"]
+    assert shown(airflow, "a") == ["a.task: skipped, 1.5 s: its log has no reason"]
+
+
+def test_a_skipped_task_says_why() -> None:
+    log: list[Json] = [{"event": "took 0 rows"}, {"event": "Skipping task.", "reason": "a: the lake has nothing new"}]
+    airflow = ScriptedAirflow({"a": [("success", "skipped")]}, log)
+    assert shown(airflow, "a") == ["a.task: skipped, 1.5 s: a: the lake has nothing new"]
+
+
+def test_ctrl_c_says_which_runs_continue(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    airflow = ScriptedAirflow({"a": [("running", "running")], "b": [("success", "success")]})
+    monkeypatch.setattr(follow_module.time, "sleep", interrupt)
+    lines: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        follow(airflow, [Run("a", "1"), Run("b", "1")], lines.append)  # type: ignore[arg-type]
+    assert lines[-1] == "interrupted: a continues in Airflow; the same command follows the next run"
 
 
 def test_no_progress_with_an_unhealthy_component_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

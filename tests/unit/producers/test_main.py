@@ -16,21 +16,25 @@ RANGE = ["replay", "--from", "2013-01-01", "--to", "2013-01-02"]
     ("arguments", "message"),
     [
         ([], "required"),
-        (["replay", "--from", "2013-01-01"], "--to"),
-        (["replay", "--from", "2013-01-01", "--to", "soon"], "to: 'soon' is not a date"),
+        (["replay"], "FROM and TO are missing. Hint: for example `make replay FROM="),
+        (["replay", "--from", "2013-01-01", "--to", ""], "TO is missing. Hint: for example `make replay FROM="),
+        (["replay", "--from", "2013-01-01", "--to", "soon"], "TO=soon is not a date"),
         (["replay", "--from", "2013-01-02", "--to", "2013-01-01"], "empty"),
         (["replay", "--from", "2012-01-02", "--to", "2013-01-01"], "no data for 2012-01-02"),
-        ([*RANGE, "--speed", "-1"], "speed: -1 is negative"),
-        ([*RANGE, "--speed", "inf"], "speed: 'inf' is not a number"),
-        ([*RANGE, "--late", "0.1:x"], "late: 'x' is not a number"),
-        ([*RANGE, "--late", "2"], "late: 2 is not a share"),
-        ([*RANGE, "--copies", "half"], "copies: 'half' is not an integer"),
+        *(([*RANGE, "--speed", speed], f"SPEED={speed} is out of range") for speed in ("-1", "0.5", "1e9")),
+        ([*RANGE, "--speed", "inf"], "SPEED=inf is not a number"),
+        ([*RANGE, "--late", "0.1:x"], "LATE=x is not a number"),
+        ([*RANGE, "--late", "2"], "LATE=2 is not a share"),
+        ([*RANGE, "--late", "0.1:9000"], "LATE: 9000 hours is out of range"),
+        ([*RANGE, "--seed", "-1"], "SEED=-1 is out of range"),
+        *(([*RANGE, "--copies", copies], f"COPIES={copies} is out of range") for copies in ("0", "101", "1000000")),
+        ([*RANGE, "--copies", "half"], "COPIES=half is not a whole number"),
         ([*RANGE, "--streams", "trains"], "unknown stream 'trains'. Hint: choose from flights.arrived"),
         ([*RANGE, "--unknown"], "--unknown"),
-        (["send", "--file", "a.json"], "--stream"),
-        (["send", "--stream", "weather.observed"], "--file"),
-        ([*SEND, "--speed", "-1"], "speed: -1 is negative"),
-        ([*SEND, "--late", "2"], "late: 2 is not a share"),
+        (["send", "--file", "a.json"], "STREAM is missing. Hint: for example `make send STREAM="),
+        (["send", "--stream", "weather.observed", "--file", " "], "FILE is missing"),
+        ([*SEND, "--speed", "-1"], "SPEED=-1 is out of range"),
+        ([*SEND, "--late", "2"], "LATE=2 is not a share"),
         ([*SEND, "--copies", "2"], "--copies"),
         (SEND, "missing.json cannot be read: No such file"),
         (["send", "--stream", "trains", "--file", "a.json"], "unknown stream 'trains'. Hint: choose from flights"),
@@ -42,7 +46,7 @@ def test_an_error_is_one_line_on_stderr_and_exit_code_1(
     assert main(arguments) == 1
     printed = capsys.readouterr()
     assert printed.out == ""
-    assert printed.err.startswith("error: ")
+    assert printed.err.startswith("sluice: ")
     assert printed.err.count("\n") == 1
     assert message in printed.err
 

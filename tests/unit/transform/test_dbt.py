@@ -154,3 +154,12 @@ def test_dbt_is_stopped_by_a_time_out(make_dbt: MakeDbt) -> None:
         dbt.run("build")
     with pytest.raises(ProcessLookupError):
         os.kill(int((dbt.project / "logs" / "pid").read_text()), signal.SIG_DFL)
+
+
+def test_the_table_of_a_new_contract_is_named_with_the_command_that_creates_it(make_dbt: MakeDbt) -> None:
+    message = 'Database Error in model stg_a relation "raw.quakes_reported" does not exist LINE 3: from "w"."raw"."q"'
+    dbt = make_dbt("exit 1", [result("error", message)])
+    with pytest.raises(
+        TerminalError, match=r"Hint: run `make up`, which creates raw\.quakes_reported from its contract;"
+    ):
+        dbt.run("build")

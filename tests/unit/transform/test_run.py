@@ -40,6 +40,7 @@ class Warehouse:
         self.published: list[str] = []
         self.refused: dict[str, SluiceError] = {}
         self.any_refused = False
+        self.last_run: str | None = None
 
     def __enter__(self) -> "Warehouse":
         return self
@@ -92,6 +93,9 @@ class Warehouse:
     def read_whole(self, connection: object) -> list[str]:
         return sorted(self.whole)
 
+    def record_last_run(self, connection: object, run: str, result: str) -> None:
+        self.last_run = f"{run}, {result}"
+
     def known_removed(self, connection: object) -> list[str]:
         return self.removed
 
@@ -106,6 +110,8 @@ def warehouse(monkeypatch: pytest.MonkeyPatch) -> Warehouse:
     for name in ("built_digest", "built_manifest", "record_built", "last_built"):
         monkeypatch.setattr(runs, name, getattr(fake, name))
     monkeypatch.setattr(runs, "create_tables", lambda connection: None)
+    monkeypatch.setattr(runs, "record_last_run", fake.record_last_run)
+    monkeypatch.setattr(runs, "last_run", lambda connection: fake.last_run)
     monkeypatch.setattr(runs, "any_refused", lambda connection: fake.any_refused)
     return fake
 
@@ -144,6 +150,17 @@ def test_dbt_is_not_started_if_no_date_is_stale(make_dbt: MakeDbt, known: Wareho
     dbt = make_dbt(results=GOOD)
     assert "nothing to build" in build(dbt, log_lines).text()
     assert invocations(dbt) == []
+
+
+def test_a_transform_with_nothing_to_build_names_the_run_that_has_built_it(
+    make_dbt: MakeDbt, known: Warehouse, log_lines: list[str]
+) -> None:
+    dbt = make_dbt(results=GOOD)
+    build(dbt, log_lines, run="run 1")
+    known.stale_dates = {}
+    for run in ("run 2", "run 3"):
+        text = build(dbt, log_lines, run=run).text()
+        assert text.startswith("nothing to build: no date and no model has changed since run run 1, built 1 dbt nodes")
 
 
 def test_a_mart_that_was_not_published_is_built_even_if_no_date_is_stale(

@@ -1,0 +1,64 @@
+# Checks the variables on make's command line, GIVEN, against those that the targets to be made, GOALS, take: their help texts in
+# the Makefile name each as `NAME=`. Prints one line for the first that is unknown, with the name that was meant, and exits with 1.
+function distance(a, b, i, j, row, diagonal, above, cost) {
+    for (j = 0; j <= length(b); j++) row[j] = j
+    for (i = 1; i <= length(a); i++) {
+        diagonal = row[0]
+        row[0] = i
+        for (j = 1; j <= length(b); j++) {
+            above = row[j]
+            cost = diagonal + (substr(a, i, 1) != substr(b, j, 1))
+            if (above + 1 < cost) cost = above + 1
+            if (row[j - 1] + 1 < cost) cost = row[j - 1] + 1
+            row[j] = cost
+            diagonal = above
+        }
+    }
+    return row[length(b)]
+}
+function is_prefix(a, b) { return index(a, b) == 1 || index(b, a) == 1 }
+function closest(name, i, far, best, nearest) {
+    nearest = 3
+    for (i = 1; i <= count; i++) {
+        far = is_prefix(name, names[i]) ? 1 : distance(name, names[i])
+        if (far < nearest && far < length(name)) { nearest = far; best = names[i] }
+    }
+    if (best == "" && name in synonyms && synonyms[name] in takes) best = synonyms[name]
+    return count == 1 ? names[1] : best
+}
+function is_global(name) {
+    return name ~ /^(RUNTIME|PROFILE|PYTHON|SHELL|SLUICE)$/ || name ~ /^(SLUICE|PIP|UV|DOCKER)_/ || toupper(name) ~ /PROXY$/
+}
+function add(list, item) { return list == "" ? item : list ", " item }
+BEGIN {
+    goal_count = split(ENVIRON["GOALS"], words, " ")
+    for (i = 1; i <= goal_count; i++) {
+        wanted[words[i]]
+        goals = add(goals, "`make " words[i] "`")
+    }
+    split("START FROM SINCE FROM END TO UNTIL TO COUNT N LIMIT N QUERY Q SQL Q ROLE AS SERVICE S MODE WHAT DAY DATE", words, " ")
+    for (i = 1; i in words; i += 2) synonyms[words[i]] = words[i + 1]
+}
+/^[a-z0-9-]+:.*## / {
+    target = substr($0, 1, index($0, ":") - 1)
+    help = substr($0, index($0, "## "))
+    while (match(help, /[A-Z][A-Z_]*=/)) {
+        name = substr(help, RSTART, RLENGTH - 1)
+        help = substr(help, RSTART + RLENGTH)
+        owners[name] = add(owners[name], "`make " target "`")
+        if (target in wanted && !(name in takes)) { takes[name]; names[++count] = name; all = add(all, name) }
+    }
+}
+END {
+    given_count = split(ENVIRON["GIVEN"], given, " ")
+    for (i = 1; i <= given_count; i++) {
+        if (given[i] in takes || is_global(given[i])) continue
+        meant = closest(toupper(given[i]))
+        if (meant != "") hint = "write " meant "=" (count > 1 ? "; it takes " all : "")
+        else if (all != "") hint = "it takes " all
+        else if (given[i] in owners) hint = "it takes no variables; " given[i] "= is for " owners[given[i]]
+        else hint = "it takes no variables"
+        print "sluice: " goals " has no variable " given[i] ". Hint: " hint "." >"/dev/stderr"
+        exit 1
+    }
+}

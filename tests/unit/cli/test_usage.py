@@ -1,0 +1,144 @@
+"""Wrong arguments: one line with the name that was meant, the limits, or an example."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import typer
+
+from bench.arguments import event_count
+from cli import app
+from sluice.errors import TerminalError
+from sluice.settings import ROOT
+
+
+def make(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """Runs make without running a recipe of its targets, apart from the check of variables."""
+    variables = {"PATH": os.environ["PATH"], **environment}
+    command = ["make", "-s", "SLUICE=: infra/sluice", *arguments]
+    return subprocess.run(command, env=variables, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["replay", "STREAM=flights.departed"],
+            "`make replay` has no variable STREAM. Hint: write STREAMS=; it takes FROM",
+        ),
+        (["replay", "from=2013-01-01"], "no variable from. Hint: write FROM=;"),
+        (["replay", "SPED=3"], "no variable SPED. Hint: write SPEED=;"),
+        (["replay", "START=2013-01-01"], "no variable START. Hint: write FROM=;"),
+        (["replay", "WHAT=raw"], "no variable WHAT. Hint: it takes FROM, TO, SPEED, LATE,"),
+        (["up", "MONTH=2"], "no variable MONTH. Hint: write MONTHS=;"),
+        (["backfill", "STREAMS=a"], "no variable STREAMS. Hint: write STREAM=;"),
+        (["backfill", "DRYRUN=1"], "no variable DRYRUN. Hint: write DRY_RUN=;"),
+        (["peek", "COUNT=3"], "no variable COUNT. Hint: write N=;"),
+        (["sql", "QUERY=select 'it''s'"], "no variable QUERY. Hint: write Q=;"),
+        (["logs", "SERVICE=sink"], "no variable SERVICE. Hint: write S=."),
+        (["quarantine", "list=1"], "no variable list. Hint: write A=."),
+        (["transform", "FROM=2013-01-01"], "Hint: it takes no variables; FROM= is for `make replay`, `make backfill`."),
+        (["status", "X=1"], "`make status` has no variable X. Hint: it takes no variables."),
+        (["MONTHS=2"], "`make help` has no variable MONTHS. Hint: it takes no variables; MONTHS= is for `make up`."),
+        (["down", "clean", "FORC=1"], "`make down`, `make clean` has no variable FORC. Hint: write FORCE=."),
+        (["bench-load", "EVENT=1"], "no variable EVENT. Hint: write EVENTS=."),
+    ],
+)
+def test_a_misnamed_variable_is_refused_with_the_name_that_was_meant(arguments: list[str], message: str) -> None:
+    done = make(*arguments)
+    assert done.returncode != 0
+    line = done.stderr.splitlines()[0]
+    assert line.startswith("sluice: ")
+    assert message in line
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["replay", "FROM=2013-01-01", "TO=2013-01-02", "STREAMS=a", "COPIES=2", "RUNTIME=native"],
+        ["up", "MONTHS=2", "LIVE=0", "PROFILE=scale", "SLUICE_KAFKA_PORT=1", "https_proxy=x", "PIP_INDEX_URL=x"],
+        ["down", "up", "MONTHS=0"],
+        ["sql", "Q=select ';' $1 `x` \"", "AS=loader"],
+    ],
+)
+def test_variables_that_a_target_takes_are_accepted(arguments: list[str]) -> None:
+    # `SLUICE` replaces the launcher in these tests; a user's own command line has none.
+    done = make(*arguments)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_variables_of_the_environment_are_not_refused() -> None:
+    done = make("status", STREAM="a", SPEED="x", MONTHS="99", AS="as", WHATEVER="1")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def error_of(*arguments: str) -> str:
+    """Returns the error of a command."""
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(TerminalError) as error:
+        patch.setattr(sys, "argv", ["sluice", *arguments])
+        app.run(app.build())
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["sql", "--", ""], 'Q is missing. Hint: for example `make sql Q="select'),
+        (["peek", "--", ""], "STREAM is missing. Hint: for example `make peek STREAM="),
+        (["new-stream", "--sample", "", "--", ""], "NAME is missing. Hint: for example `make new-stream NAME="),
+        (["new-stream", "--sample", "", "--", "a.b"], "SAMPLE is missing. Hint: for example `make new-stream NAME="),
+        (["new-mart", "--", ""], "NAME is missing. Hint: for example `make new-mart NAME="),
+        (["drop-stream", "--", ""], "NAME is missing. Hint: for example `make drop-stream NAME="),
+        (["quarantine"], "quarantine: an action is missing. Hint: for example `make quarantine A=list`"),
+        (["lake"], "lake: an action is missing. Hint: for example `make lake A=status`"),
+        (["contract"], "contract: an action is missing. Hint: for example `make contract A="),
+        (["airflow"], "A is missing. Hint: for example `make airflow A="),
+        (["dbt"], "A is missing. Hint: for example `make dbt A="),
+    ],
+)
+def test_a_command_without_its_arguments_shows_an_example(arguments: list[str], message: str) -> None:
+    assert error_of(*arguments).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["peek", "-n", "0", "a.b"], "N=0 is out of range. Hint: give a number from 1 to 100,000."),
+        (["peek", "-n", "1000000000", "a.b"], "N=1000000000 is out of range"),
+        (["peek", "-n", "ten", "a.b"], "N=ten is not a whole number. Hint: write it as 1."),
+        (["quarantine", "show", "-n", "-5"], "-n=-5 is out of range"),
+        (["logs", "--lines", "-3"], "--lines=-3 is out of range"),
+        (["up", "--months", "13"], "MONTHS=13 is out of range. Hint: give a number from 0 to 12."),
+        (["up", "--months", "1.5"], "MONTHS=1.5 is not a whole number"),
+        (["reconcile", "--patience", "0"], "--patience=0 is out of range"),
+        (["quarantine", "lst"], "quarantine: no such command 'lst', did you mean 'list'. Hint: "),
+        (
+            ["lake", "gap", "a.b", "x", "--to", "1", "--reason", "r"],
+            "lake gap: partition: Input should be a valid integer",
+        ),
+        (["sql", "a", "b"], "sql: got unexpected extra argument(s) (b). Hint: "),
+        (["sqk"], "No such command 'sqk', did you mean 'sql'. Hint: "),
+        (["contract", "export"], "contract export: stream is missing. Hint: for example `make contract A="),
+    ],
+)
+def test_a_wrong_argument_is_an_error_of_one_line(arguments: list[str], message: str) -> None:
+    assert error_of(*arguments).startswith(message)
+
+
+@pytest.mark.parametrize("count", ["0", "-1", "x", "1e9", "1000000000"])
+def test_a_benchmark_of_an_impossible_number_of_events_is_refused(count: str) -> None:
+    with pytest.raises(SystemExit, match=f"sluice: EVENTS={count} is out of range. Hint: "):
+        event_count(count)
+
+
+def test_a_question_answered_with_no_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = app.build()
+
+    @program.command("abort")
+    def abort() -> None:
+        raise typer.Abort
+
+    monkeypatch.setattr(sys, "argv", ["sluice", "abort"])
+    with pytest.raises(TerminalError, match="cancelled: nothing was changed"):
+        app.run(program)
