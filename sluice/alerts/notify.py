@@ -35,7 +35,7 @@ def log_changes(changes: Iterable[Change], airflow: str) -> None:
 
 
 def deliver(settings: Settings, channels: Mapping[str, Send]) -> None:
-    """Sends each channel its queued messages, the oldest first, until one fails: the next call goes on there.
+    """Sends each channel its queued messages, the oldest first, until one fails: the next call resumes there.
 
     A message is deleted after it was sent, so that one may arrive twice, but none is lost. Messages of other channels,
     which have been removed, are dropped.
