@@ -47,8 +47,8 @@ endif
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-19s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
-up: ## Install and start everything, with initial data; MONTHS=0..12 of 2013 (1), LIVE=0: no producer, RUNTIME=docker|native, PROFILE=scale; FORCE=1 drops marts without a model
-	@$(SLUICE) up $(call option,MONTHS) $(if $(filter 0 no false,$(LIVE)),--no-live,--live) $(call flag,FORCE)
+up: ## Install and start everything, with initial data; MONTHS=0..12 of 2013 (1), LIVE=0: no producer, OBSERVE=1: Prometheus, RUNTIME=docker|native, PROFILE=scale; FORCE=1 drops marts without a model
+	@$(SLUICE) up $(call option,MONTHS) $(if $(filter 0 no false,$(LIVE)),--no-live,--live) $(call flag,OBSERVE) $(call flag,FORCE)
 
 down: ## Stop everything; keep the data
 	@$(SLUICE) down

@@ -34,6 +34,7 @@ def register(app: typer.Typer) -> None:
             ),
         ] = None,
         live: Annotated[bool, typer.Option(help="Keep producing afterwards, at 600 times real speed.")] = True,
+        observe: Annotated[bool, typer.Option(help="Run Prometheus, which scrapes the platform's metrics.")] = False,
         force: Annotated[bool, typer.Option(help="Drop marts that no model builds, without asking.")] = False,
     ) -> None:
         """Install and start everything; return when the marts show the replayed data."""
@@ -41,7 +42,7 @@ def register(app: typer.Typer) -> None:
         from infra.launch.launch import up as launch
 
         try:
-            launch(months, live)
+            launch(months, live, observe)
         except KeyboardInterrupt:
             print(f"sluice: interrupted: {_running_services()}", file=sys.stderr)
             raise

@@ -12,25 +12,26 @@ from sluice.settings import load_settings
 DOC = """
 ### Alerts
 
-- **Invalid contract**: a file in `contracts/` is not valid. Its stream is not loaded; all others are.
+- **Failed run**: the latest run of a DAG has failed. **Overdue load**: a load has not ended in time.
+- **Import error**: a file in `dags/` does not import. **Invalid contract**: a file in `contracts/` is not valid.
 - **Stalled sink**: Kafka has new records, but the sink commits nothing to [the lake]({lake}).
-- **High quarantine rate**: more than 5 % of a stream's rows of the last hour are in
-  [quarantine]({dashboard}/quarantine).
-- **Clock**: the clock of a server, or of a stream's producers, differs from this host's by more than a minute.
+- **Quarantine**: more than 5 % of a stream's rows of the last hour are in [quarantine]({dashboard}/quarantine).
+- **Disk**: little space is free. **Clock**: the clock of a server, or of a stream's producers, differs from ours.
+- **Failed check**: one of these checks has failed itself; the others were done.
 
-`reconcile` raises an alert if Kafka, lake and warehouse disagree; Airflow raises one if a load is overdue. Each alert
-is raised once, in `ops.alerts`, and cleared when the condition no longer holds.
+`reconcile` raises an alert if Kafka, lake and warehouse disagree. Each alert is raised once, names its run, and is
+cleared when the condition no longer holds.
 
 - **When**: every five minutes, `{schedule}` (cron, UTC).
-- **Notifications**: the task's log, [the dashboard]({dashboard}/pipeline), and an optional webhook. Add its URL with
-  `make airflow A="connections add alert_webhook --conn-type generic --conn-host …"`.
+- **Notifications**: the task's log, [the dashboard]({dashboard}/pipeline), and the channels that have a connection:
+  `alert_webhook`, `alert_slack`, `alert_email` (`docs/how-to/alerts.md`).
 - **When it fails**: {on_failure}. [The documentation of the models]({dbt}) describes the rows that are counted.
 """
 SCHEDULE = "*/5 * * * *"
 
 with DAG(
     dag_id="monitor",
-    description="raises and clears alerts for invalid contracts, stalled sinks, quarantine rates and wrong clocks",
+    description="raises and clears the alerts",
     doc_md=render(DOC, load_settings(), schedule=SCHEDULE),
     schedule=SCHEDULE,
     catchup=False,
@@ -42,5 +43,5 @@ with DAG(
 ):
     MonitorOperator(
         task_id="monitor",
-        doc_md="Checks contracts, sink, quarantine and clocks, and updates their alerts.",
+        doc_md="Checks runs, files, contracts, sink, quarantine, disk and clocks, and updates their alerts.",
     )

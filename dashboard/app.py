@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -17,6 +18,7 @@ from starlette.templating import Jinja2Templates
 
 from dashboard import formatting
 from dashboard.database import NotBuiltError, Reader
+from dashboard.metrics import PlatformCollector, exposition
 from dashboard.page_request import PageRequest
 from dashboard.pages import PAGES
 from dashboard.poller import Poller
@@ -85,6 +87,11 @@ def create_app(settings: Settings) -> Starlette:
         context = {"page": "dbt", "title": "Models", "snapshot": snapshot, "servers": snapshot.servers}
         return templates.TemplateResponse(request, "dbt.html", context, headers=HEADERS)
 
+    collector = PlatformCollector(settings, lambda: poller.snapshot, warehouse, airflow)
+
+    def metrics(_: Request) -> Response:
+        return Response(exposition(collector), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+
     # Asynchronous, so that it does not wait for a thread while all of them wait for Postgres.
     async def health(_: Request) -> Response:
         return PlainTextResponse("ok\n")
@@ -101,7 +108,7 @@ def create_app(settings: Settings) -> Starlette:
     routes = [Route("/", endpoint(first_page)), *(Route(f"/{name}", endpoint(name), name=name) for name in PAGES)]
     static = Mount("/static", StaticFiles(directory=FOLDER / "static"), name="static")
     return Starlette(
-        routes=[*routes, Route("/dbt", dbt), Route("/health", health), static],
+        routes=[*routes, Route("/dbt", dbt), Route("/health", health), Route("/metrics", metrics), static],
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=_own_hosts(settings), www_redirect=False)],
         lifespan=lifespan,
     )
@@ -114,7 +121,8 @@ def _own_hosts(settings: Settings) -> list[str]:
     included.
     """
     public = urlsplit(settings.dashboard_url).hostname or LOOPBACK
-    hosts = {LOOPBACK, "localhost", "::1", settings.dashboard_host, public}
+    # Between containers it is reached by the name of its service.
+    hosts = {LOOPBACK, "localhost", "::1", "dashboard", settings.dashboard_host, public}
     return sorted(f"[{host}]" if ":" in host else host for host in hosts)
 
 

@@ -38,7 +38,7 @@ use_project() {
 compose() {
     local progress=auto
     [ -t 2 ] || progress=quiet
-    docker compose --progress "$progress" --env-file "$env_file" "$@"
+    docker compose --progress "$progress" --env-file "$env_file" --profile observe "$@"
 }
 
 # Starts services and what they need. A log gets one line for each that is up or, for a step of the launch, done.
@@ -48,7 +48,7 @@ compose_up() {
         compose up --detach "$@"
         return
     fi
-    docker compose --progress plain --env-file "$env_file" up --detach "$@" 2>&1 | while read -r kind name state rest; do
+    docker compose --progress plain --env-file "$env_file" --profile observe up --detach "$@" 2>&1 | while read -r kind name state rest; do
         case "$kind $state" in
             "Container Healthy") state=healthy ;;
             "Container Exited") state="done" ;;
@@ -161,13 +161,14 @@ protection_fault() {
         "move the clone to a folder of this machine's own file system"
 }
 
-# Prints every published port after the setting that changes it: "SLUICE_KAFKA_PORT 9092".
+# Prints every published port after the setting that changes it: "SLUICE_KAFKA_PORT 9092"; Prometheus's only while it is launched.
 ports() {
     local name default value
     local files
     IFS=: read -r -a files <<<"$COMPOSE_FILE"
     cat "${files[@]}" | tr ',' '\n' | sed -n 's/.*"127\.0\.0\.1:\${\(SLUICE_[A-Z0-9_]*\):-\([0-9]*\)}.*/\1 \2/p' |
         while read -r name default; do
+            [ "$name" != SLUICE_PROMETHEUS_PORT ] || [ -n "${observe:-}" ] || continue
             value="$(setting "$name")"
             echo "$name ${value:-$default}"
         done
@@ -232,7 +233,7 @@ report() {
 }
 
 docker_up() {
-    local months='' live=yes force='' fault since
+    local months='' live=yes observe='' force='' fault since
     launch_start=$SECONDS since="$(date -u +%Y-%m-%dT%H:%M:%SZ)"
     trap interrupted_launch INT
     while [ $# -gt 0 ]; do
@@ -240,8 +241,9 @@ docker_up() {
             --months) months="$2"; shift 2 ;;
             --live) live=yes; shift ;;
             --no-live) live=; shift ;;
+            --observe) observe=yes; shift ;;
             --force) force=--force; shift ;;
-            *) fail "unknown option of up: $1" "use --months, --live, --no-live or --force" ;;
+            *) fail "unknown option of up: $1" "use --months, --live, --no-live, --observe or --force" ;;
         esac
     done
     [[ $months =~ ^([0-9]|1[0-2]|)$ ]] ||
@@ -270,6 +272,11 @@ docker_up() {
         compose_up --no-deps producer
     else
         compose rm --stop --force producer >/dev/null
+    fi
+    if [ -n "$observe" ]; then
+        compose up --detach --no-deps prometheus
+    else
+        compose rm --stop --force prometheus >/dev/null
     fi
     # shellcheck disable=SC2046 # words without spaces
     docker run --rm --network none $(ports | sed 's/\(.*\) /--env=\1=/') sluice-platform addresses "$env_file"

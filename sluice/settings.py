@@ -76,6 +76,9 @@ class Settings(ExternalServers):
     """The port of the sink's metrics and health check; 0 for any free port."""
     sink_age_seconds: float = 10.0
     """The longest time a record waits before the sink commits it to the lake."""
+    live_host: str = LOOPBACK
+    live_port: int = 9096
+    """The port of the live view's metrics; 0 for any free port."""
 
     postgres_host: str = LOOPBACK
     postgres_port: int = 5432
@@ -96,6 +99,9 @@ class Settings(ExternalServers):
     dashboard_port: int = 8090
     dashboard_url: str = ""
     """The dashboard's URL for a browser, if it differs from ``dashboard_host`` and its port."""
+
+    prometheus_port: int = 9090
+    """Prometheus's port, with ``make up OBSERVE=1``."""
 
     minio_root_password: SecretStr | None = None
     lake_writer_password: SecretStr | None = None

@@ -1,4 +1,4 @@
-"""Installs the servers that are not Python packages: Kafka's jars with Maven, MinIO from source with Go.
+"""Installs the servers that are not Python packages: Kafka's jars with Maven, MinIO from source with Go, Prometheus.
 
 Each is installed into its own folder below `.tools`, named by its version. The folder has a temporary name until it is
 complete: so an existing folder is always complete, and an interrupted installation is simply repeated.
@@ -18,7 +18,7 @@ from typing import IO
 from infra.processes.commands import InterruptedRunError, run_logged
 from infra.processes.environment import shell_environment
 from infra.processes.steps import Step
-from infra.servers import kafka, minio, redis, toolchains
+from infra.servers import kafka, minio, prometheus, redis, toolchains
 from infra.servers.service import TOOLS
 from sluice.errors import SluiceError
 from sluice.settings import ROOT, Settings
@@ -36,8 +36,13 @@ Run = Callable[[Path, threading.Event], str | None]
 """Installs something: takes the log file and an event that is set when it should give up; returns what it did."""
 
 
-def install_steps(settings: Settings) -> list[Step]:
-    """Returns the installation steps of the servers that the platform runs; each does nothing if its result exists."""
+def install_steps(settings: Settings, observe: bool = False) -> list[Step]:
+    """Returns the installation steps of the servers that the platform runs; each does nothing if its result exists.
+
+    Args:
+        settings: which servers are external.
+        observe: whether Prometheus runs too.
+    """
     logs = settings.home / "logs"
 
     def step(name: str, run: Run, *needs: str, announce: str = "") -> Step:
@@ -55,6 +60,7 @@ def install_steps(settings: Settings) -> list[Step]:
         *([] if settings.kafka_bootstrap else own_kafka),
         *([] if settings.s3_endpoint else own_store),
         *([Step("find redis", _redis)] if settings.airflow_executor == "CeleryExecutor" else []),
+        *([step("install prometheus", _prometheus)] if observe else []),
     ]
 
 
@@ -193,3 +199,23 @@ def _minio(log: Path, cancelled: threading.Event) -> str | None:
 def _redis(_: threading.Event) -> None:
     """Raises if Redis is missing: its package would also start it as a system service, so it is not installed here."""
     redis.program()
+
+
+def _prometheus(log: Path, cancelled: threading.Event) -> str | None:
+    """Unpacks Debian's package beside the other servers: installed, it would also run as a service of the system."""
+    if toolchains.find_prometheus(prometheus.FOLDER):
+        return None
+    apt, dpkg = shutil.which("apt-get"), shutil.which("dpkg-deb")
+    if apt is None or dpkg is None:
+        raise SluiceError("cannot install Prometheus: this machine has no packages of Debian", prometheus.HINT)
+    environment = {**shell_environment(), "DEBIAN_FRONTEND": "noninteractive"}
+    with _temporary_folder(prometheus.FOLDER) as draft:
+        if os.geteuid() == 0:
+            run_logged([apt, "update"], log, environment=environment, cancelled=cancelled)
+        # apt checks the package's hash against its signed list.
+        download: list[str | Path] = [apt, "download", "prometheus"]
+        run_logged(download, log, environment=environment, folder=draft, cancelled=cancelled)
+        (package,) = draft.glob("*.deb")
+        run_logged([dpkg, "--extract", package, draft], log, environment=environment, cancelled=cancelled)
+        package.unlink()
+    return "Debian's package unpacked"

@@ -79,7 +79,7 @@ def _disk(settings: Settings) -> Finding:
 
 
 def _ports(settings: Settings, file: Path) -> Finding:
-    names = [name for service in services(settings).values() for name in service.ports]
+    names = [name for service in services(settings).values() if not service.option for name in service.ports]
     try:
         check_ports(settings, names, file)
     except SluiceError as error:

@@ -3,7 +3,7 @@
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from infra.config.ports import check_ports
@@ -15,6 +15,7 @@ from infra.launch.provisioning import Provisioning
 from infra.processes.steps import Report, Step, print_line, run_steps
 from infra.servers.airflow import ADMIN, SCHEDULER
 from infra.servers.minio import ROOT_USER
+from infra.servers.prometheus import PROMETHEUS
 from infra.servers.services import PRODUCER, services
 from infra.supervision.platform import Platform
 from sluice.contracts import Contract, load_contracts
@@ -26,13 +27,14 @@ INGEST = "lake ingest"
 LAUNCH_RECORD = "launch record"
 
 
-def up(months: int | None, live: bool, report: Report = print_line) -> None:
+def up(months: int | None, live: bool, observe: bool = False, report: Report = print_line) -> None:
     """Brings the platform up; idempotent.
 
     Args:
         months: how many months of the year the first launch replays, 0 to 12; None for the default. Later launches
             replay nothing, and say so if another number is given.
         live: whether the live producer runs afterwards.
+        observe: whether Prometheus runs.
         report: receives one line per step.
 
     Raises:
@@ -52,14 +54,14 @@ def up(months: int | None, live: bool, report: Report = print_line) -> None:
     for line in (*ignored, *contracts.warnings()):
         report(line)
     platform = Platform(settings, env_file(), report)
-    ports = [port for service in platform.services.values() for port in service.ports]
+    off = [*([] if live else [PRODUCER.name]), *([] if observe else [PROMETHEUS.name])]
+    ports = [port for service in platform.services.values() if service.name not in off for port in service.ports]
     check_ports(settings, ports, env_file())
     provisioning = Provisioning(settings, contracts)
-    run_steps(
-        _steps(platform, provisioning, contracts, first_data.DEFAULT_MONTHS if months is None else months, live), report
-    )
+    replayed = first_data.DEFAULT_MONTHS if months is None else months
+    run_steps(_steps(platform, provisioning, contracts, replayed, off), report)
     # Again, where they are not overlooked.
-    for line in (*addresses(settings, env_file()), *ignored, *contracts.warnings(), *provisioning.warnings()):
+    for line in (*addresses(settings, env_file(), observe), *ignored, *contracts.warnings(), *provisioning.warnings()):
         report(line)
     report(f"the platform is up ({time.monotonic() - start:.0f} s)")
 
@@ -74,7 +76,11 @@ def _check_protection(settings: Settings, report: Report) -> None:
 
 
 def _steps(
-    platform: Platform, provisioning: Provisioning, contracts: Mapping[str, Contract], months: int, live: bool
+    platform: Platform,
+    provisioning: Provisioning,
+    contracts: Mapping[str, Contract],
+    months: int,
+    off: Collection[str],
 ) -> list[Step]:
     settings = platform.settings
 
@@ -84,7 +90,7 @@ def _steps(
 
     steps = [
         platform.supervisor_step(),
-        *install_steps(settings),
+        *install_steps(settings, observe=PROMETHEUS.name not in off),
         *provisioning.steps(restart_sink, platform.report),
     ]
     known = {*platform.services, *(step.name for step in steps)}
@@ -94,12 +100,12 @@ def _steps(
         # During the ingest the scheduler would run many small loads, each followed by a transform.
         extra_needs = {SCHEDULER.name: (INGEST,), PRODUCER.name: (LAUNCH_RECORD,)}
     for service in platform.services.values():
-        if live or service is not PRODUCER:
+        if service.name not in off:
             steps.append(platform.service_step(service, known, extra_needs.get(service.name, ())))
-    return [*steps, _disable_step([] if live else [PRODUCER.name], platform)]
+    return [*steps, _disable_step(off, platform)]
 
 
-def _disable_step(names: list[str], platform: Platform) -> Step:
+def _disable_step(names: Collection[str], platform: Platform) -> Step:
     def run(_: threading.Event) -> None:
         platform.disable(names)
 
@@ -131,8 +137,14 @@ def _first_data_steps(settings: Settings, contracts: Mapping[str, Contract], mon
     ]
 
 
-def addresses(settings: Settings, file: Path) -> list[str]:
-    """Returns a printable table of the servers' addresses and users; ``file`` is where the passwords are."""
+def addresses(settings: Settings, file: Path, observe: bool = False) -> list[str]:
+    """Returns a printable table of the servers' addresses and users.
+
+    Args:
+        settings: the addresses.
+        file: where the passwords are.
+        observe: whether Prometheus runs.
+    """
     secrets_file = os.path.relpath(file) if file.is_relative_to(ROOT) else str(file)
     rows = [
         ("Dashboard", f"http://{LOOPBACK}:{settings.dashboard_port}", "", ""),
@@ -152,6 +164,7 @@ def addresses(settings: Settings, file: Path) -> list[str]:
             "SLUICE_READER_PASSWORD",
         ),
         ("Kafka", settings.kafka, settings.kafka_user, ""),
+        *([("Metrics", f"http://{LOOPBACK}:{settings.prometheus_port}", "", "")] if observe else []),
     ]
     lines = ["", f"{'':10}{'address':36}{'user':16}password (in {secrets_file})"]
     return [

@@ -42,6 +42,8 @@ class Service:
     """Health problems that waiting does not solve, with hints: a launch stops at once."""
     external: bool = False
     """Whether the platform uses it without running it: it has no process, only a health check."""
+    option: str = ""
+    """The option of ``make up`` that starts the service, after a space; none for one that starts by default."""
     start_seconds: int = 90
     """How long the service may take to become healthy."""
 

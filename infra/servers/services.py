@@ -8,6 +8,7 @@ from infra.servers.external import external_services
 from infra.servers.kafka import KAFKA
 from infra.servers.minio import MINIO
 from infra.servers.postgres import POSTGRES
+from infra.servers.prometheus import PROMETHEUS
 from infra.servers.redis import REDIS
 from infra.servers.service import Service
 from sluice.settings import Settings
@@ -26,6 +27,7 @@ LIVE = Service(
     needs=("kafka", "postgres", "topics", "warehouse"),
     command=lambda _: [sys.executable, "-m", "flights.live_view"],
     secrets=("live_password", "kafka_password", "schema_registry_password"),
+    ports=("live_port",),
     check_health=probes.live,
 )
 DASHBOARD = Service(
@@ -60,6 +62,7 @@ SERVICES: dict[str, Service] = {
         CLEANER,
         DASHBOARD,
         PRODUCER,
+        PROMETHEUS,
     )
 }
 """Every service by name, in display order."""

@@ -1,4 +1,4 @@
-"""Finds Java, Go, Maven and Redis on this machine; for Java and Go, also the copies installed from wheels."""
+"""Finds Java, Go, Maven, Redis and Prometheus on this machine; for some, also the copies that a launch installed."""
 
 import os
 import re
@@ -74,6 +74,12 @@ def find_redis() -> Path | None:
     """Returns the path of Redis's server, or None."""
     on_path = shutil.which("redis-server")
     return Path(on_path) if on_path else None
+
+
+def find_prometheus(folder: Path, name: str = "prometheus") -> Path | None:
+    """Returns the path of a program of the machine's Prometheus, else of the unpacked package's, else None."""
+    on_path, unpacked = shutil.which(name), folder / "usr" / "bin" / name
+    return Path(on_path) if on_path else unpacked if unpacked.exists() else None
 
 
 def find_maven() -> Path | None:

@@ -11,7 +11,7 @@ A test that needs servers of its own writes a settings file and starts only thos
 import json
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,7 +130,7 @@ class Platform:
         log = self.settings.home / "logs" / f"{service.name}.log"
         raise LoggedError(f"{service.name} is not healthy after {waited:.0f} s: {problem or 'not running'}", log)
 
-    def disable(self, names: Sequence[str]) -> None:
+    def disable(self, names: Collection[str]) -> None:
         """Stops services and records that they are off on purpose; replaces the list of an earlier call."""
         for name in names:
             self.supervisor.stop(name)
@@ -167,7 +167,7 @@ class Platform:
             return Status(service.name, "stopped", "the supervisor is down", port=port)
         name: str = state["statename"]
         if name == "STOPPED" and self._disabled.exists() and service.name in json.loads(self._disabled.read_text()):
-            return Status(service.name, "off", "`make up` starts it", port=port)
+            return Status(service.name, "off", f"`make up{service.option}` starts it", port=port)
         if name != "RUNNING":
             return Status(service.name, name.lower(), state["spawnerr"], port=port)
         problem = service.check_health(self.settings)

@@ -3,12 +3,15 @@
 import logging
 import threading
 import time
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 from sluice.contracts import Contract, contracts_version, get_contract, load_contracts, topic_names
 from sluice.contracts.values import ContractViolationError
+from sluice.endpoint import serve
 from sluice.errors import TerminalError, TransientError
 from sluice.live.consumer import Consumer
+from sluice.live.metrics import Metrics
 from sluice.live.store import PartitionKey, Store
 from sluice.live.view import Record, View
 from sluice.registry import Decoder, decoder
@@ -21,23 +24,29 @@ _MAX_BACKOFF_SECONDS = 15.0
 
 
 def run(view: View, settings: Settings, stopping: threading.Event) -> None:
-    """Keeps a live view up to date until ``stopping`` is set.
+    """Keeps a live view up to date until ``stopping`` is set, and serves its metrics.
 
     Recovers from every fault in the way it starts: it resumes at the offsets stored in Postgres.
+
+    Raises:
+        TerminalError: the port of the metrics is in use, or Postgres rejects a statement.
     """
+    metrics = Metrics()
+    serve(settings.live_host, settings.live_port, "SLUICE_LIVE_PORT", metrics.registry, {})
     failures = 0
     while not stopping.is_set():
         started = time.monotonic()
         try:
-            _follow(view, settings, stopping)
+            _follow(view, settings, metrics, stopping)
         except TransientError as error:
             failures = 0 if time.monotonic() - started > _MAX_BACKOFF_SECONDS else failures + 1
+            metrics.retries.inc()
             wait = min(0.5 * 2**failures, _MAX_BACKOFF_SECONDS)
             log.warning("restarting in %.1f s: %s", wait, error)
             stopping.wait(wait)
 
 
-def _follow(view: View, settings: Settings, stopping: threading.Event) -> None:
+def _follow(view: View, settings: Settings, metrics: Metrics, stopping: threading.Event) -> None:
     """Applies records as they arrive; returns when ``stopping`` is set or a contract has changed.
 
     The records of a stream without a valid contract stay in Kafka. They are read once its contract is valid.
@@ -65,8 +74,10 @@ def _follow(view: View, settings: Settings, stopping: threading.Event) -> None:
             if records:
                 offsets = _next_offsets(records)
                 decoded = [decode_record(record, decoders[record.stream]) for record in records]
-                store.apply(view, contracts, decoded, offsets)
+                with metrics.apply.time():
+                    skipped = store.apply(view, contracts, decoded, offsets)
                 consumer.commit_offsets(offsets)
+                _count(metrics, records, skipped)
             if time.monotonic() - last_heartbeat >= HEARTBEAT_SECONDS:
                 last_heartbeat = time.monotonic()
                 store.beat()
@@ -83,6 +94,18 @@ def decode_record(record: Record, decode: Decoder | None) -> Record:
         return record._replace(value=decode(record.value))
     except ContractViolationError:
         return record._replace(value=b"")
+
+
+def _count(metrics: Metrics, records: Sequence[Record], skipped: Sequence[Record]) -> None:
+    """Counts the records of a transaction, per stream."""
+    applied = Counter(record.stream for record in records)
+    applied.subtract(record.stream for record in skipped)
+    for stream, count in applied.items():
+        metrics.events.labels(stream).inc(count)
+    for record in skipped:
+        metrics.skipped.labels(record.stream).inc()
+    for stream, timestamp in {record.stream: record.timestamp for record in records}.items():
+        metrics.newest.labels(stream).set((timestamp or 0) / 1000)
 
 
 def _next_offsets(records: Iterable[Record]) -> dict[PartitionKey, int]:

@@ -68,7 +68,7 @@ class Store:
         contracts: Mapping[str, Contract],
         records: Sequence[Record],
         next_offsets: Mapping[PartitionKey, int],
-    ) -> None:
+    ) -> list[Record]:
         """Applies records to a view and saves how far they were read: both or neither.
 
         A record that cannot be applied is skipped and logged: it costs itself, and the batch load says what is wrong.
@@ -78,11 +78,14 @@ class Store:
             contracts: by stream.
             records: in the order of offsets within each partition, without gaps.
             next_offsets: the offset after the last record of each partition.
+
+        Returns:
+            The records that were skipped.
         """
         streams = {record.topic_id: record.stream for record in records}
         keys = sorted(next_offsets)
         with self._transaction() as cursor:
-            self._apply(cursor, view, contracts, records)
+            skipped = self._apply(cursor, view, contracts, records)
             cursor.execute(
                 _SAVE_OFFSETS,
                 (
@@ -92,6 +95,7 @@ class Store:
                     [next_offsets[key] for key in keys],
                 ),
             )
+        return skipped
 
     def beat(self) -> None:
         """Writes the heartbeat, which shows that the process is running even when no records arrive."""
@@ -104,8 +108,14 @@ class Store:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._connection.close()
 
-    def _apply(self, cursor: Cursor, view: View, contracts: Mapping[str, Contract], records: Sequence[Record]) -> None:
-        """Applies records together, or in halves if that fails, down to the record that is at fault."""
+    def _apply(
+        self, cursor: Cursor, view: View, contracts: Mapping[str, Contract], records: Sequence[Record]
+    ) -> list[Record]:
+        """Applies records together, or in halves if that fails, down to the record that is at fault.
+
+        Returns:
+            The records that were skipped.
+        """
         try:
             with self._connection.transaction():
                 view.apply(cursor, contracts, records)
@@ -114,12 +124,15 @@ class Store:
                 raise
             if len(records) > 1:
                 middle = len(records) // 2
-                self._apply(cursor, view, contracts, records[:middle])
-                self._apply(cursor, view, contracts, records[middle:])
-                return
+                return [
+                    *self._apply(cursor, view, contracts, records[:middle]),
+                    *self._apply(cursor, view, contracts, records[middle:]),
+                ]
             place = "/".join(str(part) for part in (records[0].stream, records[0].partition, records[0].offset))
             reason = cause(error) if isinstance(error, psycopg.Error) else str(error)
             log.warning("skipped %s: %s: %s", place, type(error).__name__, reason)
+            return [records[0]]
+        return []
 
     @contextmanager
     def _transaction(self) -> Iterator[Cursor]:

@@ -3,11 +3,8 @@
 from datetime import timedelta
 
 from airflow.sdk import DAG
-from airflow.sdk.definitions.callback import SyncCallback
-from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
 from sluice.contracts import Contract
-from sluice.orchestration.alerts import load_is_overdue
 from sluice.orchestration.assets import REPROCESSED, lake_table, raw_table, topic
 from sluice.orchestration.docs import column_table, render
 from sluice.orchestration.operators import FreshnessOperator, LoadOperator
@@ -29,7 +26,7 @@ advanced since the last check, although Kafka had records for it.
   to, and the figures of each load.
 - **When**: `{schedule}` (cron, UTC), or on demand (`make load`). A second run is queued behind the first.
 - **Source**: `contracts/{stream}.yaml`, which also defines the topic, the table and this page.
-- **Overdue**: if a run has not ended after {minutes} minutes, Airflow raises an alert; the next load to end clears it.
+- **Overdue**: if a run has not ended after {minutes} minutes, `monitor` raises an alert until it has ended.
 - **Invalid records** are in [quarantine]({dashboard}/quarantine?stream={stream}) with a reason; all others are loaded.
 - **When it fails**: {on_failure}, or wait for the next run, which resumes at the ledger's offset.
   `make reconcile` confirms that nothing is missing.
@@ -61,12 +58,6 @@ def load_dag(contract: Contract, settings: Settings) -> DAG:
         max_active_runs=1,
         dagrun_timeout=timedelta(minutes=30),
         is_paused_upon_creation=False,
-        deadline=DeadlineAlert(
-            reference=DeadlineReference.DAGRUN_QUEUED_AT,
-            interval=contract.load.overdue,
-            callback=SyncCallback(load_is_overdue, kwargs={"stream": contract.stream, "minutes": minutes}),
-            name="overdue",
-        ),
         default_args=DEFAULT_ARGS | {"owner": contract.owner},
         tags=["load", contract.stream],
     ) as dag:

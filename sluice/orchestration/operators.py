@@ -6,7 +6,7 @@ the DAG processor parses the DAG files repeatedly without calling any of these f
 
 # ruff: noqa: ARG002 - Airflow passes the context to every execute by that name.
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +14,15 @@ from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from sluice.contracts import Contract, get_contract, load_contracts
-from sluice.errors import TerminalError
-from sluice.orchestration.alerts import clear_removed, sync_and_notify
+from sluice.errors import SluiceError, TerminalError
+from sluice.orchestration.alerts import Alerts
 from sluice.orchestration.assets import REPROCESSED, lake_table, raw_table
 from sluice.orchestration.credentials import settings_as
 from sluice.orchestration.history import ALL, MARTS, RAW, REPROCESS, reprocess_scope
 from sluice.settings import Settings, load_settings
 
 if TYPE_CHECKING:
+    from sluice.alerts import Problem
     from sluice.transform.dbt import Dbt
 
 Figures = dict[str, Any]
@@ -70,14 +71,12 @@ class LoadOperator(BaseOperator):
 
     def execute(self, context: Context) -> Figures:
         """Returns the stream, rows, quarantined events and dates of this load."""
-        from sluice.alerts.store import OVERDUE_LOAD
         from sluice.load import load
         from sluice.transform.stale import is_stale
 
         settings = settings_as("loader")
         contract = _contract(settings, self.stream)
         report = load(settings, contract)
-        sync_and_notify(OVERDUE_LOAD, {}, among=[contract.stream])
         # Dates can be stale without a new row: the load that marked them may have died after its last commit. While a
         # backfill is active, its last runs report its dates.
         nothing = not report.rows and not report.quarantined
@@ -238,9 +237,8 @@ class ReconcileOperator(BaseOperator):
         for line in reconciliation.text().splitlines():
             self.log.info("%s", line)
         disagree = "Kafka, lake and warehouse disagree"
-        sync_and_notify(
-            RECONCILE, {} if reconciliation.agrees else {"platform": f"{disagree}; `make reconcile` shows where"}
-        )
+        problems = {} if reconciliation.agrees else {"platform": f"{disagree}; `make reconcile` shows where"}
+        Alerts(context).sync(RECONCILE, problems)
         if not reconciliation.agrees:
             raise TerminalError(disagree, "see the table in this task's log")
         dates, streams = len(reconciliation.rows), len(reconciliation.totals)
@@ -248,7 +246,7 @@ class ReconcileOperator(BaseOperator):
 
 
 class MonitorOperator(BaseOperator):
-    """Checks for invalid contracts, stalled sinks, high quarantine rates and wrong clocks; updates their alerts."""
+    """Runs all checks and updates their alerts. A check that fails costs itself only, and is an alert of its own."""
 
     ui_color = "#fbe3e0"
 
@@ -256,24 +254,61 @@ class MonitorOperator(BaseOperator):
         """Returns a summary of the alerts that are open."""
         from sluice.alerts.checks import high_quarantine_rate, stalled_sinks
         from sluice.alerts.clocks import clock_skew
-        from sluice.alerts.store import CLOCK, INVALID_CONTRACT, QUARANTINE, STALLED_SINK
+        from sluice.alerts.disk import low_disk
+        from sluice.alerts.runs import failed_runs, import_errors, overdue_loads
+        from sluice.alerts.store import (
+            CLOCK,
+            DISK,
+            FAILED_CHECK,
+            FAILED_RUN,
+            IMPORT_ERROR,
+            INVALID_CONTRACT,
+            OVERDUE_LOAD,
+            QUARANTINE,
+            RECONCILE,
+            STALLED_SINK,
+            runs_of_open_alerts,
+        )
         from sluice.removed.remains import removed_streams
 
         settings = settings_as("reader")
         contracts = load_contracts(settings.contracts)
-        # One check after another: a server that is down costs the checks that need it.
-        problems = {INVALID_CONTRACT: {file.path.name: file.problem for file in contracts.invalid}}
-        sync_and_notify(INVALID_CONTRACT, problems[INVALID_CONTRACT])
-        removed = removed_streams(settings, contracts)
-        clear_removed(removed)
-        problems[QUARANTINE] = _without(removed, high_quarantine_rate(settings))
-        sync_and_notify(QUARANTINE, problems[QUARANTINE])
-        problems[STALLED_SINK] = stalled_sinks(settings, contracts)
-        sync_and_notify(STALLED_SINK, problems[STALLED_SINK])
-        problems[CLOCK] = _without(removed, clock_skew(settings))
-        sync_and_notify(CLOCK, problems[CLOCK])
-        alerts = [f"{kind}: {', '.join(subjects)}" for kind, subjects in problems.items() if subjects]
-        return {"summary": "; ".join(alerts) or "no alerts"}
+        alerts = Alerts(context)
+        alerts.deliver()
+        failures: dict[str, str] = {}
+
+        def attempt(
+            name: str, check: "Callable[[], Mapping[str, str | Problem]]"
+        ) -> "Mapping[str, str | Problem] | None":
+            try:
+                return check()
+            except SluiceError as error:
+                failures[name] = str(error)
+            except Exception as error:
+                self.log.exception("the check for the alert %s failed", name)
+                failures[name] = f"{type(error).__name__}: {error}"
+            return None
+
+        removed = attempt("removed contract", lambda: removed_streams(settings, contracts)) or {}
+        alerts.clear_removed(removed)
+        checks: dict[str, Callable[[], Mapping[str, str | Problem]]] = {
+            INVALID_CONTRACT: lambda: {file.path.name: file.problem for file in contracts.invalid},
+            IMPORT_ERROR: lambda: import_errors(settings),
+            FAILED_RUN: lambda: failed_runs(settings, runs_of_open_alerts(settings, RECONCILE)),
+            OVERDUE_LOAD: lambda: overdue_loads(settings, contracts),
+            QUARANTINE: lambda: _without(removed, high_quarantine_rate(settings)),
+            DISK: lambda: low_disk(settings),
+            CLOCK: lambda: _without(removed, clock_skew(settings)),
+            # The last, because it waits.
+            STALLED_SINK: lambda: stalled_sinks(settings, contracts),
+        }
+        found: list[str] = []
+        for kind, check in [*checks.items(), (FAILED_CHECK, lambda: failures)]:
+            problems = attempt(kind, check)
+            if problems is not None:
+                alerts.sync(kind, problems)
+                found += [f"{kind}: {', '.join(problems)}"] if problems else []
+        return {"summary": "; ".join(found) or "no alerts"}
 
 
 class MaintainOperator(BaseOperator):

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from sluice.contracts import load_contracts
 from sluice.daemon import run_until_stopped
+from sluice.endpoint import serve
 from sluice.errors import TerminalError
 from sluice.kafka.groups import sink_group
 from sluice.kafka.topics import kafka_ranges
@@ -19,7 +20,6 @@ from sluice.lake.table import LakeTable
 from sluice.settings import Settings
 from sluice.sink import HALTED_PATH
 from sluice.sink.consumer import KafkaSource
-from sluice.sink.endpoint import serve
 from sluice.sink.flush_policy import FlushPolicy
 from sluice.sink.protocols import Table
 from sluice.sink.sink import Sink
@@ -50,7 +50,7 @@ def run(settings: Settings, stopping: threading.Event) -> None:
     sink = Sink(source, tables, time.monotonic, FlushPolicy(age=settings.sink_age_seconds))
     sink.metrics.group.info({"group": group})
     checks = {"/health": sink.health, "/live": sink.liveness, HALTED_PATH: sink.halted}
-    serve(settings.sink_host, settings.sink_port, sink.metrics.registry, checks)
+    serve(settings.sink_host, settings.sink_port, "SLUICE_SINK_PORT", sink.metrics.registry, checks)
     source.subscribe(sink)
     try:
         while not stopping.is_set():

@@ -36,7 +36,7 @@ def provision_roles(settings: Settings) -> None:
 
 
 def share_runs(settings: Settings) -> None:
-    """Lets the reader see the times and states of Airflow's runs, but not their parameters.
+    """Lets the reader see the times and states of Airflow's runs, but not their parameters, and what does not import.
 
     Raises:
         TransientError: the server is down.
@@ -46,6 +46,9 @@ def share_runs(settings: Settings) -> None:
             "grant select (dag_id, run_id, state, run_type, queued_at, start_date, end_date) on dag_run"
             " to sluice_reader"
         )
+        airflow.execute("grant select (dag_id, run_id, task_id, state) on task_instance to sluice_reader")
+        airflow.execute("grant select (dag_id, is_stale) on dag to sluice_reader")
+        airflow.execute("grant select (id, filename, stacktrace) on import_error to sluice_reader")
 
 
 def _create_or_update_role(server: "psycopg.Connection[tuple[object, ...]]", name: str, password: str) -> None:

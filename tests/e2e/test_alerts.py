@@ -1,8 +1,114 @@
-"""Alerts on a complete platform: raised while a sink or a load is stalled, and cleared when it resumes."""
+"""Alerts on a complete platform: each thing is broken, is told once with its run, and is cleared when it is over."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
 
 from sluice.orchestration.batch import airflow_client, run_dags
+from sluice.orchestration.follow import wait_for_dags
+from sluice.settings import ROOT
 from tests.fixtures.platform import Running
+from tests.fixtures.receivers import Received, mail_server, webhook
 from tests.fixtures.waiting import wait
+
+BROKEN_DAG = ROOT / "dags" / "broken_by_a_test.py"
+
+
+@dataclass(frozen=True)
+class Channels:
+    plain: Received
+    slack: Received
+    mail: Received
+
+
+@pytest.fixture(scope="module")
+def channels(platform: Running) -> Iterator[Channels]:
+    """Receivers of every kind, to which the platform's connections lead."""
+    with webhook() as plain, webhook() as slack, mail_server() as mail:
+        extra = json.dumps({"from_email": "sluice@test", "to": "a@test", "disable_ssl": True, "disable_tls": True})
+        for name, options in {
+            "alert_webhook": ["--conn-type", "generic", "--conn-host", f"http://127.0.0.1:{plain.port}/s3cret"],
+            "alert_slack": ["--conn-type", "generic", "--conn-host", f"http://127.0.0.1:{slack.port}/s3cret"],
+            "alert_email": [
+                *("--conn-type", "smtp", "--conn-host", "127.0.0.1", "--conn-port", str(mail.port)),
+                *("--conn-login", "u", "--conn-password", "s3cret", "--conn-extra", extra),
+            ],
+        }.items():
+            platform.sluice("airflow", "connections", "add", name, *options)
+        yield Channels(plain, slack, mail)
+
+
+def test_a_transform_that_fails_repeatedly_is_told_once_on_every_channel_until_one_succeeds(
+    platform: Running, channels: Channels
+) -> None:
+    # Fails at once: a broken model would first build all that comes before it.
+    platform.sluice("sql", "--as", "postgres", "alter role sluice_transformer nologin")
+    try:
+        for _ in range(2):
+            platform.sluice("transform", check=False)
+            _monitor(platform)
+    finally:
+        platform.sluice("sql", "--as", "postgres", "alter role sluice_transformer login")
+    with airflow_client(platform.settings) as airflow:
+        runs = airflow._get("/dags/transform/dagRuns", {"state": "failed", "order_by": "end_date"})["dag_runs"]
+    first, last = runs[-2]["dag_run_id"], runs[-1]["dag_run_id"]
+    assert _open(platform, "failed run") == {"transform": ("transform", last)}
+    platform.sluice("transform")
+    _monitor(platform)
+    assert _open(platform, "failed run") == {}
+    told = [body for body in channels.plain.bodies if body["kind"] == "failed run"]
+    assert [(body["subject"], body["cleared"]) for body in told] == [("transform", False), ("transform", True)]
+    assert told[0]["run_id"] == first
+    assert told[0]["message"].startswith(f"run {first} failed in the task ")
+    assert told[0]["url"].startswith(f"{platform.settings.pages.airflow}/dags/transform/runs/manual__")
+    assert len([body for body in channels.slack.bodies if "failed run" in body["text"]]) == 2
+    subjects = [mail["Subject"] for mail in channels.mail.mails if "failed run" in mail["Subject"]]
+    assert [subject.split(":")[0] for subject in subjects] == ["[Sluice] alert", "[Sluice] cleared"]
+    _assert_no_log_has(platform, "s3cret")
+
+
+def test_a_file_that_does_not_import_is_told_until_it_is_gone(platform: Running) -> None:
+    # Other platforms on this machine, which read the same folder, find nothing in it.
+    home = str(platform.settings.home)
+    BROKEN_DAG.write_text(f"# An Airflow DAG.\nimport os\nassert os.environ.get('SLUICE_HOME') != {home!r}\n")
+    try:
+        with airflow_client(platform.settings) as airflow:
+            wait("an import error", lambda: airflow._get("/importErrors")["import_errors"])
+        _monitor(platform)
+        assert _open(platform, "import error").keys() == {f"dags/{BROKEN_DAG.name}"}
+    finally:
+        BROKEN_DAG.unlink()
+    with airflow_client(platform.settings) as airflow:
+        wait("no import error", lambda: not airflow._get("/importErrors")["import_errors"])
+    _monitor(platform)
+    assert _open(platform, "import error") == {}
+
+
+def test_an_invalid_contract_is_told_until_it_is_valid(platform: Running) -> None:
+    with _changed(platform.settings.contracts / "weather.observed.yaml", "columns: []\n"):
+        _monitor(platform)
+        assert _open(platform, "invalid contract").keys() == {"weather.observed.yaml"}
+    _monitor(platform)
+    assert _open(platform, "invalid contract") == {}
+
+
+def test_a_check_that_fails_is_told_and_costs_no_other(platform: Running) -> None:
+    supervisor = platform.services().supervisor
+    supervisor.stop("minio")
+    try:
+        with _changed(platform.settings.contracts / "weather.observed.yaml", "columns: []\n"):
+            _monitor(platform)
+        assert _open(platform, "failed check").keys() == {"clock", "stalled sink"}
+        assert _open(platform, "invalid contract").keys() == {"weather.observed.yaml"}
+    finally:
+        supervisor.start("minio")
+    platform.wait_until_healthy()
+    _monitor(platform)
+    assert _open(platform, "failed check") == _open(platform, "invalid contract") == {}
 
 
 def test_a_stalled_sink_raises_an_alert_until_it_resumes(platform: Running) -> None:
@@ -11,34 +117,65 @@ def test_a_stalled_sink_raises_an_alert_until_it_resumes(platform: Running) -> N
     try:
         platform.sluice("replay", "--from", "2013-01-06", "--to", "2013-01-06", "--streams", "flights.cancelled")
         _monitor(platform)
-        assert _open_alerts(platform, "stalled sink") == ["flights.cancelled"]
+        assert _open(platform, "stalled sink").keys() == {"flights.cancelled"}
     finally:
         supervisor.start("sink")
     # The command first waits until the lake has everything that Kafka has.
     platform.sluice("load")
     _monitor(platform)
-    assert _open_alerts(platform, "stalled sink") == []
+    assert _open(platform, "stalled sink") == {}
 
 
-def test_an_overdue_load_raises_an_alert_until_a_load_ends(platform: Running) -> None:
-    contract = platform.settings.contracts / "weather.observed.yaml"
-    original = contract.read_text()
-    contract.write_text(original.replace("\nload:\n", "\nload:\n  overdue: 1m\n"))
+def test_an_overdue_load_raises_an_alert_until_it_has_ended_and_a_failed_one_until_the_next_success(
+    platform: Running,
+) -> None:
     supervisor = platform.services().supervisor
-    supervisor.stop("minio")
-    try:
-        wait("an alert", lambda: _open_alerts(platform, "overdue load") == ["weather.observed"], seconds=420)
-    finally:
-        supervisor.start("minio")
-        contract.write_text(original)
-    wait("no alert", lambda: _open_alerts(platform, "overdue load") == [], seconds=420)
+    with (
+        _changed(platform.settings.contracts / "weather.observed.yaml", "load:\n  overdue: 1m\n", "load:\n"),
+        airflow_client(platform.settings) as airflow,
+    ):
+        supervisor.stop("minio")
+        try:
+            airflow.trigger("load_weather_observed", "manual__overdue")
+            wait("an overdue load", lambda: _overdue(platform), seconds=420, every=5)
+            _, run_id = _open(platform, "overdue load")["weather.observed"]
+        finally:
+            supervisor.start("minio")
+        wait("its end", lambda: airflow.run("load_weather_observed", run_id)["state"] in ("success", "failed"))
+        platform.sluice("load")
+        _monitor(platform)
+    assert _open(platform, "overdue load") == _open(platform, "failed run") == {}
+
+
+def _overdue(platform: Running) -> bool:
+    _monitor(platform)
+    return bool(_open(platform, "overdue load"))
 
 
 def _monitor(platform: Running) -> None:
     with airflow_client(platform.settings) as airflow:
+        wait_for_dags(airflow, ["monitor"])
         run_dags(airflow, ["monitor"], print)
 
 
-def _open_alerts(platform: Running, kind: str) -> list[str]:
-    alerts = platform.query(f"select subject from ops.alerts where kind = '{kind}' and cleared_at is null order by 1")
-    return list(alerts["subject"])
+def _open(platform: Running, kind: str) -> dict[str, tuple[str, str]]:
+    """Returns the DAG and the run of each open alert, by subject."""
+    query = f"select subject, dag_id, run_id from ops.alerts where kind = '{kind}' and cleared_at is null"
+    return {row.subject: (row.dag_id, row.run_id) for row in platform.query(query).itertuples()}
+
+
+@contextmanager
+def _changed(file: Path, text: str, after: str = "") -> Iterator[None]:
+    """Appends a text to a file, or replaces the first line that begins with ``after``; restores the file at the end."""
+    original = file.read_text()
+    file.write_text(original.replace(f"\n{after}", f"\n{text}", 1) if after else original + text)
+    try:
+        yield
+    finally:
+        file.write_text(original)
+
+
+def _assert_no_log_has(platform: Running, secret: str) -> None:
+    logs = [path for path in platform.settings.home.rglob("*.log") if path.is_file()]
+    assert logs
+    assert not [path for path in logs if secret in path.read_text(errors="replace")]

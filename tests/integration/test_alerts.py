@@ -1,19 +1,27 @@
-"""Alerts on a real warehouse: raised once, cleared when the problem is gone, and sent to a webhook that may fail."""
+"""Alerts on a real warehouse: raised once, cleared when the problem is gone, delivered to channels that may fail."""
 
 import json
 import logging
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import Any
 
 import pytest
 
-from sluice.alerts import Change, notify, sync_alerts
+from sluice.alerts import (
+    Change,
+    DeliveryError,
+    Problem,
+    Run,
+    Send,
+    clear_alerts_of_removed,
+    deliver,
+    log_changes,
+    sync_alerts,
+)
 from sluice.alerts.checks import high_quarantine_rate, stalled_sinks
 from sluice.alerts.clocks import clock_skew
+from sluice.alerts.store import runs_of_open_alerts
 from sluice.load import load
 from sluice.settings import Settings
 from sluice.warehouse import connect
@@ -37,25 +45,50 @@ def _stored(settings: Settings) -> list[tuple[object, ...]]:
         return reader.execute(query).fetchall()
 
 
+RUN = Run("monitor", "manual__1")
+
+
+def _sync(settings: Settings, kind: str, problems: dict[str, str], channels: Collection[str] = ()) -> list[Change]:
+    return sync_alerts(settings, kind, {name: Problem(text, RUN) for name, text in problems.items()}, channels)
+
+
 @pytest.mark.essential
 def test_an_alert_is_raised_once_and_cleared_once(servers: Settings) -> None:
-    assert sync_alerts(servers, "fire", {"a": "smoke", "b": "smoke"}) == [
-        Change("fire", "a", "smoke"),
-        Change("fire", "b", "smoke"),
+    assert _sync(servers, "fire", {"a": "smoke", "b": "smoke"}) == [
+        Change("fire", "a", "smoke", RUN),
+        Change("fire", "b", "smoke", RUN),
     ]
-    assert sync_alerts(servers, "fire", {"a": "flames", "b": "smoke"}) == []
-    assert sync_alerts(servers, "flood", {}) == []
-    assert sync_alerts(servers, "fire", {}, among=["b"]) == [Change("fire", "b", "smoke", cleared=True)]
-    assert sync_alerts(servers, "fire", {}, among=["b"]) == []
-    assert sync_alerts(servers, "fire", {"b": "again"}) == [
-        Change("fire", "b", "again"),
-        Change("fire", "a", "flames", cleared=True),
+    assert _sync(servers, "fire", {"a": "flames", "b": "smoke"}) == []
+    assert _sync(servers, "flood", {}) == []
+    assert _sync(servers, "fire", {"a": "flames"}) == [Change("fire", "b", "smoke", RUN, cleared=True)]
+    assert _sync(servers, "fire", {"a": "flames"}) == []
+    assert _sync(servers, "fire", {"b": "again"}) == [
+        Change("fire", "b", "again", RUN),
+        Change("fire", "a", "flames", RUN, cleared=True),
     ]
     assert _stored(servers) == [
         ("fire", "a", "flames", True),
         ("fire", "b", "smoke", True),
         ("fire", "b", "again", False),
     ]
+
+
+def test_an_alert_that_goes_on_names_the_latest_run(servers: Settings) -> None:
+    second = Run("transform", "manual__2")
+    sync_alerts(servers, "reconcile", {"platform": Problem("disagree", RUN)})
+    assert sync_alerts(servers, "reconcile", {"platform": Problem("disagree", second)}) == []
+    assert runs_of_open_alerts(servers, "reconcile") == {second}
+
+
+def test_alerts_of_a_removed_contract_are_cleared_with_that_reason(servers: Settings) -> None:
+    _sync(servers, "stalled sink", {"a.b": "stalled", "a.c": "stalled"})
+    (cleared,) = clear_alerts_of_removed(servers, ["a.b"], ["chat"])
+    assert cleared.text() == (
+        "cleared: stalled sink: a.b: stalled; cleared because the contract of the stream was removed"
+    )
+    received: list[Change] = []
+    deliver(servers, {"chat": received.append})
+    assert received == [cleared]
 
 
 def test_a_clock_that_is_behind_the_events_is_named_and_their_dates_close(make_stream: Callable[..., Stream]) -> None:
@@ -77,38 +110,71 @@ def test_a_clock_that_is_behind_the_events_is_named_and_their_dates_close(make_s
 
 def test_an_alert_that_quotes_anything_is_stored_and_told_in_printable_text(servers: Settings) -> None:
     subject, message = "contracts/a\ud800\0.yaml", "\x1b[2J\u202e\nforged"
-    raised = [Change("fire", r"contracts/a\ud800\x00.yaml", r"\x1b[2J\u202e\nforged")]
-    assert sync_alerts(servers, "fire", {subject: message}) == raised
-    assert sync_alerts(servers, "fire", {subject: message}, among=[subject]) == []
-    assert [change.cleared for change in sync_alerts(servers, "fire", {}, among=[subject])] == [True]
+    raised = [Change("fire", r"contracts/a\ud800\x00.yaml", r"\x1b[2J\u202e\nforged", RUN)]
+    assert _sync(servers, "fire", {subject: message}) == raised
+    assert _sync(servers, "fire", {subject: message}) == []
+    assert [change.cleared for change in _sync(servers, "fire", {})] == [True]
 
 
 @pytest.mark.essential
-def test_each_change_is_logged_and_sent_to_the_webhook(caplog: pytest.LogCaptureFixture) -> None:
-    changes = [Change("fire", "a", "smoke"), Change("fire", "b", "smoke", cleared=True)]
-    with _webhook(200) as (address, received), caplog.at_level(logging.INFO, logger="sluice"):
-        notify(changes, address)
-    assert [record.message for record in caplog.records if record.name.startswith("sluice")] == [
-        "alert: fire: a: smoke",
-        "cleared: fire: b: smoke",
-    ]
-    assert received == [
-        {"text": "alert: fire: a: smoke", "kind": "fire", "subject": "a", "message": "smoke", "cleared": False},
-        {"text": "cleared: fire: b: smoke", "kind": "fire", "subject": "b", "message": "smoke", "cleared": True},
-    ]
+def test_a_channel_that_is_down_loses_no_message_and_delays_no_other(
+    servers: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    received: dict[str, list[str]] = {"up": [], "down": []}
 
+    def refuse(_: Change) -> None:
+        raise DeliveryError("HTTP 500")
 
-@pytest.mark.essential
-def test_a_failed_webhook_delivery_is_logged_without_the_address(caplog: pytest.LogCaptureFixture) -> None:
-    with _webhook(500) as (address, received):
-        notify([Change("fire", "a", "smoke")], f"{address}/secret")
-    assert len(received) == 1
-    notify([Change("fire", "a", "smoke")], f"{address}/secret")
-    assert [record.message for record in caplog.records if "webhook" in record.message] == [
-        "webhook delivery failed: HTTP 500. Hint: check the host of Airflow's connection alert_webhook.",
-        "webhook delivery failed: ConnectError. Hint: check the host of Airflow's connection alert_webhook.",
+    def broken(_: Change) -> None:
+        raise ConnectionError("http://user:secret@host")
+
+    def append(name: str) -> Send:
+        return lambda change: received[name].append(change.text())
+
+    _sync(servers, "fire", {"a": "smoke", "b": "smoke"}, channels=received)
+    with caplog.at_level(logging.INFO, logger="sluice"):
+        deliver(servers, {"down": refuse, "up": append("up")})
+        _sync(servers, "fire", {"b": "smoke"}, channels=received)
+        deliver(servers, {"down": broken, "up": append("up")})
+    messages = ["alert: fire: a: smoke", "alert: fire: b: smoke", "cleared: fire: a: smoke"]
+    assert received == {"up": messages, "down": []}
+    assert [record.message for record in caplog.records if "delivered" in record.message] == [
+        f"alerts were not delivered to down, the next run tries again: {cause}. Hint: check Airflow's connection down."
+        for cause in ("HTTP 500", "ConnectionError")
     ]
     assert "secret" not in caplog.text
+    deliver(servers, {"down": append("down"), "up": append("up")})
+    deliver(servers, {"down": append("down"), "up": append("up")})
+    assert received == {"up": messages, "down": messages}
+
+
+def test_messages_of_a_channel_that_was_removed_are_dropped(servers: Settings) -> None:
+    _sync(servers, "fire", {"a": "smoke"}, channels=["gone"])
+    deliver(servers, {})
+    received: list[Change] = []
+    deliver(servers, {"gone": received.append})
+    assert received == []
+
+
+def test_two_tasks_that_deliver_at_once_send_each_message_once_and_in_order(servers: Settings) -> None:
+    _sync(servers, "fire", {f"{number:02}": "smoke" for number in range(20)}, channels=["chat"])
+    received: list[str] = []
+    with ThreadPoolExecutor(2) as pool:
+        for done in [
+            pool.submit(deliver, servers, {"chat": lambda change: received.append(change.subject)}) for _ in "ab"
+        ]:
+            done.result()
+    assert received == [f"{number:02}" for number in range(20)]
+
+
+def test_each_change_is_one_line_of_the_log_with_the_address_of_its_run(caplog: pytest.LogCaptureFixture) -> None:
+    changes = [Change("fire", "a", "smoke", RUN), Change("fire", "b", "smoke", None, cleared=True)]
+    with caplog.at_level(logging.INFO, logger="sluice"):
+        log_changes(changes, "http://airflow")
+    assert [(record.levelname, record.message) for record in caplog.records if record.name.startswith("sluice")] == [
+        ("ERROR", "alert: fire: a: smoke (http://airflow/dags/monitor/runs/manual__1)"),
+        ("INFO", "cleared: fire: b: smoke"),
+    ]
 
 
 def test_only_a_high_quarantine_rate_raises_an_alert(servers: Settings, make_stream: Callable[..., Stream]) -> None:
@@ -133,27 +199,3 @@ def test_a_stalled_sink_is_a_problem_until_it_resumes(servers: Settings, make_st
     assert stalled_sinks(settings, contracts)[stream.contract.stream].startswith("lag of 7 offsets in ")
     stream.land()
     assert stalled_sinks(settings, contracts) == {}
-
-
-@contextmanager
-def _webhook(status: int) -> Iterator[tuple[str, list[Any]]]:
-    received: list[Any] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(status)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            return None
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", received
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

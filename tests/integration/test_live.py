@@ -46,6 +46,8 @@ class Live:
             "SLUICE_ENV_FILE": str(file),
             "SLUICE_WAREHOUSE": settings.warehouse,
             "SLUICE_CONTRACTS": str(settings.contracts),
+            # Two live views may overlap.
+            "SLUICE_LIVE_PORT": "0",
             "PATH": "/usr/bin",
         }
         self.process: subprocess.Popen[bytes] | None = None

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from dashboard.poller import RATE_SECONDS, Poller, Rate, _sink_group
 from infra.config.ports import free_ports
+from sluice.endpoint import serve
 from sluice.settings import LOOPBACK, Settings
-from sluice.sink.endpoint import serve
 from sluice.sink.metrics import Metrics
 
 
@@ -39,7 +39,7 @@ def test_a_gap_between_samples_counts_as_elapsed_time() -> None:
 
 def test_the_sinks_group_is_the_one_that_it_reports() -> None:
     metrics = Metrics()
-    server = serve(LOOPBACK, 0, metrics.registry, {})
+    server = serve(LOOPBACK, 0, "SLUICE_SINK_PORT", metrics.registry, {})
     settings = Settings(sink_host=LOOPBACK, sink_port=server.server_port)
     try:
         assert _sink_group(settings) is None

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from infra.config.settings_file import SECRETS, variable
 from infra.launch.container_steps import STEPS
-from infra.servers import kafka, minio, postgres, redis
+from infra.servers import kafka, minio, postgres, prometheus, redis
 from infra.servers.service import environment
 from infra.servers.services import SERVICES, find_service
 from sluice.settings import ROOT, Settings
@@ -81,6 +81,7 @@ def test_other_containers_receive_exactly_these_secrets() -> None:
         "minio": {"minio_root_password"},
         "fill": {"lake_reader_password", "kafka_password"},
         "marts": {"airflow_admin_password"},
+        "prometheus": set(),
     }
     assert {name for name, container in CONTAINERS.items() if "env_file" in container} == OPERATORS
 
@@ -136,6 +137,21 @@ def test_kafka_is_configured_as_without_containers(settings: Settings) -> None:
     assert CONTAINERS["kafka"]["image"] == f"apache/kafka:{kafka.VERSION}"
 
 
+def test_prometheus_is_configured_as_without_containers() -> None:
+    configuration = yaml.safe_load((ROOT / "infra" / "prometheus" / "containers.yaml").read_text())
+    variables = FILE["x-addresses"]
+    names = {name: variables[f"SLUICE_{name.upper()}_HOST"] for name in ("sink", "live")} | {"dashboard": "dashboard"}
+    hosts = {f"{name}_host": host for name, host in names.items()}
+    expected = prometheus.configuration(Settings(_env_file=None, **hosts))  # type: ignore[call-arg, arg-type]
+    # There may be several sinks.
+    (names,) = (job.pop("dns_sd_configs") for job in configuration["scrape_configs"] if job["job_name"] == "sink")
+    configuration["scrape_configs"][0]["static_configs"] = [
+        {"targets": [f"{found['names'][0]}:{found['port']}" for found in names]}
+    ]
+    assert configuration | {"rule_files": []} == expected | {"rule_files": []}
+    assert f"--storage.tsdb.retention.time={prometheus.RETENTION}" in CONTAINERS["prometheus"]["command"]
+
+
 def test_redis_is_configured_as_without_containers() -> None:
     lines = SCALED["redis"]["command"][-1].splitlines()
     # Process titles matter only where processes are identified by their environment.
@@ -189,7 +205,7 @@ def test_the_last_step_of_a_launch_waits_for_every_service_but_the_producer() ->
         name = pending.pop()
         needed.add(name)
         pending += CONTAINERS[name].get("depends_on", {}).keys() - needed
-    assert SERVICES.keys() - needed == {"producer"}
+    assert SERVICES.keys() - needed == {"producer", "prometheus"}
 
 
 def test_a_container_waits_until_the_containers_it_needs_are_healthy_or_completed() -> None:

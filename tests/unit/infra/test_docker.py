@@ -219,6 +219,11 @@ def test_the_third_brokers_port_is_checked_only_with_the_profile_that_has_it(tmp
     assert "SLUICE_KAFKA_3_PORT 9292" in call(tmp_path, "use_profile scale; ports")
 
 
+def test_prometheus_needs_its_port_only_if_it_is_launched(tmp_path: Path) -> None:
+    assert "SLUICE_PROMETHEUS_PORT" not in call(tmp_path, "ports")
+    assert "SLUICE_PROMETHEUS_PORT 9090" in call(tmp_path, "observe=yes; ports")
+
+
 @pytest.mark.parametrize(
     "line",
     [

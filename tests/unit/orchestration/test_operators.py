@@ -27,8 +27,8 @@ from sluice.orchestration.operators import (
 from sluice.settings import ROOT, Settings
 
 ROLES: list[str] = []
-SYNCED: list[tuple[Any, ...]] = []
-"""Synced alerts: kind, findings, and the subjects checked."""
+SYNCED: dict[str, Any] = {}
+"""The problems of each kind of alert that was synced."""
 CLEARED: list[str] = []
 """Streams whose alerts were cleared because their contract was removed."""
 
@@ -43,8 +43,8 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     SYNCED.clear()
     CLEARED.clear()
     monkeypatch.setattr(operators, "settings_as", settings_as)
-    monkeypatch.setattr(operators, "sync_and_notify", lambda *alerts, **among: SYNCED.append((*alerts, among)))
-    monkeypatch.setattr(operators, "clear_removed", lambda streams: CLEARED.extend(streams))
+    alerts = SimpleNamespace(sync=SYNCED.__setitem__, clear_removed=CLEARED.extend, deliver=lambda: None)
+    monkeypatch.setattr(operators, "Alerts", lambda context: alerts)
     monkeypatch.setattr("sluice.removed.remains.removed_streams", lambda settings, contracts: {})
     yield
 
@@ -85,7 +85,6 @@ def test_a_load_uses_the_loader_role_and_returns_its_figures(monkeypatch: pytest
     assert context["outlet_events"]["raw.flights_departed"].extra == recorded
     assert context["outlet_events"][REPROCESSED.name].added == [("raw.flights_departed", recorded)]
     assert ROLES == ["loader"]
-    assert SYNCED == [("overdue load", {}, {"among": ["flights.departed"]})]
 
 
 def test_a_load_with_nothing_new_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,7 +92,6 @@ def test_a_load_with_nothing_new_is_skipped(monkeypatch: pytest.MonkeyPatch) -> 
     context: Any = {"ti": queued_runs(0)}
     with pytest.raises(AirflowSkipException, match="nothing new"):
         LoadOperator(task_id="load", stream="flights.departed").execute(context)
-    assert SYNCED == [("overdue load", {}, {"among": ["flights.departed"]})]
 
 
 def test_a_load_after_one_that_died_after_its_commit_still_triggers_the_transform(
@@ -261,51 +259,75 @@ def test_reconcile_fails_if_the_counts_disagree(monkeypatch: pytest.MonkeyPatch,
     assert asked == [{"full": agrees, "patience": 300.0}]
     assert ROLES == ["reader", "loader"]
     message = "Kafka, lake and warehouse disagree; `make reconcile` shows where"
-    assert [("reconcile", {} if agrees else {"platform": message}, {})] == SYNCED
+    assert {"reconcile": {} if agrees else {"platform": message}} == SYNCED
 
 
-def test_monitor_syncs_the_alerts_of_its_checks(monkeypatch: pytest.MonkeyPatch) -> None:
-    stalled = {"flights.departed": "3 offsets wait"}
-    monkeypatch.setattr("sluice.alerts.checks.stalled_sinks", lambda settings, contracts: stalled)
-    monkeypatch.setattr("sluice.alerts.checks.high_quarantine_rate", lambda settings: {})
-    monkeypatch.setattr("sluice.alerts.clocks.clock_skew", lambda settings: {})
-    assert MonitorOperator(task_id="monitor").execute({})["summary"] == "stalled sink: flights.departed"
-    assert [
-        ("invalid contract", {}, {}),
-        ("quarantine", {}, {}),
-        ("stalled sink", stalled, {}),
-        ("clock", {}, {}),
-    ] == SYNCED
-    stalled.clear()
-    assert MonitorOperator(task_id="monitor").execute({})["summary"] == "no alerts"
+CHECKS = {
+    "import error": "sluice.alerts.runs.import_errors",
+    "failed run": "sluice.alerts.runs.failed_runs",
+    "overdue load": "sluice.alerts.runs.overdue_loads",
+    "quarantine": "sluice.alerts.checks.high_quarantine_rate",
+    "disk": "sluice.alerts.disk.low_disk",
+    "clock": "sluice.alerts.clocks.clock_skew",
+    "stalled sink": "sluice.alerts.checks.stalled_sinks",
+}
+"""The functions behind the checks of `monitor`, by kind of alert."""
 
 
-def test_monitor_clears_the_alerts_of_a_removed_contract_and_raises_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sluice.removed.remains.removed_streams", lambda settings, contracts: {"a.b": "a.b"})
-    monkeypatch.setattr("sluice.alerts.checks.stalled_sinks", lambda settings, contracts: {})
-    problems = {"a.b": "a problem", "weather.observed": "another"}
-    monkeypatch.setattr("sluice.alerts.checks.high_quarantine_rate", lambda settings: problems)
-    monkeypatch.setattr("sluice.alerts.clocks.clock_skew", lambda settings: problems | {"Postgres": "slow"})
-    MonitorOperator(task_id="monitor").execute({})
-    assert CLEARED == ["a.b"]
-    assert ("quarantine", {"weather.observed": "another"}, {}) in SYNCED
-    assert ("clock", {"weather.observed": "another", "Postgres": "slow"}, {}) in SYNCED
+@pytest.fixture
+def problems(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What each check finds, by kind; an error is raised instead."""
+    found: dict[str, Any] = {kind: {} for kind in CHECKS}
+
+    def check(kind: str) -> Any:
+        if isinstance(found[kind], Exception):
+            raise found[kind]
+        return found[kind]
+
+    for kind, function in CHECKS.items():
+        monkeypatch.setattr(function, lambda *_, kind=kind: check(kind))
+    monkeypatch.setattr("sluice.alerts.store.runs_of_open_alerts", lambda settings, kind: set())
+    return found
 
 
-def test_monitor_raises_the_alert_of_an_invalid_contract_whatever_else_is_down(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def monitor() -> str:
+    return str(MonitorOperator(task_id="monitor").execute({})["summary"])
+
+
+def test_monitor_syncs_the_alerts_of_its_checks(problems: dict[str, Any]) -> None:
+    problems["stalled sink"] = {"flights.departed": "3 offsets wait"}
+    assert monitor() == "stalled sink: flights.departed"
+    assert {**problems, "invalid contract": {}, "failed check": {}} == SYNCED
+    problems["stalled sink"] = {}
+    assert monitor() == "no alerts"
+
+
+def test_monitor_clears_the_alerts_of_a_removed_contract_and_raises_none(
+    monkeypatch: pytest.MonkeyPatch, problems: dict[str, Any]
 ) -> None:
-    def down(*_: object) -> dict[str, str]:
-        raise TransientError("Postgres is down")
+    monkeypatch.setattr("sluice.removed.remains.removed_streams", lambda settings, contracts: {"a.b": "a.b"})
+    problems["quarantine"] = {"a.b": "a problem", "weather.observed": "another"}
+    problems["clock"] = problems["quarantine"] | {"Postgres": "slow"}
+    monitor()
+    assert CLEARED == ["a.b"]
+    assert SYNCED["quarantine"] == {"weather.observed": "another"}
+    assert SYNCED["clock"] == {"weather.observed": "another", "Postgres": "slow"}
 
+
+@pytest.mark.parametrize("kind", CHECKS)
+@pytest.mark.parametrize("error", [TransientError("a server is down", "wait"), ZeroDivisionError("division by zero")])
+def test_a_check_that_fails_is_an_alert_and_costs_no_other(
+    kind: str, error: Exception, problems: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     (tmp_path / "a.b.yaml").write_text("stream: a.b\n")
     monkeypatch.setattr(operators, "settings_as", lambda role: Settings(contracts=tmp_path))
-    monkeypatch.setattr("sluice.alerts.checks.high_quarantine_rate", down)
-    with pytest.raises(TransientError):
-        MonitorOperator(task_id="monitor").execute({})
-    ((kind, problems, _),) = SYNCED
-    assert kind == "invalid contract"
-    assert "line 1: description: Field required" in problems["a.b.yaml"]
+    problems[kind] = error
+    assert f"failed check: {kind}" in monitor()
+    own = SYNCED.pop("failed check")[kind]
+    assert own in ("a server is down. Hint: wait.", "ZeroDivisionError: division by zero")
+    # What it has found before is neither cleared nor raised again.
+    assert SYNCED.keys() == {*CHECKS, "invalid contract"} - {kind}
+    assert "line 1: description: Field required" in SYNCED["invalid contract"]["a.b.yaml"]
 
 
 def test_the_event_date_is_the_start_of_the_data_interval() -> None:

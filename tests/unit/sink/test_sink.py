@@ -5,12 +5,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 import pytest
 
 from infra.servers import probes
+from sluice.endpoint import serve
 from sluice.errors import TerminalError, TransientError
 from sluice.lake.chunk import Chunk, record_columns
 from sluice.lake.table import AppendResult
 from sluice.settings import LOOPBACK, Settings
 from sluice.sink import HALTED_PATH
-from sluice.sink.endpoint import serve
 from sluice.sink.flush_policy import FlushPolicy
 from sluice.sink.protocols import Records, TopicPartition
 from sluice.sink.sink import Sink
@@ -213,7 +213,7 @@ def test_metrics_health_and_liveness_are_served(loop: Loop) -> None:
         "/live": lambda: None,
         HALTED_PATH: lambda: halted[0] if halted else None,
     }
-    server = serve(LOOPBACK, 0, loop.sink.metrics.registry, checks)
+    server = serve(LOOPBACK, 0, "SLUICE_SINK_PORT", loop.sink.metrics.registry, checks)
     try:
         port = server.server_port
         loop.source.put(SMALL, 0, 3)

@@ -10,8 +10,8 @@ import pytest
 from prometheus_client import CollectorRegistry, Gauge
 
 from infra.servers import probes
+from sluice.endpoint import MAX_CONNECTIONS, serve
 from sluice.settings import LOOPBACK
-from sluice.sink.endpoint import MAX_CONNECTIONS, serve
 from tests.fixtures.waiting import wait
 
 
@@ -19,7 +19,7 @@ from tests.fixtures.waiting import wait
 def server() -> Iterator[ThreadingHTTPServer]:
     registry = CollectorRegistry()
     Gauge("sluice_sink_test", "A metric.", registry=registry).set(7)
-    server = serve(LOOPBACK, 0, registry, {"/health": lambda: None})
+    server = serve(LOOPBACK, 0, "SLUICE_SINK_PORT", registry, {"/health": lambda: None})
     yield server
     server.shutdown()
     server.server_close()

@@ -1,4 +1,4 @@
-"""Serves the sink's metrics and health check over HTTP. A client that is slow, or never finishes, delays no other."""
+"""Serves a program's metrics and health checks over HTTP. A client that is slow, or never finishes, delays no other."""
 
 import contextlib
 import ipaddress
@@ -24,16 +24,19 @@ TIMEOUT_SECONDS = 10.0
 """How long a connection may receive and send nothing."""
 Check = Callable[[], str | None]
 """Returns None if all is well, otherwise the problem."""
-NAMES = ("localhost", "sink")
-"""Names by which other programs reach the sink: on this machine, and between containers."""
+NAMES = ("localhost", "sink", "live")
+"""Names by which other programs reach this one: on this machine, and between containers."""
 
 
-def serve(host: str, port: int, registry: CollectorRegistry, checks: Mapping[str, Check]) -> ThreadingHTTPServer:
+def serve(
+    host: str, port: int, setting: str, registry: CollectorRegistry, checks: Mapping[str, Check]
+) -> ThreadingHTTPServer:
     """Serves ``/metrics``, and the checks (200, or 503 with the problem), from threads of its own.
 
     Args:
         host: the address to listen on.
         port: the port to listen on; 0 for any free one.
+        setting: the name of the variable that sets the port, for errors.
         registry: the metrics to expose.
         checks: by path, ``/health`` for example. They are called from several threads.
 
@@ -70,7 +73,7 @@ def serve(host: str, port: int, registry: CollectorRegistry, checks: Mapping[str
         server = _Server((host, port), Handler)
     except OSError as error:
         raise TerminalError(
-            f"cannot serve the sink's metrics on {host}:{port}: {error}", "set SLUICE_SINK_PORT to a free port"
+            f"cannot serve metrics on {host}:{port}: {error}", f"set {setting} to a free port"
         ) from None
     threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
     return server

@@ -1,0 +1,106 @@
+"""What Airflow's database says is wrong: failed runs, overdue loads, and DAG files that cannot be imported."""
+
+from collections.abc import Collection, Mapping
+from datetime import timedelta
+
+import psycopg
+
+from sluice.alerts.store import Problem, Run
+from sluice.contracts import Contract
+from sluice.errors import TerminalError, TransientError
+from sluice.settings import Settings
+from sluice.warehouse import connect
+from sluice.warehouse.connect import AIRFLOW
+from sluice.warehouse.failures import is_transient
+
+# A run that a backfill has created stands for its own date: only its own repetition makes up for it. Any other run is
+# made up for by the next success of its DAG, which does what it has left.
+_FAILED = """
+with ended as (
+    select r.dag_id, r.run_id, r.state, r.run_type = 'backfill' as backfill,
+        row_number() over (partition by r.dag_id, r.run_type = 'backfill' order by r.end_date desc, r.run_id) as number
+    from dag_run r join dag using (dag_id)
+    where not dag.is_stale and r.state in ('success', 'failed') and (r.run_type <> 'backfill' or r.state = 'failed')
+)
+select e.dag_id, e.run_id, (select count(*) from ended o where o.dag_id = e.dag_id and o.backfill and e.backfill),
+    array(
+        select distinct task_id from task_instance t
+        where t.dag_id = e.dag_id and t.run_id = e.run_id and t.state = 'failed' order by 1
+    )
+from ended e
+where e.number = 1 and e.state = 'failed'
+order by e.dag_id, e.backfill desc"""
+_ACTIVE = """
+select distinct on (dag_id) dag_id, run_id, extract(epoch from now() - queued_at)::float8
+from dag_run where state in ('queued', 'running') and dag_id = any(%s)
+order by dag_id, queued_at"""
+
+
+def failed_runs(settings: Settings, reported: Collection[Run] = ()) -> dict[str, Problem]:
+    """Returns, by DAG, the problem of the latest run, if that failed; of backfills, of all runs that have failed.
+
+    DAGs that Airflow no longer has, such as the load of a removed contract, are left out.
+
+    Args:
+        settings: with the reader's password.
+        reported: runs whose failure another alert reports.
+
+    Raises:
+        TransientError, TerminalError: Postgres is down or rejects the query.
+    """
+    problems: dict[str, Problem] = {}
+    for dag_id, run_id, backfills, tasks in _query(settings, _FAILED):
+        run = Run(str(dag_id), str(run_id))
+        if run in reported:
+            continue
+        names = ", ".join(tasks) if isinstance(tasks, list) and tasks else ""
+        place = f"in the task {names}" if names else "without a failed task: it timed out"
+        others = int(str(backfills)) - 1
+        more = f", and {others} more of its backfills failed" if others > 0 else ""
+        problems[run.dag_id] = Problem(f"run {run.run_id} failed {place}{more}", run)
+    return problems
+
+
+def overdue_loads(settings: Settings, contracts: Mapping[str, Contract]) -> dict[str, Problem]:
+    """Returns the problem of each stream whose load has not ended within the contract's ``load.overdue``.
+
+    A load that has failed has ended; ``failed_runs`` reports it.
+
+    Raises:
+        TransientError, TerminalError: Postgres is down or rejects the query.
+    """
+    streams = {contract.dag_id: contract for contract in contracts.values()}
+    problems: dict[str, Problem] = {}
+    for dag_id, run_id, seconds in _query(settings, _ACTIVE, (list(streams),)):
+        run, contract = Run(str(dag_id), str(run_id)), streams[str(dag_id)]
+        if float(str(seconds)) > contract.load.overdue.total_seconds():
+            minutes = contract.load.overdue // timedelta(minutes=1)
+            message = f"run {run.run_id} has not ended {minutes} minutes after it was due"
+            problems[contract.stream] = Problem(message, run)
+    return problems
+
+
+def import_errors(settings: Settings) -> dict[str, str]:
+    """Returns the error of each DAG file that Airflow cannot import.
+
+    Raises:
+        TransientError, TerminalError: Postgres is down or rejects the query.
+    """
+    rows = _query(settings, "select filename, stacktrace from import_error order by id")
+    return {f"dags/{file}": _last_line(str(trace or "")) for file, trace in rows}
+
+
+def _last_line(trace: str) -> str:
+    lines = trace.strip().splitlines()
+    return f"{lines[-1].strip() if lines else 'it cannot be imported'}; fix that file, its DAGs do not run"
+
+
+def _query(settings: Settings, query: str, values: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
+    try:
+        with connect(settings, "reader", AIRFLOW) as airflow:
+            return airflow.execute(query.encode(), values).fetchall()
+    except psycopg.Error as error:
+        message = f"reading Airflow's runs failed: Postgres: {error}"
+        if is_transient(error):
+            raise TransientError(message, "see `make logs S=postgres`") from error
+        raise TerminalError(message, "run `make up`, which lets the reader see them") from error
