@@ -274,7 +274,7 @@ docker_up() {
         compose rm --stop --force producer >/dev/null
     fi
     if [ -n "$observe" ]; then
-        compose up --detach --no-deps prometheus
+        compose_up --no-deps prometheus
     else
         compose rm --stop --force prometheus >/dev/null
     fi
