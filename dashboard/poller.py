@@ -5,28 +5,35 @@ import ssl
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import partial
+from statistics import median
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from sluice.contracts import Contracts, contracts_version, load_contracts
+from sluice.contracts import Contract, Contracts, contracts_version, invalid_contracts, load_contracts
 from sluice.errors import SluiceError
 from sluice.kafka import topics
 from sluice.kafka.groups import SINK_GROUP_METRIC
+from sluice.kafka.last_record import last_timestamp
 from sluice.live.group import live_group
 from sluice.settings import Settings
 from sluice.warehouse import connect
 
 log = logging.getLogger(__name__)
+# It logs each request of a probe.
+logging.getLogger("httpx").setLevel(logging.WARNING)
 
 POLL_SECONDS = 5.0
 PROBE_TIMEOUT_SECONDS = 8.0
 RATE_SECONDS = 60.0
 """The window over which the event rate is averaged."""
+SPEED_SECONDS = 300.0
+"""The window over which the speed of a replay is measured: flights pause at night."""
 
 LAKE, LIVE = "lake", "live"
 
@@ -47,6 +54,20 @@ class Snapshot:
     """Of these, the records that the live view has read."""
     per_second: float | None = None
     """Records per second that arrived in Kafka, over the last minute or since the first poll."""
+    newest: datetime | None = None
+    """The timestamp of the records that arrived last."""
+    speed: float | None = None
+    """Seconds of event time that arrive per second; None until that was measured."""
+    contracts: Mapping[str, Contract] | None = None
+    """The valid contracts by stream; None until they were read."""
+
+    def is_removed(self, stream: str) -> bool:
+        """Whether a stream has no contract any more. One whose contract is not valid now has one."""
+        if self.contracts is None:
+            return False
+        return stream not in self.contracts and stream not in {
+            file.stream for file in invalid_contracts(self.contracts)
+        }
 
 
 class Rate:
@@ -75,6 +96,31 @@ class Rate:
         return (count - start_count) / (now - start) if now > start else None
 
 
+class Speed:
+    """The speed of event time, as the median over ``SPEED_SECONDS``: a jump to another month does not count."""
+
+    def __init__(self) -> None:
+        self._last: tuple[float, float] | None = None
+        self._speeds: deque[tuple[float, float]] = deque()
+
+    def update(self, event_time: float, now: float) -> float | None:
+        """Adds a sample.
+
+        Args:
+            event_time: the newest, in seconds.
+            now: a monotonic time, in seconds.
+
+        Returns:
+            Seconds of event time per second; None after the first sample.
+        """
+        if self._last and now > self._last[1]:
+            self._speeds.append((now, (event_time - self._last[0]) / (now - self._last[1])))
+        self._last = event_time, now
+        while self._speeds and now - self._speeds[0][0] > SPEED_SECONDS:
+            self._speeds.popleft()
+        return median(speed for _, speed in self._speeds) if self._speeds else None
+
+
 class Poller:
     """Polls the servers periodically until it is stopped; ``snapshot`` is the latest result."""
 
@@ -83,6 +129,9 @@ class Poller:
         self._contracts_version: object = None
         self._contracts = Contracts()
         self._rate = Rate()
+        self._speed = Speed()
+        self._ends: dict[tuple[str, int], int] = {}
+        """The next offsets of the latest poll, by topic and partition."""
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="poller", daemon=True)
         self._groups: dict[str, str] = {}
@@ -104,21 +153,36 @@ class Poller:
             running = {name: pool.submit(probe) for name, probe in probes.items()}
             servers = {name: probe.result() for name, probe in running.items()}
         problems = self._read_contracts()
+        read = Snapshot(invalid_contracts=problems, contracts=self._contracts)
         try:
             # A new contract has no topic until `make up`; one that has become invalid still has its topic.
             known = self._contracts.known_topics()
             records: dict[str, int] = {}
+            ends: dict[tuple[str, int], int] = {}
             for partition in topics.kafka_ranges(self._settings, known, skip_missing=True):
                 records[partition.stream] = records.get(partition.stream, 0) + partition.end
+                if partition.end > partition.start:
+                    ends[partition.topic, partition.partition] = partition.end
+            existing = {stream: known[stream] for stream in records}
+            grown = dict(ends.items() - self._ends.items())
+            newest = (last_timestamp(self._settings, grown) if grown else None) or self.snapshot.newest
+            self._ends = ends
             groups = self._find_groups()
-            read = {stream: known[stream] for stream in records}
-            committed = topics.group_offsets(self._settings, list(groups.values()), read)
+            committed = topics.group_offsets(self._settings, list(groups.values()), existing)
         except SluiceError as error:
-            return Snapshot(problems, {"Kafka": str(error), **servers})
-        rate = self._rate.update(sum(records.values()), time.monotonic())
+            return replace(read, servers={"Kafka": str(error), **servers})
+        now = time.monotonic()
         progress = {name: committed[group] for name, group in groups.items()}
-        servers = {"Kafka": None, **servers}
-        return Snapshot(problems, servers, records, progress.get(LAKE), progress.get(LIVE), rate)
+        return replace(
+            read,
+            servers={"Kafka": None, **servers},
+            kafka=records,
+            lake=progress.get(LAKE),
+            live=progress.get(LIVE),
+            per_second=self._rate.update(sum(records.values()), now),
+            newest=newest,
+            speed=self._speed.update(newest.timestamp(), now) if newest else None,
+        )
 
     def _read_contracts(self) -> tuple[str, ...]:
         """Reads the contracts, if they have changed; returns what is wrong with those that are not valid."""

@@ -3,10 +3,12 @@
 import calendar
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 
 from dashboard.flights.queries import Selection, Span
 from dashboard.parameters import choice_parameter, date_parameter
+
+DEFAULT_DATES = 30
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,7 @@ class ParsedSelection:
 def parse_selection(
     parameters: Mapping[str, str], span: Span, carriers: set[str], origins: set[str]
 ) -> ParsedSelection:
-    """Returns the selection that a URL asks for; without dates, the last month that has flights.
+    """Returns the selection that a URL asks for; without dates, the last ``DEFAULT_DATES`` that have flights.
 
     Args:
         parameters: the URL's query parameters, of which ``from`` and ``to`` (dates), ``carrier`` and ``origin`` count.
@@ -32,6 +34,9 @@ def parse_selection(
     notices: list[str] = []
     first = date_parameter(parameters, "from", notices)
     last = date_parameter(parameters, "to", notices)
+    if first is None and last is None:
+        first = max(span.first, span.last - timedelta(days=DEFAULT_DATES - 1))
+        last = span.last
     if first is None:
         first = (last or span.last).replace(day=1)
     if last is None:

@@ -36,15 +36,18 @@ def provision_roles(settings: Settings) -> None:
 
 
 def share_runs(settings: Settings) -> None:
-    """Lets the reader see the times and states of Airflow's runs, but not their parameters.
+    """Lets the reader see the times and states of Airflow's runs and tasks, but not their parameters.
 
     Raises:
         TransientError: the server is down.
     """
     with connect(settings, "postgres", database=AIRFLOW) as airflow:
         airflow.execute(
-            "grant select (dag_id, run_id, state, run_type, queued_at, start_date, end_date) on dag_run"
+            "grant select (dag_id, run_id, state, run_type, run_after, queued_at, start_date, end_date) on dag_run"
             " to sluice_reader"
+        )
+        airflow.execute(
+            "grant select (dag_id, run_id, task_id, map_index, state, try_number) on task_instance to sluice_reader"
         )
 
 
