@@ -12,7 +12,7 @@ from dashboard.queries import DagRun, Marts, Stream
 from sluice.contracts import Contract
 from sluice.contracts.schedule import next_time
 
-State = Literal["good", "busy", "bad", "idle"]
+State = Literal["good", "busy", "warn", "bad", "idle"]
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def flow(
             return "idle", "not checked yet"
         if servers[name]:
             return "bad", "down"
-        return ("busy", "catching up") if lag else ("good", "up")
+        return ("busy", "working") if lag else ("good", "up")
 
     def job(ids: list[str], waiting: int, idle: str) -> tuple[State, str]:
         if loads.failure or servers.get("Airflow"):
@@ -128,7 +128,7 @@ def flow(
             "sink",
             "Sink",
             formatting.count(sink_lag),
-            "not in the lake yet",
+            "to write",
             "",
             "",
             *server("Sink", sink_lag),
@@ -140,7 +140,7 @@ def flow(
             "load",
             "Load",
             formatting.count(load_lag),
-            "not loaded yet",
+            "to load",
             f"next in {formatting.duration(due)}" if due is not None else "",
             f"last {formatting.ago(loaded_at, now)}" if loaded_at else "",
             *job(dag_ids, 0, "on schedule"),
@@ -198,7 +198,7 @@ def flow(
             "records",
             "",
             "",
-            *(("busy", "to look at") if quarantined else ("good", "empty")),
+            *(("warn", "to look at") if quarantined else ("good", "empty")),
             "/quarantine",
         ),
     ]
@@ -264,7 +264,7 @@ def pace(snapshot: Snapshot) -> str:
         return ", no new ones at the moment"
     if snapshot.speed is None or snapshot.speed < 2:
         return f", arriving at {formatting.decimal(snapshot.per_second)} events per second"
-    return f", replayed at {formatting.rounded(snapshot.speed)} times real speed"
+    return f", replayed at about {formatting.rounded(snapshot.speed)} times real speed"
 
 
 def event_time_behind(snapshot: Snapshot, marts: Marts) -> timedelta | None:

@@ -73,9 +73,8 @@ def ago(value: datetime | str | None, now: datetime | None = None) -> str:
 
 
 def rounded(value: float) -> str:
-    """Formats a measured number to two digits: 47, 600."""
-    digits = max(len(str(int(value))) - 2, 0)
-    return count(round(value, -digits))
+    """Formats a measured number that varies: 47, 600, 3,000."""
+    return count(round(value, -len(str(int(value))) + 1) if value >= 100 else value)
 
 
 def excerpt(value: bytes | None, limit: int = 240) -> str:

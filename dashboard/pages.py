@@ -21,7 +21,6 @@ from dashboard.runs import runs_chart
 from sluice.errors import SluiceError
 
 MAX_STREAMS = 100
-MAX_ALERTS = 20
 SPARKLINE_DATES = 30
 MAX_REASONS = 100
 EXAMPLES_PER_REASON = 1
@@ -101,13 +100,15 @@ def quarantine(request: PageRequest) -> dict[str, Any]:
 def runs(request: PageRequest) -> dict[str, Any]:
     """Returns the template variables of *Runs*: Airflow's runs over time, failures first, and backfills."""
     found, failed, failure = _dag_runs(request.airflow)
+    backfills = queries.backfills(request.connection, MAX_BACKFILLS + 1)
     return {
         "failure": failure,
         "chart": runs_chart(found),
         "failed": failed,
         "runs": sorted(found[:TABLE_RUNS], key=lambda run: run.state != "failed"),
         "runs_left_out": len(found[TABLE_RUNS:]),
-        "backfills": queries.backfills(request.connection, MAX_BACKFILLS),
+        "backfills": backfills[:MAX_BACKFILLS],
+        "backfills_left_out": len(backfills) > MAX_BACKFILLS,
     }
 
 

@@ -3,12 +3,10 @@
 import calendar
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 
 from dashboard.flights.queries import Selection, Span
 from dashboard.parameters import choice_parameter, date_parameter
-
-DEFAULT_DATES = 30
 
 
 @dataclass(frozen=True)
@@ -22,7 +20,7 @@ class ParsedSelection:
 def parse_selection(
     parameters: Mapping[str, str], span: Span, carriers: set[str], origins: set[str]
 ) -> ParsedSelection:
-    """Returns the selection that a URL asks for; without dates, the last ``DEFAULT_DATES`` that have flights.
+    """Returns the selection that a URL asks for; without dates, the newest thirty days that have flights.
 
     Args:
         parameters: the URL's query parameters, of which ``from`` and ``to`` (dates), ``carrier`` and ``origin`` count.
@@ -35,8 +33,7 @@ def parse_selection(
     first = date_parameter(parameters, "from", notices)
     last = date_parameter(parameters, "to", notices)
     if first is None and last is None:
-        first = max(span.first, span.last - timedelta(days=DEFAULT_DATES - 1))
-        last = span.last
+        first, last = span.recent, span.last
     if first is None:
         first = (last or span.last).replace(day=1)
     if last is None:

@@ -32,7 +32,7 @@ def comparison(request: PageRequest) -> dict[str, Any]:
     progress = queries.progress(request.connection)
     shown = [
         (window, queries.airport_hours(request.connection, window.first, window.last))
-        for window in windows(queries.arrivals(request.connection))
+        for window in windows(queries.arrivals(request.connection, request.snapshot.newest))
     ]
     hours = [hour for _, window_hours in shown for hour in window_hours]
     totals = [(window, verdict.hour_totals(window_hours)) for window, window_hours in shown]

@@ -113,6 +113,8 @@ class Span:
     """The first and the last date with flights in the marts."""
 
     first: date
+    recent: date
+    """The first date with flights among the thirty that end with the last one."""
     last: date
     outside: int
     """Flights on dates that Python does not have."""
@@ -129,10 +131,13 @@ class WeatherGroup:
     delay: float | None
 
 
-def arrivals(connection: Connection) -> list[tuple[date, datetime]]:
+def arrivals(connection: Connection, newest: datetime | None) -> list[tuple[date, datetime]]:
     """Returns the event dates in which flights have arrived lately, each with the time of its latest load, ascending.
 
-    The newest dates of the live view count as arriving now: no load may have read them yet.
+    Args:
+        connection: to the warehouse.
+        newest: the event time that arrives now; the newest of all if it is None. The dates that the live view has
+            before it count as arriving now: no load may have read them yet.
     """
     query = """
         with loaded as (
@@ -144,14 +149,17 @@ def arrivals(connection: Connection) -> list[tuple[date, datetime]]:
             where loaded_at > (select max(loaded_at) - %(recent)s from loaded)
             union all
             select cast(hour at time zone 'UTC' as date), now() from live.flights
-            where hour < '9999-12-31' and hour > (
-                select max(hour) - interval '7 days' from live.flights where hour > '0001-01-10' and hour < '9999-12-31'
-            )
+            cross join (
+                select coalesce(%(newest)s, max(hour)) as newest
+                from live.flights where hour > '0001-01-10' and hour < '9999-12-31'
+            ) front
+            where hour between newest - interval '7 days' and newest
         ) changed
         where event_date > '0001-01-10' and event_date < '9999-12-31'
         group by 1 order by 1
     """
-    return connection.execute(query, {"streams": list(STREAMS), "recent": RECENT}).fetchall()
+    values = {"streams": list(STREAMS), "recent": RECENT, "newest": newest}
+    return connection.execute(query, values).fetchall()
 
 
 def airport_hours(connection: Connection, first: date, last: date) -> list[AirportHour]:
@@ -237,12 +245,17 @@ def progress(connection: Connection) -> Progress:
 def date_span(connection: Connection) -> Span | None:
     """Returns the first and the last date with flights in the marts; None if there are none."""
     query = """
-        select min(flight_date) filter (where counted), max(flight_date) filter (where counted),
-            coalesce(sum(flights) filter (where not counted), 0)::bigint
-        from (
+        with dates as (
             select flight_date, flights, flight_date between '0001-01-01' and '9999-12-31' as counted
             from marts.agg_carrier_daily
-        ) dates
+        ),
+        span as (
+            select min(flight_date) filter (where counted) as first, max(flight_date) filter (where counted) as last,
+                coalesce(sum(flights) filter (where not counted), 0)::bigint as outside
+            from dates
+        )
+        select first, (select min(flight_date) from dates where counted and flight_date > last - 30), last, outside
+        from span
     """
     row = connection.execute(query).fetchone()
     return None if row is None or row[0] is None else Span(*row)

@@ -60,6 +60,7 @@ class HourTotal:
     """Seconds since 1970."""
     live: int | None
     batch: int | None
+    closed: bool
     behind: bool
     """Whether the batch has yet to show all that the live view does."""
 
@@ -85,8 +86,15 @@ def hour_totals(hours: Sequence[AirportHour]) -> list[HourTotal]:
             for side, end in ends.items()
         )
         behind = batch is None or any(not hour.closed and not hour.matches for hour in group)
-        totals.append(HourTotal(int(time.timestamp()), live, batch, behind))
+        totals.append(HourTotal(int(time.timestamp()), live, batch, closed, behind))
     return totals
+
+
+def shaded(totals: Sequence[HourTotal]) -> list[tuple[int, int]]:
+    """Returns the ranges of time in which the batch is behind: from the first such hour on, all that are not closed."""
+    first = next((total.time for total in totals if total.behind), None)
+    open_hours = [first is not None and total.time >= first and not total.closed for total in totals]
+    return spans([total.time for total in totals], open_hours, HOUR)
 
 
 def behind(totals: Sequence[HourTotal]) -> timedelta:
@@ -107,6 +115,6 @@ def departures_chart(totals: Sequence[HourTotal], label: str) -> Chart:
             Series("Batch", "steps", "batch", [total.batch for total in totals]),
         ],
         step=HOUR,
-        shaded=spans(times, [total.behind for total in totals], HOUR),
+        shaded=shaded(totals),
         shade="the batch has not come yet",
     )

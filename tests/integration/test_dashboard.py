@@ -81,6 +81,9 @@ REST = """
         from generate_series(1, 3000) n
         join unnest(%(dates)s::timestamptz[]) with ordinality d (date, number) on d.number = n %% 8 + 1
         join unnest(%(texts)s::text[]) with ordinality t (text, number) on t.number = n %% 6 + 1;
+    insert into ops.backfills (first_date, last_date, streams, what, verified_at, holds, proof)
+        select d.date, d.date, array[t.text], t.text, 'infinity', false, t.text
+        from unnest(%(dates)s::date[]) d (date), unnest(%(texts)s::text[]) t (text);
     insert into raw.quarantine values ('long', 't', 0, 0, '2013-01-01', null, null,
         convert_to(repeat('v', 1000000), 'UTF8'), repeat('r', 1000000), now());
     insert into live.flights
@@ -113,7 +116,7 @@ VALUES = (
     "no.such",
     "x" * 50_000,
 )
-NAMES = ("from", "to", "carrier", "origin", "until", "stream", "page", "limit", "from[]", "", "x" * 1_000)
+NAMES = ("from", "to", "carrier", "origin", "date", "stream", "page", "limit", "from[]", "", "x" * 1_000)
 
 
 @pytest.fixture(scope="module")
@@ -176,12 +179,14 @@ def test_every_page_shows_any_value_within_bounds(client: TestClient, page: str)
 @pytest.mark.parametrize(
     ("page", "sentence"),
     [
-        ("now", "more airport-hours are not shown."),
+        ("overview", "Older alerts are not shown."),
         ("flights", "airlines are not shown."),
         ("flights?from=2013-01-01&to=9999-12-31", "months before those of the calendar are not shown."),
         ("flights", "flights before year 1 or after year 9999 are not shown."),
         ("pipeline", "more streams are not shown."),
         ("pipeline", "Older alerts are not shown."),
+        ("pipeline", "more dates are not shown."),
+        ("runs", "Older backfills are not shown."),
         ("quarantine", "rarer reasons, and their records, are not shown."),
     ],
 )
