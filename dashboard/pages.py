@@ -33,21 +33,20 @@ def overview(request: PageRequest) -> dict[str, Any]:
     """Returns the template variables of *Overview*: what the data is, whether anything is wrong, and the data flow."""
     now = datetime.now(UTC)
     marts = queries.marts(request.connection)
-    alerts = queries.alerts(request.connection)
     loads = _loads(request)
     links = {"airflow": request.settings.pages.airflow, "lake": request.settings.pages.lake}
     has_flights = flights_pages.is_present(request)
     subject = flights_pages.headline(request) if has_flights else _headline(request)
-    open_alerts = sum(alert.cleared_at is None for alert in alerts)
+    open_alerts = [alert for alert in queries.alerts(request.connection) if alert.cleared_at is None]
     snapshot, servers = request.snapshot, request.servers
     comparison = _comparison(request) if has_flights else None
     behind = comparison["behind"] if comparison else flow.event_time_behind(snapshot, marts)
     waiting = flow.waiting_records(snapshot, request.streams)
     return {
         "headline": f"{subject}{flow.pace(snapshot)}.",
-        "status": flow.status(snapshot, servers, loads, open_alerts, behind, waiting, now),
+        "status": flow.status(snapshot, servers, loads, len(open_alerts), behind, waiting, now),
         "nodes": flow.flow(snapshot, servers, request.streams, marts, loads, links, now),
-        "alerts": alerts,
+        "open_alerts": open_alerts,
         "comparison": comparison,
     }
 

@@ -491,7 +491,7 @@ def test_a_hostile_query_string_breaks_no_page(open_page: Open, path: str, query
 
 
 def test_an_alert_appears_and_clears_without_a_page_reload(open_page: Open, platform: Running) -> None:
-    page = open_page("/overview")
+    page, first = open_page("/pipeline"), open_page("/overview")
     page.evaluate("window.unloaded = false")
     try:
         with connect(platform.settings, "loader") as loader:
@@ -499,9 +499,12 @@ def test_an_alert_appears_and_clears_without_a_page_reload(open_page: Open, plat
                 "insert into ops.alerts (kind, subject, message) values ('test', 'nothing', 'Raised by a test.')"
             )
         expect(page.locator("#alerts li.bad")).to_contain_text("Raised by a test.", timeout=REFRESH_MS)
+        expect(first.locator("#alerts li.bad")).to_contain_text("Raised by a test.", timeout=REFRESH_MS)
+        expect(first.locator("#problems")).to_contain_text("1 alert is open", ignore_case=True)
         with connect(platform.settings, "loader") as loader:
             loader.execute("update ops.alerts set cleared_at = now() where kind = 'test'")
         expect(page.locator("#alerts li.good")).to_contain_text("Raised by a test.", timeout=REFRESH_MS)
+        expect(first.locator("#alerts li")).to_have_count(0, timeout=REFRESH_MS)
     finally:
         with connect(platform.settings, "loader") as loader:
             loader.execute("delete from ops.alerts where kind = 'test'")
