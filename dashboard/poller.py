@@ -1,35 +1,27 @@
 """Server health and Kafka progress, polled every few seconds by a thread, so that no page waits for a server."""
 
 import logging
-import ssl
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import partial
 from statistics import median
 
-import httpx
-from prometheus_client.parser import text_string_to_metric_families
-
+from dashboard.probes import probes, sink_group
 from sluice.contracts import Contract, Contracts, contracts_version, invalid_contracts, load_contracts
 from sluice.errors import SluiceError
 from sluice.kafka import topics
-from sluice.kafka.groups import SINK_GROUP_METRIC
 from sluice.kafka.last_record import last_timestamp
 from sluice.live.group import live_group
 from sluice.settings import Settings
 from sluice.warehouse import connect
 
 log = logging.getLogger(__name__)
-# It logs each request of a probe.
-logging.getLogger("httpx").setLevel(logging.WARNING)
 
 POLL_SECONDS = 5.0
-PROBE_TIMEOUT_SECONDS = 8.0
 RATE_SECONDS = 60.0
 """The window over which the event rate is averaged."""
 SPEED_SECONDS = 300.0
@@ -148,9 +140,9 @@ class Poller:
 
     def poll(self) -> Snapshot:
         """Polls all servers now and returns the result."""
-        probes = _probes(self._settings)
-        with ThreadPoolExecutor(len(probes)) as pool:
-            running = {name: pool.submit(probe) for name, probe in probes.items()}
+        functions = probes(self._settings)
+        with ThreadPoolExecutor(len(functions)) as pool:
+            running = {name: pool.submit(probe) for name, probe in functions.items()}
             servers = {name: probe.result() for name, probe in running.items()}
         problems = self._read_contracts()
         read = Snapshot(invalid_contracts=problems, contracts=self._contracts)
@@ -197,7 +189,7 @@ class Poller:
 
     def _find_groups(self) -> dict[str, str]:
         """Returns the groups by what they fill. One is missing while it was never known and its server is down."""
-        for name, find in ((LAKE, _sink_group), (LIVE, _live_group)):
+        for name, find in ((LAKE, sink_group), (LIVE, _live_group)):
             if name not in self._groups and (group := find(self._settings)):
                 self._groups[name] = group
         return self._groups
@@ -211,55 +203,6 @@ class Poller:
                 log.exception("polling the servers failed")
                 self.snapshot = Snapshot()
             self._stopped.wait(POLL_SECONDS)
-
-
-def _probes(settings: Settings) -> dict[str, Callable[[], str | None]]:
-    """Returns, per server, what tells why it counts as down; None while it is up.
-
-    Kafka is probed for offsets, Postgres by the pages themselves.
-    """
-    return {
-        **(
-            {"S3": partial(_external_store_failure, settings)}
-            if settings.s3_endpoint
-            else {"MinIO": partial(_failure, f"http://{settings.minio}/minio/health/cluster")}
-        ),
-        "Sink": partial(_failure, f"http://{settings.sink_host}:{settings.sink_port}/health"),
-        "Airflow": partial(_failure, f"{settings.airflow}/api/v2/version"),
-    }
-
-
-def _failure(url: str) -> str | None:
-    """Returns why a server counts as down; None if its health URL returns 200."""
-    try:
-        # Only local addresses: ignore a proxy set in the environment.
-        status = httpx.get(url, timeout=PROBE_TIMEOUT_SECONDS, trust_env=False).status_code
-    except httpx.HTTPError as error:
-        return f"no response from {url}: {error}"
-    return None if status == httpx.codes.OK else f"{url} returns status {status}"
-
-
-def _external_store_failure(settings: Settings) -> str | None:
-    """Returns why a store counts as down; None if it answers at all: each kind has another health URL, or none."""
-    url, file = settings.s3_endpoint, settings.s3_ca_file
-    authorities = ssl.create_default_context(cafile=file) if file else httpx.create_ssl_context(trust_env=False)
-    try:
-        httpx.get(url, timeout=PROBE_TIMEOUT_SECONDS, trust_env=False, verify=authorities)
-    except httpx.HTTPError as error:
-        return f"no response from {url}: {error}"
-    return None
-
-
-def _sink_group(settings: Settings) -> str | None:
-    """Returns the consumer group that the sink reports; None while it is down."""
-    try:
-        text = httpx.get(
-            f"http://{settings.sink_host}:{settings.sink_port}/metrics", timeout=PROBE_TIMEOUT_SECONDS, trust_env=False
-        ).text
-    except httpx.HTTPError:
-        return None
-    samples = (sample for family in text_string_to_metric_families(text) for sample in family.samples)
-    return next((sample.labels.get("group") for sample in samples if sample.name == f"{SINK_GROUP_METRIC}_info"), None)
 
 
 def _live_group(settings: Settings) -> str | None:

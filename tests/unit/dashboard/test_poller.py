@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from dashboard.poller import RATE_SECONDS, SPEED_SECONDS, Poller, Rate, Snapshot, Speed, _sink_group
+from dashboard.poller import RATE_SECONDS, SPEED_SECONDS, Poller, Rate, Snapshot, Speed
+from dashboard.probes import sink_group
 from infra.config.ports import free_ports
 from sluice.contracts import load_contracts
 from sluice.settings import LOOPBACK, Settings
@@ -70,13 +71,13 @@ def test_the_sinks_group_is_the_one_that_it_reports() -> None:
     server = serve(LOOPBACK, 0, metrics.registry, {})
     settings = Settings(sink_host=LOOPBACK, sink_port=server.server_port)
     try:
-        assert _sink_group(settings) is None
+        assert sink_group(settings) is None
         metrics.group.info({"group": "sluice-sink-lake-1"})
-        assert _sink_group(settings) == "sluice-sink-lake-1"
+        assert sink_group(settings) == "sluice-sink-lake-1"
     finally:
         server.shutdown()
         server.server_close()
-    assert _sink_group(settings) is None
+    assert sink_group(settings) is None
 
 
 def test_an_invalid_contract_is_in_the_snapshot_until_it_is_valid_or_gone(tmp_path: Path) -> None:
