@@ -21,6 +21,7 @@ from starlette.testclient import TestClient
 from dashboard.app import create_app
 from dashboard.pages import PAGES
 from flights.live_view import schema as live_view
+from sluice.contracts import load_contracts
 from sluice.settings import ROOT, Settings
 from sluice.warehouse import connect, schema
 from tests.fixtures.hostile_text import TEXTS, assert_harmless
@@ -247,6 +248,31 @@ def test_a_connection_that_hangs_delays_its_page_and_no_other(hostile: Settings,
         for pid in stopped:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
+
+
+def test_a_platform_without_flights_has_complete_pages(servers: Settings, tmp_path: Path) -> None:
+    text = (ROOT / "contracts" / "weather.observed.yaml").read_text()
+    (tmp_path / "quakes.recorded.yaml").write_text(
+        text.replace("stream: weather.observed", "stream: quakes.recorded")
+    )
+    settings = servers.model_copy(update={"warehouse": "quakes", "contracts": tmp_path, "home": tmp_path})
+    schema.provision(settings, load_contracts(tmp_path))
+    with connect(settings, "postgres") as warehouse:
+        warehouse.execute(
+            "insert into ops.dates (stream, event_date, rows, quarantined, late, after_close, version, loaded_at)"
+            " values ('quakes.recorded', '2026-01-05', 7, 0, 0, 0, 1, now())"
+        )
+    with TestClient(create_app(settings), base_url="http://127.0.0.1:8090") as client:
+        wait("the first poll", lambda: 'href="/flights"' not in client.get("/overview").text)
+        for page in PAGES:
+            assert (client.get(f"/{page}").status_code) == 200
+        overview = client.get("/overview").text
+        assert "Events of 1 stream (quakes.recorded)" in overview
+        assert 'id="comparisons"' not in overview
+        assert "flights" not in re.sub(r"<footer>.*", "", overview, flags=re.DOTALL).lower()
+        assert 'data-date="2026-01-05"' in client.get("/pipeline").text
+        for page in ("overview", "pipeline", "quarantine", "runs"):
+            assert problem(client.get(f"/{page}").text) == ""
 
 
 def readers(settings: Settings) -> list[int]:
