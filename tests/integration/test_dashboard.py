@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import date
 from itertools import product
 from pathlib import Path
 
@@ -21,6 +22,9 @@ from starlette.testclient import TestClient
 from dashboard.app import create_app
 from dashboard.pages import PAGES
 from flights.live_view import schema as live_view
+from sluice.backfill.history import save_proof
+from sluice.backfill.proof import Proof
+from sluice.backfill.request import Request
 from sluice.contracts import load_contracts
 from sluice.settings import ROOT, Settings
 from sluice.warehouse import connect, schema
@@ -250,11 +254,17 @@ def test_a_connection_that_hangs_delays_its_page_and_no_other(hostile: Settings,
                 os.kill(pid, signal.SIGCONT)
 
 
+def test_the_proof_of_a_backfill_is_kept(hostile: Settings, client: TestClient) -> None:
+    request = Request(date(2013, 1, 5), date(2013, 1, 6), ("flights.departed",), "raw")
+    save_proof(hostile, request, Proof([], faults=["2013-01-06: not reprocessed"]))
+    page = client.get("/runs").text
+    assert "2013-01-05 to 2013-01-06: raw of flights.departed" in page
+    assert "2013-01-06: not reprocessed" in page
+
+
 def test_a_platform_without_flights_has_complete_pages(servers: Settings, tmp_path: Path) -> None:
     text = (ROOT / "contracts" / "weather.observed.yaml").read_text()
-    (tmp_path / "quakes.recorded.yaml").write_text(
-        text.replace("stream: weather.observed", "stream: quakes.recorded")
-    )
+    (tmp_path / "quakes.recorded.yaml").write_text(text.replace("stream: weather.observed", "stream: quakes.recorded"))
     settings = servers.model_copy(update={"warehouse": "quakes", "contracts": tmp_path, "home": tmp_path})
     schema.provision(settings, load_contracts(tmp_path))
     with connect(settings, "postgres") as warehouse:
