@@ -104,7 +104,7 @@ def runs(request: PageRequest) -> dict[str, Any]:
         "failure": failure,
         "chart": runs_chart(found),
         "failed": failed,
-        "runs": sorted(found[:TABLE_RUNS], key=lambda run: run.state != "failed"),
+        "runs": sorted(found, key=lambda run: run.state != "failed")[:TABLE_RUNS],
         "runs_left_out": len(found[TABLE_RUNS:]),
         "backfills": backfills[:MAX_BACKFILLS],
         "backfills_left_out": len(backfills) > MAX_BACKFILLS,
