@@ -132,7 +132,7 @@ def test_the_dashboard_is_operable_with_the_keyboard(open_page: Open) -> None:
     expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.locator("main")).to_be_focused()
-    page.get_by_role("link", name="Quarantine").focus()
+    page.get_by_role("link", name="Quarantine", exact=True).focus()
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text("Quarantine")
     page.get_by_role("button", name="Pause").focus()
