@@ -279,6 +279,7 @@ def _verify(
     show: Show,
 ) -> None:
     from sluice.backfill import prove, take_snapshot
+    from sluice.backfill.history import save_proof
     from sluice.backfill.snapshot import count_arrivals
     from sluice.reconcile import reconcile_loaded
 
@@ -293,6 +294,7 @@ def _verify(
         faults += reconciliation.faults
     proof = prove(before, after, new_arrivals, request.days, faults)
     show(proof.text())
+    save_proof(settings, request, proof)
     if reconciliation and reconciliation.agrees:
         show(f"reconcile: lake and warehouse agree on every loaded offset of {', '.join(request.streams)}")
     if failure:

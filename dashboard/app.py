@@ -16,12 +16,14 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.templating import Jinja2Templates
 
-from dashboard import formatting
+from dashboard import formatting, heat_map
 from dashboard.database import NotBuiltError, Reader
 from dashboard.metrics import PlatformCollector, exposition
 from dashboard.page_request import PageRequest
 from dashboard.pages import PAGES
 from dashboard.poller import Poller
+from dashboard.quarantine import pretty, quarantine_command
+from dashboard.queries import DagRun, FailedTask
 from sluice.errors import SluiceError
 from sluice.live.heartbeat import staleness
 from sluice.settings import LOOPBACK, Settings
@@ -45,9 +47,11 @@ FILTERS = (
     formatting.decimal,
     formatting.delay,
     formatting.timestamp,
+    formatting.about,
     formatting.duration,
     formatting.ago,
-    formatting.excerpt,
+    pretty,
+    quarantine_command,
 )
 """The templates' filters, by function name."""
 
@@ -58,18 +62,37 @@ def create_app(settings: Settings) -> Starlette:
     warehouse, airflow = Reader(settings), Reader(settings, AIRFLOW)
     templates = _templates(settings)
 
+    def common(name: str, title: str, updates: bool = False) -> dict[str, Any]:
+        """Returns what the frame of every page shows."""
+        snapshot = poller.snapshot
+        known = set(snapshot.contracts) if snapshot.contracts is not None else None
+        offered = {
+            page: PAGES[page].title
+            for page, streams in ((page, set(PAGES[page].streams)) for page in PAGES)
+            if known is None or not streams or streams & known
+        }
+        servers = {"Postgres": None, "Live view": None, **snapshot.servers}
+        return {
+            "page": name,
+            "title": title,
+            "updates": updates,
+            "pages": offered,
+            "snapshot": snapshot,
+            "servers": servers,
+        }
+
     def endpoint(name: str) -> Callable[[Request], Response]:
-        title, build = PAGES[name]
+        page = PAGES[name]
 
         def show(request: Request) -> Response:
-            snapshot = poller.snapshot
-            servers: dict[str, str | None] = {"Postgres": None, "Live view": None, **snapshot.servers}
-            context: dict[str, Any] = {"page": name, "title": title, "snapshot": snapshot, "servers": servers}
+            context = common(name, page.title, page.updates)
+            snapshot, servers = context["snapshot"], context["servers"]
             template = f"{name}.html"
             try:
                 with warehouse.connection() as connection:
                     servers["Live view"] = staleness(connection)
-                    context |= build(PageRequest(connection, airflow, request.query_params, snapshot, settings))
+                    query = PageRequest(connection, airflow, request.query_params, snapshot, servers, settings)
+                    context |= page.build(query)
             except NotBuiltError as error:
                 template, context["error"] = "unavailable.html", str(error)
             except SluiceError as error:
@@ -83,9 +106,11 @@ def create_app(settings: Settings) -> Starlette:
     def dbt(request: Request) -> Response:
         if settings.dbt_docs.exists():
             return FileResponse(settings.dbt_docs, headers=DBT_HEADERS)
-        snapshot = poller.snapshot
-        context = {"page": "dbt", "title": "Models", "snapshot": snapshot, "servers": snapshot.servers}
-        return templates.TemplateResponse(request, "dbt.html", context, headers=HEADERS)
+        return templates.TemplateResponse(request, "dbt.html", common("dbt", "Models"), headers=HEADERS)
+
+    def not_found(request: Request, _: Exception) -> Response:
+        context = common("", "Page not found")
+        return templates.TemplateResponse(request, "not_found.html", context, status_code=404, headers=HEADERS)
 
     collector = PlatformCollector(settings, lambda: poller.snapshot, warehouse, airflow)
 
@@ -110,6 +135,7 @@ def create_app(settings: Settings) -> Starlette:
     return Starlette(
         routes=[*routes, Route("/dbt", dbt), Route("/health", health), Route("/metrics", metrics), static],
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=_own_hosts(settings), www_redirect=False)],
+        exception_handlers={404: not_found},
         lifespan=lifespan,
     )
 
@@ -133,10 +159,19 @@ def _templates(settings: Settings) -> Jinja2Templates:
     environment.finalize = formatting.printable
     environment.filters |= {function.__name__: function for function in FILTERS}
     urls = settings.pages
+
+    def run_url(run: DagRun | FailedTask) -> str:
+        return f"{urls.airflow}/dags/{quote(run.dag_id)}/runs/{quote(run.run_id, safe='')}"
+
+    def log_url(task: FailedTask) -> str:
+        mapped = f"/mapped/{task.map_index}" if task.map_index >= 0 else ""
+        return f"{run_url(task)}/tasks/{quote(task.task_id)}{mapped}?try_number={task.try_number}"
+
     environment.globals |= {
-        "pages": {name: title for name, (title, _) in PAGES.items()},
+        "states": heat_map.STATES,
         "airflow": urls.airflow,
         "lake": urls.lake,
-        "run_url": lambda run: f"{urls.airflow}/dags/{quote(run.dag_id)}/runs/{quote(run.run_id, safe='')}",
+        "run_url": run_url,
+        "log_url": log_url,
     }
     return templates

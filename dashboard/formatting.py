@@ -60,11 +60,21 @@ def duration(value: timedelta | None) -> str:
     return " ".join(f"{amount} {unit}" for amount, unit in parts[largest : largest + 2])
 
 
-def ago(value: datetime | str | None) -> str:
-    """Formats how long ago a time was: 5 min 12 s ago. Text, which is a time beyond Python's, stays as it is."""
+def about(value: timedelta) -> str:
+    """Formats a duration in its largest unit alone: 2 d, 5 min."""
+    return " ".join(duration(value).split(" ")[:2])
+
+
+def ago(value: datetime | str | None, now: datetime | None = None) -> str:
+    """Formats how long ago a time was: 5 min ago. Text, which is a time beyond Python's, stays as it is."""
     if isinstance(value, str):
         return value
-    return MISSING if value is None else f"{duration(datetime.now(UTC) - value)} ago"
+    return MISSING if value is None else f"{about((now or datetime.now(UTC)) - value)} ago"
+
+
+def rounded(value: float) -> str:
+    """Formats a measured number that varies: 47, 600, 3,000."""
+    return count(round(value, -len(str(int(value))) + 1) if value >= 100 else value)
 
 
 def excerpt(value: bytes | None, limit: int = 240) -> str:

@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
+from dashboard import queries
 from dashboard.database import Connection, Reader
 from dashboard.poller import Snapshot
+from dashboard.queries import Stream
 from sluice.settings import Settings
 
 
@@ -19,4 +22,11 @@ class PageRequest:
     parameters: Mapping[str, str]
     """The query parameters of the URL."""
     snapshot: Snapshot
+    servers: Mapping[str, str | None]
+    """By server, why it counts as down; None while it is up."""
     settings: Settings
+
+    @cached_property
+    def streams(self) -> list[Stream]:
+        """The streams in the warehouse."""
+        return queries.streams(self.connection)

@@ -1,22 +1,20 @@
 """Server health and Kafka progress, polled every few seconds by a thread, so that no page waits for a server."""
 
 import logging
-import ssl
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from statistics import median
 
-import httpx
-from prometheus_client.parser import text_string_to_metric_families
-
-from sluice.contracts import Contracts, contracts_version, load_contracts
+from dashboard.probes import probes, sink_group
+from sluice.contracts import Contract, Contracts, contracts_version, invalid_contracts, load_contracts
 from sluice.errors import SluiceError
 from sluice.kafka import topics
-from sluice.kafka.groups import SINK_GROUP_METRIC
+from sluice.kafka.last_record import last_timestamp
 from sluice.live.group import live_group
 from sluice.settings import Settings
 from sluice.warehouse import connect
@@ -24,9 +22,10 @@ from sluice.warehouse import connect
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 5.0
-PROBE_TIMEOUT_SECONDS = 8.0
 RATE_SECONDS = 60.0
 """The window over which the event rate is averaged."""
+SPEED_SECONDS = 300.0
+"""The window over which the speed of a replay is measured: flights pause at night."""
 
 LAKE, LIVE = "lake", "live"
 
@@ -47,6 +46,20 @@ class Snapshot:
     """Of these, the records that the live view has read."""
     per_second: float | None = None
     """Records per second that arrived in Kafka, over the last minute or since the first poll."""
+    newest: datetime | None = None
+    """The timestamp of the records that arrived last."""
+    speed: float | None = None
+    """Seconds of event time that arrive per second; None until that was measured."""
+    contracts: Mapping[str, Contract] | None = None
+    """The valid contracts by stream; None until they were read."""
+
+    def is_removed(self, stream: str) -> bool:
+        """Whether a stream has no contract any more. One whose contract is not valid now has one."""
+        if self.contracts is None:
+            return False
+        return stream not in self.contracts and stream not in {
+            file.stream for file in invalid_contracts(self.contracts)
+        }
 
 
 class Rate:
@@ -75,6 +88,31 @@ class Rate:
         return (count - start_count) / (now - start) if now > start else None
 
 
+class Speed:
+    """The speed of event time, as the median over ``SPEED_SECONDS``: a jump to another month does not count."""
+
+    def __init__(self) -> None:
+        self._last: tuple[float, float] | None = None
+        self._speeds: deque[tuple[float, float]] = deque()
+
+    def update(self, event_time: float, now: float) -> float | None:
+        """Adds a sample.
+
+        Args:
+            event_time: the newest, in seconds.
+            now: a monotonic time, in seconds.
+
+        Returns:
+            Seconds of event time per second; None after the first sample.
+        """
+        if self._last and now > self._last[1]:
+            self._speeds.append((now, (event_time - self._last[0]) / (now - self._last[1])))
+        self._last = event_time, now
+        while self._speeds and now - self._speeds[0][0] > SPEED_SECONDS:
+            self._speeds.popleft()
+        return median(speed for _, speed in self._speeds) if self._speeds else None
+
+
 class Poller:
     """Polls the servers periodically until it is stopped; ``snapshot`` is the latest result."""
 
@@ -83,6 +121,9 @@ class Poller:
         self._contracts_version: object = None
         self._contracts = Contracts()
         self._rate = Rate()
+        self._speed = Speed()
+        self._ends: dict[tuple[str, int], int] = {}
+        """The next offsets of the latest poll, by topic and partition."""
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="poller", daemon=True)
         self._groups: dict[str, str] = {}
@@ -99,26 +140,41 @@ class Poller:
 
     def poll(self) -> Snapshot:
         """Polls all servers now and returns the result."""
-        probes = _probes(self._settings)
-        with ThreadPoolExecutor(len(probes)) as pool:
-            running = {name: pool.submit(probe) for name, probe in probes.items()}
+        functions = probes(self._settings)
+        with ThreadPoolExecutor(len(functions)) as pool:
+            running = {name: pool.submit(probe) for name, probe in functions.items()}
             servers = {name: probe.result() for name, probe in running.items()}
         problems = self._read_contracts()
+        read = Snapshot(invalid_contracts=problems, contracts=self._contracts)
         try:
             # A new contract has no topic until `make up`; one that has become invalid still has its topic.
             known = self._contracts.known_topics()
             records: dict[str, int] = {}
+            ends: dict[tuple[str, int], int] = {}
             for partition in topics.kafka_ranges(self._settings, known, skip_missing=True):
                 records[partition.stream] = records.get(partition.stream, 0) + partition.end
+                if partition.end > partition.start:
+                    ends[partition.topic, partition.partition] = partition.end
+            existing = {stream: known[stream] for stream in records}
+            grown = dict(ends.items() - self._ends.items())
+            newest = (last_timestamp(self._settings, grown) if grown else None) or self.snapshot.newest
+            self._ends = ends
             groups = self._find_groups()
-            read = {stream: known[stream] for stream in records}
-            committed = topics.group_offsets(self._settings, list(groups.values()), read)
+            committed = topics.group_offsets(self._settings, list(groups.values()), existing)
         except SluiceError as error:
-            return Snapshot(problems, {"Kafka": str(error), **servers})
-        rate = self._rate.update(sum(records.values()), time.monotonic())
+            return replace(read, servers={"Kafka": str(error), **servers})
+        now = time.monotonic()
         progress = {name: committed[group] for name, group in groups.items()}
-        servers = {"Kafka": None, **servers}
-        return Snapshot(problems, servers, records, progress.get(LAKE), progress.get(LIVE), rate)
+        return replace(
+            read,
+            servers={"Kafka": None, **servers},
+            kafka=records,
+            lake=progress.get(LAKE),
+            live=progress.get(LIVE),
+            per_second=self._rate.update(sum(records.values()), now),
+            newest=newest,
+            speed=self._speed.update(newest.timestamp(), now) if newest else None,
+        )
 
     def _read_contracts(self) -> tuple[str, ...]:
         """Reads the contracts, if they have changed; returns what is wrong with those that are not valid."""
@@ -133,7 +189,7 @@ class Poller:
 
     def _find_groups(self) -> dict[str, str]:
         """Returns the groups by what they fill. One is missing while it was never known and its server is down."""
-        for name, find in ((LAKE, _sink_group), (LIVE, _live_group)):
+        for name, find in ((LAKE, sink_group), (LIVE, _live_group)):
             if name not in self._groups and (group := find(self._settings)):
                 self._groups[name] = group
         return self._groups
@@ -147,55 +203,6 @@ class Poller:
                 log.exception("polling the servers failed")
                 self.snapshot = Snapshot()
             self._stopped.wait(POLL_SECONDS)
-
-
-def _probes(settings: Settings) -> dict[str, Callable[[], str | None]]:
-    """Returns, per server, what tells why it counts as down; None while it is up.
-
-    Kafka is probed for offsets, Postgres by the pages themselves.
-    """
-    return {
-        **(
-            {"S3": partial(_external_store_failure, settings)}
-            if settings.s3_endpoint
-            else {"MinIO": partial(_failure, f"http://{settings.minio}/minio/health/cluster")}
-        ),
-        "Sink": partial(_failure, f"http://{settings.sink_host}:{settings.sink_port}/health"),
-        "Airflow": partial(_failure, f"{settings.airflow}/api/v2/version"),
-    }
-
-
-def _failure(url: str) -> str | None:
-    """Returns why a server counts as down; None if its health URL returns 200."""
-    try:
-        # Only local addresses: ignore a proxy set in the environment.
-        status = httpx.get(url, timeout=PROBE_TIMEOUT_SECONDS, trust_env=False).status_code
-    except httpx.HTTPError as error:
-        return f"no response from {url}: {error}"
-    return None if status == httpx.codes.OK else f"{url} returns status {status}"
-
-
-def _external_store_failure(settings: Settings) -> str | None:
-    """Returns why a store counts as down; None if it answers at all: each kind has another health URL, or none."""
-    url, file = settings.s3_endpoint, settings.s3_ca_file
-    authorities = ssl.create_default_context(cafile=file) if file else httpx.create_ssl_context(trust_env=False)
-    try:
-        httpx.get(url, timeout=PROBE_TIMEOUT_SECONDS, trust_env=False, verify=authorities)
-    except httpx.HTTPError as error:
-        return f"no response from {url}: {error}"
-    return None
-
-
-def _sink_group(settings: Settings) -> str | None:
-    """Returns the consumer group that the sink reports; None while it is down."""
-    try:
-        text = httpx.get(
-            f"http://{settings.sink_host}:{settings.sink_port}/metrics", timeout=PROBE_TIMEOUT_SECONDS, trust_env=False
-        ).text
-    except httpx.HTTPError:
-        return None
-    samples = (sample for family in text_string_to_metric_families(text) for sample in family.samples)
-    return next((sample.labels.get("group") for sample in samples if sample.name == f"{SINK_GROUP_METRIC}_info"), None)
 
 
 def _live_group(settings: Settings) -> str | None:

@@ -9,6 +9,9 @@ from datetime import date, datetime, timedelta
 
 from dashboard.database import Connection, fetch
 
+MAX_DATES = 750
+"""How many event dates a page shows: more than two years have."""
+
 
 @dataclass(frozen=True)
 class Alert:
@@ -38,6 +41,16 @@ class Stream:
 
 
 @dataclass(frozen=True)
+class Marts:
+    """The tables in the schema of the marts."""
+
+    tables: int
+    built_at: datetime | str | None
+    event_time: datetime | str | None
+    """The newest event time of what was loaded before they were built."""
+
+
+@dataclass(frozen=True)
 class EventDate:
     """One event date over all streams."""
 
@@ -52,6 +65,22 @@ class EventDate:
     closed: bool
     pending: bool
     built_at: datetime | str | None
+
+
+@dataclass(frozen=True)
+class StreamDate(EventDate):
+    """One event date of one stream."""
+
+    stream: str
+
+
+@dataclass(frozen=True)
+class RecentDates:
+    """The last event dates of a stream, ascending."""
+
+    stream: str
+    rows: list[int]
+    quarantined: list[int]
 
 
 @dataclass(frozen=True)
@@ -71,6 +100,34 @@ class DagRun:
         if not isinstance(self.start_date, datetime) or not isinstance(self.end_date, datetime):
             return None
         return self.end_date - self.start_date
+
+
+@dataclass(frozen=True)
+class FailedTask:
+    """A task that failed in a run that failed."""
+
+    dag_id: str
+    run_id: str
+    task_id: str
+    try_number: int
+    map_index: int
+    """-1 for a task that is not mapped."""
+    start_date: datetime | str | None
+    """When the run started."""
+
+
+@dataclass(frozen=True)
+class Backfill:
+    """A backfill that was verified."""
+
+    first_date: date | str
+    last_date: date | str
+    streams: list[str]
+    what: str
+    verified_at: datetime | str
+    holds: bool
+    """Whether everything requested was reprocessed, and lake and warehouse agree."""
+    proof: str
 
 
 @dataclass(frozen=True)
@@ -140,28 +197,56 @@ def streams(connection: Connection) -> list[Stream]:
     return fetch(connection, Stream, query)
 
 
-def count_marts(connection: Connection) -> int:
-    """Returns the number of tables in the schema of the marts."""
-    row = connection.execute("select count(*) from pg_tables where schemaname = 'marts'").fetchone()
-    return int(row[0]) if row else 0
+def marts(connection: Connection) -> Marts:
+    """Returns how many marts there are, and how far they are."""
+    query = """
+        with built as (select max(built_at) as built_at from ops.dates)
+        select
+            (select count(*) from pg_tables where schemaname = 'marts') as tables,
+            built_at,
+            (select max(watermark) from ops.loads where loaded_at <= built_at) as event_time
+        from built
+    """
+    return fetch(connection, Marts, query)[0]
 
 
-def event_dates(connection: Connection, until: date | None, limit: int) -> list[EventDate]:
-    """Returns the last ``limit`` event dates up to ``until``, over all streams; the latest first."""
+def event_dates(connection: Connection) -> list[EventDate]:
+    """Returns the last ``MAX_DATES`` event dates, over all streams; the latest first."""
     query = """
         select event_date, sum(rows)::bigint as rows, sum(quarantined)::bigint as quarantined,
             coalesce(sum(duplicates), 0)::bigint as duplicates, sum(late)::bigint as late,
             sum(after_close)::bigint as after_close, sum(version)::bigint as changes,
             bool_and(closed) as closed, bool_or(pending) as pending, max(built_at) as built_at
         from ops.date_status
-        where event_date in (
-            select distinct event_date from ops.dates
-            where %(until)s::date is null or event_date <= %(until)s
-            order by event_date desc limit %(limit)s
-        )
-        group by 1 order by 1 desc
+        group by 1 order by 1 desc limit %(limit)s
     """
-    return fetch(connection, EventDate, query, {"until": until, "limit": limit})
+    return fetch(connection, EventDate, query, {"limit": MAX_DATES})
+
+
+def stream_dates(connection: Connection, day: date) -> list[StreamDate]:
+    """Returns one event date of each stream that has it, by stream; at most 100."""
+    query = """
+        select stream, event_date, rows, quarantined, coalesce(duplicates, 0) as duplicates, late, after_close,
+            version as changes, closed, pending, built_at
+        from ops.date_status where event_date = %(day)s order by stream limit 100
+    """
+    return fetch(connection, StreamDate, query, {"day": day})
+
+
+def recent_dates(connection: Connection, limit: int) -> list[RecentDates]:
+    """Returns the rows and quarantined records of each stream's last ``limit`` event dates, ascending."""
+    query = """
+        select stream, array_agg(rows order by event_date) as rows,
+            array_agg(quarantined order by event_date) as quarantined
+        from (
+            select stream, event_date, rows, quarantined,
+                row_number() over (partition by stream order by event_date desc) as rank
+            from ops.dates
+        ) dates
+        where rank <= %(limit)s
+        group by 1
+    """
+    return fetch(connection, RecentDates, query, {"limit": limit})
 
 
 def dag_runs(airflow: Connection, limit: int) -> list[DagRun]:
@@ -170,9 +255,41 @@ def dag_runs(airflow: Connection, limit: int) -> list[DagRun]:
         airflow,
         DagRun,
         "select dag_id, run_id, state, run_type, start_date, end_date from dag_run"
+        # A backfill's runs are due at their dates, which may be years ago.
         " order by coalesce(start_date, queued_at) desc limit %(limit)s",
         {"limit": limit},
     )
+
+
+def latest_runs(airflow: Connection) -> list[DagRun]:
+    """Returns the latest run of each DAG that ran within a day, from a connection to Airflow's own database."""
+    return fetch(
+        airflow,
+        DagRun,
+        "select distinct on (dag_id) dag_id, run_id, state, run_type, start_date, end_date from dag_run"
+        " where run_after > now() - interval '1 day' and start_date is not null order by dag_id, start_date desc",
+    )
+
+
+def failed_tasks(airflow: Connection, limit: int) -> list[FailedTask]:
+    """Returns the tasks that failed in runs of the last week, the latest run first."""
+    query = """
+        select dag_id, run_id, task_id, try_number, map_index, dag_run.start_date
+        from dag_run join task_instance using (dag_id, run_id)
+        where dag_run.state = 'failed' and task_instance.state = 'failed'
+            and dag_run.start_date > now() - interval '7 days'
+        order by dag_run.start_date desc, dag_id, task_id, map_index limit %(limit)s
+    """
+    return fetch(airflow, FailedTask, query, {"limit": limit})
+
+
+def backfills(connection: Connection, limit: int) -> list[Backfill]:
+    """Returns the last ``limit`` verified backfills, the latest first."""
+    query = """
+        select first_date, last_date, streams, what, verified_at, holds, proof
+        from ops.backfills order by seq desc limit %(limit)s
+    """
+    return fetch(connection, Backfill, query, {"limit": limit})
 
 
 def quarantine_reasons(connection: Connection, stream: str | None, limit: int) -> list[QuarantineReason]:
@@ -214,7 +331,7 @@ def quarantine_examples(
             from records where rank <= %(per_reason)s
         )
         select e.stream, e.kind, event_date, partition, "offset", left(reason, 1001) as reason,
-            substring(value for 241) as value
+            substring(value for 601) as value
         from examples e join raw.quarantine using (topic_id, partition, "offset")
         where reason_rank <= %(reasons)s
         order by e.stream, e.kind, rank

@@ -20,10 +20,11 @@ PICTURES = ROOT / "docs" / "pictures"
 BACKFILL = ("backfill", "FROM=2013-01-01", "TO=2013-01-14")
 # The Flights page shows a month, the others their defaults.
 PAGES = {
-    "now": "/",
+    "overview": "/",
     "flights": "/flights?from=2013-01-01&to=2013-01-31",
     "pipeline": "/pipeline",
     "quarantine": "/quarantine",
+    "runs": "/runs",
 }
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 

@@ -10,6 +10,8 @@ MAX_MONTHS = 24
 """How many months a page shows: the last of the selection."""
 LEVELS = (0.6, 0.7, 0.8, 0.9)
 """The on-time shares at which the colour of a date changes."""
+LEGEND = ("below 60 %", "60 to 70 %", "70 to 80 %", "80 to 90 %", "90 % or more")
+"""The meaning of each colour."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ class ParsedSelection:
 def parse_selection(
     parameters: Mapping[str, str], span: Span, carriers: set[str], origins: set[str]
 ) -> ParsedSelection:
-    """Returns the selection that a URL asks for; without dates, the last month that has flights.
+    """Returns the selection that a URL asks for; without dates, the newest thirty days that have flights.
 
     Args:
         parameters: the URL's query parameters, of which ``from`` and ``to`` (dates), ``carrier`` and ``origin`` count.
@@ -32,6 +32,8 @@ def parse_selection(
     notices: list[str] = []
     first = date_parameter(parameters, "from", notices)
     last = date_parameter(parameters, "to", notices)
+    if first is None and last is None:
+        first, last = span.recent, span.last
     if first is None:
         first = (last or span.last).replace(day=1)
     if last is None:

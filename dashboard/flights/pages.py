@@ -5,33 +5,45 @@ from typing import Any
 
 from dashboard.database import NotBuiltError
 from dashboard.flights import queries, verdict
-from dashboard.flights.calendars import months, months_left_out
+from dashboard.flights.calendars import LEGEND, months, months_left_out
+from dashboard.flights.daily import flights_chart
 from dashboard.flights.filters import parse_selection
+from dashboard.flights.queries import STREAMS
+from dashboard.flights.windows import windows
 from dashboard.page_request import PageRequest
-from dashboard.queries import alerts
 
-CHART_HOURS = 48
-TABLE_HOURS = 8
-TABLE_ROWS = 100
+CLOSED_HOURS = 12
 DESTINATIONS = 10
 
 
-def now(request: PageRequest) -> dict[str, Any]:
-    """Returns the template variables of *Now*: live view and batch side by side."""
+def is_present(request: PageRequest) -> bool:
+    """Whether the platform has the flights' streams: another data set's pages are complete without these."""
+    return any(stream.stream in STREAMS for stream in request.streams)
+
+
+def headline(request: PageRequest) -> str:
+    """Returns the sentence that says what the data is, without its end."""
+    newest = request.snapshot.newest
+    return f"{newest.year}'s flights out of New York" if newest else "Flights out of New York"
+
+
+def comparison(request: PageRequest) -> dict[str, Any]:
+    """Returns the template variables of the first page's lower half: live view and batch side by side."""
     progress = queries.progress(request.connection)
-    hours = queries.airport_hours(request.connection)
-    latest = sorted({hour.hour for hour in hours}, reverse=True)[:TABLE_HOURS]
-    shown = [hour for hour in hours if hour.hour in latest]
+    shown = [
+        (window, queries.airport_hours(request.connection, window.first, window.last))
+        for window in windows(queries.arrivals(request.connection, request.snapshot.newest))
+    ]
+    hours = [hour for _, window_hours in shown for hour in window_hours]
+    totals = [(window, verdict.hour_totals(window_hours)) for window, window_hours in shown]
     return {
-        "progress": progress,
-        "bars": verdict.bars(hours)[-CHART_HOURS:],
-        "comparisons": [verdict.compare(hour, progress) for hour in shown[:TABLE_ROWS]],
-        "comparisons_left_out": len(shown[TABLE_ROWS:]),
-        "more_hours": len(hours) == queries.MAX_AIRPORT_HOURS,
+        "windows": [
+            (window.label, verdict.departures_chart(window_totals, window.label)) for window, window_totals in totals
+        ],
+        "comparisons": [verdict.compare(hour, progress) for hour in verdict.newest_closed(hours, CLOSED_HOURS)],
+        "left_out": any(len(window_hours) == queries.MAX_AIRPORT_HOURS for _, window_hours in shown),
         "summary": verdict.summary(hours),
-        "hours": len(hours),
-        "matching": sum(hour.matches for hour in hours),
-        "alerts": alerts(request.connection),
+        "behind": max((verdict.behind(window_totals) for _, window_totals in totals), default=None),
     }
 
 
@@ -70,4 +82,6 @@ def flights(request: PageRequest) -> dict[str, Any]:
         "by_destination": figures.by_destination[:DESTINATIONS],
         "by_weather": queries.by_weather(request.connection, selection),
         "months": months(figures.by_date, selection),
+        "legend": LEGEND,
+        "chart": flights_chart(figures.by_date),
     }

@@ -5,14 +5,16 @@ date or hour.
 """
 
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 from dashboard.database import Connection, fetch
 
-COMPARED_SPAN = timedelta(days=7)
-"""How much event time *Now* compares: the dates that are open, and some that are closed."""
+STREAMS = ("flights.departed", "flights.cancelled")
+"""The streams that the live view reads."""
+RECENT = timedelta(days=1)
+"""Dates that a load has changed within this time before the latest load are recent arrivals."""
 MAX_AIRPORT_HOURS = 10_000
-"""How many airport-hours *Now* compares; three airports have 504 in seven days."""
+"""How many airport-hours a window compares; three airports have 504 in seven days."""
 MAX_GROUPS = 50
 """How many airlines, origins and destinations a page lists: those with the most flights."""
 MAX_DATES = 750
@@ -52,10 +54,6 @@ class AirportHour:
 class Progress:
     """How far the live view and the batch have processed the events."""
 
-    newest_live_hour: datetime | str | None
-    """The newest hour of event time in the live view."""
-    newest_mart_departure: datetime | str | None
-    """The newest departure in the marts."""
     load_lag: int
     """Records that the live view has read and no load has, of the live view's streams."""
     live_lag: int
@@ -115,6 +113,8 @@ class Span:
     """The first and the last date with flights in the marts."""
 
     first: date
+    recent: date
+    """The first date with flights among the thirty that end with the last one."""
     last: date
     outside: int
     """Flights on dates that Python does not have."""
@@ -131,10 +131,41 @@ class WeatherGroup:
     delay: float | None
 
 
-def airport_hours(connection: Connection) -> list[AirportHour]:
-    """Returns the latest airport-hours, with the figures of live view and marts; the newest hour first.
+def arrivals(connection: Connection, newest: datetime | None) -> list[tuple[date, datetime]]:
+    """Returns the event dates in which flights have arrived lately, each with the time of its latest load, ascending.
 
-    At most ``MAX_AIRPORT_HOURS``.
+    Args:
+        connection: to the warehouse.
+        newest: the event time that arrives now; the newest of all if it is None. The dates that the live view has
+            before it count as arriving now: no load may have read them yet.
+    """
+    query = """
+        with loaded as (
+            select event_date, loaded_at from ops.dates where stream = any(%(streams)s) and isfinite(loaded_at)
+        )
+        select event_date, max(arrived_at) as arrived_at
+        from (
+            select event_date, loaded_at as arrived_at from loaded
+            where loaded_at > (select max(loaded_at) - %(recent)s from loaded)
+            union all
+            select cast(hour at time zone 'UTC' as date), now() from live.flights
+            cross join (
+                select coalesce(%(newest)s, max(hour)) as newest
+                from live.flights where hour > '0001-01-10' and hour < '9999-12-31'
+            ) front
+            where hour between newest - interval '7 days' and newest
+        ) changed
+        where event_date > '0001-01-10' and event_date < '9999-12-31'
+        group by 1 order by 1
+    """
+    values = {"streams": list(STREAMS), "recent": RECENT, "newest": newest}
+    return connection.execute(query, values).fetchall()
+
+
+def airport_hours(connection: Connection, first: date, last: date) -> list[AirportHour]:
+    """Returns the airport-hours of some dates (UTC, both included), with the figures of live view and marts.
+
+    The newest hour comes first. At most ``MAX_AIRPORT_HOURS``.
 
     A departure belongs to the hour in which the flight left, a cancellation to the hour of the scheduled departure.
     """
@@ -145,12 +176,12 @@ def airport_hours(connection: Connection) -> list[AirportHour]:
                 select origin, date_trunc('hour', departed_at, 'UTC') as hour, count(*) as departures,
                     sum(departure_delay_minutes) as delay, 0 as cancellations
                 from marts.fct_flights
-                where cast(departed_at at time zone 'UTC' as date) >= %(first)s and departed_at >= %(since)s
+                where cast(departed_at at time zone 'UTC' as date) between %(first)s and %(last)s
                 group by 1, 2
                 union all
                 select origin, date_trunc('hour', scheduled_at, 'UTC'), 0, 0, count(*)
                 from marts.fct_flights
-                where cast(scheduled_at at time zone 'UTC' as date) >= %(first)s and scheduled_at >= %(since)s
+                where cast(scheduled_at at time zone 'UTC' as date) between %(first)s and %(last)s
                     and status = 'cancelled'
                 group by 1, 2
             ) departures_and_cancellations
@@ -159,7 +190,7 @@ def airport_hours(connection: Connection) -> list[AirportHour]:
         closed as (
             select event_date, bool_and(closed and not pending) as closed
             from ops.date_status
-            where stream in ('flights.departed', 'flights.cancelled') and event_date >= %(first)s
+            where stream = any(%(streams)s) and event_date between %(first)s and %(last)s
             group by 1
         )
         select
@@ -171,19 +202,23 @@ def airport_hours(connection: Connection) -> list[AirportHour]:
             coalesce(batch.delay, 0)::bigint as batch_delay_minutes,
             coalesce(batch.cancellations, 0)::bigint as batch_cancellations,
             coalesce(closed.closed, false) as closed
-        from (select * from live.airport_hours where hour >= %(since)s) live
+        from (
+            select * from live.airport_hours where hour >= %(since)s and hour < %(until)s
+        ) live
         full join batch using (origin, hour)
         left join closed on closed.event_date = cast(hour at time zone 'UTC' as date)
-        where hour < '9999-12-31'
         order by hour desc, origin
         limit %(limit)s
     """
-    row = connection.execute(
-        "select max(hour) - %s from live.flights where hour >= '0001-01-10' and hour < '9999-12-31'", (COMPARED_SPAN,)
-    ).fetchone()
-    if row is None or row[0] is None:
-        return []
-    values = {"since": row[0], "first": row[0].date(), "limit": MAX_AIRPORT_HOURS}
+    since = datetime.combine(first, time(), UTC)
+    values = {
+        "since": since,
+        "until": since + (last - first) + timedelta(days=1),
+        "first": first,
+        "last": last,
+        "streams": list(STREAMS),
+        "limit": MAX_AIRPORT_HOURS,
+    }
     return fetch(connection, AirportHour, query, values)
 
 
@@ -193,36 +228,34 @@ def progress(connection: Connection) -> Progress:
         with loads as (
             select topic_id, partition, next_offset as loaded
             from ops.ledger_ends
-            where stream in ('flights.departed', 'flights.cancelled')
+            where stream = any(%(streams)s)
         ),
         next_offsets as (
             select coalesce(next_offset, 0) as live, coalesce(loaded, 0) as loaded
             from live.partitions full join loads using (topic_id, partition)
         )
         select
-            (select max(hour) from live.flights) as newest_live_hour,
-            (
-                select max(departed_at) from marts.fct_flights
-                where cast(departed_at at time zone 'UTC' as date) = (
-                    select max(cast(departed_at at time zone 'UTC' as date)) from marts.fct_flights
-                )
-            ) as newest_mart_departure,
             (select coalesce(sum(greatest(live - loaded, 0)), 0)::bigint from next_offsets) as load_lag,
             (select coalesce(sum(greatest(loaded - live, 0)), 0)::bigint from next_offsets) as live_lag,
             (select count(distinct (stream, event_date)) from ops.stale_dates where built_at is null) as pending
     """
-    return fetch(connection, Progress, query)[0]
+    return fetch(connection, Progress, query, {"streams": list(STREAMS)})[0]
 
 
 def date_span(connection: Connection) -> Span | None:
     """Returns the first and the last date with flights in the marts; None if there are none."""
     query = """
-        select min(flight_date) filter (where counted), max(flight_date) filter (where counted),
-            coalesce(sum(flights) filter (where not counted), 0)::bigint
-        from (
+        with dates as (
             select flight_date, flights, flight_date between '0001-01-01' and '9999-12-31' as counted
             from marts.agg_carrier_daily
-        ) dates
+        ),
+        span as (
+            select min(flight_date) filter (where counted) as first, max(flight_date) filter (where counted) as last,
+                coalesce(sum(flights) filter (where not counted), 0)::bigint as outside
+            from dates
+        )
+        select first, (select min(flight_date) from dates where counted and flight_date > last - 30), last, outside
+        from span
     """
     row = connection.execute(query).fetchone()
     return None if row is None or row[0] is None else Span(*row)

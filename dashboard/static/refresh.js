@@ -3,12 +3,14 @@
 
 const SECONDS = 5;
 const pause = document.getElementById("pause");
+const shown = new WeakMap();
 let paused = false;
 let down = false;
 
 function inUse(part) {
   const selection = document.getSelection();
-  return part.contains(document.activeElement) || (!selection.isCollapsed && part.contains(selection.anchorNode));
+  const selected = !selection.isCollapsed && part.contains(selection.anchorNode);
+  return part.contains(document.activeElement) || selected || part.querySelector(".plot:hover") !== null;
 }
 
 function showOutage(isDown) {
@@ -25,14 +27,36 @@ function showOutage(isDown) {
   }
 }
 
+function remember(root) {
+  // What the server sent, before scripts draw into it.
+  for (const part of root.querySelectorAll("[data-live]")) shown.set(part, part.innerHTML);
+}
+
+function announce(part) {
+  part.dispatchEvent(new Event("refreshed", { bubbles: true }));
+}
+
+function replacePart(part, fresh) {
+  const open = new Set([...part.querySelectorAll("details[open]")].map((details) => details.querySelector("summary").textContent));
+  part.innerHTML = fresh.innerHTML;
+  for (const details of part.querySelectorAll("details")) details.open = open.has(details.querySelector("summary").textContent);
+  shown.set(part, fresh.innerHTML);
+  announce(part);
+}
+
 function update(next) {
   const main = document.querySelector("main");
   // A server went down or came back up, which replaces the whole content: data-whole marks the page for an outage.
   const changed = Boolean(main.querySelector("[data-whole]")) !== Boolean(next.querySelector("main [data-whole]"));
-  if (changed) main.replaceWith(next.querySelector("main"));
+  if (changed) {
+    const fresh = next.querySelector("main");
+    main.replaceWith(fresh);
+    remember(fresh);
+    announce(fresh);
+  }
   for (const part of document.querySelectorAll("[data-live]")) {
     const fresh = next.getElementById(part.id);
-    if (fresh && fresh.innerHTML !== part.innerHTML && !inUse(part)) part.innerHTML = fresh.innerHTML;
+    if (fresh && fresh.innerHTML !== shown.get(part) && !inUse(part)) replacePart(part, fresh);
   }
 }
 
@@ -49,9 +73,13 @@ async function refresh() {
   setTimeout(refresh, SECONDS * 1000);
 }
 
-pause.hidden = false;
-pause.addEventListener("click", () => {
-  paused = !paused;
-  pause.setAttribute("aria-pressed", String(paused));
-});
+remember(document);
+if (pause) {
+  pause.hidden = false;
+  pause.addEventListener("click", () => {
+    paused = !paused;
+    pause.textContent = paused ? "Resume" : "Pause";
+    document.body.classList.toggle("paused", paused);
+  });
+}
 setTimeout(refresh, SECONDS * 1000);

@@ -27,3 +27,9 @@ def check_cron(schedule: str) -> str:
     except (CroniterError, ValueError, KeyError) as error:
         raise ValueError(f'expected five cron fields, such as "*/2 * * * *", found "{schedule}": {error}') from None
     return schedule
+
+
+def next_time(schedule: str, after: datetime) -> datetime:
+    """Returns the first time after a moment at which a checked schedule is due, in the moment's time zone."""
+    due: datetime = croniter(schedule, after).get_next(datetime)
+    return due

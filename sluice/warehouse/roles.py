@@ -36,17 +36,19 @@ def provision_roles(settings: Settings) -> None:
 
 
 def share_runs(settings: Settings) -> None:
-    """Lets the reader see the times and states of Airflow's runs, but not their parameters, and what does not import.
+    """Lets the reader see what does not import, and the times and states of Airflow's runs, but not their parameters.
 
     Raises:
         TransientError: the server is down.
     """
     with connect(settings, "postgres", database=AIRFLOW) as airflow:
         airflow.execute(
-            "grant select (dag_id, run_id, state, run_type, queued_at, start_date, end_date) on dag_run"
+            "grant select (dag_id, run_id, state, run_type, run_after, queued_at, start_date, end_date) on dag_run"
             " to sluice_reader"
         )
-        airflow.execute("grant select (dag_id, run_id, task_id, state) on task_instance to sluice_reader")
+        airflow.execute(
+            "grant select (dag_id, run_id, task_id, map_index, state, try_number) on task_instance to sluice_reader"
+        )
         airflow.execute("grant select (dag_id, is_stale) on dag to sluice_reader")
         airflow.execute("grant select (id, filename, stacktrace) on import_error to sluice_reader")
 

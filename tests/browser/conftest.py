@@ -46,11 +46,11 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def open_page(browser: Browser, platform: Running) -> Iterator[Callable[..., Page]]:
-    """Returns a function that opens a page; the test fails if any page has logged an error to the console."""
+    """Returns a function that opens a page; the test fails if a page has logged an error that it does not expect."""
     errors: list[str] = []
     contexts = []
 
-    def open_(path: str, *, dark: bool = False, width: int = 1280) -> Page:
+    def open_(path: str, *, dark: bool = False, width: int = 1280, expected_errors: bool = False) -> Page:
         context = browser.new_context(
             base_url=f"http://127.0.0.1:{platform.settings.dashboard_port}",
             color_scheme="dark" if dark else "light",
@@ -59,7 +59,8 @@ def open_page(browser: Browser, platform: Running) -> Iterator[Callable[..., Pag
         )
         contexts.append(context)
         page = context.new_page()
-        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+        if not expected_errors:
+            page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.goto(path)
         return page

@@ -97,6 +97,9 @@ def test_a_backfill_of_correct_dates_changes_nothing_and_verifies_that(platform:
     assert "nothing changed on these dates: the checksums of" in output
     assert "reconcile: lake and warehouse agree" in output
     assert len(re.findall(r"^2013-01-1[012]  unchanged ", output, re.MULTILINE)) == 3
+    kept = platform.query("select holds, proof from ops.backfills order by seq desc limit 1").iloc[0]
+    assert kept["holds"]
+    assert kept["proof"] in output
     assert marts(platform) == before
     after = attempts(airflow, "2013-01-10", "2013-01-12")
     assert len(after) == 3

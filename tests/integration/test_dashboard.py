@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import date
 from itertools import product
 from pathlib import Path
 
@@ -21,6 +22,10 @@ from starlette.testclient import TestClient
 from dashboard.app import create_app
 from dashboard.pages import PAGES
 from flights.live_view import schema as live_view
+from sluice.backfill.history import save_proof
+from sluice.backfill.proof import Proof
+from sluice.backfill.request import Request
+from sluice.contracts import load_contracts
 from sluice.settings import ROOT, Settings
 from sluice.warehouse import connect, schema
 from tests.fixtures.hostile_text import TEXTS, assert_harmless
@@ -81,6 +86,9 @@ REST = """
         from generate_series(1, 3000) n
         join unnest(%(dates)s::timestamptz[]) with ordinality d (date, number) on d.number = n %% 8 + 1
         join unnest(%(texts)s::text[]) with ordinality t (text, number) on t.number = n %% 6 + 1;
+    insert into ops.backfills (first_date, last_date, streams, what, verified_at, holds, proof)
+        select d.date, d.date, array[t.text], t.text, 'infinity', false, t.text
+        from unnest(%(dates)s::date[]) d (date), unnest(%(texts)s::text[]) t (text);
     insert into raw.quarantine values ('long', 't', 0, 0, '2013-01-01', null, null,
         convert_to(repeat('v', 1000000), 'UTF8'), repeat('r', 1000000), now());
     insert into live.flights
@@ -113,7 +121,7 @@ VALUES = (
     "no.such",
     "x" * 50_000,
 )
-NAMES = ("from", "to", "carrier", "origin", "until", "stream", "page", "limit", "from[]", "", "x" * 1_000)
+NAMES = ("from", "to", "carrier", "origin", "date", "stream", "page", "limit", "from[]", "", "x" * 1_000)
 
 
 @pytest.fixture(scope="module")
@@ -176,12 +184,14 @@ def test_every_page_shows_any_value_within_bounds(client: TestClient, page: str)
 @pytest.mark.parametrize(
     ("page", "sentence"),
     [
-        ("now", "more airport-hours are not shown."),
+        ("overview", "Older alerts are not shown."),
         ("flights", "airlines are not shown."),
         ("flights?from=2013-01-01&to=9999-12-31", "months before those of the calendar are not shown."),
         ("flights", "flights before year 1 or after year 9999 are not shown."),
         ("pipeline", "more streams are not shown."),
         ("pipeline", "Older alerts are not shown."),
+        ("pipeline", "more dates are not shown."),
+        ("runs", "Older backfills are not shown."),
         ("quarantine", "rarer reasons, and their records, are not shown."),
     ],
 )
@@ -242,6 +252,37 @@ def test_a_connection_that_hangs_delays_its_page_and_no_other(hostile: Settings,
         for pid in stopped:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
+
+
+def test_the_proof_of_a_backfill_is_kept(hostile: Settings, client: TestClient) -> None:
+    request = Request(date(2013, 1, 5), date(2013, 1, 6), ("flights.departed",), "raw")
+    save_proof(hostile, request, Proof([], faults=["2013-01-06: not reprocessed"]))
+    page = client.get("/runs").text
+    assert "2013-01-05 to 2013-01-06: raw of flights.departed" in page
+    assert "2013-01-06: not reprocessed" in page
+
+
+def test_a_platform_without_flights_has_complete_pages(servers: Settings, tmp_path: Path) -> None:
+    text = (ROOT / "contracts" / "weather.observed.yaml").read_text()
+    (tmp_path / "quakes.recorded.yaml").write_text(text.replace("stream: weather.observed", "stream: quakes.recorded"))
+    settings = servers.model_copy(update={"warehouse": "quakes", "contracts": tmp_path, "home": tmp_path})
+    schema.provision(settings, load_contracts(tmp_path))
+    with connect(settings, "postgres") as warehouse:
+        warehouse.execute(
+            "insert into ops.dates (stream, event_date, rows, quarantined, late, after_close, version, loaded_at)"
+            " values ('quakes.recorded', '2026-01-05', 7, 0, 0, 0, 1, now())"
+        )
+    with TestClient(create_app(settings), base_url="http://127.0.0.1:8090") as client:
+        wait("the first poll", lambda: 'href="/flights"' not in client.get("/overview").text)
+        for page in PAGES:
+            assert (client.get(f"/{page}").status_code) == 200
+        overview = client.get("/overview").text
+        assert "Events of 1 stream (quakes.recorded)" in overview
+        assert 'id="comparisons"' not in overview
+        assert "flights" not in re.sub(r"<footer>.*", "", overview, flags=re.DOTALL).lower()
+        assert 'data-date="2026-01-05"' in client.get("/pipeline").text
+        for page in ("overview", "pipeline", "quarantine", "runs"):
+            assert problem(client.get(f"/{page}").text) == ""
 
 
 def readers(settings: Settings) -> list[int]:

@@ -1,6 +1,7 @@
 """What the dashboard shows while servers are down: a page that names them, never a traceback."""
 
 import asyncio
+import hashlib
 import socket
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from dashboard.app import create_app
 from dashboard.pages import PAGES
 from dashboard.poller import Snapshot
 from infra.config.ports import free_ports
+from sluice.contracts import load_contracts
 from sluice.settings import ROOT, Settings
 
 
@@ -49,13 +51,17 @@ def test_an_invalid_contract_is_named_on_every_page(tmp_path: Path, monkeypatch:
 
 
 def test_scripts_and_styles_come_only_from_the_dashboard(client: TestClient) -> None:
-    assert "default-src 'self'" in client.get("/now").headers["Content-Security-Policy"]
-    assert "<script>" not in client.get("/now").text
-    assert 'style="' not in client.get("/now").text
+    assert "default-src 'self'" in client.get("/overview").headers["Content-Security-Policy"]
+    assert "<script>" not in client.get("/overview").text
+    assert 'style="' not in client.get("/overview").text
 
 
-def test_an_unknown_page_is_not_found(client: TestClient) -> None:
-    assert client.get("/other").status_code == 404
+def test_an_unknown_page_is_not_found_and_leads_back(client: TestClient) -> None:
+    response = client.get("/other")
+    assert response.status_code == 404
+    assert "There is no page of this address" in response.text
+    assert '<a href="/overview">' in response.text
+    assert response.headers["Content-Security-Policy"]
     assert client.get("/static/../app.py").status_code == 404
 
 
@@ -84,7 +90,7 @@ def test_model_documentation_runs_its_own_scripts_without_network_access(client:
     assert "unsafe" not in client.get("/pipeline").headers["Content-Security-Policy"]
 
 
-@pytest.mark.parametrize("page", ["/now", "/dbt"])
+@pytest.mark.parametrize("page", ["/overview", "/dbt"])
 def test_every_page_links_to_the_models(client: TestClient, page: str) -> None:
     assert '<a href="/dbt"' in client.get(page).text
 
@@ -126,3 +132,34 @@ def test_while_postgres_hangs_pages_say_so_and_health_is_answered_at_once(settin
     assert all("Retrying automatically." in text for text in texts)
     assert any("connections to Postgres are busy" in text for text in texts)
     assert any("timeout expired" in text for text in texts)
+
+
+def test_a_platform_without_flights_offers_no_page_about_them(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    earthquakes = load_contracts(ROOT / "contracts")["weather.observed"]
+    monkeypatch.setattr("dashboard.poller.Poller.__init__", lambda self, settings: None)
+    for contracts, offered in (({"quakes.recorded": earthquakes}, False), (load_contracts(ROOT / "contracts"), True)):
+        monkeypatch.setattr("dashboard.poller.Poller.snapshot", Snapshot(contracts=contracts), raising=False)
+        page = TestClient(create_app(settings), base_url="http://127.0.0.1:8090").get("/pipeline").text
+        assert ('<a href="/flights"' in page) is offered
+        assert '<a href="/runs"' in page
+
+
+@pytest.mark.parametrize(
+    ("page", "updates"), [("/overview", True), ("/runs", True), ("/flights", False), ("/dbt", False)]
+)
+def test_only_a_page_that_updates_can_be_paused(client: TestClient, page: str, updates: bool) -> None:
+    assert ('id="pause"' in client.get(page).text) is updates
+
+
+@pytest.mark.parametrize(
+    ("file", "digest"),
+    [
+        ("uPlot.iife.min.js", "19c8d4c6ad88929a79f4ae49d6f7161566dfd0ba3d15cc495e974f787eb78f1f"),
+        ("uPlot.min.css", "df630c6a8d6f8eeaff264b50f73ce5b114f646ffd9a0bb74f049b0a00135fa04"),
+    ],
+)
+def test_the_charting_library_is_the_published_one(file: str, digest: str) -> None:
+    content = (ROOT / "dashboard" / "static" / "vendor" / file).read_bytes()
+    assert hashlib.sha256(content).hexdigest() == digest

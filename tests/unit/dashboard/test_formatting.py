@@ -25,7 +25,18 @@ def test_numbers_and_times() -> None:
     assert formatting.percent(0.7873) == "78.7 %"
     assert formatting.decimal(1234.56) == "1,234.6"
     assert formatting.timestamp(datetime(2013, 1, 1, 1, tzinfo=timezone(timedelta(hours=2)))) == "2012-12-31 23:00"
-    assert formatting.ago(datetime.now(UTC) - timedelta(hours=3)).startswith("3 h 0 min")
+    assert formatting.ago(datetime.now(UTC) - timedelta(hours=3)).startswith("3 h ago")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.5, "0"), (47.4, "47"), (99.9, "100"), (583.0, "600"), (617.0, "600"), (3_240.0, "3,000")]
+)
+def test_a_measured_number_is_rounded_so_that_it_does_not_flicker(value: float, text: str) -> None:
+    assert formatting.rounded(value) == text
+
+
+def test_a_duration_can_be_shown_in_one_unit() -> None:
+    assert formatting.about(timedelta(hours=7, minutes=59)) == "7 h"
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
-from dashboard.poller import RATE_SECONDS, Poller, Rate, _sink_group
+from dashboard.poller import RATE_SECONDS, SPEED_SECONDS, Poller, Rate, Snapshot, Speed
+from dashboard.probes import sink_group
 from infra.config.ports import free_ports
+from sluice.contracts import load_contracts
 from sluice.endpoint import serve
 from sluice.settings import LOOPBACK, Settings
 from sluice.sink.metrics import Metrics
@@ -37,18 +39,45 @@ def test_a_gap_between_samples_counts_as_elapsed_time() -> None:
     assert rate.update(1_000, 1_000.0) == 1
 
 
+def test_the_speed_is_a_median_that_a_jump_to_another_month_does_not_change() -> None:
+    speed = Speed()
+    assert speed.update(0, 0.0) is None
+    for second in range(5, 100, 5):
+        assert speed.update(600 * second, float(second)) == 600
+    assert speed.update(600 * 100 + 5 * 30 * 86_400, 100.0) == 600
+
+
+def test_the_speed_forgets_what_was_long_ago() -> None:
+    speed = Speed()
+    for second in range(0, 100, 5):
+        speed.update(600 * second, float(second))
+    assert speed.update(0, 100 + SPEED_SECONDS) is not None
+    assert speed.update(5, 105 + SPEED_SECONDS) is not None
+    for second in range(110, 200, 5):
+        latest = speed.update(second, second + SPEED_SECONDS)
+    assert latest == 1
+
+
+def test_a_stream_without_a_contract_is_removed_but_not_one_whose_contract_is_invalid(tmp_path: Path) -> None:
+    (tmp_path / "a.b.yaml").write_text("stream: a.b\n")
+    contracts = load_contracts(tmp_path)
+    snapshot = Snapshot(contracts=contracts)
+    assert (snapshot.is_removed("a.b"), snapshot.is_removed("c.d")) == (False, True)
+    assert not Snapshot().is_removed("c.d")
+
+
 def test_the_sinks_group_is_the_one_that_it_reports() -> None:
     metrics = Metrics()
     server = serve(LOOPBACK, 0, "SLUICE_SINK_PORT", metrics.registry, {})
     settings = Settings(sink_host=LOOPBACK, sink_port=server.server_port)
     try:
-        assert _sink_group(settings) is None
+        assert sink_group(settings) is None
         metrics.group.info({"group": "sluice-sink-lake-1"})
-        assert _sink_group(settings) == "sluice-sink-lake-1"
+        assert sink_group(settings) == "sluice-sink-lake-1"
     finally:
         server.shutdown()
         server.server_close()
-    assert _sink_group(settings) is None
+    assert sink_group(settings) is None
 
 
 def test_an_invalid_contract_is_in_the_snapshot_until_it_is_valid_or_gone(tmp_path: Path) -> None:

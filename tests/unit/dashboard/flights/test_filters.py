@@ -7,7 +7,7 @@ import pytest
 from dashboard.flights.filters import parse_selection
 from dashboard.flights.queries import Selection, Span
 
-SPAN = Span(date(2013, 1, 3), date(2013, 2, 12), 0)
+SPAN = Span(date(2013, 1, 3), date(2013, 1, 20), date(2013, 2, 12), 0)
 CARRIERS, ORIGINS = {"UA", "B6"}, {"EWR", "JFK"}
 
 
@@ -18,8 +18,8 @@ def parse(**parameters: str) -> tuple[Selection, list[str]]:
     return parsed.selection, parsed.notices
 
 
-def test_the_default_is_the_last_month_with_flights() -> None:
-    assert parse() == (Selection(date(2013, 2, 1), date(2013, 2, 28)), [])
+def test_the_default_is_the_newest_thirty_days_with_flights() -> None:
+    assert parse() == (Selection(date(2013, 1, 20), date(2013, 2, 12)), [])
 
 
 @pytest.mark.parametrize(
@@ -75,6 +75,6 @@ def test_a_range_is_limited_to_the_months_with_flights_with_a_notice(
 )
 def test_no_text_is_more_than_a_short_notice(text: str) -> None:
     selection, notices = parse(from_=text, carrier=text)
-    assert selection == Selection(date(2013, 2, 1), date(2013, 2, 28))
+    assert selection == Selection(date(2013, 1, 20), date(2013, 2, 12))
     assert len(notices) == 2
     assert all(len(notice) < 200 for notice in notices)

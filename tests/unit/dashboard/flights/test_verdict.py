@@ -1,11 +1,11 @@
 """Where live view and batch differ, and the reason that is shown."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from dashboard.flights.queries import AirportHour, Progress
-from dashboard.flights.verdict import Bar, bars, compare, summary
+from dashboard.flights.verdict import behind, compare, departures_chart, hour_totals, newest_closed, summary
 
 NOON = datetime(2013, 1, 1, 12, tzinfo=UTC)
 
@@ -21,7 +21,7 @@ def airport_hour(
 
 
 def progress(load_lag: int = 0, live_lag: int = 0, pending: int = 0) -> Progress:
-    return Progress(NOON, NOON, load_lag, live_lag, pending)
+    return Progress(load_lag, live_lag, pending)
 
 
 @pytest.mark.parametrize(
@@ -67,11 +67,37 @@ def test_the_summary_counts_closed_hours_only(matching: int, differing: int, sen
     assert summary(hours) == sentence
 
 
-def test_bars_add_up_airports_in_ascending_order_of_time() -> None:
-    eleven = NOON.replace(hour=11)
+def test_the_newest_closed_hours_come_after_those_that_differ() -> None:
+    times = [NOON + timedelta(hours=step) for step in range(4)]
+    hours = [airport_hour((3, 9, 1), (3, 9, 1), time=time, closed=True) for time in times[:3]]
+    differing = airport_hour((3, 9, 1), (3, 8, 1), time=times[0], closed=True)
+    still_open = airport_hour((3, 9, 1), (0, 0, 0), time=times[3])
+    assert newest_closed([*hours, differing, still_open], 3) == [differing, hours[2], hours[1]]
+
+
+def test_hours_add_up_airports_and_a_side_that_has_not_come_is_absent_not_zero() -> None:
     hours = [
-        airport_hour((1, 0, 0), (2, 0, 0)),
-        airport_hour((4, 0, 0), (8, 0, 0), "JFK"),
-        airport_hour((5, 0, 0), (5, 0, 0), time=eleven),
+        airport_hour((1, 0, 0), (1, 0, 0), time=NOON, closed=True),
+        airport_hour((4, 0, 0), (4, 0, 0), "JFK", time=NOON, closed=True),
+        # Nothing at 13:00.
+        airport_hour((5, 0, 0), (2, 0, 0), time=NOON + timedelta(hours=2)),
+        airport_hour((6, 0, 0), (0, 0, 0), time=NOON + timedelta(hours=3)),
     ]
-    assert bars(hours) == [Bar("2013-01-01 11:00", 5, 5), Bar("2013-01-01 12:00", 5, 10)]
+    totals = hour_totals(hours)
+    assert [(total.live, total.batch) for total in totals] == [(5, 5), (0, 0), (5, 2), (6, None)]
+    assert [total.behind for total in totals] == [False, False, True, True]
+    assert behind(totals) == timedelta(hours=1)
+    chart = departures_chart(totals, "1 January 2013")
+    start = int(NOON.timestamp())
+    assert list(chart.times) == [start + 3_600 * step for step in range(4)]
+    assert list(chart.shaded) == [(start + 2 * 3_600, start + 4 * 3_600)]
+
+
+def test_a_closed_hour_without_departures_in_the_batch_is_zero() -> None:
+    totals = hour_totals([airport_hour((0, 0, 1), (0, 0, 1), closed=True)])
+    assert [(total.live, total.batch, total.behind) for total in totals] == [(0, 0, False)]
+
+
+def test_without_hours_nothing_is_drawn() -> None:
+    assert hour_totals([]) == []
+    assert behind([]) == timedelta(0)
