@@ -75,8 +75,8 @@ def test_an_error_points_at_its_place(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_postgres_own_hint_is_the_hint() -> None:
-    with pytest.raises(TerminalError, match=r"column \"strem\" does not exist. Hint: Perhaps you meant to reference"):
-        sql("select strem from ops.loads")
+    with pytest.raises(TerminalError, match=r"column \"raws\" does not exist. Hint: Perhaps you meant to reference"):
+        sql("select raws from ops.loads")
 
 
 def test_a_failed_statement_undoes_those_before_it() -> None:
