@@ -53,8 +53,8 @@ with DAG(
 ):
     ReloadOperator(
         task_id="reload",
-        event_date="{{ params.event_date or data_interval_start.strftime('%Y-%m-%d') }}",
-        streams="{{ params.streams }}",  # type: ignore[arg-type]
+        event_date="{{ params.event_date or (data_interval_start | ds if data_interval_start is defined else '') }}",
+        streams="{{ params.streams }}",
         what="{{ params.what }}",
         doc_md="Reloads the run's date of every selected stream. The last queued runs trigger `transform`.",
     )

@@ -2,40 +2,48 @@
 
 from datetime import timedelta
 
-from airflow.sdk import DAG, AssetAny
+from airflow.sdk import DAG, AssetAny, TriggerRule, chain
 
 from sluice.contracts import load_contracts
-from sluice.orchestration.assets import raw_table
+from sluice.orchestration.assets import DASHBOARD, STAGING, marts, raw_table
 from sluice.orchestration.docs import render
-from sluice.orchestration.operators import TransformOperator
 from sluice.orchestration.retries import DEFAULT_ARGS
+from sluice.orchestration.transforms import (
+    BuildOperator,
+    DocumentOperator,
+    PlanOperator,
+    PublishOperator,
+    ReportTestsOperator,
+)
 from sluice.settings import load_settings
 
 DOC = """
 ### Raw tables → marts
 
-Runs when a raw table has stale dates. One dbt invocation rebuilds exactly the dates that have become stale since the
-last one, regardless of how many loads triggered it: all loads that end during a run share the next run.
+`plan → build → test → publish → document`, with one dbt invocation for exactly the dates that have become stale since
+the last run, regardless of how many loads triggered it. A lock ensures that two transforms never run at the same time.
 
-- all changes are published at once, after they are built and tested; a failed model holds back only the marts that are
-  built from it
-- with no stale date, the run ends at once without starting dbt
-- a retried or cleared task resumes where dbt stopped (`dbt retry`)
-- a lock ensures that two transforms never run at the same time
-- if a model or a contract has changed, dbt regenerates [the documentation of the models]({dbt})
+- **plan** lists the stale dates; if there are none, the other tasks are skipped
+- **build** runs dbt in `staging`; a retried or cleared task resumes where dbt stopped
+- **test** reports dbt's tests; a retried or cleared task runs those that failed again
+- **publish** shows readers all changes at once; a failure holds back only the marts that are built from what failed
+- **document** regenerates [the documentation of the models]({dbt}), if a model or a contract has changed
 
-**When**: after loads, or `make transform`. **When it fails**: {on_failure}; it resumes at the failed model.
+**Asset graph**: [the marts]({airflow}/assets?name_pattern=marts), back to Kafka's topics, with the figures of each run.
+**When**: after loads, or `make transform`. **When it fails**: {on_failure}, with those after it.
 **See** [pending dates]({dashboard}/pipeline), [the results]({dashboard}/flights), [lineage]({dbt}) and
 [the source, the lake]({lake}).
 """
-TASK = "One dbt invocation over all stale dates. Its log is dbt's, model by model; its XCom lists the rebuilt dates."
 SETTINGS = load_settings()
+RAW = [raw_table(contract) for contract in load_contracts(SETTINGS.contracts).values()]
+MARTS = marts(SETTINGS.dbt)
+ANYWAY = TriggerRule.NONE_SKIPPED  # A failure holds back only the marts that are built from it.
 
 with DAG(
     dag_id="transform",
     description="rebuilds the marts of stale dates",
     doc_md=render(DOC, SETTINGS),
-    schedule=AssetAny(*(raw_table(contract) for contract in load_contracts(SETTINGS.contracts).values())),
+    schedule=AssetAny(*RAW),
     catchup=False,
     max_active_runs=1,
     dagrun_timeout=timedelta(hours=2),
@@ -43,4 +51,10 @@ with DAG(
     default_args=DEFAULT_ARGS | {"owner": "analytics", "execution_timeout": timedelta(hours=1)},
     tags=["transform", "dbt"],
 ):
-    TransformOperator(task_id="transform", doc_md=TASK)
+    chain(
+        PlanOperator(task_id="plan", doc_md="Lists the stale dates. Its XCom holds them."),
+        BuildOperator(task_id="build", inlets=RAW, outlets=[STAGING], doc_md="Runs dbt. Its log is dbt's."),
+        ReportTestsOperator(task_id="test", doc_md="Reports the tests that dbt has run."),
+        PublishOperator(task_id="publish", trigger_rule=ANYWAY, inlets=[STAGING], outlets=MARTS, doc_md="Publishes."),
+        DocumentOperator(task_id="document", inlets=MARTS, outlets=[DASHBOARD], doc_md="Documents the models."),
+    )

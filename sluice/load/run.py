@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Literal
@@ -16,7 +16,7 @@ from sluice.lake.ranges import Range
 from sluice.lake.reader import LakeReader
 from sluice.load.batch import Batch, Drift, count_dates
 from sluice.load.pipeline import date_batches, new_batches, prefetch
-from sluice.load.plan import new_ranges
+from sluice.load.plan import merge_ranges, new_ranges
 from sluice.load.rejection import NONE_REJECTED, RecordId, RejectedRecordsError, until_none_rejected
 from sluice.load.reload import Reload
 from sluice.load.transaction import Warehouse, transaction
@@ -40,14 +40,17 @@ class LoadReport:
     """Whether raw or quarantined rows of the dates differ from those before."""
     drift: Drift = field(default_factory=Counter)
     """Rows per event date and field that is not in the contract."""
+    ranges: list[Range] = field(default_factory=list)
+    """The offsets that were loaded, per partition; none for a reload."""
 
-    def add(self, batch: Batch) -> None:
-        """Adds a batch that was written."""
+    def add(self, batch: Batch, group: Sequence[Range] = ()) -> None:
+        """Adds a batch that was written, and the offsets that it came from."""
         self.rows += batch.columns.rows.num_rows
         self.quarantined += batch.invalid.num_rows
         self.groups += 1
         self.dates = sorted({*self.dates, *batch.dates})
         self.drift += batch.drift()
+        self.ranges = merge_ranges(self.ranges, group)
 
 
 def load(settings: Settings, contract: Contract) -> LoadReport:
@@ -180,7 +183,7 @@ def _load_group(
             for part, again in new_batches(contract, lake, decode, group, rejected)
         )
     if committed:
-        report.add(batch)
+        report.add(batch, group)
     return committed
 
 

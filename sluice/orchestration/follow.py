@@ -176,7 +176,8 @@ def _failure(airflow: Airflow, failed: Sequence[Run], show: Show) -> TerminalErr
             f"{first.dag_id}{others} failed without a failed task: run {first.run_id} timed out",
             "see the run's page in Airflow",
         )
-    task = tasks[0]
+    # The others may have failed because of the first.
+    task = min(tasks, key=lambda task: task.get("start_date") or "")
     entries = retry_until(partial(airflow.log, first.dag_id, first.run_id, task["task_id"], task["try_number"]))
     own_entries = [entry for entry in entries if not entry["event"].startswith(_AIRFLOW_PREFIXES)]
     for entry in own_entries[-_LOG_LINES:]:

@@ -5,9 +5,9 @@ from datetime import timedelta
 from airflow.sdk import DAG
 
 from sluice.contracts import Contract
-from sluice.orchestration.assets import REPROCESSED, raw_table
+from sluice.orchestration.assets import REPROCESSED, lake_table, raw_table, topic
 from sluice.orchestration.docs import column_table, render
-from sluice.orchestration.operators import LoadOperator
+from sluice.orchestration.operators import FreshnessOperator, LoadOperator
 from sluice.orchestration.retries import DEFAULT_ARGS
 from sluice.settings import Settings
 
@@ -19,6 +19,11 @@ DOC = """
 Loads everything in the lake beyond the warehouse's ledger. Each transaction writes rows, quarantine, ledger and stale
 dates together, so repeating or killing a load changes nothing. **Skipped** means that the lake had nothing new.
 
+`freshness` checks beside it that the sink still writes to the lake what Kafka has. It fails if the table has not
+advanced since the last check, although Kafka had records for it.
+
+- **Asset graph**: [`raw.{table}`]({airflow}/assets?name_pattern=raw.{table}) shows where its rows come from and go
+  to, and the figures of each load.
 - **When**: `{schedule}` (cron, UTC), or on demand (`make load`). A second run is queued behind the first.
 - **Source**: `contracts/{stream}.yaml`, which also defines the topic, the table and this page.
 - **Overdue**: if a run has not ended after {minutes} minutes, `monitor` raises an alert until it has ended.
@@ -33,7 +38,7 @@ dates together, so repeating or killing a load changes nothing. **Skipped** mean
 
 
 def load_dag(contract: Contract, settings: Settings) -> DAG:
-    """Returns the DAG ``load_<stream>``: one task, on the contract's schedule, that emits the raw table's asset."""
+    """Returns the DAG ``load_<stream>`` on the contract's schedule: the load, and the check of the lake's freshness."""
     minutes = contract.load.overdue // timedelta(minutes=1)
     with DAG(
         dag_id=contract.dag_id,
@@ -59,10 +64,24 @@ def load_dag(contract: Contract, settings: Settings) -> DAG:
         LoadOperator(
             task_id="load",
             stream=contract.stream,
+            inlets=[lake_table(contract)],
             outlets=[raw_table(contract), REPROCESSED],
             doc_md=(
                 f"Loads `{contract.stream}` from the ledger's offset to the end of the lake, and triggers `transform`"
                 " if any date is stale. Its XCom holds the number of rows, quarantined events and dates."
+            ),
+        )
+        # Beside the load, not before it: what the lake has is loaded also while Kafka or the sink is down. Not retried,
+        # because retries would keep the next load waiting, which checks again.
+        FreshnessOperator(
+            task_id="freshness",
+            stream=contract.stream,
+            inlets=[topic(contract)],
+            outlets=[lake_table(contract)],
+            retries=0,
+            doc_md=(
+                f"Checks that the table of `{contract.stream}` in the lake advances while Kafka has records for it."
+                " Its XCom holds how far it is behind."
             ),
         )
     return dag

@@ -16,10 +16,10 @@ from airflow.sdk.exceptions import AirflowSkipException
 from sluice.contracts import Contract, get_contract, load_contracts
 from sluice.errors import SluiceError, TerminalError
 from sluice.orchestration.alerts import Alerts
-from sluice.orchestration.assets import REPROCESSED, raw_table
+from sluice.orchestration.assets import REPROCESSED, lake_table, raw_table
 from sluice.orchestration.credentials import settings_as
 from sluice.orchestration.history import ALL, MARTS, RAW, REPROCESS, reprocess_scope
-from sluice.settings import Settings
+from sluice.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from sluice.alerts import Problem
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 Figures = dict[str, Any]
 """A task's XCom: names and numbers as JSON, and a readable ``summary``."""
+_LAST_CHECK = "last_check"
+"""The key of a freshness check in Airflow's store of the asset's state."""
 
 
 def _contract(settings: Settings, stream: str) -> Contract:
@@ -34,6 +36,11 @@ def _contract(settings: Settings, stream: str) -> Contract:
 
 
 def _parse_date(text: str) -> date:
+    if not text:
+        raise TerminalError(
+            "there is no date to reload: the run has no data interval, and its parameter event_date is empty",
+            'trigger it with `--conf \'{"event_date": "2013-01-31"}\'`, or run `make backfill FROM=… TO=…`',
+        )
     try:
         return date.fromisoformat(text)
     except ValueError:
@@ -75,20 +82,58 @@ class LoadOperator(BaseOperator):
         nothing = not report.rows and not report.quarantined
         if nothing and (_has_queued_runs(context, REPROCESS) or not is_stale(settings, "loader", contract.stream)):
             raise AirflowSkipException(f"{contract.stream}: the lake has nothing new")
-        # Emitted through the alias too: the alias's first event for a table records in Airflow that the two belong
-        # together, which fails if two dates of a backfill end at the same moment. A table's loads never overlap.
-        context["outlet_events"][REPROCESSED].add(raw_table(contract))
         days = [day.isoformat() for day in sorted(report.dates)]
         summary = f"{report.rows:,} rows, {report.quarantined:,} quarantined, {len(days)} dates"
         self.log.info("%s: %s, in %d transactions and %.1f s", self.stream, summary, report.groups, report.seconds)
-        return {
-            "summary": summary,
+        figures: Figures = {
             "stream": contract.stream,
             "rows": report.rows,
             "quarantined": report.quarantined,
             "dates": days,
+            "offsets": {
+                f"{loaded.topic_id}/{loaded.partition}": [loaded.start_offset, loaded.next_offset]
+                for loaded in report.ranges
+            },
             "seconds": round(report.seconds, 1),
         }
+        raw = raw_table(contract)
+        context["outlet_events"][raw].extra.update(figures)
+        # Emitted through the alias too: the alias's first event for a table records in Airflow that the two belong
+        # together, which fails if two dates of a backfill end at the same moment. A table's loads never overlap.
+        context["outlet_events"][REPROCESSED].add(raw, extra=figures)
+        return {"summary": summary, **figures}
+
+
+class FreshnessOperator(BaseOperator):
+    """Checks that a stream's table in the lake advances, and records how far it is behind Kafka.
+
+    The check compares with the one before, which is kept with the asset in Airflow.
+    """
+
+    template_fields: Sequence[str] = ("stream",)
+    ui_color = "#d7ecf3"
+
+    def __init__(self, *, stream: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.stream = stream
+
+    def execute(self, context: Context) -> Figures:
+        """Returns the lag in records, and the next offsets of Kafka and the lake per partition."""
+        from sluice.alerts.freshness import Freshness, check_freshness, read_freshness
+
+        # Without a connection to the warehouse, which this does not need.
+        settings = load_settings()
+        contract = _contract(settings, self.stream)
+        asset = lake_table(contract)
+        store = context["asset_state_store"][asset]
+        last: Any = store.get(_LAST_CHECK)
+        now = read_freshness(settings, contract)
+        check_freshness(settings, contract, Freshness.from_json(last) if last else None, now)
+        figures: Figures = {"stream": contract.stream, "lag": now.lag, **now.to_json()}
+        # Kept only after success: if the table does not advance, each check says so until it does.
+        store.set(_LAST_CHECK, now.to_json())
+        context["outlet_events"][asset].extra.update(figures)
+        return {"summary": f"{now.lag:,} records behind Kafka", **figures}
 
 
 class ReloadOperator(BaseOperator):
@@ -137,59 +182,8 @@ class ReloadOperator(BaseOperator):
         if not _has_queued_runs(context, REPROCESS):
             for contract in contracts:
                 if is_stale(settings, "loader", contract.stream):
-                    context["outlet_events"][REPROCESSED].add(raw_table(contract))
+                    context["outlet_events"][REPROCESSED].add(raw_table(contract), extra=figures)
         return figures
-
-
-class TransformOperator(BaseOperator):
-    """Rebuilds the marts of all stale dates in one dbt invocation. A retry resumes where dbt stopped.
-
-    It also updates the documentation of the models, which runs dbt only if a model or a contract has changed: a
-    separate task would add more to every run of the DAG.
-    """
-
-    template_fields: Sequence[str] = ("run_name",)
-    ui_color = "#fdebd0"
-
-    def __init__(self, *, run_name: str = "{{ run_id }}", **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.run_name = run_name
-        self._dbt: Dbt | None = None
-
-    def execute(self, context: Context) -> Figures:
-        """Returns the rebuilt dates per stream; none if no date was stale."""
-        from sluice.transform import document, transform
-        from sluice.transform.dbt import Dbt
-
-        settings = settings_as("transformer")
-        contracts = load_contracts(settings.contracts)
-        self._dbt = Dbt(settings, log_line=self.log.info)
-        report = transform(
-            settings,
-            contracts,
-            dbt=self._dbt,
-            run=self.run_name,
-            resume=context["ti"].try_number > 1,
-            log_line=self.log.info,
-        )
-        self.log.info("%s", report.text())
-        try:
-            document(settings, contracts, dbt=self._dbt)
-        except SluiceError as error:
-            # The marts are correct and published: a documentation error must not fail the transform.
-            self.log.warning("documentation not updated, the next transform retries: %s", error)
-        return {
-            "summary": report.text(),
-            "dates": {stream: [day.isoformat() for day in days] for stream, days in report.dates.items()},
-            "nodes": report.nodes,
-            "resumed": report.resumed,
-            "seconds": round(report.seconds, 1),
-        }
-
-    def on_kill(self) -> None:
-        """Stops dbt, which is a separate process, when the task is stopped."""
-        if self._dbt is not None:
-            self._dbt.stop()
 
 
 class AuditOperator(BaseOperator):

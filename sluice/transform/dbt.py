@@ -16,7 +16,11 @@ from sluice.warehouse.connect import warehouse_server
 
 EXECUTABLE = ROOT / ".venv-dbt" / "bin" / "dbt"
 
-_FAILED = ("error", "fail", "runtime error")
+Result = dict[str, str]
+"""How a node of an invocation ended: its ``unique_id``, ``status`` and ``message``."""
+PASSED = ("success", "pass", "warn")
+FAILED = ("error", "fail", "runtime error")
+"""Statuses of nodes (models, seeds, tests) in dbt's results."""
 _TRANSIENT = re.compile(
     r"could not connect|connection (refused|reset|timed out|already closed)|server closed the connection"
     r"|terminating connection|ssl connection has been closed|could not receive data|timeout expired"
@@ -142,18 +146,18 @@ class Dbt:
     def completed(self) -> list[str]:
         """Returns the ids of the nodes (models, seeds, tests) that the last invocation completed."""
         results = self.read_results()
-        return [result["unique_id"] for result in results if result["status"] in ("success", "pass", "warn")]
+        return [result["unique_id"] for result in results if result["status"] in PASSED]
 
     def can_be_retried(self) -> bool:
         """Returns whether `dbt retry` would resume the last invocation; it does not rerun hooks alone."""
         return any(
-            result["status"] in (*_FAILED, "skipped") and not result["unique_id"].startswith("operation.")
+            result["status"] in (*FAILED, "skipped") and not result["unique_id"].startswith("operation.")
             for result in self.read_results()
         )
 
     def with_other_columns(self) -> list[str]:
         """Returns the ids of the models that failed in the last invocation because their tables have other columns."""
-        failed = (result for result in self.read_results() if result["status"] in _FAILED)
+        failed = (result for result in self.read_results() if result["status"] in FAILED)
         return [result["unique_id"] for result in failed if _OTHER_COLUMNS.search(result["message"] or "")]
 
     def _environment(self) -> dict[str, str]:
@@ -188,30 +192,34 @@ class Dbt:
         """Returns dbt's description of the project; None before its first invocation."""
         return self.read_manifest() if (self.home / "target" / "manifest.json").exists() else None
 
-    def read_results(self) -> list[dict[str, str]]:
+    def read_results(self) -> list[Result]:
         """Returns how each node of the last invocation ended; none if dbt exited before the first."""
         if not self.results.exists():
             return []
-        results: list[dict[str, str]] = json.loads(self.results.read_text())["results"]
+        results: list[Result] = json.loads(self.results.read_text())["results"]
         return results
 
     def _error(self, lines: list[str]) -> SluiceError:
-        failed = [result for result in self.read_results() if result["status"] in _FAILED]
-        kind = TerminalError
-        if failed:
-            first = next((result for result in failed if _TRANSIENT.search(result["message"] or "")), failed[0])
-            message = f"dbt: {first['unique_id']}: {first['message']}"
-            suffix = f"; {len(failed) - 1} more failed" if len(failed) > 1 else ""
-        else:
-            # dbt exited before the first model: the project does not parse, or the warehouse is down.
-            start = next((n for n, line in enumerate(lines) if "Encountered an error" in line), max(0, len(lines) - 5))
-            message, suffix = "dbt: " + " ".join(lines[start:]), ""
-            kind = ProjectError
-        message = " ".join(message.split())
-        quoted = message[:_MAX_MESSAGE_LENGTH] + suffix
-        if _TRANSIENT.search(message):
-            return TransientError(quoted, "see `make logs S=postgres`")
-        if missing := _MISSING_RAW_TABLE.search(message):
-            hint = f"run `make up`, which creates {missing[1]} from its contract; the next transform builds the model"
-            return kind(quoted, hint)
-        return kind(quoted, "fix the model or the data; the next transform builds it")
+        if failed := [result for result in self.read_results() if result["status"] in FAILED]:
+            return error_of(failed)
+        # dbt exited before the first model: the project does not parse, or the warehouse is down.
+        start = next((n for n, line in enumerate(lines) if "Encountered an error" in line), max(0, len(lines) - 5))
+        return _error_from("dbt: " + " ".join(lines[start:]), kind=ProjectError)
+
+
+def error_of(failed: Sequence[Result]) -> SluiceError:
+    """Returns one error for the nodes that failed, at least one. A retry helps if it may help one of them."""
+    first = next((result for result in failed if _TRANSIENT.search(result["message"] or "")), failed[0])
+    suffix = f"; {len(failed) - 1} more failed" if len(failed) > 1 else ""
+    return _error_from(f"dbt: {first['unique_id']}: {first['message']}", suffix)
+
+
+def _error_from(message: str, suffix: str = "", kind: type[TerminalError] = TerminalError) -> SluiceError:
+    message = " ".join(message.split())
+    quoted = message[:_MAX_MESSAGE_LENGTH] + suffix
+    if _TRANSIENT.search(message):
+        return TransientError(quoted, "see `make logs S=postgres`")
+    if missing := _MISSING_RAW_TABLE.search(message):
+        hint = f"run `make up`, which creates {missing[1]} from its contract; the next transform builds the model"
+        return kind(quoted, hint)
+    return kind(quoted, "fix the model or the data; the next transform builds it")

@@ -1,6 +1,7 @@
 """The models' documentation: dbt's own page of descriptions and lineage, regenerated when the project changes."""
 
 import shutil
+from pathlib import Path
 
 from sluice.contracts import Contract
 from sluice.settings import Settings
@@ -29,16 +30,25 @@ def document(settings: Settings, contracts: dict[str, Contract], *, dbt: Dbt) ->
         TransientError: the connection to the warehouse was lost.
         TerminalError: dbt reported an error.
     """
-    digest_file = dbt.home / "docs.sha256"
     with exclusive_dbt_dir(dbt.home) as lock_fd:
         write_sources(contracts, dbt.generated, tables_with_models(dbt.read_manifest_if_any()))
-        digest = project_digest(dbt)
-        if settings.dbt_docs.exists() and digest_file.exists() and digest_file.read_text() == digest:
+        if is_documented(settings, dbt=dbt):
             return False
+        digest = project_digest(dbt)
         # Compiled now, the SQL would be for a run without stale dates, which never happens.
         dbt.run("docs", "generate", "--static", "--no-compile", inherit_fds=[lock_fd])
         draft = settings.dbt_docs.with_suffix(".draft")
         shutil.copy(dbt.home / "target" / "static_index.html", draft)
         draft.replace(settings.dbt_docs)
-        digest_file.write_text(digest)
+        _digest_file(dbt).write_text(digest)
         return True
+
+
+def is_documented(settings: Settings, *, dbt: Dbt) -> bool:
+    """Returns whether the page describes the project as its files and the generated sources are now."""
+    file = _digest_file(dbt)
+    return settings.dbt_docs.exists() and file.exists() and file.read_text() == project_digest(dbt)
+
+
+def _digest_file(dbt: Dbt) -> Path:
+    return dbt.home / "docs.sha256"

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sluice.dbt_project import NOT_PUBLISHED
+
 Node = Mapping[str, Any]
 
 _PASSED = ("success", "pass", "warn", "no-op")
-_NOT_PUBLISHED = {"staging", "intermediate"}
-"""Folders of models that are not marts."""
 _BUILT_WHOLE = ("table", "view", "materialized_view", "ephemeral")
 """Materializations that build all rows in every run, so they need no date again. Others may build only stale rows."""
 _BUILT = ("model", "seed", "snapshot")
@@ -125,7 +125,7 @@ def _is_mart(node: Node) -> bool:
     return (
         node["resource_type"] in ("model", "snapshot")
         and node["config"]["materialized"] != "ephemeral"
-        and _NOT_PUBLISHED.isdisjoint(node["fqn"][1:-1])
+        and NOT_PUBLISHED.isdisjoint(node["fqn"][1:-1])
     )
 
 

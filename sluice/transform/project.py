@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sluice.transform.archive import differing_files, pack, project_files, unpack
+from sluice.transform.archive import differing_files, project_files, unpack
 from sluice.transform.dbt import Dbt
 from sluice.transform.lineage import Node, builds_part, descendants
 from sluice.transform.stale import Connection, postgres_errors
@@ -56,20 +56,20 @@ def built_manifest(connection: Connection) -> Manifest | None:
     return json.loads(str(row[0])) if row else None
 
 
-def record_built(connection: Connection, digest: str, manifest: Manifest, dbt: Dbt) -> None:
+def record_built(connection: Connection, digest: str, manifest: Manifest, files: bytes) -> None:
     """Records that a project was built, and keeps its files.
 
     Args:
         connection: of the transformer.
         digest: as ``project_digest`` returned it before dbt read the files.
         manifest: dbt's description of the project.
-        dbt: has built it.
+        files: as ``pack`` returned them when dbt had read them.
     """
     with postgres_errors(), connection.transaction():
         connection.execute("delete from staging.transform_project")
         connection.execute(
             "insert into staging.transform_project (digest, manifest, files) values (%s, %s, %s)",
-            (digest, json.dumps(manifest), pack(dbt.project)),
+            (digest, json.dumps(manifest), files),
         )
 
 

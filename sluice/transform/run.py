@@ -1,49 +1,25 @@
 """Runs transforms, in which dbt writes, audits and publishes stale rows, and dbt commands that an operator enters."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
-from pathlib import Path
-from typing import Any
 
 from sluice.contracts import Contract
 from sluice.errors import SluiceError, TerminalError, TransientError
 from sluice.settings import Settings
 from sluice.transform import unfinished
-from sluice.transform.dbt import Dbt, ProjectError
+from sluice.transform.dbt import Dbt
 from sluice.transform.exclusive import exclusive
-from sluice.transform.lineage import builds_part, descendants, marts_of, readiness, tables_with_models
+from sluice.transform.lineage import tables_with_models
+from sluice.transform.outcome import Outcome, forget_outcomes, keep_outcome, nothing_to_build, read_outcome, summary
 from sluice.transform.packages import install_packages, packages_differ
-from sluice.transform.project import (
-    Changes,
-    built_digest,
-    built_manifest,
-    find_changes,
-    last_built,
-    project_digest,
-    record_built,
-)
-from sluice.transform.publish import any_refused, publish
-from sluice.transform.removed import known_removed, warning
+from sluice.transform.project import built_digest
 from sluice.transform.sources import write_sources
-from sluice.transform.stale import (
-    Connection,
-    create_tables,
-    last_run,
-    mark_whole,
-    read_plan,
-    read_whole,
-    record_last_run,
-    write_plan,
-)
+from sluice.transform.stale import create_tables, last_run, read_plan, write_plan
+from sluice.transform.steps import PUBLISHING, Plan, Steps, removed_notes
+from sluice.warehouse import connect
 
-PUBLISHING = ("build", "--selector", "transform")
-"""The dbt command that builds, audits and publishes a plan."""
-PROJECT = ("build", "--selector", "project")
-"""The same for a project that has changed: it also builds the seeds."""
-_MAX_FILES = 5
-"""How many files an error names."""
 BY_HAND = "make dbt"
 """The run name of dbt commands that an operator enters."""
 
@@ -66,17 +42,27 @@ class TransformReport:
 
     def text(self) -> str:
         """Returns a summary of one line."""
-        return "; ".join([self.result(), *self.notes])
+        return "; ".join([self._result(), *self.notes])
 
-    def result(self) -> str:
-        """Returns what was built, in a few words."""
+    def _result(self) -> str:
         if not self.nodes:
-            nothing = "nothing to build: no date and no model has changed since"
-            return f"{nothing} {f'run {self.last_run}' if self.last_run else 'the last transform'}"
-        counts = ", ".join(f"{stream} {len(days)}" for stream, days in self.dates.items())
-        verb = "resumed; built" if self.resumed else "built"
-        reason = f"the stale dates of {counts}" if counts else "models and seeds, without a stale date"
-        return f"{verb} {self.nodes} dbt nodes in {self.seconds:.1f} s for {reason}"
+            return nothing_to_build(self.last_run)
+        return summary(self.nodes, self.seconds, self.dates, resumed=self.resumed)
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What a run has published."""
+
+    outcome: Outcome
+    marts: list[str]
+    """The marts that now show the run."""
+    notes: tuple[str, ...] = ()
+    """What changes of the project mean, one line each."""
+
+    def text(self) -> str:
+        """Returns a summary of one line."""
+        return "; ".join([f"published {len(self.marts)} marts", *self.notes])
 
 
 def transform(
@@ -88,7 +74,7 @@ def transform(
     log_line: Callable[[str], None],
     resume: bool = False,
 ) -> TransformReport:
-    """Rebuilds everything that depends on stale dates, with one dbt invocation.
+    """Rebuilds everything that depends on stale dates, with one dbt invocation: plans, builds, tests and publishes.
 
     dbt writes and audits in ``staging``. Then one transaction publishes to ``marts`` and marks the dates as built. A
     model that fails costs the marts that are built from it, and dates that these still need stay stale. A transform
@@ -100,6 +86,8 @@ def transform(
 
     If dbt cannot read the project, for example because a file is half-saved, the project is built as it was last built,
     so that the marts stay fresh; then the error is raised.
+
+    ``plan``, ``build``, ``check`` and ``publish_built`` are the same as separate steps.
 
     Args:
         settings: with the transformer's password.
@@ -116,28 +104,106 @@ def transform(
         TerminalError: a model, a test or a mart failed; marts that do not depend on it were published.
     """
     started = time.monotonic()
-    folder = dbt.home / "unfinished"
     with exclusive(settings, dbt.home, log_line=log_line) as (connection, lock_fd):
-        dates = read_plan(connection, run) if resume and unfinished.is_kept(folder, run) else None
-        resumed = dates is not None
-        if dates is None:
-            unfinished.forget(folder)
-            dates = write_plan(connection, run)
-        write_sources(contracts, dbt.generated, tables_with_models(dbt.read_manifest_if_any()))
-        digest = project_digest(dbt)
-        changed = built_digest(connection) != digest
-        if not (dates or changed or resumed or any_refused(connection) or read_whole(connection)):
-            return TransformReport(notes=_removed(connection), last_run=last_run(connection))
-        command = ("retry", "--state", str(folder)) if resumed else PROJECT if changed else PUBLISHING
-        # A retry builds only what had failed. If files have changed meanwhile, the next transform builds the rest.
-        build = _Build(connection, dbt, folder, run, lock_fd, log_line, digest if changed and not resumed else None)
-        try:
-            nodes, notes = build.publish(command)
-        except ProjectError as error:
-            raise build.publish_last_built(error, bool(dates)) from error
-        report = TransformReport(dates, resumed, nodes, time.monotonic() - started, notes)
-        record_last_run(connection, run, report.result())
-        return report
+        steps = Steps(connection, lock_fd, contracts, dbt, run, log_line)
+        if not (resume and unfinished.is_kept(steps.folder, run)):
+            steps.plan()
+        outcome = steps.build(resume)
+        if outcome is None:
+            return TransformReport(notes=removed_notes(connection), last_run=last_run(connection))
+        refused, notes = steps.publish(outcome)
+        if error := outcome.failure() or _first(refused):
+            raise error
+        return TransformReport(outcome.dates, outcome.resumed, outcome.nodes, time.monotonic() - started, notes)
+
+
+def plan(
+    settings: Settings, contracts: dict[str, Contract], *, dbt: Dbt, run: str, log_line: Callable[[str], None]
+) -> Plan:
+    """Writes the plan of a run: all stale dates. The first step of a transform.
+
+    Raises:
+        TransientError: the connection to the warehouse was lost, or another transform takes too long.
+    """
+    with exclusive(settings, dbt.home, log_line=log_line) as (connection, lock_fd):
+        return Steps(connection, lock_fd, contracts, dbt, run, log_line).plan()
+
+
+def build(
+    settings: Settings,
+    contracts: dict[str, Contract],
+    *,
+    dbt: Dbt,
+    run: str,
+    log_line: Callable[[str], None],
+    resume: bool = False,
+) -> Outcome | None:
+    """Builds and tests a plan in ``staging``, with one dbt invocation, and keeps the outcome for the steps that follow.
+
+    If the run has no plan any more, because its dates were built or something else was planned, it is planned again.
+
+    Args:
+        settings, contracts, dbt, run, log_line, resume: as in ``transform``.
+
+    Returns:
+        The outcome, also if models or tests failed; None if there is nothing to build.
+
+    Raises:
+        TransientError: the connection to the warehouse was lost, or another transform takes too long.
+        TerminalError: dbt has built nothing.
+    """
+    with exclusive(settings, dbt.home, log_line=log_line) as (connection, lock_fd):
+        outcome = Steps(connection, lock_fd, contracts, dbt, run, log_line).build(resume)
+        if outcome is not None:
+            keep_outcome(connection, run, outcome)
+        return outcome
+
+
+def check(
+    settings: Settings,
+    contracts: dict[str, Contract],
+    *,
+    dbt: Dbt,
+    run: str,
+    log_line: Callable[[str], None],
+    resume: bool = False,
+) -> Outcome | None:
+    """Returns what a run has built, with the results of its tests; None if nothing, or if something else was planned.
+
+    dbt runs each test as soon as its models are built, so the tests have run already. If some failed, ``resume`` runs
+    them again, and what was skipped because of them.
+
+    Raises:
+        TransientError: the connection to the warehouse was lost.
+    """
+    with connect(settings, "transformer") as connection:
+        outcome = read_outcome(connection, run)
+    if resume and outcome is not None and outcome.failure_of_tests():
+        return build(settings, contracts, dbt=dbt, run=run, log_line=log_line, resume=True)
+    return outcome
+
+
+def publish_built(
+    settings: Settings, contracts: dict[str, Contract], *, dbt: Dbt, run: str, log_line: Callable[[str], None]
+) -> Publication | None:
+    """Publishes what a run has built, in one transaction, and marks its dates as built. Idempotent.
+
+    Returns:
+        What was published; None if the run has built nothing, or if something else was planned since.
+
+    Raises:
+        TransientError: the connection to the warehouse was lost, or a session holds a mart; the others were published.
+        TerminalError: a mart was not published, because it failed itself or a model or test before it did.
+    """
+    with exclusive(settings, dbt.home, log_line=log_line) as (connection, lock_fd):
+        outcome = read_outcome(connection, run)
+        if outcome is None:
+            return None
+        refused, notes = Steps(connection, lock_fd, contracts, dbt, run, log_line).publish(outcome)
+        # The state of the run must not hide that something failed.
+        if error := _first(refused) or _held_back(outcome) or outcome.failure():
+            raise error
+        return Publication(outcome, [mart.name for mart in outcome.ready.marts], notes)
 
 
 def audit(settings: Settings, contracts: dict[str, Contract], *, dbt: Dbt) -> int:
@@ -208,170 +274,36 @@ def run_dbt(
         else:
             write_plan(connection, BY_HAND)
         if command[0] == "retry" or tuple(word for word in command if word != "--full-refresh") == PUBLISHING:
-            digest = project_digest(dbt)
-            changed = command[0] != "retry" and built_digest(connection) != digest
-            build = _Build(connection, dbt, folder, BY_HAND, lock_fd, log_line, digest if changed else None)
-            nodes, notes = build.publish(command)
-            record_last_run(connection, BY_HAND, f"built {nodes} dbt nodes")
+            steps = Steps(connection, lock_fd, contracts, dbt, BY_HAND, log_line, folder)
+            outcome = steps.run_dbt(command, read_plan(connection, BY_HAND) or {})
+            refused, notes = steps.publish(outcome)
+            if error := outcome.failure() or _first(refused):
+                raise error
             for note in notes:
                 log_line(note)
         else:
             if packages_differ(dbt):
                 install_packages(dbt, lock_fd=lock_fd, shell=shell)
+            forget_outcomes(connection)
             # Nothing is published: a partial build has not built the whole plan.
             dbt.run(*command, inherit_fds=[lock_fd])
 
 
-@dataclass(frozen=True)
-class _Build:
-    """Builds a plan, and publishes what was built and passed its tests."""
-
-    connection: Connection
-    dbt: Dbt
-    folder: Path
-    """For dbt's record of a build that failed, so that a retry of the same run resumes it."""
-    run: str
-    lock_fd: int
-    log_line: Callable[[str], None]
-    changed: str | None
-    """The digest of the project, if it has changed since it was last built."""
-
-    def publish(self, command: Sequence[str]) -> tuple[int, tuple[str, ...]]:
-        """Runs a dbt command that builds the plan, and publishes what is ready.
-
-        Returns:
-            How many nodes dbt completed, and notes on what the changes of the project mean.
-
-        Raises:
-            SluiceError: nothing, or not every mart was published.
-        """
-        if packages_differ(self.dbt):
-            install_packages(self.dbt, lock_fd=self.lock_fd)
-        failure, nodes, rebuilt = self._build(command)
-        manifest, results = self.dbt.read_manifest(), self.dbt.read_results()
-        changes = Changes()
-        if self.changed and (built := built_manifest(self.connection)):
-            changes = find_changes(built, manifest)
-        # If a model failed, the next transform rebuilds what is marked.
-        if mark_whole(self.connection, changes.whole) and not failure:
-            models = _names(manifest, changes.whole)
-            failure, more, also = self._build(("build", "--exclude", "test_type:unit", "--select", *models))
-            nodes, results, rebuilt = nodes + more, [*results, *self.dbt.read_results()], rebuilt | also
-        ready = readiness(manifest, results)
-        rebuilt -= set(ready.suspects)
-        notes = _notes(manifest, rebuilt, set() if "--full-refresh" in command else changes.new_rule - rebuilt)
-        gone = set(read_whole(self.connection)).difference(manifest["nodes"])
-        refused = publish(self.connection, ready, rebuilt | gone, log_line=self.log_line)
-        if ready.complete:
-            unfinished.forget(self.folder)
-        if self.changed and not any(name.startswith("seed.") for name in ready.suspects):
-            # Seeds are only built by a build of the whole project.
-            record_built(self.connection, self.changed if tuple(command) == PROJECT else "", manifest, self.dbt)
-        notes += _removed(self.connection)
-        for name, reason in ready.held_back.items():
-            self.log_line(f"marts.{name} was not published: {reason}")
-        for refusal in refused.values():
-            self.log_line(str(refusal))
-        if failure or refused:
-            for note in notes:
-                self.log_line(note)
-            raise failure or _first(refused)
-        return nodes, notes
-
-    def publish_last_built(self, error: ProjectError, stale: bool) -> ProjectError:
-        """Builds a plan that has stale dates with the project as it was last built. A failed model is only logged.
-
-        Returns:
-            The error, with the files that have changed since.
-
-        Raises:
-            TransientError: the connection to the warehouse was lost.
-        """
-        with last_built(self.connection, self.dbt) as changed:
-            if changed is None:
-                return error
-            if stale:
-                self.log_line("building the project as it was last built")
-                try:
-                    replace(self, changed=None).publish(PUBLISHING)
-                except TerminalError as failure:
-                    self.log_line(str(failure))
-        files = ", ".join(changed[:_MAX_FILES]) + (" and others" if len(changed) > _MAX_FILES else "")
-        message = f"{error.message}; until that is fixed, the project is built as it was before {files} changed"
-        return ProjectError(message, error.hint)
-
-    def _build(self, command: Sequence[str]) -> tuple[SluiceError | None, int, set[str]]:
-        """Runs dbt until it has built everything that it can.
-
-        A model whose table has other columns fails without a change. It is marked for rebuilding it whole, with what is
-        built from it, and dbt resumes. If the plan is not complete afterwards, dbt's record is kept.
-
-        Returns:
-            The error, if a node failed; how many nodes dbt completed; and the models of which it has rebuilt all rows.
-
-        Raises:
-            SluiceError: dbt has built nothing, or has lost the warehouse.
-        """
-        nodes, rebuilt, resumed = 0, set[str](), command[0] == "retry"
-        while True:
-            marked = set(read_whole(self.connection))
-            try:
-                self.dbt.run(*command, inherit_fds=[self.lock_fd])
-            except SluiceError as error:
-                if not self.dbt.can_be_retried():
-                    unfinished.forget(self.folder)
-                    raise
-                unfinished.keep(self.folder, self.run, self.dbt.results)
-                nodes, rebuilt = nodes + len(self.dbt.completed()), rebuilt | marked.intersection(self.dbt.completed())
-                if self._mark_other_columns():
-                    command = ("retry", "--state", str(self.folder))
-                    continue
-                # A model that has lost its server is built again soon, and until then no mart changes. If that fails as
-                # well, the fault may be the model's own, such as a query that always runs out of memory.
-                if isinstance(error, TransientError) and not resumed:
-                    raise
-                return error, nodes, rebuilt
-            return None, nodes + len(self.dbt.completed()), rebuilt | marked.intersection(self.dbt.completed())
-
-    def _mark_other_columns(self) -> bool:
-        """Marks the models that failed because of their columns; returns whether dbt can build one of them now."""
-        failed = self.dbt.with_other_columns()
-        manifest = self.dbt.read_manifest()
-        affected = descendants(manifest, failed)
-        models = [name for name in affected if name.startswith("model.")]
-        marked = mark_whole(self.connection, models)
-        names = _names(manifest, [name for name in failed if name in marked])
-        if names:
-            self.log_line(f"columns have changed, rebuilding all rows and what is built from them: {', '.join(names)}")
-        return bool(names)
+def _held_back(outcome: Outcome) -> SluiceError | None:
+    """Returns one error for the marts that could not be published because of a failed model or test."""
+    if not outcome.ready.held_back:
+        return None
+    name, reason = next(iter(outcome.ready.held_back.items()))
+    others = f"; {len(outcome.ready.held_back) - 1} more were not" if len(outcome.ready.held_back) > 1 else ""
+    return TerminalError(
+        f"marts.{name} was not published: {reason}{others}; every other mart was", "see the tasks build and test"
+    )
 
 
-def _notes(manifest: Mapping[str, Any], rebuilt: Iterable[str], new_rule: Iterable[str]) -> tuple[str, ...]:
-    """Returns what changes of models that rebuild only stale rows mean for the history of the marts."""
-    marts = {mart.model for mart in marts_of(manifest) if builds_part(manifest["nodes"][mart.model])}
-    notes = []
-    if names := _names(manifest, marts.intersection(rebuilt)):
-        notes.append(f"rebuilt all rows, because columns or configuration have changed: {', '.join(names)}")
-    if names := _names(manifest, marts.intersection(new_rule)):
-        notes.append(
-            f"SQL has changed, which earlier rows do not follow: {', '.join(names)}. Hint:"
-            " `make backfill FROM=… TO=… WHAT=marts` rebuilds a range of dates, and"
-            ' `make dbt A="build --selector transform --full-refresh"` everything'
-        )
-    return tuple(notes)
-
-
-def _names(manifest: Mapping[str, Any], ids: Iterable[str]) -> list[str]:
-    return sorted(manifest["nodes"][name]["name"] for name in ids)
-
-
-def _removed(connection: Connection) -> tuple[str, ...]:
-    names = known_removed(connection)
-    return (warning(names),) if names else ()
-
-
-def _first(refused: Mapping[str, SluiceError]) -> SluiceError:
+def _first(refused: Mapping[str, SluiceError]) -> SluiceError | None:
     """Returns one error for all marts that were not published. A retry helps if it helps any of them."""
+    if not refused:
+        return None
     errors = sorted(refused.values(), key=lambda error: not isinstance(error, TransientError))
     others = f"; {len(errors) - 1} more were not published" if len(errors) > 1 else ""
     return type(errors[0])(f"{errors[0].message}{others}; every other mart was", errors[0].hint)

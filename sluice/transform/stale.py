@@ -27,6 +27,7 @@ create table if not exists staging.stale_partitions (
     seq bigint primary key, stream text not null, event_date date not null
 );
 create table if not exists staging.transform_stale_rows (model text primary key, predicate text not null);
+create table if not exists staging.transform_outcome (run text primary key, outcome text not null);
 create table if not exists staging.transform_whole (model text primary key);
 create table if not exists staging.transform_project (digest text not null, manifest text not null);
 alter table staging.transform_project add column if not exists files bytea;
@@ -39,8 +40,9 @@ create table if not exists staging.transform_last (
 alter table staging.transform_publications add column if not exists removed boolean not null default false"""
 """Created here, not with the rest of the warehouse, because the transformer owns the schema ``staging``.
 
-``transform_stale_rows`` has the rows of each model that the run rebuilds, as a predicate. ``transform_publications``
-has the tables between which each mart was last published, why it was not, or that no model builds it any more.
+``transform_stale_rows`` has the rows of each model that the run rebuilds, as a predicate. ``transform_outcome`` has
+what dbt has built for the plan; another plan removes it. ``transform_publications`` has the tables between which each
+mart was last published, why it was not, or that no model builds it any more.
 ``transform_whole`` has the models of which the next run rebuilds all rows, until it has. ``transform_project`` has the
 project as it was last built: its files, a digest of them, and dbt's manifest. ``transform_last`` has the last run that
 built anything, and what.
@@ -144,7 +146,10 @@ def write_plan(connection: Connection, run: str) -> dict[str, list[date]]:
             "insert into staging.stale_partitions"
             " select seq, stream, event_date from ops.stale_dates where built_at is null"
         )
-        return _dates(connection)
+        dates = _dates(connection)
+        if dates:
+            connection.execute("truncate staging.transform_outcome")
+        return dates
 
 
 def read_plan(connection: Connection, run: str) -> dict[str, list[date]] | None:

@@ -4,6 +4,7 @@ import re
 import shutil
 import socket
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -83,7 +84,12 @@ def test_an_invalid_contract_removes_its_own_load_and_nothing_else(
     (contracts / "a.b.yaml").write_text(text)
     (contracts / "weather.observed.yaml").write_text(text)
     monkeypatch.setenv("SLUICE_CONTRACTS", str(contracts))
-    assert_complete(parse(ROOT / "dags"), (LOADS | OTHERS) - {"load_weather_observed"})
+    bag = parse(ROOT / "dags")
+    assert_complete(bag, (LOADS | OTHERS) - {"load_weather_observed"})
+    # The rest of the flow stays connected.
+    assert {"raw.flights_arrived", "marts.fct_flights", "dashboard"} <= reachable(
+        data_edges(bag), "topic.flights.arrived"
+    )
 
 
 def test_a_schedule_that_no_contract_may_have_would_remove_every_load(
@@ -137,14 +143,15 @@ def test_every_dag_has_limits(dag: DAG) -> None:
 
 def test_every_task_has_the_same_retry_policy(dag: DAG) -> None:
     for task in dag.tasks:
-        assert task.retries >= 3
+        # A freshness check is not retried: that would keep the next load waiting.
+        assert task.retries >= 3 or (task.task_id, task.retries) == ("freshness", 0)
         assert task.retry_policy is RETRY_POLICY
         assert task.retry_exponential_backoff == 2.0
         assert task.max_retry_delay == timedelta(minutes=5)
 
 
 def test_every_dag_links_only_to_the_pages_of_this_platform(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, port in (("DASHBOARD", 4321), ("MINIO_CONSOLE", 4322)):
+    for name, port in (("DASHBOARD", 4321), ("MINIO_CONSOLE", 4322), ("AIRFLOW", 4323)):
         monkeypatch.setenv(f"SLUICE_{name}_PORT", str(port))
     bag = parse(ROOT / "dags")
     assert_complete(bag, LOADS | OTHERS)
@@ -158,7 +165,7 @@ def test_every_dag_links_only_to_the_pages_of_this_platform(monkeypatch: pytest.
             assert any(link.startswith(page) for link in links), (dag.dag_id, page)
         texts = [dag.doc_md or "", *(task.doc_md or "" for task in dag.tasks)]
         hosts = {link for text in texts for link in re.findall(r"https?://[^/)\s]+", text)}
-        assert hosts == {"http://127.0.0.1:4321", "http://127.0.0.1:4322"}, dag.dag_id
+        assert hosts <= {f"http://127.0.0.1:{port}" for port in (4321, 4322, 4323)}, dag.dag_id
 
 
 @pytest.mark.parametrize("stream", sorted(CONTRACTS))
@@ -175,6 +182,67 @@ def test_a_load_is_defined_by_its_contract(bag: DagBag, stream: str) -> None:
     assert f"/browser/lake/{stream})" in (dag.doc_md or "")
     for column in contract.columns:
         assert f"| `{column.name}` | {column.type} |" in (dag.doc_md or "")
+
+
+def data_edges(bag: DagBag) -> set[tuple[str, str]]:
+    """Returns the edges of Airflow's asset graph: from a task's inlets to the task, and from there to its outlets."""
+    edges: set[tuple[str, str]] = set()
+    for dag in bag.dags.values():
+        for task in dag.tasks:
+            name = f"{dag.dag_id}.{task.task_id}"
+            edges |= {(asset.name, name) for asset in task.inlets if isinstance(asset, Asset)}
+            edges |= {(name, asset.name) for asset in task.outlets if isinstance(asset, Asset)}
+    return edges
+
+
+def reachable(edges: set[tuple[str, str]], start: str) -> set[str]:
+    found, pending = {start}, [start]
+    while pending:
+        new = {target for source, target in edges if source == pending[-1]} - found
+        pending.pop()
+        found |= new
+        pending += new
+    return found
+
+
+@pytest.mark.parametrize("stream", sorted(CONTRACTS))
+def test_the_asset_graph_leads_from_each_topic_to_every_mart_and_the_dashboard(bag: DagBag, stream: str) -> None:
+    contract = CONTRACTS[stream]
+    flow = reachable(data_edges(bag), f"topic.{stream}")
+    assert {f"lake.{stream}", f"raw.{contract.table}", "staging", "dashboard"} <= flow
+    assert {name for name in flow if name.startswith("marts.")} == {
+        "marts.agg_airport_hourly",
+        "marts.agg_carrier_daily",
+        "marts.dim_aircraft",
+        "marts.dim_airport",
+        "marts.dim_carrier",
+        "marts.fct_flights",
+    }
+    assert not {name for name in flow if name.startswith("raw.")} - {f"raw.{contract.table}"}
+
+
+def test_a_new_model_is_a_mart_in_the_asset_graph_and_one_that_has_an_odd_name_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for file in ("staging/stg_a.sql", "intermediate/deep/int_a.sql", "marts/my_mart.sql", "marts/é.sql", "top.py"):
+        path = tmp_path / "models" / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{{ this is not SQL")
+    monkeypatch.setenv("SLUICE_DBT", str(tmp_path))
+    bag = parse(ROOT / "dags")
+    assert_complete(bag, LOADS | OTHERS)
+    outlets = bag.dags["transform"].get_task("publish").outlets
+    assert [asset.name for asset in outlets] == ["marts.my_mart", "marts.top"]
+
+
+def test_a_transform_is_a_chain_of_steps_that_publishes_after_a_failure_and_not_after_a_skip(bag: DagBag) -> None:
+    dag = bag.dags["transform"]
+    chain = [task.task_id for task in dag.topological_sort()]
+    assert chain == ["plan", "build", "test", "publish", "document"]
+    for task_id, following in pairwise(chain):
+        assert dag.get_task(task_id).downstream_task_ids == {following}
+    rules = [dag.get_task(task_id).trigger_rule for task_id in chain]
+    assert rules == ["all_success", "all_success", "all_success", "none_skipped", "all_success"]
 
 
 def test_any_raw_table_triggers_the_transform_and_only_one_runs(bag: DagBag) -> None:
@@ -217,6 +285,18 @@ def test_reprocess_reloads_a_date_without_an_interval(bag: DagBag) -> None:
     context = {"params": {"streams": ["weather.observed"], "event_date": "2013-05-07"}}
     task.render_template_fields(context, dag.get_template_env())
     assert task.event_date == "2013-05-07"
+
+
+def test_every_dag_can_be_triggered_without_parameters_or_dates(dag: DAG) -> None:
+    serialized = DagSerialization.from_dict(DagSerialization.to_dict(dag))
+    serialized.params.validate()
+    context = {"params": dag.params.dump(), "run_id": "manual__1"}
+    for original in dag.tasks:
+        task = original.prepare_for_execution()
+        task.resolve_template_files()
+        task.render_template_fields(context, dag.get_template_env())
+        if dag.dag_id == "reprocess":
+            assert task.event_date == ""
 
 
 def test_the_marts_check_uses_the_reader_role(bag: DagBag) -> None:

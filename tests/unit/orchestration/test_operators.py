@@ -10,20 +10,21 @@ import pytest
 from airflow.sdk import DAG, Asset
 from airflow.sdk.exceptions import AirflowSkipException
 
+from sluice.alerts.freshness import Freshness
 from sluice.contracts import Contract
 from sluice.errors import TerminalError, TransientError
+from sluice.lake.ranges import Range
 from sluice.load import LoadReport
 from sluice.orchestration import operators
 from sluice.orchestration.assets import REPROCESSED
 from sluice.orchestration.operators import (
+    FreshnessOperator,
     LoadOperator,
     MonitorOperator,
     ReconcileOperator,
     ReloadOperator,
-    TransformOperator,
 )
 from sluice.settings import ROOT, Settings
-from sluice.transform import TransformReport
 
 ROLES: list[str] = []
 SYNCED: dict[str, Any] = {}
@@ -56,7 +57,7 @@ def fake_load(monkeypatch: pytest.MonkeyPatch, report: LoadReport, pending: bool
 def test_fields_that_select_data_are_templated() -> None:
     assert LoadOperator.template_fields == ("stream",)
     assert ReloadOperator.template_fields == ("event_date", "streams", "what")
-    assert TransformOperator.template_fields == ("run_name",)
+    assert FreshnessOperator.template_fields == ("stream",)
 
 
 def test_templates_are_rendered() -> None:
@@ -68,16 +69,21 @@ def test_templates_are_rendered() -> None:
 
 def test_a_load_uses_the_loader_role_and_returns_its_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     report = LoadReport("flights.departed", 7, 2, 1, [date(2013, 1, 2), date(2013, 1, 1)], 0.24)
+    report.ranges = [Range("topic", 0, 5, 14)]
     fake_load(monkeypatch, report, pending=True)
-    figures = LoadOperator(task_id="load", stream="flights.departed").execute(outlet_context())
-    assert figures == {
-        "summary": "7 rows, 2 quarantined, 2 dates",
+    context = outlet_context()
+    figures = LoadOperator(task_id="load", stream="flights.departed").execute(context)
+    recorded = {
         "stream": "flights.departed",
         "rows": 7,
         "quarantined": 2,
         "dates": ["2013-01-01", "2013-01-02"],
+        "offsets": {"topic/0": [5, 14]},
         "seconds": 0.2,
     }
+    assert figures == {"summary": "7 rows, 2 quarantined, 2 dates", **recorded}
+    assert context["outlet_events"]["raw.flights_departed"].extra == recorded
+    assert context["outlet_events"][REPROCESSED.name].added == [("raw.flights_departed", recorded)]
     assert ROLES == ["loader"]
 
 
@@ -111,18 +117,60 @@ def test_an_error_names_the_unknown_stream(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def outlet_context() -> Any:
-    """Returns a context that accepts asset events."""
-    return {"outlet_events": {REPROCESSED: Outlet()}}
+    """Returns a context that accepts asset events, and has the store of the assets' states."""
+    return {"outlet_events": Outlets(), "asset_state_store": Stores()}
 
 
 class Outlet:
-    """Records the asset events that a task adds to the alias."""
+    """Records the metadata of an asset's event, and the events that a task adds to an alias."""
 
     def __init__(self) -> None:
-        self.added: list[str] = []
+        self.extra: dict[str, Any] = {}
+        self.added: list[tuple[str, dict[str, Any]]] = []
 
-    def add(self, asset: Asset) -> None:
-        self.added.append(asset.name)
+    def add(self, asset: Asset, extra: dict[str, Any]) -> None:
+        self.added.append((asset.name, extra))
+
+
+class Outlets(dict[str, Outlet]):
+    """The outlets by the names of their assets."""
+
+    def __getitem__(self, asset: Any) -> Outlet:
+        return self.setdefault(getattr(asset, "name", asset), Outlet())
+
+
+class Stores(dict[str, dict[str, Any]]):
+    """The states by the names of their assets."""
+
+    def __getitem__(self, asset: Any) -> Any:
+        values = self.setdefault(asset.name, {})
+        return SimpleNamespace(get=values.get, set=values.__setitem__)
+
+
+def test_the_freshness_check_compares_with_the_last_one_and_records_the_lag(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operators, "load_settings", lambda: Settings(contracts=ROOT / "contracts"))
+    context = outlet_context()
+
+    def check(minute: int, kafka: int, lake: int) -> dict[str, Any]:
+        now = Freshness(datetime(2026, 1, 1, 0, minute, tzinfo=UTC), {("t", 0): kafka}, {("t", 0): lake})
+        monkeypatch.setattr("sluice.alerts.freshness.read_freshness", lambda settings, contract: now)
+        return FreshnessOperator(task_id="freshness", stream="flights.departed").execute(context)
+
+    figures = check(0, kafka=20, lake=5)
+    assert figures["summary"] == "15 records behind Kafka"
+    assert context["outlet_events"]["lake.flights.departed"].extra == {
+        "stream": "flights.departed",
+        "lag": 15,
+        "at": "2026-01-01T00:00:00+00:00",
+        "kafka": {"t/0": 20},
+        "lake": {"t/0": 5},
+    }
+    # Each check fails until the table advances.
+    for minute in (2, 4):
+        with pytest.raises(TerminalError, match=r"lake\.flights\.departed is stale: 15 records in 1 partitions"):
+            check(minute, kafka=30, lake=5)
+    assert check(6, kafka=30, lake=6)["lag"] == 24
+    assert ROLES == []
 
 
 def run_reload(
@@ -141,11 +189,12 @@ def run_reload(
     monkeypatch.setattr("sluice.load.reload", reload)
     monkeypatch.setattr("sluice.load.mark_stale", mark_stale)
     monkeypatch.setattr("sluice.transform.stale.is_stale", lambda settings, role, stream: stream in pending)
-    outlet = Outlet()
-    context = {"ti": queued_runs(queued), "outlet_events": {REPROCESSED: outlet}}
+    context = {"ti": queued_runs(queued), **outlet_context()}
     task = ReloadOperator(task_id="reload", event_date="2013-01-02", streams=STREAMS, what=what)
     figures = task.execute(context)  # type: ignore[arg-type]
-    return calls, figures, outlet.added
+    outlet = context["outlet_events"][REPROCESSED]
+    assert all(extra == figures for _, extra in outlet.added)
+    return calls, figures, [name for name, _ in outlet.added]
 
 
 STREAMS = ["flights.arrived", "weather.observed"]
@@ -187,61 +236,10 @@ def test_an_unknown_scope_is_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_reload_without_a_date_is_terminal() -> None:
-    with pytest.raises(TerminalError, match="is not a date"):
+    with pytest.raises(TerminalError, match=r"there is no date to reload.*make backfill"):
         ReloadOperator(task_id="reload", event_date="", streams="flights.arrived").execute({})
-
-
-@pytest.mark.parametrize(("attempt", "resumes"), [(1, False), (2, True)])
-def test_a_retried_transform_resumes(monkeypatch: pytest.MonkeyPatch, attempt: int, resumes: bool) -> None:
-    options_used: dict[str, Any] = {}
-
-    def transform(settings: Settings, contracts: dict[str, Contract], **options: Any) -> TransformReport:
-        options_used.update(options)
-        return TransformReport({"flights.departed": [date(2013, 1, 2)]}, options["resume"], 5, 1.0)
-
-    monkeypatch.setattr("sluice.transform.transform", transform)
-    monkeypatch.setattr("sluice.transform.document", lambda *_, **__: True)
-    task = TransformOperator(task_id="transform", run_name="scheduled__1")
-    figures = task.execute({"ti": SimpleNamespace(try_number=attempt)})
-    assert (options_used["run"], options_used["resume"]) == ("scheduled__1", resumes)
-    assert figures["dates"] == {"flights.departed": ["2013-01-02"]}
-    assert (figures["nodes"], figures["resumed"]) == (5, resumes)
-    assert "flights.departed 1" in figures["summary"]
-    assert ROLES == ["transformer"]
-
-
-def test_a_transform_updates_the_documentation_and_does_not_fail_with_it(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    steps: list[str] = []
-
-    def transform(*_: object, **__: object) -> TransformReport:
-        steps.append("built")
-        return TransformReport(nodes=5)
-
-    def document(*_: object, **__: object) -> bool:
-        steps.append("documented")
-        raise TerminalError("dbt: no template", "fix it")
-
-    monkeypatch.setattr("sluice.transform.transform", transform)
-    monkeypatch.setattr("sluice.transform.document", document)
-    figures = TransformOperator(task_id="transform", run_name="x").execute({"ti": SimpleNamespace(try_number=1)})
-    assert steps == ["built", "documented"]
-    assert figures["nodes"] == 5
-    assert "dbt: no template" in capsys.readouterr().out
-
-
-def test_stopping_a_transform_stops_dbt(monkeypatch: pytest.MonkeyPatch) -> None:
-    stopped: list[bool] = []
-    monkeypatch.setattr("sluice.transform.dbt.Dbt.stop", lambda self: stopped.append(True))
-    monkeypatch.setattr("sluice.transform.transform", lambda *_, **__: TransformReport())
-    monkeypatch.setattr("sluice.transform.document", lambda *_, **__: False)
-    task = TransformOperator(task_id="transform", run_name="x")
-    task.on_kill()
-    assert stopped == []
-    task.execute({"ti": SimpleNamespace(try_number=1)})
-    task.on_kill()
-    assert stopped == [True]
+    with pytest.raises(TerminalError, match="is not a date"):
+        ReloadOperator(task_id="reload", event_date="May", streams="flights.arrived").execute({})
 
 
 @pytest.mark.parametrize("agrees", [True, False])

@@ -30,6 +30,18 @@ def model(unique_id: str, **changes: Any) -> dict[str, Any]:
     } | changes
 
 
+def data_test(unique_id: str) -> dict[str, Any]:
+    """Returns a test of the model ``a`` as dbt's manifest describes it."""
+    return {
+        "resource_type": "test",
+        "name": unique_id.split(".")[2],
+        "config": {},
+        "tags": [],
+        "depends_on": {"nodes": ["model.sluice.a"], "macros": []},
+        "checksum": {"checksum": "1"},
+    }
+
+
 @pytest.fixture
 def log_lines() -> list[str]:
     """The lines that dbt and the transform have logged."""
@@ -42,7 +54,7 @@ def make_dbt(tmp_path: Path, log_lines: list[str]) -> MakeDbt:
 
     The fake records its arguments and its environment in the files ``arguments`` and ``environment`` of the project's
     folder ``logs``, which is not part of the project.
-    Its manifest has a model of the same name for each result.
+    Its manifest has a model, or a test, of the same name for each result.
     """
 
     def make(script: str = "", results: list[dict[str, Any]] | None = None) -> Dbt:
@@ -52,7 +64,8 @@ def make_dbt(tmp_path: Path, log_lines: list[str]) -> MakeDbt:
         lines = ["#!/bin/sh", "mkdir -p logs", 'echo "$@" >> logs/arguments', "env > logs/environment"]
         if results is not None:
             (tmp_path / "results.json").write_text(json.dumps({"results": results}))
-            nodes = {result["unique_id"]: model(result["unique_id"]) for result in results if "unique_id" in result}
+            names = [result["unique_id"] for result in results if "unique_id" in result]
+            nodes = {name: data_test(name) if name.startswith("test.") else model(name) for name in names}
             manifest = {"nodes": nodes, "sources": {}, "child_map": {}, "macros": {}}
             (tmp_path / "manifest.json").write_text(json.dumps(manifest))
             lines += ["mkdir -p $DBT_TARGET_PATH", f"cp {tmp_path}/results.json $DBT_TARGET_PATH/run_results.json"]

@@ -3,19 +3,25 @@
 import contextlib
 import fcntl
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from datetime import date, timedelta
+from pathlib import Path
 from types import TracebackType
 
 import pytest
+from pydantic import TypeAdapter
 
 from sluice.errors import SluiceError, TerminalError, TransientError
-from sluice.transform import audit, exclusive, run_dbt, transform
+from sluice.transform import audit, exclusive, plan, publish_built, run_dbt, steps, transform
+from sluice.transform import build as build_plan
+from sluice.transform import check as check_built
 from sluice.transform import run as runs
 from sluice.transform.dbt import Dbt
 from sluice.transform.lineage import Readiness
-from sluice.transform.run import TransformReport
+from sluice.transform.outcome import Outcome
+from sluice.transform.run import Publication, TransformReport
+from sluice.transform.steps import Plan
 from tests.unit.transform.conftest import model
 
 MakeDbt = Callable[..., Dbt]
@@ -40,6 +46,7 @@ class Warehouse:
         self.published: list[str] = []
         self.refused: dict[str, SluiceError] = {}
         self.any_refused = False
+        self.outcomes: dict[str, str] = {}
         self.last_run: str | None = None
 
     def __enter__(self) -> "Warehouse":
@@ -56,6 +63,8 @@ class Warehouse:
         assert self.locked
         dates = dict(self.stale_dates)
         self.plan = (run, dates)
+        if dates:
+            self.outcomes.clear()
         return dates
 
     def publish(
@@ -79,7 +88,7 @@ class Warehouse:
     def built_manifest(self, connection: object) -> dict[str, object] | None:
         return self.manifest
 
-    def record_built(self, connection: object, digest: str, manifest: dict[str, object], dbt: Dbt) -> None:
+    def record_built(self, connection: object, digest: str, manifest: dict[str, object], files: bytes) -> None:
         self.built, self.manifest = digest, manifest
 
     def last_built(self, connection: object, dbt: Dbt) -> AbstractContextManager[None]:
@@ -93,6 +102,13 @@ class Warehouse:
     def read_whole(self, connection: object) -> list[str]:
         return sorted(self.whole)
 
+    def keep_outcome(self, connection: object, run: str, outcome: Outcome) -> None:
+        assert self.locked
+        self.outcomes[run] = TypeAdapter(Outcome).dump_json(outcome).decode()
+
+    def read_outcome(self, connection: object, run: str) -> Outcome | None:
+        return TypeAdapter(Outcome).validate_json(self.outcomes[run]) if run in self.outcomes else None
+
     def record_last_run(self, connection: object, run: str, result: str) -> None:
         self.last_run = f"{run}, {result}"
 
@@ -105,14 +121,28 @@ def warehouse(monkeypatch: pytest.MonkeyPatch) -> Warehouse:
     fake = Warehouse(flights=[date(2013, 1, 1), date(2013, 1, 2)])
     monkeypatch.setattr(exclusive, "connect", lambda settings, role: fake)
     monkeypatch.setattr(exclusive, "lock", fake.lock)
-    for name in ("write_plan", "read_plan", "mark_whole", "read_whole", "publish", "known_removed"):
+    for name in (
+        "mark_whole",
+        "read_whole",
+        "publish",
+        "known_removed",
+        "built_manifest",
+        "record_built",
+        "last_built",
+    ):
+        monkeypatch.setattr(steps, name, getattr(fake, name))
+    for module in (runs, steps):
+        for name in ("write_plan", "read_plan", "built_digest"):
+            monkeypatch.setattr(module, name, getattr(fake, name))
+    for name in ("keep_outcome", "read_outcome"):
         monkeypatch.setattr(runs, name, getattr(fake, name))
-    for name in ("built_digest", "built_manifest", "record_built", "last_built"):
-        monkeypatch.setattr(runs, name, getattr(fake, name))
+    monkeypatch.setattr(runs, "connect", lambda settings, role: fake)
     monkeypatch.setattr(runs, "create_tables", lambda connection: None)
-    monkeypatch.setattr(runs, "record_last_run", fake.record_last_run)
-    monkeypatch.setattr(runs, "last_run", lambda connection: fake.last_run)
-    monkeypatch.setattr(runs, "any_refused", lambda connection: fake.any_refused)
+    monkeypatch.setattr(steps, "any_refused", lambda connection: fake.any_refused)
+    monkeypatch.setattr(steps, "record_last_run", fake.record_last_run)
+    for module in (runs, steps):
+        monkeypatch.setattr(module, "last_run", lambda connection: fake.last_run)
+        monkeypatch.setattr(module, "forget_outcomes", lambda connection: fake.outcomes.clear())
     return fake
 
 
@@ -120,7 +150,7 @@ def warehouse(monkeypatch: pytest.MonkeyPatch) -> Warehouse:
 def known(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> Warehouse:
     """A warehouse whose project has not changed since it was built."""
     warehouse.built = "digest"
-    monkeypatch.setattr(runs, "project_digest", lambda dbt: "digest")
+    monkeypatch.setattr(steps, "project_digest", lambda dbt: "digest")
     return warehouse
 
 
@@ -450,3 +480,171 @@ def test_only_a_failed_build_by_hand_can_be_retried(
     with pytest.raises(TerminalError, match="nothing to retry"):
         run_dbt(dbt.settings, {}, ["retry"], dbt=dbt, log_line=log_lines.append)
     assert len(invocations(dbt)) == 1
+
+
+FAILED_TEST = {"unique_id": "test.sluice.t.1", "status": "fail", "message": "Got 2 results, configured to fail if != 0"}
+PASSED_TEST = FAILED_TEST | {"status": "pass"}
+
+
+class Steps:
+    """The steps of one run, as the tasks of the DAG call them."""
+
+    def __init__(self, dbt: Dbt, run: str = "run 1") -> None:
+        self.dbt = dbt
+        self.run = run
+
+    def plan(self) -> Plan:
+        return plan(self.dbt.settings, {}, dbt=self.dbt, run=self.run, log_line=print)
+
+    def build(self, resume: bool = False) -> Outcome | None:
+        return build_plan(self.dbt.settings, {}, dbt=self.dbt, run=self.run, log_line=print, resume=resume)
+
+    def check(self, resume: bool = False) -> Outcome | None:
+        return check_built(self.dbt.settings, {}, dbt=self.dbt, run=self.run, log_line=print, resume=resume)
+
+    def publish(self) -> Publication | None:
+        return publish_built(self.dbt.settings, {}, dbt=self.dbt, run=self.run, log_line=print)
+
+
+def test_separate_steps_invoke_dbt_once_and_publish_what_it_has_built(make_dbt: MakeDbt, known: Warehouse) -> None:
+    run = Steps(make_dbt(results=[*GOOD, PASSED_TEST]))
+    planned = run.plan()
+    assert planned.due
+    assert planned.text() == "stale dates: flights 2"
+    # Loaded since: it is not in the plan, and a build without `resume` keeps the plan.
+    known.stale_dates = {"flights": [*known.stale_dates["flights"], date(2013, 1, 3)]}
+    outcome = run.build()
+    assert outcome is not None
+    assert outcome.dates == planned.dates
+    assert known.published == []
+    assert run.check() == outcome
+    assert outcome.tests == 1
+    publication = run.publish()
+    assert publication is not None
+    assert publication.marts == ["a"] == known.published
+    assert [line.split()[1] for line in invocations(run.dbt)] == ["build"]
+
+
+def test_a_plan_without_anything_to_build_says_so(make_dbt: MakeDbt, known: Warehouse) -> None:
+    known.stale_dates = {}
+    planned = Steps(make_dbt(results=GOOD)).plan()
+    assert not planned.due
+    assert "nothing to build" in planned.text()
+
+
+def test_a_step_after_another_plan_publishes_nothing(make_dbt: MakeDbt, known: Warehouse) -> None:
+    run, other = (Steps(make_dbt(results=GOOD), name) for name in ("run 1", "run 2"))
+    run.plan()
+    run.build()
+    other.plan()
+    # dbt may have built other rows since, or some of them.
+    assert run.check() is None
+    assert run.publish() is None
+    assert known.published == []
+    # A build plans again.
+    assert run.build() is not None
+    assert run.publish() is not None
+    # Nothing is stale: the next plan leaves what was built as it is, and it can be published again.
+    known.stale_dates = {}
+    assert not other.plan().due
+    assert run.publish() is not None
+
+
+def test_a_build_without_a_plan_and_without_stale_dates_builds_nothing(make_dbt: MakeDbt, known: Warehouse) -> None:
+    known.stale_dates = {}
+    run = Steps(make_dbt(results=GOOD))
+    assert run.build() is None
+    assert run.publish() is None
+    assert invocations(run.dbt) == []
+
+
+def test_a_failed_model_is_the_failure_of_the_build_and_a_failed_test_that_of_the_check(
+    make_dbt: MakeDbt, known: Warehouse
+) -> None:
+    failed = {"unique_id": "model.sluice.b", "status": "error", "message": "division by zero"}
+    for results, of_models, of_tests in (
+        ([*GOOD, failed], "division by zero", None),
+        ([*GOOD, FAILED_TEST], None, "Got 2 results"),
+        ([*GOOD, failed, FAILED_TEST], "division by zero", "Got 2 results"),
+    ):
+        run = Steps(make_dbt("exit 1", results))
+        run.plan()
+        outcome = run.build()
+        assert outcome is not None
+        for error, message in ((outcome.failure_of_models(), of_models), (outcome.failure_of_tests(), of_tests)):
+            assert (message in str(error)) if message else error is None
+        with pytest.raises(TerminalError, match=r"was not published: .* failed.*every other mart was"):
+            run.publish()
+
+
+def test_a_check_that_is_run_again_runs_the_failed_tests_again(make_dbt: MakeDbt, known: Warehouse) -> None:
+    run = Steps(make_dbt("exit 1", [*GOOD, FAILED_TEST]))
+    run.plan()
+    run.build()
+    assert run.check() is not None
+    run = Steps(make_dbt(results=[*GOOD, PASSED_TEST]))
+    outcome = run.check(resume=True)
+    assert outcome is not None
+    assert outcome.failure_of_tests() is None
+    assert [line.split()[1] for line in invocations(run.dbt)] == ["build", "retry"]
+    # Nothing is left to be tested again.
+    run.check(resume=True)
+    assert len(invocations(run.dbt)) == 2
+
+
+def test_publishing_again_publishes_the_same(make_dbt: MakeDbt, known: Warehouse) -> None:
+    run = Steps(make_dbt(results=GOOD))
+    run.plan()
+    run.build()
+    known.refused = {"a": TransientError("marts.a was not published: held", "wait")}
+    with pytest.raises(TransientError, match="held"):
+        run.publish()
+    known.refused = {}
+    run.publish()
+    assert known.published == ["a"]
+    assert len(invocations(run.dbt)) == 1
+
+
+def test_a_changed_project_counts_as_built_once_it_is_published(make_dbt: MakeDbt, warehouse: Warehouse) -> None:
+    run = Steps(make_dbt(results=GOOD))
+    run.plan()
+    run.build()
+    assert warehouse.built is None
+    run.publish()
+    assert warehouse.built
+    assert warehouse.manifest is not None
+    assert "nodes" in warehouse.manifest
+
+
+def test_a_project_that_does_not_parse_fails_the_build_and_the_run(
+    make_dbt: MakeDbt, known: Warehouse, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    @contextlib.contextmanager
+    def last_built(connection: object, dbt: Dbt) -> Iterator[list[str]]:
+        current, dbt.project = dbt.project, tmp_path / "last"
+        dbt.project.mkdir(exist_ok=True)
+        yield ["models/a.sql"]
+        dbt.project = current
+
+    monkeypatch.setattr(steps, "last_built", last_built)
+    script = (
+        "case $PWD in */last) ;; *) rm $DBT_TARGET_PATH/run_results.json; echo 'Encountered an error: x'; exit 2;; esac"
+    )
+    run = Steps(make_dbt(script, GOOD))
+    run.plan()
+    outcome = run.build()
+    assert outcome is not None
+    message = r"Encountered an error: x; until that is fixed, .* before models/a\.sql changed"
+    with pytest.raises(TerminalError, match=message):
+        raise outcome.failure_of_models() or AssertionError
+    assert outcome.failure_of_tests() is None
+    with pytest.raises(TerminalError, match=message):
+        run.publish()
+    # All the same.
+    assert known.published == ["a"]
+    assert known.built == "digest"
+    known.stale_dates = {}
+    run.plan()
+    known.any_refused = True
+    with pytest.raises(TerminalError, match=message):
+        run.build()
