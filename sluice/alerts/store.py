@@ -84,7 +84,7 @@ class Change:
     kind: str
     subject: str
     message: str
-    run: Run | None
+    run: Run | None = None
     """None for an alert that an earlier version raised."""
     cleared: bool = False
 

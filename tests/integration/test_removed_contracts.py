@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from infra.launch.provisioning import REMOVED, Provisioning
-from sluice.alerts import clear_alerts_of_removed, sync_alerts
+from sluice.alerts import Problem, Run, clear_alerts_of_removed, sync_alerts
 from sluice.alerts.store import OVERDUE_LOAD, RECONCILE
 from sluice.contracts import Contracts, load_contracts
 from sluice.errors import TerminalError, TransientError
@@ -201,8 +201,8 @@ def test_a_view_on_the_raw_table_is_named(stream: Stream) -> None:
 
 
 def test_the_alerts_of_a_removed_contract_are_cleared_with_the_reason(stream: Stream) -> None:
-    sync_alerts(stream.settings, OVERDUE_LOAD, {stream.name: "late"}, among=[stream.name])
-    sync_alerts(stream.settings, RECONCILE, {"platform": "differ"})
+    sync_alerts(stream.settings, OVERDUE_LOAD, {stream.name: Problem("late", Run("monitor", "1"))})
+    sync_alerts(stream.settings, RECONCILE, {"platform": Problem("differ", Run("reconcile", "1"))})
     (change,) = clear_alerts_of_removed(stream.settings, [stream.name])
     assert change.text() == (
         f"cleared: overdue load: {stream.name}: late; cleared because the contract of the stream was removed"

@@ -63,7 +63,9 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(module, "delete_topic", step("kafka"))
     monkeypatch.setattr(module, "delete_table", step("minio"))
-    monkeypatch.setattr(module, "clear_alerts_of_removed", step("alerts", [Change("clock", "a.b", "slow", True)]))
+    monkeypatch.setattr(
+        module, "clear_alerts_of_removed", step("alerts", [Change("clock", "a.b", "slow", cleared=True)])
+    )
     monkeypatch.setattr(module, "connect", lambda settings, role: Connection())
     monkeypatch.setattr(module.warehouse_streams, "drop_stream", step("warehouse"))
     return steps
@@ -147,7 +149,7 @@ def test_the_warehouse_is_dropped_last_so_that_an_interrupted_drop_can_be_repeat
     # As the topic is already gone.
     lines: list[str] = []
     assert drop(SETTINGS, Remains("a.b", "a.b", None, EVERYTHING.lake, EVERYTHING.warehouse), lines.append) == [
-        Change("clock", "a.b", "slow", True)
+        Change("clock", "a.b", "slow", cleared=True)
     ]
     assert done == ["minio", "alerts", "warehouse"]
     assert lines == ["deleted lake table a.b", "deleted the raw table, quarantine, ledger and statistics of a.b"]
