@@ -31,7 +31,7 @@ def comparison(request: PageRequest) -> dict[str, Any]:
     """Returns the template variables of the first page's lower half: live view and batch side by side."""
     progress = queries.progress(request.connection)
     shown = [
-        (window, queries.airport_hours(request.connection, window.first, window.last))
+        (window, verdict.reopened(queries.airport_hours(request.connection, window.first, window.last), progress))
         for window in windows(queries.arrivals(request.connection, request.snapshot.newest))
     ]
     hours = [hour for _, window_hours in shown for hour in window_hours]

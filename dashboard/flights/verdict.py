@@ -1,7 +1,7 @@
 """Where live view and batch differ, and why. Plain functions on rows."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import groupby
 
@@ -32,6 +32,17 @@ def compare(hour: AirportHour, progress: Progress) -> Comparison:
     if progress.live_lag:
         return Comparison(hour, "live view behind: events not read yet", True)
     return Comparison(hour, "differs: rules or rows changed after the live view read it", False)
+
+
+def reopened(hours: Sequence[AirportHour], progress: Progress) -> list[AirportHour]:
+    """Returns the hours, of which those that differ for an expected reason count as open.
+
+    A replay of another month may have moved the watermark past dates in which events still arrive.
+    """
+    return [
+        replace(hour, closed=False) if hour.closed and not hour.matches and compare(hour, progress).expected else hour
+        for hour in hours
+    ]
 
 
 def summary(hours: Sequence[AirportHour]) -> str:

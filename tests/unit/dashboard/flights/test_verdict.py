@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from dashboard.flights.queries import AirportHour, Progress
-from dashboard.flights.verdict import behind, compare, departures_chart, hour_totals, newest_closed, summary
+from dashboard.flights.verdict import behind, compare, departures_chart, hour_totals, newest_closed, reopened, summary
 
 NOON = datetime(2013, 1, 1, 12, tzinfo=UTC)
 
@@ -65,6 +65,14 @@ def test_the_summary_counts_closed_hours_only(matching: int, differing: int, sen
         airport_hour((3, 9, 1), (3, 9, 1)),
     ]
     assert summary(hours) == sentence
+
+
+def test_a_closed_hour_in_which_events_still_arrive_counts_as_open() -> None:
+    waiting = airport_hour((3, 9, 1), (0, 0, 0), closed=True)
+    equal = airport_hour((3, 9, 1), (3, 9, 1), closed=True)
+    assert [hour.closed for hour in reopened([waiting, equal], progress(load_lag=3))] == [False, True]
+    # Nothing is on its way: the difference is a fault.
+    assert [hour.closed for hour in reopened([waiting, equal], progress())] == [True, True]
 
 
 def test_the_newest_closed_hours_come_after_those_that_differ() -> None:
