@@ -47,7 +47,7 @@ class Marts:
     tables: int
     built_at: datetime | str | None
     event_time: datetime | str | None
-    """The newest event time of what was loaded before they were built."""
+    """The newest event time that is loaded, but not beyond the newest date that they show in full."""
 
 
 @dataclass(frozen=True)
@@ -200,12 +200,16 @@ def streams(connection: Connection) -> list[Stream]:
 def marts(connection: Connection) -> Marts:
     """Returns how many marts there are, and how far they are."""
     query = """
-        with built as (select max(built_at) as built_at from ops.dates)
         select
             (select count(*) from pg_tables where schemaname = 'marts') as tables,
-            built_at,
-            (select max(watermark) from ops.loads where loaded_at <= built_at) as event_time
-        from built
+            (select max(built_at) from ops.dates) as built_at,
+            least(
+                (select max(watermark) from ops.ledger_ends),
+                (
+                    select (max(event_date) + 1)::timestamp at time zone 'UTC'
+                    from ops.date_status where not pending and isfinite(event_date)
+                )
+            ) as event_time
     """
     return fetch(connection, Marts, query)[0]
 
