@@ -11,7 +11,7 @@ from sluice.settings import Settings
 
 
 def cancel_backfill(settings: Settings, show: Show = print) -> None:
-    """Cancels the backfill that has dates left, also of another user, and publishes the marts of the dates that are done.
+    """Cancels the backfill that has dates left, also of another user, and publishes what is done.
 
     Raises:
         TerminalError: the transform failed.

@@ -229,7 +229,7 @@ def test_a_launch_with_external_servers_has_every_step_that_its_steps_need(load:
     settings = load(**SASL, **STORE, S3_ACCESS_KEY="k", **WAREHOUSE)
     platform = Platform(settings, settings.home / "settings.env", lambda _: None)
     contracts = load_contracts(settings.contracts)
-    steps = {step.name: step for step in launch._steps(platform, Provisioning(settings, contracts), contracts, 0, True)}
+    steps = {step.name: step for step in launch._steps(platform, Provisioning(settings, contracts), contracts, 0, ())}
     _check(steps)
     assert {"kafka", "postgres", "postgres-warehouse"} <= set(steps["contracts"].needs)
 

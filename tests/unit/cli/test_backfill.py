@@ -99,6 +99,7 @@ def airflow(monkeypatch: pytest.MonkeyPatch) -> BackfillingAirflow:
     )
     monkeypatch.setattr("sluice.backfill.snapshot.count_arrivals", lambda *_: {})
     monkeypatch.setattr("sluice.reconcile.reconcile_loaded", lambda *_: Reconciliation())
+    monkeypatch.setattr("sluice.backfill.history.save_proof", lambda *_: None)
     return fake
 
 

@@ -203,4 +203,4 @@ def test_the_command_can_be_repeated_and_names_an_unknown_stream(
         "nothing to delete: the platform has no stream 'a.b' without a contract\n",
     )
     assert command == []
-    assert "NAME= is empty" in str(run("--", "").exception)
+    assert "NAME is missing" in str(run("--", "").exception)

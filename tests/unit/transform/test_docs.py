@@ -97,5 +97,5 @@ def test_the_dashboards_exposure_lists_exactly_the_marts_that_it_reads() -> None
     exposures = yaml.safe_load((ROOT / "dbt" / "models" / "exposures.yml").read_text())["exposures"]
     (listed,) = (exposure["depends_on"] for exposure in exposures if exposure["name"] == "dashboard")
     sources = "".join(file.read_text() for file in (ROOT / "dashboard").rglob("*.py"))
-    read = set(re.findall(r"marts\.(\w+)", sources))
+    read = set(re.findall(r"(?:from|join) marts\.(\w+)", sources))
     assert {f"ref('{table}')" for table in read} == set(listed)
