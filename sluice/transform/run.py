@@ -100,8 +100,8 @@ def transform(
     Raises:
         TransientError: the connection to the warehouse was lost, another transform takes too long, or a session holds a
             mart; the other marts were published.
-        ProjectError: dbt cannot read the project.
-        TerminalError: a model, a test or a mart failed; marts that do not depend on it were published.
+        TerminalError: dbt cannot read the project, or a model, a test or a mart failed; marts that do not depend on it
+            were published.
     """
     started = time.monotonic()
     with exclusive(settings, dbt.home, log_line=log_line) as (connection, lock_fd):

@@ -7,7 +7,7 @@ import pytest
 from psycopg import sql
 
 from sluice.errors import TerminalError
-from sluice.transform.dbt import Dbt, ProjectError
+from sluice.transform.dbt import Dbt
 from sluice.transform.removed import drop_marts, find_removed, read_removed
 from sluice.warehouse import connect
 from tests.fixtures.marts import Marts, built, marts
@@ -107,7 +107,7 @@ def test_a_project_that_dbt_cannot_read_is_built_as_it_was_and_the_file_is_named
     # The project as it is has been built.
     learner.transform()
     learner.load()
-    with learner.broken(file, "", text), pytest.raises(ProjectError, match=cause) as caught:
+    with learner.broken(file, "", text), pytest.raises(TerminalError, match=cause) as caught:
         learner.transform()
     assert f"the project is built as it was before {file} changed" in str(caught.value)
     assert learner.stale_dates() == 0
