@@ -197,7 +197,7 @@ def _active_backfill(
         if unended:
             own = saved is not None and saved.backfill == backfill["id"]
             state = "interrupted" if backfill.get("is_paused") else "active"
-            origin = "" if own else ", started elsewhere"
+            origin = "" if own else ", started elsewhere,"
             other = f"backfill {backfill['id']} of {first} to {last}{origin} is {state}: {_count(unended)} left"
             if not replace(other):
                 again = f"; `{_command(saved.request)}` resumes it" if own and saved else ""

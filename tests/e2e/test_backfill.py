@@ -224,7 +224,8 @@ def test_a_backfill_started_elsewhere_is_named_and_triggers_the_transform(platfo
     # Airflow closes a backfill some time after its last run.
     wait("the last backfill to be closed", lambda: airflow.open_backfill("reprocess") is None)
     number = airflow.backfill("reprocess", first, last, conf, 2)["id"]
-    assert f"backfill {number} of reprocess, " in backfill(platform, "2013-01-01", "2013-01-02", check=False)
+    refused = backfill(platform, "2013-01-01", "2013-01-02", check=False)
+    assert f"backfill {number} of {first} to {last}, started elsewhere, is active: " in refused
     runs = airflow.backfill_runs
     wait("its dates to end", lambda: all(run["state"] == "success" for run in runs("reprocess", first, last)))
     pending = "select count(*) from ops.stale_dates where built_at is null"

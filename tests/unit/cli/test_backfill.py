@@ -245,7 +245,7 @@ def test_an_error_names_a_backfill_that_was_started_elsewhere(airflow: Backfilli
     airflow.open = {"id": 3, "from_date": f"{DAYS[0]}T00:00:00Z", "to_date": f"{DAYS[0]}T00:00:00Z"}
     airflow.runs[DAYS[0]] = ("running", "")
     with pytest.raises(
-        TransientError, match=r"backfill 3 of 2013-01-01 to 2013-01-01, started elsewhere is active: 1 date is"
+        TransientError, match=r"backfill 3 of 2013-01-01 to 2013-01-01, started elsewhere, is active: 1 date is"
     ):
         run(settings)
     assert airflow.requests == []
