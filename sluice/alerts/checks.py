@@ -49,7 +49,7 @@ def stalled_sinks(settings: Settings, contracts: Mapping[str, Contract]) -> dict
         TransientError, TerminalError: Kafka or the store is down or rejects a request.
     """
     kafka = _kafka_ends(settings, contracts)
-    before = {stream: _lake_offsets(settings, contract, kafka[stream]) for stream, contract in contracts.items()}
+    before = {stream: lake_offsets(settings, contract, kafka[stream]) for stream, contract in contracts.items()}
     # While the lake was read, the sink has gone on.
     newest = _kafka_ends(settings, contracts)
     problems = {
@@ -68,7 +68,7 @@ def stalled_sinks(settings: Settings, contracts: Mapping[str, Contract]) -> dict
     wait = PATIENCE * settings.sink_age_seconds
     time.sleep(wait)
     for stream in lagging:
-        after = _lake_offsets(settings, contracts[stream], kafka[stream])
+        after = lake_offsets(settings, contracts[stream], kafka[stream])
         lag = stalled_partitions(before[stream], kafka[stream], after)
         if lag and stream not in problems:
             problems[stream] = (
@@ -106,5 +106,10 @@ def high_quarantine_rate(settings: Settings) -> dict[str, str]:
     }
 
 
-def _lake_offsets(settings: Settings, contract: Contract, partitions: NextOffsets) -> dict[PartitionKey, int]:
+def lake_offsets(settings: Settings, contract: Contract, partitions: NextOffsets) -> dict[PartitionKey, int]:
+    """Returns the lake's next offset of each partition that has one, for the topics of some partitions of Kafka.
+
+    Raises:
+        TransientError, TerminalError: the store is down or rejects a request, or the table does not exist.
+    """
     return LakeReader(settings, contract.stream).next_offsets({topic_id for topic_id, _ in partitions}, contract)

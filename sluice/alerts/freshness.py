@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sluice.alerts.checks import PATIENCE, NextOffsets, stalled_partitions
+from sluice.alerts.checks import PATIENCE, NextOffsets, lake_offsets, stalled_partitions
 from sluice.contracts import Contract
 from sluice.errors import TerminalError
 from sluice.kafka.topics import kafka_ranges
-from sluice.lake.reader import LakeReader
 from sluice.settings import Settings
 
 
@@ -50,8 +49,7 @@ def read_freshness(settings: Settings, contract: Contract) -> Freshness:
     # Kafka first: the lake may be ahead of this answer, and is then fresh.
     ranges = kafka_ranges(settings, {contract.stream: contract.topic_name})
     kafka = {(partition.topic_id, partition.partition): partition.end for partition in ranges}
-    lake = LakeReader(settings, contract.stream).next_offsets({topic_id for topic_id, _ in kafka}, contract)
-    return Freshness(at, kafka, lake)
+    return Freshness(at, kafka, lake_offsets(settings, contract, kafka))
 
 
 def check_freshness(settings: Settings, contract: Contract, before: Freshness | None, now: Freshness) -> None:

@@ -56,18 +56,45 @@ def _without(subjects: Collection[str], problems: Mapping[str, str]) -> dict[str
     return {subject: problem for subject, problem in problems.items() if subject not in subjects}
 
 
-class LoadOperator(BaseOperator):
+class StreamOperator(BaseOperator):
+    """Works on one stream."""
+
+    template_fields: Sequence[str] = ("stream",)
+
+    def __init__(self, *, stream: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.stream = stream
+
+
+class DbtOperator(BaseOperator):
+    """Runs dbt, which is a separate process."""
+
+    ui_color = "#fdebd0"
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._dbt: Dbt | None = None
+
+    def make_dbt(self, settings: Settings) -> "Dbt":
+        """Returns dbt, which is stopped when the task is."""
+        from sluice.transform.dbt import Dbt
+
+        self._dbt = Dbt(settings, log_line=self.log.info)
+        return self._dbt
+
+    def on_kill(self) -> None:
+        """Stops dbt when the task is stopped."""
+        if self._dbt is not None:
+            self._dbt.stop()
+
+
+class LoadOperator(StreamOperator):
     """Loads everything beyond the ledger from the lake into the stream's raw table.
 
     The task is skipped, and so triggers no transform, if the lake has nothing new and no date of the stream is stale.
     """
 
-    template_fields: Sequence[str] = ("stream",)
     ui_color = "#d7ecf3"
-
-    def __init__(self, *, stream: str, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.stream = stream
 
     def execute(self, context: Context) -> Figures:
         """Returns the stream, rows, quarantined events and dates of this load."""
@@ -104,18 +131,13 @@ class LoadOperator(BaseOperator):
         return {"summary": summary, **figures}
 
 
-class FreshnessOperator(BaseOperator):
+class FreshnessOperator(StreamOperator):
     """Checks that a stream's table in the lake advances, and records how far it is behind Kafka.
 
     The check compares with the one before, which is kept with the asset in Airflow.
     """
 
-    template_fields: Sequence[str] = ("stream",)
     ui_color = "#d7ecf3"
-
-    def __init__(self, *, stream: str, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.stream = stream
 
     def execute(self, context: Context) -> Figures:
         """Returns the lag in records, and the next offsets of Kafka and the lake per partition."""
@@ -186,29 +208,16 @@ class ReloadOperator(BaseOperator):
         return figures
 
 
-class AuditOperator(BaseOperator):
+class AuditOperator(DbtOperator):
     """Runs the dbt tests that read whole tables; a transform tests only the dates that it rebuilds."""
-
-    ui_color = "#fdebd0"
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self._dbt: Dbt | None = None
 
     def execute(self, context: Context) -> Figures:
         """Returns the number of tests that passed."""
         from sluice.transform import audit
-        from sluice.transform.dbt import Dbt
 
         settings = settings_as("transformer")
-        self._dbt = Dbt(settings, log_line=self.log.info)
-        tests = audit(settings, load_contracts(settings.contracts), dbt=self._dbt)
+        tests = audit(settings, load_contracts(settings.contracts), dbt=self.make_dbt(settings))
         return {"summary": f"{tests} tests passed", "tests": tests}
-
-    def on_kill(self) -> None:
-        """Stops dbt when the task is stopped."""
-        if self._dbt is not None:
-            self._dbt.stop()
 
 
 class ReconcileOperator(BaseOperator):
@@ -311,15 +320,10 @@ class MonitorOperator(BaseOperator):
         return {"summary": "; ".join(found) or "no alerts"}
 
 
-class MaintainOperator(BaseOperator):
+class MaintainOperator(StreamOperator):
     """Compacts a stream's files in the lake and removes the files that no commit references."""
 
-    template_fields: Sequence[str] = ("stream",)
     ui_color = "#eeeeee"
-
-    def __init__(self, *, stream: str, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.stream = stream
 
     def execute(self, context: Context) -> Figures:
         """Returns a summary of what was compacted and removed."""

@@ -7,49 +7,36 @@ planned in the meantime, nothing is published, and what is stale waits for the n
 # ruff: noqa: ARG002 - Airflow passes the context to every execute by that name.
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from airflow.sdk import BaseOperator, Context
+from airflow.sdk import Context
 from airflow.sdk.bases.skipmixin import SkipMixin
 from airflow.sdk.exceptions import AirflowSkipException
 
 from sluice.contracts import load_contracts
 from sluice.errors import SluiceError, TerminalError
 from sluice.orchestration.credentials import settings_as
-from sluice.orchestration.operators import Figures
-
-if TYPE_CHECKING:
-    from sluice.transform.dbt import Dbt
+from sluice.orchestration.operators import DbtOperator, Figures
 
 _NOTHING_BUILT = "this run has built nothing, or another run or `make dbt` has planned since"
 
 
-class StepOperator(BaseOperator, SkipMixin):
+class StepOperator(DbtOperator, SkipMixin):
     """A step of a transform."""
 
     template_fields: Sequence[str] = ("run_name",)
-    ui_color = "#fdebd0"
 
     def __init__(self, *, run_name: str = "{{ run_id }}", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.run_name = run_name
-        self._dbt: Dbt | None = None
-
-    def on_kill(self) -> None:
-        """Stops dbt, which is a separate process, when the task is stopped."""
-        if self._dbt is not None:
-            self._dbt.stop()
 
     def arguments(self) -> dict[str, Any]:
         """Returns what every step is called with."""
-        from sluice.transform.dbt import Dbt
-
         settings = settings_as("transformer")
-        self._dbt = Dbt(settings, log_line=self.log.info)
         return {
             "settings": settings,
             "contracts": load_contracts(settings.contracts),
-            "dbt": self._dbt,
+            "dbt": self.make_dbt(settings),
             "run": self.run_name,
             "log_line": self.log.info,
         }

@@ -1,7 +1,8 @@
 """Runs transforms, in which dbt writes, audits and publishes stale rows, and dbt commands that an operator enters."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -104,13 +105,12 @@ def transform(
             were published.
     """
     started = time.monotonic()
-    with exclusive(settings, dbt.home, log_line=log_line) as (connection, lock_fd):
-        steps = Steps(connection, lock_fd, contracts, dbt, run, log_line)
+    with _steps(settings, contracts, dbt, run, log_line) as steps:
         if not (resume and unfinished.is_kept(steps.folder, run)):
             steps.plan()
         outcome = steps.build(resume)
         if outcome is None:
-            return TransformReport(notes=removed_notes(connection), last_run=last_run(connection))
+            return TransformReport(notes=removed_notes(steps.connection), last_run=last_run(steps.connection))
         refused, notes = steps.publish(outcome)
         if error := outcome.failure() or _first(refused):
             raise error
@@ -125,8 +125,8 @@ def plan(
     Raises:
         TransientError: the connection to the warehouse was lost, or another transform takes too long.
     """
-    with exclusive(settings, dbt.home, log_line=log_line) as (connection, lock_fd):
-        return Steps(connection, lock_fd, contracts, dbt, run, log_line).plan()
+    with _steps(settings, contracts, dbt, run, log_line) as steps:
+        return steps.plan()
 
 
 def build(
@@ -152,10 +152,10 @@ def build(
         TransientError: the connection to the warehouse was lost, or another transform takes too long.
         TerminalError: dbt has built nothing.
     """
-    with exclusive(settings, dbt.home, log_line=log_line) as (connection, lock_fd):
-        outcome = Steps(connection, lock_fd, contracts, dbt, run, log_line).build(resume)
+    with _steps(settings, contracts, dbt, run, log_line) as steps:
+        outcome = steps.build(resume)
         if outcome is not None:
-            keep_outcome(connection, run, outcome)
+            keep_outcome(steps.connection, run, outcome)
         return outcome
 
 
@@ -195,11 +195,11 @@ def publish_built(
         TransientError: the connection to the warehouse was lost, or a session holds a mart; the others were published.
         TerminalError: a mart was not published, because it failed itself or a model or test before it did.
     """
-    with exclusive(settings, dbt.home, log_line=log_line) as (connection, lock_fd):
-        outcome = read_outcome(connection, run)
+    with _steps(settings, contracts, dbt, run, log_line) as steps:
+        outcome = read_outcome(steps.connection, run)
         if outcome is None:
             return None
-        refused, notes = Steps(connection, lock_fd, contracts, dbt, run, log_line).publish(outcome)
+        refused, notes = steps.publish(outcome)
         # The state of the run must not hide that something failed.
         if error := _first(refused) or _held_back(outcome) or outcome.failure():
             raise error
@@ -275,7 +275,9 @@ def run_dbt(
             write_plan(connection, BY_HAND)
         if command[0] == "retry" or tuple(word for word in command if word != "--full-refresh") == PUBLISHING:
             steps = Steps(connection, lock_fd, contracts, dbt, BY_HAND, log_line, folder)
-            outcome = steps.run_dbt(command, read_plan(connection, BY_HAND) or {})
+            # A retry builds only what had failed. If files have changed meanwhile, the next transform builds the rest.
+            changed = None if command[0] == "retry" else steps.changed()
+            outcome = steps.run_dbt(command, read_plan(connection, BY_HAND) or {}, changed)
             refused, notes = steps.publish(outcome)
             if error := outcome.failure() or _first(refused):
                 raise error
@@ -287,6 +289,15 @@ def run_dbt(
             forget_outcomes(connection)
             # Nothing is published: a partial build has not built the whole plan.
             dbt.run(*command, inherit_fds=[lock_fd])
+
+
+@contextmanager
+def _steps(
+    settings: Settings, contracts: dict[str, Contract], dbt: Dbt, run: str, log_line: Callable[[str], None]
+) -> Iterator[Steps]:
+    """Yields the steps of a run, and holds the transforms' locks meanwhile."""
+    with exclusive(settings, dbt.home, log_line=log_line) as (connection, lock_fd):
+        yield Steps(connection, lock_fd, contracts, dbt, run, log_line)
 
 
 def _held_back(outcome: Outcome) -> SluiceError | None:

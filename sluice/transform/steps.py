@@ -92,7 +92,7 @@ class Steps:
         """Writes a new plan, which replaces any other."""
         unfinished.forget(self.folder)
         dates = write_plan(self.connection, self.run)
-        due = self._is_due(dates)
+        due = self._is_due(dates, self._prepare())
         if due:
             return Plan(dates, due)
         return Plan(dates, due, removed_notes(self.connection), last_run(self.connection))
@@ -105,12 +105,13 @@ class Steps:
             unfinished.forget(self.folder)
         if dates is None:
             dates = write_plan(self.connection, self.run)
-        if not (self._is_due(dates) or resumed):
+        changed = self._prepare()
+        if not (self._is_due(dates, changed) or resumed):
             return None
-        changed = self._changed() is not None
+        # A retry builds only what had failed. If files have changed meanwhile, the next transform builds the rest.
         command = ("retry", "--state", str(self.folder)) if resumed else PROJECT if changed else PUBLISHING
         try:
-            return self.run_dbt(command, dates)
+            return self.run_dbt(command, dates, None if resumed else changed)
         except ProjectError as error:
             return self._build_last_built(error, dates)
 
@@ -131,7 +132,7 @@ class Steps:
                 raise unreadable from error
             self.log_line("building the project as it was last built")
             try:
-                outcome = self.run_dbt(PUBLISHING, dates, as_last_built=True)
+                outcome = self.run_dbt(PUBLISHING, dates, changed=None)
             except TerminalError as second:
                 self.log_line(str(second))
                 raise unreadable from error
@@ -139,16 +140,18 @@ class Steps:
             self.log_line(str(failure))
         return replace(outcome, unreadable=described(unreadable))
 
-    def run_dbt(self, command: Sequence[str], dates: dict[str, list[date]], *, as_last_built: bool = False) -> Outcome:
+    def run_dbt(self, command: Sequence[str], dates: dict[str, list[date]], changed: str | None) -> Outcome:
         """Runs a dbt command that builds the plan; returns what it has built, and what the project's changes mean.
+
+        Args:
+            command: of dbt.
+            dates: the plan.
+            changed: the project's digest, as ``changed`` returned it, if it counts as built afterwards.
 
         Raises:
             SluiceError: dbt has built nothing, or has lost the warehouse.
         """
         started = time.monotonic()
-        resumed = command[0] == "retry"
-        # A retry builds only what had failed. If files have changed meanwhile, the next transform builds the rest.
-        changed = None if resumed or as_last_built else self._changed()
         if packages_differ(self.dbt):
             install_packages(self.dbt, lock_fd=self.lock_fd)
         forget_outcomes(self.connection)
@@ -177,7 +180,7 @@ class Steps:
             failed=failed_results(results),
             error=described(failure),
             notes=notes,
-            resumed=resumed,
+            resumed=command[0] == "retry",
             digest=(changed if tuple(command) == PROJECT else "") if is_built else None,
             manifest=json.dumps(manifest) if is_built else None,
             files=pack(self.dbt.project) if is_built else None,
@@ -203,12 +206,15 @@ class Steps:
             record_last_run(self.connection, self.run, outcome.text())
         return refused, notes
 
-    def _is_due(self, dates: dict[str, list[date]]) -> bool:
+    def _prepare(self) -> str | None:
+        """Writes the sources, then returns as ``changed``."""
         write_sources(self.contracts, self.dbt.generated, tables_with_models(self.dbt.read_manifest_if_any()))
-        due = dates or self._changed() or any_refused(self.connection) or read_whole(self.connection)
-        return bool(due)
+        return self.changed()
 
-    def _changed(self) -> str | None:
+    def _is_due(self, dates: dict[str, list[date]], changed: str | None) -> bool:
+        return bool(dates or changed or any_refused(self.connection) or read_whole(self.connection))
+
+    def changed(self) -> str | None:
         """Returns the digest of the project, if it has changed since it was last built."""
         digest = project_digest(self.dbt)
         return digest if built_digest(self.connection) != digest else None

@@ -41,5 +41,5 @@ def test_a_sink_that_goes_on_during_the_check_has_lost_nothing(monkeypatch: pyte
 
     monkeypatch.setattr(checks, "kafka_ranges", kafka_ranges)
     monkeypatch.setattr(checks, "topic_names", lambda contracts: {"a.b": "a.b"})
-    monkeypatch.setattr(checks, "_lake_offsets", lambda settings, contract, keys: {("id", 0): 8})
+    monkeypatch.setattr(checks, "lake_offsets", lambda settings, contract, keys: {("id", 0): 8})
     assert checks.stalled_sinks(Settings.model_construct(), {"a.b": Contract.model_construct()}) == {}
