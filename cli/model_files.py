@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from sluice.contracts import Contract
+from sluice.contracts.strict_yaml import scalar
 
 _METADATA = ("_event_date", "_topic_id", "_partition", "_offset")
 
@@ -74,7 +75,7 @@ def _staging_yml(name: str, contract: Contract) -> str:
         "    columns:",
     ]
     for column in (*(column.name for column in contract.columns), *_METADATA):
-        lines += [f"      - name: {column}", f"        description: \"{{{{ doc('{table}__{column}') }}}}\""]
+        lines += [f"      - name: {scalar(column)}", f"        description: \"{{{{ doc('{table}__{column}') }}}}\""]
         if contract.id_columns == (column,):
             lines += ["        data_tests:", "          - unique", "          - not_null"]
     if len(contract.id_columns) > 1:
@@ -82,7 +83,7 @@ def _staging_yml(name: str, contract: Contract) -> str:
             "    data_tests:",
             "      - unique_together:",
             "          arguments:",
-            f"            columns: [{', '.join(contract.id_columns)}]",
+            f"            columns: {scalar(list(contract.id_columns))}",
         ]
     return "\n".join(lines) + "\n"
 
@@ -127,7 +128,7 @@ def _mart_yml_lines(name: str, contract: Contract, plain: bool) -> Iterator[str]
     yield f"""version: 2
 
 models:
-  - name: {name}
+  - name: {scalar(name)}
     description: >-
       Events of `{contract.stream}` per date. Grain: one row per event date, UTC.
     columns:
@@ -140,7 +141,7 @@ models:
 unit_tests:
   - name: {name}_counts_events_per_date
     description: A date with events has one row.
-    model: {name}"""
+    model: {scalar(name)}"""
     if not plain:
         yield """    overrides:
       macros:

@@ -1,4 +1,4 @@
-"""Reads YAML as strictly as a contract needs it, and finds the line of every value.
+"""Reads YAML as strictly as a contract needs it, finds the line of every value, and writes a value.
 
 What YAML allows and a reader would overlook is an error: a key that is given twice, anchors, aliases, merge keys,
 tags, and numbers that are not what they look like (010 is 8, 1:30 is 90).
@@ -61,6 +61,15 @@ def parse(content: bytes) -> tuple[Any, yaml.Node]:
         raise InvalidLineError(line, f"invalid YAML: character U+{ord(text[error.position]):04X}") from None
 
 
+def scalar(value: Any) -> str:
+    """Returns a value as YAML on one line, in quotes where YAML takes it for something else, as it does ``yes``."""
+    # YAML takes some of what is not printable for the end of a line.
+    text: str = yaml.dump(
+        value, Dumper=_Dumper, default_flow_style=True, allow_unicode=str(value).isprintable(), width=float("inf")
+    )
+    return text.removesuffix("\n").removesuffix("\n...").strip()
+
+
 def find(node: yaml.Node, location: tuple[int | str, ...]) -> tuple[yaml.Node | None, int]:
     """Returns the value at ``location``, or None if there is none, and the line of the deepest part that exists.
 
@@ -116,10 +125,15 @@ class _Loader(yaml.SafeLoader):
             raise InvalidLineError(node.start_mark.line + 1, f"{str(node.value)[:40]}: {error}") from None
 
 
-# YAML 1.1 reads 1e3, without a dot, as a string.
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9][0-9_]*(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
-)
+class _Dumper(yaml.SafeDumper):
+    """A SafeDumper that puts in quotes what ``_Loader`` takes for a number."""
+
+
+for _reader_or_writer in (_Loader, _Dumper):
+    # YAML 1.1 reads 1e3, without a dot, as a string.
+    _reader_or_writer.add_implicit_resolver(
+        "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9][0-9_]*(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+    )
 
 
 def _check_keys(mapping: yaml.MappingNode) -> None:

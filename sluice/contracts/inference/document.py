@@ -2,12 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
-from typing import Any
-
-import yaml
 
 from sluice.contracts.inference.roles import InferredColumn
 from sluice.contracts.paths import format_path
+from sluice.contracts.strict_yaml import scalar
 from sluice.escaping import escape
 
 _PARTITIONS = 4
@@ -36,25 +34,24 @@ def render(
     lines = [
         f"# Inferred from {records:,} records of {escape(source)}. Lines that say `decide` are guesses.",
         "# Limits that the sample is within are comments: a limit sends what violates it to quarantine.",
-        f"stream: {stream}",
-        f"description: {_scalar(f'Events of {stream}.')}  # decide",
-        f"owner: {_scalar(owner)}  # decide",
+        f"stream: {scalar(stream)}",
+        f"description: {scalar(f'Events of {stream}.')}  # decide",
+        f"owner: {scalar(owner)}  # decide",
         "topic:",
         f"  partitions: {_PARTITIONS}",
         f"  retention_bytes: {_RETENTION_BYTES}",
     ]
     if roles["key"]:
-        lines.append(f"key: {roles['key']}  # decide: events with one key stay in order")
+        lines.append(f"key: {scalar(roles['key'])}  # decide: events with one key stay in order")
     else:
         lines.append("# key: a column; decide: events with one key stay in order")
     if roles["id"]:
-        lines.append(
-            f"id: {roles['id']}  # decide: of several events with one id, the first counts (`keep: last`: the last)"
-        )
+        choice = "decide: of several events with one id, the first counts (`keep: last`: the last)"
+        lines.append(f"id: {scalar(roles['id'])}  # {choice}")
     else:
         lines.append("# id: a column, or a list of columns; decide: without one, no duplicates are removed")
     lines += [
-        f"event_time: {roles['event_time']}  # decide",
+        f"event_time: {scalar(roles['event_time'])}  # decide",
         "lateness: 48h  # decide: how long after the end of a date its events may still arrive",
         "load:",
         '  schedule: "*/2 * * * *"',
@@ -67,9 +64,9 @@ def render(
 
 def _column(column: InferredColumn) -> Iterator[str]:
     path, typing = format_path(column.leaf.path), column.typing
-    yield f"  - name: {column.name}"
+    yield f"  - name: {scalar(column.name)}"
     if path != column.name:
-        yield f"    from: {_scalar(path)}"
+        yield f"    from: {scalar(path)}"
     yield f"    type: {typing.type}" + (f"  # {typing.why}" if typing.why else "")
     if typing.format:
         yield f"    format: {typing.format}"
@@ -79,7 +76,7 @@ def _column(column: InferredColumn) -> Iterator[str]:
         yield "    nullable: false"
     yield from _years(column)
     yield from _limits(column)
-    yield f"    description: {_scalar(f'The field {path}, to be described.')}"
+    yield f"    description: {scalar(f'The field {path}, to be described.')}"
 
 
 def _years(column: InferredColumn) -> Iterator[str]:
@@ -100,15 +97,8 @@ def _limits(column: InferredColumn) -> Iterator[str]:
     elif column.typing.type == "string":
         distinct = sorted(set(values))
         # One line of YAML, so that it can be uncommented as it is.
-        enum = f"    # enum: {_scalar(distinct[: _MAX_ENUM + 1])}"
+        enum = f"    # enum: {scalar(distinct[: _MAX_ENUM + 1])}"
         if len(distinct) <= _MAX_ENUM and len(values) >= _ENUM_REPEATS * len(distinct) and len(enum) <= _WIDTH:
             yield enum
         else:
             yield f"    # max_length: {max(map(len, values))}"
-
-
-def _scalar(value: Any) -> str:
-    """Returns a value as YAML on one line."""
-    # YAML takes some of what is not printable for the end of a line.
-    text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=str(value).isprintable(), width=float("inf"))
-    return text.removesuffix("\n").removesuffix("\n...").strip()
