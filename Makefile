@@ -116,17 +116,19 @@ dbt: ## Run dbt's own command line under the transforms' lock: A="build --select
 doctor: ## Check prerequisites, with a hint for each failed check
 	@$(SLUICE) doctor
 
+# Generated examples are the same in each run of `test` and `test-all`, so that what fails there is of the change; those of
+# `test-unit` and `test-faults` are new each time.
 # Suites run beside each other (tests/conftest.py). Most of the slower ones launch a whole platform: three at a time would
 # exceed two cores.
 TESTS := tests/unit tests/integration tests/faults tests/acceptance tests/e2e tests/workers tests/docs
 
 test: lint ## Run all checks, all unit tests, and one test per promise on real servers (15 minutes, 9 once installed)
-	@$(PYTEST) --numprocesses 3 $(TESTS) -m "essential and not thorough"
+	@$(PYTEST) --numprocesses 3 --hypothesis-profile ci $(TESTS) -m "essential and not thorough"
 
 test-all: test ## Run make test, then every test except those of the targets below (50 minutes)
-	@$(PYTEST) --numprocesses 2 $(TESTS) -m "not essential and not thorough"
+	@$(PYTEST) --numprocesses 2 --hypothesis-profile ci $(TESTS) -m "not essential and not thorough"
 
-test-unit: ## Run the tests that need no server
+test-unit: ## Run the tests that need no server, with new generated examples each time
 	@$(PYTEST) --numprocesses 2 tests/unit
 
 test-faults: ## Run all fault tests of the sink and the load (25 minutes)
