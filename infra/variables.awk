@@ -27,7 +27,7 @@ function closest(name, i, far, best, nearest) {
     return count == 1 ? names[1] : best
 }
 function is_global(name) {
-    return name ~ /^(RUNTIME|PROFILE|PYTHON|SHELL|SLUICE)$/ || name ~ /^(SLUICE|PIP|UV|DOCKER)_/ || toupper(name) ~ /PROXY$/
+    return name ~ /^(OPENLINEAGE_URL|RUNTIME|PROFILE|PYTHON|SHELL|SLUICE)$/ || name ~ /^(SLUICE|PIP|UV|DOCKER)_/ || toupper(name) ~ /PROXY$/
 }
 function add(list, item) { return list == "" ? item : list ", " item }
 BEGIN {

@@ -40,9 +40,10 @@ def _endpoint(text: str) -> str:
     return text
 
 
-def _url(text: str) -> str:
+def check_url(text: str) -> str:
+    """Returns a URL without credentials and without a trailing slash; an error if a text is none."""
     if text and not _URL.fullmatch(text):
-        raise PydanticCustomError("url", "expected a URL such as https://registry.example.com:8081")
+        raise PydanticCustomError("url", "expected a URL such as https://example.com:8081, without a user")
     return text.rstrip("/")
 
 
@@ -90,7 +91,7 @@ class ExternalServers(BaseSettings):
     warehouse_admin_password: SecretStr | None = None
     """None if another administrator creates the warehouse: then nothing is created or changed, only checked."""
 
-    schema_registry_url: Annotated[str, AfterValidator(_url)] = ""
+    schema_registry_url: Annotated[str, AfterValidator(check_url)] = ""
     """The schema registry (Confluent's REST interface) of streams in a format with schema ids, perhaps with a path."""
     schema_registry_user: str = ""
     schema_registry_password: SecretStr | None = None

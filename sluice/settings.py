@@ -7,14 +7,14 @@ Settings come from the environment (``SLUICE_…``) and from the file that ``SLU
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import PositiveInt, SecretStr, ValidationError
+from pydantic import AfterValidator, Field, PositiveInt, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from sluice.env_file import parse
 from sluice.errors import TerminalError
-from sluice.external_servers import GIVEN_SECRETS, ExternalServers
+from sluice.external_servers import GIVEN_SECRETS, ExternalServers, check_url
 
 ROOT = Path(__file__).resolve().parent.parent
 """The project's root folder, which has contracts, dags and dbt."""
@@ -103,6 +103,12 @@ class Settings(ExternalServers):
     prometheus_port: int = 9090
     """Prometheus's port, with ``make up OBSERVE=1``."""
 
+    openlineage_url: Annotated[str, AfterValidator(check_url)] = Field(default="", validation_alias="openlineage_url")
+    """The URL of the OpenLineage server that receives lineage events; none are sent without it.
+
+    The alias is the name that OpenLineage's own tools read, ``OPENLINEAGE_URL``, instead of one with the prefix.
+    """
+
     minio_root_password: SecretStr | None = None
     lake_writer_password: SecretStr | None = None
     lake_reader_password: SecretStr | None = None
@@ -189,6 +195,12 @@ class Settings(ExternalServers):
         return value.get_secret_value()
 
 
+def variable(field: str) -> str:
+    """Returns the name of a setting's environment variable."""
+    info = Settings.model_fields.get(field)
+    return field.upper() if info is not None and info.validation_alias else f"SLUICE_{field.upper()}"
+
+
 def env_file() -> Path:
     """Returns the path of the platform's settings file, which may not exist yet."""
     return Path(os.environ.get("SLUICE_ENV_FILE", ROOT / ".env")).resolve()
@@ -204,10 +216,10 @@ def load_settings() -> Settings:
         settings = Settings(_env_file=env_file())  # type: ignore[call-arg]
     except ValidationError as error:
         details = error.errors()[0]
-        name = "SLUICE_" + "_".join(str(part) for part in details["loc"]).upper()
+        name = variable("_".join(str(part) for part in details["loc"]))
         raise TerminalError(f"{_place(name)}: {name}: {details['msg']}", "fix it there or in the environment") from None
     for field, fault, hint in settings.faults():
-        name = f"SLUICE_{field.upper()}"
+        name = variable(field)
         raise TerminalError(f"{_place(name)}: {name} {fault}", hint)
     return settings
 

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import psutil
 
-from infra.config.settings_file import variable
 from infra.processes.processes import service_of
 from sluice.errors import SluiceError
-from sluice.settings import LOOPBACK, Settings
+from sluice.settings import LOOPBACK, Settings, variable
 
 SERVER_PORTS = range(15_000, 30_000)
 """Below 32,768, where Linux starts to assign ports to outgoing connections (ip_local_port_range)."""

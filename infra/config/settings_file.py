@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from sluice.env_file import parse
 from sluice.external_servers import GIVEN_SECRETS, ExternalServers
-from sluice.settings import Settings
+from sluice.settings import Settings, variable
 
 HEADER = """\
 # Settings and secrets of this platform, written by `make up` and read by every part of it. Change ports here.
@@ -26,11 +26,6 @@ PORTS = tuple(
     name for name in Settings.model_fields if name.endswith("_port") and name not in ExternalServers.model_fields
 )
 """The names of the settings that are ports of the platform's own servers."""
-
-
-def variable(name: str) -> str:
-    """Returns the name of a setting's environment variable."""
-    return f"SLUICE_{name.upper()}"
 
 
 def public_variables(settings: Settings) -> dict[str, str]:

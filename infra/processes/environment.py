@@ -13,6 +13,8 @@ from collections.abc import Mapping
 _KEPT = frozenset(
     {
         *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "TMPDIR", "JAVA_HOME"),
+        # The one setting without the prefix.
+        "OPENLINEAGE_URL",
         # What the terminal can show.
         *("TERM", "COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR"),
     }

@@ -85,6 +85,29 @@ def configuration(settings: Settings) -> Configuration:
             "colored_console_log": False,
             "uvicorn_logging_level": "WARNING",
         },
+        **({"openlineage": openlineage_configuration(settings)} if settings.openlineage_url else {}),
+    }
+
+
+def openlineage_configuration(settings: Settings) -> dict[str, object]:
+    """Returns how events reach the OpenLineage server, and how long a task waits for it at most.
+
+    A task sends an event when it starts and another when it ends; each waits a second for the connection and a second
+    for the response, is not repeated, and is abandoned after five seconds with all that is sent with it.
+    """
+    transport = {
+        "type": "http",
+        # With a slash, so that a path is kept.
+        "url": f"{settings.openlineage_url}/",
+        "timeout": 1,
+        "retry": {"total": 0, "connect": 0, "read": 0},
+    }
+    return {
+        "transport": json.dumps(transport),
+        "namespace": "sluice",
+        "execution_timeout": 5,
+        # Commands and functions of other DAGs may contain anything.
+        "disable_source_code": True,
     }
 
 

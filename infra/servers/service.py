@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
-from infra.config.settings_file import public_variables, secret_variables, variable
+from infra.config.settings_file import public_variables, secret_variables
 from infra.processes import processes
-from sluice.settings import ROOT, Settings
+from sluice.settings import ROOT, Settings, variable
 
 TOOLS = ROOT / ".tools"
 """Servers and toolchains installed by the platform, one folder per version."""

@@ -23,6 +23,7 @@ from sluice.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from sluice.alerts import Problem
+    from sluice.orchestration.openlineage import Lineage
     from sluice.transform.dbt import Dbt
 
 Figures = dict[str, Any]
@@ -130,6 +131,13 @@ class LoadOperator(StreamOperator):
         context["outlet_events"][REPROCESSED].add(raw, extra=figures)
         return {"summary": summary, **figures}
 
+    def get_openlineage_facets_on_complete(self, task_instance: object) -> "Lineage":
+        """Returns the lineage: from the stream's table in the lake to its raw table."""
+        from sluice.orchestration.openlineage import lake_to_raw
+
+        settings = settings_as("loader")
+        return lake_to_raw(settings, [_contract(settings, self.stream)])
+
 
 class FreshnessOperator(StreamOperator):
     """Checks that a stream's table in the lake advances, and records how far it is behind Kafka.
@@ -156,6 +164,13 @@ class FreshnessOperator(StreamOperator):
         store.set(_LAST_CHECK, now.to_json())
         context["outlet_events"][asset].extra.update(figures)
         return {"summary": f"{now.lag:,} records behind Kafka", **figures}
+
+    def get_openlineage_facets_on_complete(self, task_instance: object) -> "Lineage":
+        """Returns the lineage of what the check compares: from the topic to the table, which the sink writes."""
+        from sluice.orchestration.openlineage import topic_to_lake
+
+        settings = load_settings()
+        return topic_to_lake(settings, _contract(settings, self.stream))
 
 
 class ReloadOperator(BaseOperator):
@@ -185,8 +200,7 @@ class ReloadOperator(BaseOperator):
         settings = settings_as("loader")
         day = _parse_date(self.event_date)
         what = reprocess_scope(self.what)
-        names = [self.streams] if isinstance(self.streams, str) else list(self.streams)
-        contracts = [_contract(settings, name) for name in names]
+        contracts = self._contracts(settings)
         figures: Figures = {"event_date": day.isoformat(), "rows": 0, "quarantined": 0, "changed": []}
         for contract in contracts:
             if what == MARTS:
@@ -206,6 +220,17 @@ class ReloadOperator(BaseOperator):
                 if is_stale(settings, "loader", contract.stream):
                     context["outlet_events"][REPROCESSED].add(raw_table(contract), extra=figures)
         return figures
+
+    def get_openlineage_facets_on_complete(self, task_instance: object) -> "Lineage":
+        """Returns the lineage: from the streams' tables in the lake to their raw tables, if these are reloaded."""
+        from sluice.orchestration.openlineage import lake_to_raw
+
+        settings = settings_as("loader")
+        return lake_to_raw(settings, [] if self.what == MARTS else self._contracts(settings))
+
+    def _contracts(self, settings: Settings) -> list[Contract]:
+        names = [self.streams] if isinstance(self.streams, str) else list(self.streams)
+        return [_contract(settings, name) for name in names]
 
 
 class AuditOperator(DbtOperator):

@@ -7,7 +7,7 @@ planned in the meantime, nothing is published, and what is stale waits for the n
 # ruff: noqa: ARG002 - Airflow passes the context to every execute by that name.
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Context
 from airflow.sdk.bases.skipmixin import SkipMixin
@@ -17,6 +17,10 @@ from sluice.contracts import load_contracts
 from sluice.errors import SluiceError, TerminalError
 from sluice.orchestration.credentials import settings_as
 from sluice.orchestration.operators import DbtOperator, Figures
+
+if TYPE_CHECKING:
+    from sluice.orchestration.openlineage import Lineage
+    from sluice.transform.lineage import Mart
 
 _NOTHING_BUILT = "this run has built nothing, or another run or `make dbt` has planned since"
 
@@ -66,6 +70,10 @@ class PlanOperator(StepOperator):
 class BuildOperator(StepOperator):
     """Builds the plan in ``staging`` and tests it, in one dbt invocation. A retry resumes where dbt stopped."""
 
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._built = False
+
     def execute(self, context: Context) -> Figures:
         """Returns how many models and tests dbt completed.
 
@@ -77,6 +85,7 @@ class BuildOperator(StepOperator):
         outcome = build(**self.arguments(), resume=context["ti"].try_number > 1)
         if outcome is None:
             raise AirflowSkipException("nothing to build: the dates of this run are built")
+        self._built = True
         if error := outcome.failure_of_models():
             raise error
         self.log.info("%s", outcome.text())
@@ -84,6 +93,14 @@ class BuildOperator(StepOperator):
         for asset in self.outlets:
             context["outlet_events"][asset].extra.update(figures)
         return {"summary": outcome.text(), **figures}
+
+    def get_openlineage_facets_on_complete(self, task_instance: object) -> "Lineage | None":
+        """Sends the lineage of each model that dbt has built, as a run of its own; the task itself has none."""
+        if self._built and self._dbt is not None:
+            from sluice.orchestration.openlineage import send_build
+
+            send_build(self._dbt, task_instance)
+        return None
 
 
 class ReportTestsOperator(StepOperator):
@@ -113,6 +130,10 @@ class PublishOperator(StepOperator):
     It runs after a failure too, which holds back only the marts that are built from what failed.
     """
 
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._published: Sequence[Mart] = ()
+
     def execute(self, context: Context) -> Figures:
         """Returns the marts that were published. Skips the documentation if it is up to date.
 
@@ -128,6 +149,7 @@ class PublishOperator(StepOperator):
                 raise TerminalError("nothing was built, so nothing is published", "see the task that failed before")
             raise AirflowSkipException(_NOTHING_BUILT)
         outcome = publication.outcome
+        self._published = outcome.ready.marts
         figures: Figures = {
             "dates": {stream: [day.isoformat() for day in days] for stream, days in outcome.dates.items()},
             "tests": outcome.tests,
@@ -141,6 +163,14 @@ class PublishOperator(StepOperator):
         if is_documented(arguments["settings"], dbt=arguments["dbt"]):
             self.succeed_and_skip(context, result)
         return result
+
+    def get_openlineage_facets_on_complete(self, task_instance: object) -> "Lineage | None":
+        """Returns the lineage of the marts that were published, from what dbt has built; None if none was."""
+        if self._dbt is None:
+            return None
+        from sluice.orchestration.openlineage import staging_to_marts
+
+        return staging_to_marts(self._dbt.settings, self._published)
 
     def _failed_before(self, context: Context) -> bool:
         ti = context["ti"]

@@ -8,7 +8,7 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 from pydantic import SecretStr
 
-from infra.config.settings_file import GENERATED_SECRETS, PORTS, ensure_settings_file, variable
+from infra.config.settings_file import GENERATED_SECRETS, PORTS, ensure_settings_file
 from infra.servers import redis
 from infra.servers.airflow import API_SERVER, command
 from infra.servers.service import environment
@@ -17,7 +17,7 @@ from infra.supervision.platform import Platform
 from sluice.errors import SluiceError, TerminalError
 from sluice.lake import bucket
 from sluice.lake.layout import storage_options, table_uri
-from sluice.settings import ROOT, Settings
+from sluice.settings import ROOT, Settings, variable
 from sluice.warehouse import connect, schema
 from sluice.warehouse.connect import Role
 from tests.fixtures.ports import free_ports

@@ -57,7 +57,7 @@ def test_a_misnamed_variable_is_refused_with_the_name_that_was_meant(arguments: 
     "arguments",
     [
         ["replay", "FROM=2013-01-01", "TO=2013-01-02", "STREAMS=a", "COPIES=2", "RUNTIME=native"],
-        ["up", "MONTHS=2", "LIVE=0", "PROFILE=scale", "SLUICE_KAFKA_PORT=1", "https_proxy=x", "PIP_INDEX_URL=x"],
+        ["up", "MONTHS=2", "LIVE=0", "PROFILE=scale", "SLUICE_KAFKA_PORT=1", "https_proxy=x", "OPENLINEAGE_URL=x"],
         ["down", "up", "MONTHS=0"],
         ["sql", "Q=select ';' $1 `x` \"", "AS=loader"],
     ],

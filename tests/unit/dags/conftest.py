@@ -1,8 +1,5 @@
-"""Sets a separate AIRFLOW_HOME before anything imports Airflow, which writes its configuration there."""
+"""Imported before anything that imports Airflow."""
 
-import os
-import tempfile
+from tests.fixtures.airflow_home import HOME
 
-HOME = tempfile.TemporaryDirectory(prefix="sluice-airflow-")
-os.environ["AIRFLOW_HOME"] = HOME.name
-os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+__all__ = ["HOME"]

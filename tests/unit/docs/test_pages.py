@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sluice.settings import ROOT, Settings
+from sluice.settings import ROOT, Settings, variable
 from tests.fixtures.blocks import PAGES as RUN_PAGES
 from tests.unit.docs.markdown import PAGES, anchor, headings, links, name, prose, table_rows
 
@@ -40,11 +40,11 @@ def test_make_targets_exist(page: Path) -> None:
 def test_the_settings_page_lists_every_setting() -> None:
     page = ROOT / "docs" / "reference" / "settings.md"
     rows = [row for heading in headings(page)[1:] for row in table_rows(page, heading)]
-    assert {row[0].strip("`") for row in rows} == {f"SLUICE_{field.upper()}" for field in Settings.model_fields}
-    for variable, default, *_ in rows:
-        value = Settings.model_fields[variable.strip("`").removeprefix("SLUICE_").lower()].default
+    assert {row[0].strip("`") for row in rows} == {variable(field) for field in Settings.model_fields}
+    for row_name, default, *_ in rows:
+        value = Settings.model_fields[row_name.strip("`").removeprefix("SLUICE_").lower()].default
         if isinstance(value, int | float):
-            assert float(default) == value, variable
+            assert float(default) == value, row_name
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)

@@ -10,12 +10,12 @@ import pytest
 import yaml
 from pydantic import SecretStr
 
-from infra.config.settings_file import SECRETS, variable
+from infra.config.settings_file import SECRETS
 from infra.launch.container_steps import STEPS
 from infra.servers import kafka, minio, postgres, prometheus, redis
 from infra.servers.service import environment
 from infra.servers.services import SERVICES, find_service
-from sluice.settings import ROOT, Settings
+from sluice.settings import ROOT, Settings, variable
 
 FILE = yaml.safe_load((ROOT / "docker-compose.yaml").read_text())
 CONTAINERS: dict[str, dict[str, Any]] = FILE["services"]

@@ -9,11 +9,11 @@ import pytest
 import yaml
 from pydantic import SecretStr
 
-from infra.config.settings_file import PORTS, SECRETS, variable
+from infra.config.settings_file import PORTS, SECRETS
 from infra.servers import airflow, kafka
 from infra.servers.service import environment
 from infra.servers.services import find_service
-from sluice.settings import ROOT, Settings
+from sluice.settings import ROOT, Settings, variable
 
 FOLDER = ROOT / "infra" / "kubernetes"
 VERSION = "1.33"

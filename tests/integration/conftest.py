@@ -1,0 +1,5 @@
+"""Imported before anything that imports Airflow."""
+
+from tests.fixtures.airflow_home import HOME
+
+__all__ = ["HOME"]
