@@ -90,10 +90,10 @@ def configuration(settings: Settings) -> Configuration:
 
 
 def openlineage_configuration(settings: Settings) -> dict[str, object]:
-    """Returns how events reach the OpenLineage server, and how long a task waits for it at most.
+    """Returns how events reach the OpenLineage server.
 
-    A task sends an event when it starts and another when it ends; each waits a second for the connection and a second
-    for the response, is not repeated, and is abandoned after five seconds with all that is sent with it.
+    A task sends an event when it starts and another when it ends, and waits for it: a second for the connection and a
+    second for the response, without a retry. Airflow's own limit for all that is sent together is ten seconds.
     """
     transport = {
         "type": "http",
@@ -102,12 +102,16 @@ def openlineage_configuration(settings: Settings) -> dict[str, object]:
         "timeout": 1,
         "retry": {"total": 0, "connect": 0, "read": 0},
     }
+    # Commands and functions of other DAGs may contain anything.
+    no_code = {
+        "scope": {"operator": r"(?!sluice\.).*"},
+        "match_mode": "regex",
+        "controls": {"include_source_code": False},
+    }
     return {
         "transport": json.dumps(transport),
         "namespace": "sluice",
-        "execution_timeout": 5,
-        # Commands and functions of other DAGs may contain anything.
-        "disable_source_code": True,
+        "emission_policy": json.dumps([no_code]),
     }
 
 

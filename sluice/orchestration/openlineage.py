@@ -7,9 +7,9 @@ so in a process that it forks when a task starts and when it ends. Nothing here 
 from collections.abc import Iterable
 from typing import Any
 
-from airflow.providers.openlineage.api import emit
 from airflow.providers.openlineage.extractors import OperatorLineage
 from airflow.providers.openlineage.plugins import macros
+from airflow.providers.openlineage.plugins.listener import get_openlineage_listener
 from openlineage.client.event_v2 import Dataset
 from openlineage.client.facet_v2 import RunFacet
 from openlineage.common.provider.dbt.facets import ParentRunMetadata
@@ -57,6 +57,9 @@ def send_build(dbt: Dbt, task_instance: Any) -> None:
     Args:
         dbt: has run the build.
         task_instance: of the task that ran it.
+
+    Raises:
+        Exception: an event was not delivered, and the rest was not tried. The provider logs it, and the task succeeds.
     """
     task = ParentRunMetadata(
         run_id=macros.lineage_run_id(task_instance),
@@ -66,8 +69,10 @@ def send_build(dbt: Dbt, task_instance: Any) -> None:
         root_parent_job_name=macros.lineage_root_job_name(task_instance),
         root_parent_job_namespace=macros.lineage_root_job_namespace(task_instance),
     )
+    # Not the provider's `emit`, which ignores errors: a server that is down would cost a second per event.
+    client = get_openlineage_listener().adapter.get_or_create_openlineage_client()
     for event in build_events(dbt, task):
-        emit(event)
+        client.emit(event)
 
 
 def _topic(settings: Settings, contract: Contract) -> Dataset:

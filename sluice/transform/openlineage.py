@@ -15,7 +15,7 @@ from sluice.warehouse.connect import warehouse_server
 def build_events(dbt: Dbt, parent: ParentRunMetadata) -> list[RunEvent]:
     """Returns the events of dbt's last invocation, which was a build or the retry of one: a start and an end per run.
 
-    Models come before tests, so that the lineage has arrived if the server is too slow for all.
+    Models come before tests, so that the lineage has arrived if the server is too slow for all of them.
 
     Args:
         dbt: has run the build.

@@ -1,5 +1,6 @@
 """Lineage costs nothing without a server's URL and fails no task; a task reports only what it has read and written."""
 
+import json
 import os
 import socket
 import subprocess
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from airflow.providers.standard.operators.bash import BashOperator
 from airflow.sdk import DAG
 from airflow.utils.state import TaskInstanceState
 
@@ -72,6 +74,12 @@ def test_a_url_with_a_path_keeps_it(settings: Settings, load: LoadOperator) -> N
     with webhook() as received, provider(settings, f"http://127.0.0.1:{received.port}/lineage"):
         send_completion(load)
     assert received.paths == ["/lineage/api/v1/lineage"]
+
+
+def test_no_event_has_the_command_of_another_dags_task(settings: Settings) -> None:
+    with webhook() as received, provider(settings, f"http://127.0.0.1:{received.port}"), DAG("another"):
+        send_completion(BashOperator(task_id="shell", bash_command="login --password=s3cr3t"))
+    assert "s3cr3t" not in json.dumps(received.bodies)
 
 
 @pytest.mark.parametrize(
