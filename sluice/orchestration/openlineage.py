@@ -48,19 +48,24 @@ def staging_to_marts(settings: Settings, marts: Iterable[Mart]) -> Lineage:
     )
 
 
-def send_build(dbt: Dbt, task_instance: Any) -> None:
+def send_build(dbt: Dbt | None, task_instance: Any) -> Lineage:
     """Sends the events of dbt's last build: the lineage of each model, from raw tables to the marts in staging.
 
     If one build needed several invocations of dbt, because columns have changed, the events are those of the last. The
     next build sends the others.
 
     Args:
-        dbt: has run the build.
+        dbt: has run the build; None if there was none.
         task_instance: of the task that ran it.
+
+    Returns:
+        The lineage of the task itself: none, because each model is a run of its own.
 
     Raises:
         Exception: an event was not delivered, and the rest was not tried. The provider logs it, and the task succeeds.
     """
+    if dbt is None:
+        return Lineage()
     task = ParentRunMetadata(
         run_id=macros.lineage_run_id(task_instance),
         job_name=macros.lineage_job_name(task_instance),
@@ -73,6 +78,7 @@ def send_build(dbt: Dbt, task_instance: Any) -> None:
     client = get_openlineage_listener().adapter.get_or_create_openlineage_client()
     for event in build_events(dbt, task):
         client.emit(event)
+    return Lineage()
 
 
 def _topic(settings: Settings, contract: Contract) -> Dataset:

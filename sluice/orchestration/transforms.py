@@ -94,13 +94,11 @@ class BuildOperator(StepOperator):
             context["outlet_events"][asset].extra.update(figures)
         return {"summary": outcome.text(), **figures}
 
-    def get_openlineage_facets_on_complete(self, task_instance: object) -> "Lineage | None":
-        """Sends the lineage of each model that dbt has built, as a run of its own; the task itself has none."""
-        if self._built and self._dbt is not None:
-            from sluice.orchestration.openlineage import send_build
+    def get_openlineage_facets_on_complete(self, task_instance: object) -> "Lineage":
+        """Sends the lineage of each model that dbt has built, as a run of its own; returns none for the task itself."""
+        from sluice.orchestration.openlineage import send_build
 
-            send_build(self._dbt, task_instance)
-        return None
+        return send_build(self._dbt if self._built else None, task_instance)
 
 
 class ReportTestsOperator(StepOperator):
@@ -164,13 +162,11 @@ class PublishOperator(StepOperator):
             self.succeed_and_skip(context, result)
         return result
 
-    def get_openlineage_facets_on_complete(self, task_instance: object) -> "Lineage | None":
-        """Returns the lineage of the marts that were published, from what dbt has built; None if none was."""
-        if self._dbt is None:
-            return None
+    def get_openlineage_facets_on_complete(self, task_instance: object) -> "Lineage":
+        """Returns the lineage of the marts that were published, from what dbt has built."""
         from sluice.orchestration.openlineage import staging_to_marts
 
-        return staging_to_marts(self._dbt.settings, self._published)
+        return staging_to_marts(settings_as("transformer"), self._published)
 
     def _failed_before(self, context: Context) -> bool:
         ti = context["ti"]

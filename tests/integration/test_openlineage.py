@@ -14,8 +14,7 @@ from sluice.orchestration.operators import FreshnessOperator, LoadOperator
 from sluice.orchestration.transforms import BuildOperator, PlanOperator, PublishOperator
 from sluice.settings import Settings
 from tests.fixtures.marts import FIRST, Marts, make_marts
-from tests.fixtures.openlineage import provider, send_completion, task_instance
-from tests.fixtures.receivers import webhook
+from tests.fixtures.openlineage import send_completion, server, task_instance
 
 DataSet = tuple[str, str]
 """Namespace and name."""
@@ -32,20 +31,19 @@ def marts(servers: Settings, tmp_path_factory: pytest.TempPathFactory) -> Marts:
 @pytest.fixture(scope="module")
 def events(marts: Marts) -> list[dict[str, Any]]:
     """What the server receives of loads and a transform."""
-    with webhook() as received, pytest.MonkeyPatch.context() as patch:
+    with server(marts.settings) as received, pytest.MonkeyPatch.context() as patch:
         for module in (operators, transforms):
             patch.setattr(module, "settings_as", lambda *roles: marts.settings)
         patch.setattr(operators, "load_settings", lambda: marts.settings)
-        with provider(marts.settings, f"http://127.0.0.1:{received.port}"):
-            for contract in marts.raw.contracts.values():
-                with DAG(contract.dag_id):
-                    send_completion(FreshnessOperator(task_id="freshness", stream=contract.stream))
-                    send_completion(LoadOperator(task_id="load", stream=contract.stream))
-            with DAG("transform"):
-                for step in (PlanOperator, BuildOperator, PublishOperator):
-                    task = step(task_id=step.__name__.removesuffix("Operator").lower(), run_name="a run")
-                    task.execute({"ti": task_instance(task)})  # type: ignore[typeddict-item]
-                    send_completion(task)
+        for contract in marts.raw.contracts.values():
+            with DAG(contract.dag_id):
+                send_completion(FreshnessOperator(task_id="freshness", stream=contract.stream))
+                send_completion(LoadOperator(task_id="load", stream=contract.stream))
+        with DAG("transform"):
+            for step in (PlanOperator, BuildOperator, PublishOperator):
+                task = step(task_id=step.__name__.removesuffix("Operator").lower(), run_name="a run")
+                task.execute({"ti": task_instance(task)})  # type: ignore[typeddict-item]
+                send_completion(task)
         assert set(received.paths) == {"/api/v1/lineage"}
         return received.bodies
 

@@ -15,11 +15,11 @@ from airflow.sdk import DAG
 from airflow.utils.state import TaskInstanceState
 
 from infra.servers.airflow import environment
-from sluice.orchestration import operators
+from sluice.orchestration import operators, transforms
 from sluice.orchestration.operators import LoadOperator, ReloadOperator
 from sluice.orchestration.transforms import BuildOperator, PublishOperator
 from sluice.settings import ROOT, Settings
-from tests.fixtures.openlineage import provider, send_completion
+from tests.fixtures.openlineage import provider, send_completion, server
 from tests.fixtures.receivers import webhook
 
 PLUGIN = """
@@ -32,7 +32,8 @@ print(len(OpenLineageProviderPlugin.listeners), "openlineage.client" in sys.modu
 @pytest.fixture(autouse=True)
 def settings(monkeypatch: pytest.MonkeyPatch) -> Settings:
     settings = Settings(_env_file=None, contracts=ROOT / "contracts", airflow_db_password="secret")  # type: ignore[call-arg]
-    monkeypatch.setattr(operators, "settings_as", lambda role: settings)
+    for module in (operators, transforms):
+        monkeypatch.setattr(module, "settings_as", lambda role: settings)
     return settings
 
 
@@ -77,7 +78,7 @@ def test_a_url_with_a_path_keeps_it(settings: Settings, load: LoadOperator) -> N
 
 
 def test_no_event_has_the_command_of_another_dags_task(settings: Settings) -> None:
-    with webhook() as received, provider(settings, f"http://127.0.0.1:{received.port}"), DAG("another"):
+    with server(settings) as received, DAG("another"):
         send_completion(BashOperator(task_id="shell", bash_command="login --password=s3cr3t"))
     assert "s3cr3t" not in json.dumps(received.bodies)
 
@@ -97,7 +98,7 @@ def test_no_event_has_the_command_of_another_dags_task(settings: Settings) -> No
 def test_a_task_reports_what_it_has_read_and_written(
     settings: Settings, task: Callable[[], Any], edges: int, state: TaskInstanceState
 ) -> None:
-    with webhook() as received, provider(settings, f"http://127.0.0.1:{received.port}"), DAG("reprocess"):
+    with server(settings) as received, DAG("reprocess"):
         send_completion(task(), state)
     (event,) = received.bodies
     assert len(event["inputs"]) == len(event["outputs"]) == edges
