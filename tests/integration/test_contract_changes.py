@@ -284,7 +284,6 @@ def test_a_number_fits_in_another_type_if_it_stays_the_same(
             provision(stream, contracts)
 
 
-@pytest.mark.essential
 def test_a_column_becomes_required_once_no_row_lacks_it_and_loads_go_on_meanwhile(
     make_stream: Callable[..., Stream],
 ) -> None:

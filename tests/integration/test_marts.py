@@ -60,7 +60,6 @@ def test_a_failed_test_leaves_the_marts_that_it_reads_unchanged_and_a_retry_runs
     marts.assert_correct()
 
 
-@pytest.mark.essential
 def test_a_mart_that_cannot_be_published_is_named_and_the_others_are_published(marts: Marts) -> None:
     marts.load()
     before = marts.contents()

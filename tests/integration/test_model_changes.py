@@ -38,7 +38,6 @@ def values(marts: Marts, query: str) -> list[object]:
     return list(marts.query(query).iloc[:, 0])
 
 
-@pytest.mark.essential
 def test_a_column_that_is_added_and_removed_rebuilds_the_mart_and_what_is_built_from_it(learner: Marts) -> None:
     with (
         learner.broken(
