@@ -1,6 +1,6 @@
 """What Airflow's database says is wrong: failed runs, overdue loads, and DAG files that cannot be imported."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 
 import psycopg
@@ -24,8 +24,9 @@ with ended as (
 )
 select e.dag_id, e.run_id, (select count(*) from ended o where o.dag_id = e.dag_id and o.backfill and e.backfill),
     array(
-        select distinct task_id from task_instance t
-        where t.dag_id = e.dag_id and t.run_id = e.run_id and t.state = 'failed' order by 1
+        select task_id from task_instance t
+        where t.dag_id = e.dag_id and t.run_id = e.run_id and t.state = 'failed'
+        group by task_id order by min(start_date), task_id
     )
 from ended e
 where e.number = 1 and e.state = 'failed'
@@ -53,12 +54,18 @@ def failed_runs(settings: Settings, reported: Collection[Run] = ()) -> dict[str,
         run = Run(str(dag_id), str(run_id))
         if run in reported:
             continue
-        names = ", ".join(tasks) if isinstance(tasks, list) and tasks else ""
-        place = f"in the task {names}" if names else "without a failed task: it timed out"
+        place = _place(tasks if isinstance(tasks, list) else [])
         others = int(str(backfills)) - 1
         more = f", and {others} more of its backfills failed" if others > 0 else ""
         problems[run.dag_id] = Problem(f"run {run.run_id} failed {place}{more}", run)
     return problems
+
+
+def _place(tasks: Sequence[str]) -> str:
+    if not tasks:
+        return "without a failed task: it timed out"
+    *others, last = tasks
+    return f"in the tasks {', '.join(others)} and {last}" if others else f"in the task {last}"
 
 
 def overdue_loads(settings: Settings, contracts: Mapping[str, Contract]) -> dict[str, Problem]:

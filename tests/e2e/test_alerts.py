@@ -64,7 +64,7 @@ def test_a_transform_that_fails_repeatedly_is_told_once_on_every_channel_until_o
     told = [body for body in channels.plain.bodies if (body["kind"], body["subject"]) == ("failed run", "transform")]
     assert [body["cleared"] for body in told] == [False, True]
     assert told[0]["run_id"] == first
-    assert told[0]["message"].startswith(f"run {first} failed in the task ")
+    assert told[0]["message"] == f"run {first} failed in the tasks plan and publish"
     assert told[0]["url"].startswith(f"{platform.settings.pages.airflow}/dags/transform/runs/manual__")
     assert len([body for body in channels.slack.bodies if _is_about_transforms(body["text"])]) == 2
     subjects = [mail["Subject"] for mail in channels.mail.mails if _is_about_transforms(mail["Subject"])]

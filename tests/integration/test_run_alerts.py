@@ -42,12 +42,14 @@ def test_a_dag_fails_until_its_next_success_however_often_it_fails(servers: Sett
     _run(airflow, "transform", "2", "failed", 8)
     last = _run(airflow, "transform", "3", "failed", 7)
     airflow.execute(
-        "insert into task_instance values ('transform', '3', 'test', 'upstream_failed'),"
-        " ('transform', '3', 'build', 'failed'), ('transform', '2', 'plan', 'failed')"
+        "insert into task_instance (dag_id, run_id, task_id, state, start_date) values"
+        " ('transform', '3', 'test', 'upstream_failed', null), ('transform', '3', 'publish', 'failed', now()),"
+        " ('transform', '3', 'test', 'failed', now() - interval '1 minute'),"
+        " ('transform', '2', 'plan', 'failed', now())"
     )
     problems = failed_runs(servers)
     assert {dag_id: problem.run for dag_id, problem in problems.items()} == {"transform": last}
-    assert problems["transform"].message == "run 3 failed in the task build"
+    assert problems["transform"].message == "run 3 failed in the tasks test and publish"
     _run(airflow, "transform", "4", "running")
     assert failed_runs(servers) == problems
     assert failed_runs(servers, reported=[last]) == {}
