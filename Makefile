@@ -33,7 +33,7 @@ RANGE = --from "$$FROM" --to "$$TO"
 SEND_OPTIONS := SPEED LATE DUPLICATES CORRUPT INVALID SEED
 REPLAY_OPTIONS := $(SEND_OPTIONS) COPIES STREAMS
 
-TARGETS := help up down clean status logs new-stream send new-mart replay load transform backfill rebuild-warehouse reconcile sql peek quarantine drop-stream lake contract airflow dbt doctor \
+TARGETS := help up down clean status logs new-stream send new-mart replay load transform backfill rebuild-warehouse reconcile sql peek quarantine drop-stream lake contract airflow dbt learn check hint solution reset doctor \
     test test-all test-unit test-faults test-year test-browser test-compose docs screenshots bench-sink bench-backfill bench-load bench-transform lint format
 .PHONY: $(TARGETS) .variables
 
@@ -112,6 +112,21 @@ airflow: ## Run Airflow's own command line: A="dags list"
 
 dbt: ## Run dbt's own command line under the transforms' lock: A="build --selector transform --full-refresh"
 	@$(SLUICE) dbt $(A)
+
+learn: ## List the exercises; N=1 starts one
+	@$(SLUICE) learn $(if $(N),"$$N")
+
+check: ## Grade an exercise: N=1, by default the one started last; WATCH=1: again whenever a file is saved
+	@$(SLUICE) check $(if $(N),"$$N") $(call flag,WATCH)
+
+hint: ## Show the next hint of an exercise: N=1; it costs a point
+	@$(SLUICE) hint $(if $(N),"$$N")
+
+solution: ## Show a solution of an exercise: N=1; ends its points, asks for confirmation unless FORCE=1
+	@$(SLUICE) solution $(if $(N),"$$N") $(call flag,FORCE)
+
+reset: ## Bring an exercise back to its start: N=1; asks for confirmation unless FORCE=1
+	@$(SLUICE) reset $(call flag,FORCE) -- "$$N"
 
 doctor: ## Check prerequisites, with a hint for each failed check
 	@$(SLUICE) doctor

@@ -15,6 +15,7 @@ from cli import (
     doctor,
     drop_stream,
     lake,
+    learn,
     new_mart,
     new_stream,
     platform,
@@ -31,7 +32,7 @@ from sluice.errors import SluiceError, TerminalError
 
 _MODULES = (
     *(platform, new_stream, replay, batch, backfill, rebuild_warehouse),
-    *(data, sql, quarantine, lake, drop_stream, contract, airflow, dbt, new_mart, removed_marts, doctor),
+    *(data, sql, quarantine, lake, drop_stream, contract, airflow, dbt, new_mart, removed_marts, doctor, learn),
 )
 """In the order of the help."""
 

@@ -98,6 +98,10 @@ run_cli() {
             --volume "$PWD/contracts:/source/contracts" --env SLUICE_CONTRACTS=/source/contracts
             --volume "$PWD/dbt:/source/dbt" --env SLUICE_DBT=/source/dbt) ;;
     esac
+    case "$1" in learn | check | hint | solution | reset)
+        mkdir -p answers
+        options+=(--user "$(id -u):$(id -g)" --volume "$PWD/answers:/opt/sluice/answers") ;;
+    esac
     # The command gets a terminal only if both ends have one; otherwise its output must stay unchanged.
     if ! [ -t 0 ] || ! [ -t 1 ]; then options+=(--no-TTY --interactive=false); fi
     compose run "${options[@]}" cli ${arguments[@]+"${arguments[@]}"}

@@ -1,0 +1,132 @@
+"""The exercises: one folder each, found by its number."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from exercises.attempt import Attempt
+from sluice.errors import TerminalError
+from sluice.settings import ROOT
+
+FOLDER = ROOT / "exercises"
+Stage = Literal["ask", "mend", "extend", "build"]
+STAGES: tuple[Stage, ...] = get_args(Stage)
+
+_NAME = re.compile(r"(?P<number>\d\d)-[a-z0-9]+(-[a-z0-9]+)*")
+_HINT = re.compile(r"<details>\s*<summary>Hint \d</summary>\s*(?P<text>.*?)\s*</details>", re.DOTALL)
+
+
+class Description(BaseModel):
+    """The content of ``exercise.yaml``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    title: str
+    stage: Stage
+    learn: str
+    """What the exercise teaches, in one line."""
+    points: Annotated[int, Field(ge=1, le=50)] = 10
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """One exercise."""
+
+    folder: Path
+    description: Description
+
+    @property
+    def name(self) -> str:
+        """Number and name, for instance ``01-late-airlines``."""
+        return self.folder.name
+
+    @property
+    def number(self) -> int:
+        """The number by which a learner names it."""
+        return int(self.name[:2])
+
+    @property
+    def hints(self) -> list[str]:
+        """The hints, which are folded away in the exercise's page."""
+        return [match["text"] for match in _HINT.finditer(self.page)]
+
+    @property
+    def page(self) -> str:
+        """The exercise's page, as Markdown."""
+        return (self.folder / "README.md").read_text()
+
+    @property
+    def template(self) -> Path:
+        """The folder of the files with which an attempt starts."""
+        return self.folder / "answer"
+
+    @property
+    def solution(self) -> Path:
+        """The folder of a solution, with an explanation."""
+        return self.folder / "solution"
+
+    def start(self, attempt: Attempt) -> None:
+        """Brings the platform into the state that the exercise needs. Can be repeated.
+
+        Raises:
+            SluiceError: a server is down, or the platform lacks data that the exercise needs.
+        """
+        start: Callable[[Attempt], None] | None = getattr(self._module("check"), "start", None)
+        if start:
+            start(attempt)
+
+    def check(self, attempt: Attempt) -> None:
+        """Grades an attempt. Changes nothing of the learner's.
+
+        Raises:
+            WrongAnswer: says which first row, offset or date is wrong.
+            SluiceError: a server is down.
+        """
+        self._module("check").check(attempt)
+
+    def _module(self, name: str) -> ModuleType:
+        spec = spec_from_file_location(f"exercises.e{self.number:02}_{name}", self.folder / f"{name}.py")
+        assert spec is not None and spec.loader is not None
+        module = module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+
+def read_exercises(folder: Path = FOLDER) -> list[Exercise]:
+    """Returns all exercises in the order of their numbers.
+
+    Raises:
+        TerminalError: a folder has an invalid description.
+    """
+    folders = sorted(path for path in folder.iterdir() if _NAME.fullmatch(path.name))
+    return [Exercise(path, _read_description(path / "exercise.yaml")) for path in folders]
+
+
+def get_exercise(number: int) -> Exercise:
+    """Returns the exercise of a number.
+
+    Raises:
+        TerminalError: there is none.
+    """
+    exercises = read_exercises()
+    for exercise in exercises:
+        if exercise.number == number:
+            return exercise
+    numbers = f"{exercises[0].number} to {exercises[-1].number}"
+    raise TerminalError(f"there is no exercise {number}", f"choose one from {numbers}; `make learn` lists them")
+
+
+def _read_description(path: Path) -> Description:
+    try:
+        return Description.model_validate(yaml.safe_load(path.read_text()))
+    except (OSError, yaml.YAMLError, ValidationError) as error:
+        raise TerminalError(
+            f"{path.relative_to(ROOT)} is invalid: {error}", "compare it with another exercise"
+        ) from error
