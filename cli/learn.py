@@ -11,13 +11,17 @@ from rich.console import Console
 from rich.markdown import Markdown
 from rich.table import Table
 
+from cli.usage import whole_number
 from exercises.attempt import Attempt, WrongAnswer
 from exercises.catalogue import STAGES, Exercise, get_exercise, read_exercises
 from exercises.progress import ANSWERS, Progress, Record, digests, now, read_progress, write_progress
 from sluice.errors import TerminalError
 from sluice.settings import ROOT, load_settings
 
-Number = Annotated[int | None, typer.Argument(min=1, help="The exercise; by default the one that was started last.")]
+_NUMBER = whole_number("N", 1, 99)
+Number = Annotated[
+    int | None, typer.Argument(parser=_NUMBER, help="The exercise; by default the one that was started last.")
+]
 
 _POLL_SECONDS = 0.5
 
@@ -29,7 +33,9 @@ def register(app: typer.Typer) -> None:
 
 
 def learn(
-    number: Annotated[int | None, typer.Argument(min=1, help="The exercise to start; without it, list all.")] = None,
+    number: Annotated[
+        int | None, typer.Argument(parser=_NUMBER, help="The exercise to start; without it, list all.")
+    ] = None,
 ) -> None:
     """List the exercises, or start one."""
     if number is None:
@@ -104,7 +110,7 @@ def solution(
 
 
 def reset(
-    number: Annotated[int, typer.Argument(min=1, help="The exercise.")],
+    number: Annotated[int, typer.Argument(parser=_NUMBER, help="The exercise.")],
     force: Annotated[bool, typer.Option("--force", help="Do not ask for confirmation.")] = False,
 ) -> None:
     """Bring an exercise back to its start. Hints and checks stay counted; other exercises stay as they are."""
