@@ -101,7 +101,7 @@ quarantine: ## List, show, replay or discard invalid records: A="list", A="show 
 drop-stream: ## Delete everything of the stream NAME=, whose contract was removed; lists it and asks for confirmation unless FORCE=1
 	@$(SLUICE) drop-stream $(call flag,FORCE) -- "$$NAME"
 
-lake: ## Inspect and verify the lake: A="status", A="verify", A="gap …" (A="gap --help")
+lake: ## Inspect and verify the lake: A="status", A="verify", A="find …", A="gap …" (A="gap --help")
 	@$(SLUICE) lake $(A)
 
 contract: ## Exchange contracts with other tools: A="export flights.departed --format odcs|json-schema|avro|asyncapi", A="import FILE"

@@ -16,7 +16,7 @@ from sluice.errors import TerminalError
 from sluice.settings import ROOT
 
 FOLDER = ROOT / "exercises"
-Stage = Literal["ask", "mend", "extend", "build"]
+Stage = Literal["ask", "fix", "extend", "build"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 
 _NAME = re.compile(r"(?P<number>\d\d)-[a-z0-9]+(-[a-z0-9]+)*")
