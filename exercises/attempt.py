@@ -93,17 +93,26 @@ class UnseenWarehouse:
         with connect(self.attempt.settings, "postgres", self.name) as connection:
             return connection.execute(statement.encode()).fetchall()
 
+    def answer(self, file: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """Returns the names of the columns and the rows of the learner's query.
+
+        Raises:
+            WrongAnswer: the file has no query, or the query fails.
+        """
+        query = self.attempt.read(file)
+        if not _COMMENT.sub("", query).strip(" \n\t;"):
+            raise WrongAnswer(f"{file} has no query yet", "write one, and save the file")
+        with connect(self.attempt.settings, "reader", self.name) as connection:
+            return _run(connection, query, file)
+
     def compare(self, file: str) -> None:
         """Compares the rows of the learner's query with those of the solution's, in their order.
 
         Raises:
             WrongAnswer: the query fails, or the rows differ; the message names the first row that does.
         """
-        query = self.attempt.read(file)
-        if not _COMMENT.sub("", query).strip(" \n\t;"):
-            raise WrongAnswer(f"{file} has no query yet", "write one, and save the file")
+        names, rows = self.answer(file)
         with connect(self.attempt.settings, "reader", self.name) as connection:
-            names, rows = _run(connection, query, file)
             expected_names, expected = _run(connection, (self.attempt.reference / file).read_text(), file)
         compare(names, rows, expected_names, expected)
 
