@@ -10,7 +10,7 @@ from sluice.warehouse.connect import connect
 
 ANSWER = "answer.sql"
 DAYS = 8
-COLUMNS = ["day", "mart", "cancelled", "other_date", "resent", "unexplained", "tile"]
+COLUMNS = ["report_date", "mart", "cancelled", "other_date", "resent", "unexplained", "tile"]
 
 _DISTURB = """
 -- Every flight of one day is cancelled.

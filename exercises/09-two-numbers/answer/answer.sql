@@ -1,2 +1,2 @@
 -- Why the tile's number differs from the mart's, day by day.
--- Columns: day, mart, cancelled, other_date, resent, unexplained, tile
+-- Columns: report_date, mart, cancelled, other_date, resent, unexplained, tile

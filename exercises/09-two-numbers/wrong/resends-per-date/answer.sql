@@ -7,7 +7,7 @@ with events as (
 ),
 
 counted as (
-    select flight_date as day, 1 as mart, 0 as cancelled, 0 as other_date, 0 as resent, 0 as tile
+    select flight_date as report_date, 1 as mart, 0 as cancelled, 0 as other_date, 0 as resent, 0 as tile
     from marts.fct_flights
     union all
     select flight_date, 0, -1, 0, 0, 0 from marts.fct_flights where status = 'cancelled'
@@ -22,7 +22,7 @@ counted as (
 )
 
 select
-    day,
+    report_date,
     sum(mart) as mart,
     sum(cancelled) as cancelled,
     sum(other_date) as other_date,
@@ -30,5 +30,5 @@ select
     sum(tile) - sum(mart) - sum(cancelled) - sum(other_date) - sum(resent) as unexplained,
     sum(tile) as tile
 from counted
-group by day
-order by day
+group by report_date
+order by report_date
