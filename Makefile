@@ -34,7 +34,7 @@ SEND_OPTIONS := SPEED LATE DUPLICATES CORRUPT INVALID SEED
 REPLAY_OPTIONS := $(SEND_OPTIONS) COPIES STREAMS
 
 TARGETS := help up down clean status logs new-stream send new-mart replay load transform backfill rebuild-warehouse reconcile sql peek quarantine drop-stream lake contract airflow dbt learn check hint solution reset doctor \
-    test test-all test-unit test-faults test-year test-browser test-compose docs screenshots bench-sink bench-backfill bench-load bench-transform lint format
+    test test-all test-unit test-exercises test-faults test-year test-browser test-compose docs screenshots bench-sink bench-backfill bench-load bench-transform lint format
 .PHONY: $(TARGETS) .variables
 
 # A misnamed variable would be ignored. Each target's help text names those that it takes.
@@ -145,6 +145,9 @@ test-all: test ## Run make test, then every test except those of the targets bel
 
 test-unit: ## Run the tests that need no server, with new generated examples each time
 	@$(PYTEST) --numprocesses 2 tests/unit
+
+test-exercises: ## Test every exercise, its solution and its wrong answers on a separate platform (25 minutes); SLUICE_ENV_FILE=.env uses the running one
+	@$(PYTEST) tests/exercises
 
 test-faults: ## Run all fault tests of the sink and the load (25 minutes)
 	@$(PYTEST) tests/faults

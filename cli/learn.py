@@ -1,6 +1,5 @@
 """The commands of the exercises: learn, check, hint, solution, reset."""
 
-import shutil
 import sys
 import time
 from pathlib import Path
@@ -12,9 +11,11 @@ from rich.markdown import Markdown
 from rich.table import Table
 
 from cli.usage import whole_number
+from exercises import answers
+from exercises.answers import digests
 from exercises.attempt import Attempt, WrongAnswer
 from exercises.catalogue import STAGES, Exercise, get_exercise, read_exercises
-from exercises.progress import ANSWERS, Progress, Record, digests, now, read_progress, write_progress
+from exercises.progress import ANSWERS, Progress, Record, now, read_progress, write_progress
 from sluice.errors import TerminalError
 from sluice.settings import ROOT, load_settings
 
@@ -43,13 +44,7 @@ def learn(
         return
     exercise = get_exercise(number)
     folder = ANSWERS / exercise.name
-    if not folder.exists():
-        # In one step, so that Ctrl-C leaves no half of it.
-        draft = ANSWERS / f".{exercise.name}"
-        shutil.rmtree(draft, ignore_errors=True)
-        shutil.copytree(exercise.template, draft)
-        draft.rename(folder)
-    exercise.start(_attempt(exercise))
+    answers.start(exercise, _attempt(exercise))
     progress = read_progress()
     record = progress.exercises.setdefault(exercise.name, Record(started=now()))
     record.started = now()
@@ -118,7 +113,7 @@ def reset(
     folder = ANSWERS / exercise.name
     if not force and not typer.confirm(f"Delete your files in {_shown(folder)}?", default=False):
         raise typer.Exit(1)
-    shutil.rmtree(folder, ignore_errors=True)
+    answers.reset(exercise, _attempt(exercise))
     learn(number)
 
 

@@ -1,6 +1,7 @@
 """The exercises: one folder each, found by its number."""
 
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import module_from_spec, spec_from_file_location
@@ -78,9 +79,16 @@ class Exercise:
         Raises:
             SluiceError: a server is down, or the platform lacks data that the exercise needs.
         """
-        start: Callable[[Attempt], None] | None = getattr(self._module("check"), "start", None)
-        if start:
-            start(attempt)
+        self._call("start", attempt)
+
+    def clean(self, attempt: Attempt) -> None:
+        """Undoes on the servers what the start has made there. Can be repeated.
+
+        Raises:
+            WrongAnswer: the learner has deleted a file that it needs.
+            SluiceError: a server is down.
+        """
+        self._call("clean", attempt)
 
     def check(self, attempt: Attempt) -> None:
         """Grades an attempt. Changes nothing of the learner's.
@@ -89,14 +97,25 @@ class Exercise:
             WrongAnswer: says which first row, offset or date is wrong.
             SluiceError: a server is down.
         """
-        self._module("check").check(attempt)
+        load_program(self.folder / "check.py").check(attempt)
 
-    def _module(self, name: str) -> ModuleType:
-        spec = spec_from_file_location(f"exercises.e{self.number:02}_{name}", self.folder / f"{name}.py")
-        assert spec is not None and spec.loader is not None
-        module = module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module
+    def _call(self, name: str, attempt: Attempt) -> None:
+        """Calls a function that not every grader has."""
+        function: Callable[[Attempt], None] | None = getattr(load_program(self.folder / "check.py"), name, None)
+        if function:
+            function(attempt)
+
+
+def load_program(path: Path) -> ModuleType:
+    """Returns a program of an exercise as a module of its own name: those of all exercises have the same file names."""
+    name = re.sub(r"\W", "_", "_".join(("exercise", *path.with_suffix("").parts[-3:])))
+    spec = spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = module_from_spec(spec)
+    # Dataclasses look their module up.
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
 
 
 def read_exercises(folder: Path = FOLDER) -> list[Exercise]:

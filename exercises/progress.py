@@ -1,6 +1,5 @@
 """How far a learner has come: a file beside the answers, no service."""
 
-import hashlib
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -68,15 +67,6 @@ def write_progress(progress: Progress, folder: Path = ANSWERS) -> None:
     draft = folder / "progress.json.draft"
     draft.write_text(json.dumps(progress.model_dump(mode="json"), indent=2) + "\n")
     draft.replace(folder / "progress.json")
-
-
-def digests(folder: Path) -> dict[str, str]:
-    """Returns the SHA-256 of each file in a folder, by its path in it."""
-    return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
 
 
 def now() -> datetime:
