@@ -1,0 +1,239 @@
+"""A stream that exists only during a check: its own topic, sinks, lake and warehouse, all removed at the end.
+
+It is a stream like any other, processed by the platform's own code, and the platform does not notice it. Its topic is
+``check.<token>``. Its table is in a bucket of its own, so that its sinks are a consumer group of their own. Its raw
+table is in a database of its own, under the name that its contract gives it.
+"""
+
+import json
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from secrets import token_hex
+from typing import Any
+
+from kafka import KafkaProducer
+from psycopg import sql
+from psycopg.rows import dict_row
+
+from exercises.attempt import Attempt, WrongAnswer
+from exercises.scratch import drop_database, environment, scratch_bucket, scratch_settings, write_contract
+from exercises.sinks import Sink
+from sluice.contracts.loader import read_contract
+from sluice.errors import TerminalError, TransientError
+from sluice.kafka import topics
+from sluice.kafka.connection import kafka_python_options
+from sluice.kafka.deletion import delete_topic
+from sluice.load.run import load
+from sluice.quarantine.records import Selection
+from sluice.quarantine.replay import replay
+from sluice.settings import LOOPBACK, Settings
+from sluice.sink.arrival import wait_for_lake
+from sluice.warehouse import schema
+from sluice.warehouse.connect import connect
+from sluice.warehouse.values import load_odd_times_as_text
+
+_SINK_AGE_SECONDS = 0.5
+_LAKE_SECONDS = 60.0
+_SINK_SECRETS = ("lake_writer_password", "kafka_password")
+
+
+@dataclass(frozen=True)
+class Record:
+    """A record to send."""
+
+    value: bytes | None
+    partition: int = 0
+    key: bytes | None = None
+    timestamp_ms: int | None = None
+    """Milliseconds since 1970; None for the time of sending."""
+
+    @classmethod
+    def of(cls, fields: Mapping[str, Any], partition: int = 0, timestamp_ms: int | None = None) -> "Record":
+        """Returns a record whose value is a JSON object."""
+        return cls(json.dumps(fields).encode(), partition, timestamp_ms=timestamp_ms)
+
+
+@dataclass(frozen=True)
+class Quarantined:
+    """A record in quarantine."""
+
+    partition: int
+    offset: int
+    reason: str
+    value: bytes | None
+
+
+class ScratchStream:
+    """The stream of one check. ``scratch_stream`` creates and removes it."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Describes a stream that exists.
+
+        Args:
+            settings: of its own bucket, warehouse and folder of contracts, which has its only contract.
+        """
+        self.settings = settings
+        (self._path,) = settings.contracts.glob("*.yaml")
+        self.contract = read_contract(self._path)
+        self.sinks: list[Sink] = []
+        """All that were started, also those that have ended."""
+
+    @property
+    def name(self) -> str:
+        """The stream's name."""
+        return self.contract.stream
+
+    @property
+    def topic(self) -> str:
+        """The name of its topic."""
+        return self.contract.topic_name
+
+    @property
+    def partitions(self) -> int:
+        """The number of partitions of its topic."""
+        return self.contract.topic.partitions
+
+    def send(self, records: Iterable[Record]) -> list[int]:
+        """Sends records and waits until Kafka has them; returns their offsets.
+
+        Raises:
+            TransientError: Kafka is down.
+        """
+        producer = KafkaProducer(**kafka_python_options(self.settings), acks="all")
+        try:
+            futures = [
+                producer.send(
+                    self.topic,
+                    value=record.value,
+                    key=record.key,
+                    partition=record.partition,
+                    timestamp_ms=record.timestamp_ms,
+                )
+                for record in records
+            ]
+            return [future.get(timeout=30).offset for future in futures]
+        finally:
+            producer.close()
+
+    def start_sink(self) -> Sink:
+        """Starts a sink process. Several of them share the partitions."""
+        sink = Sink(self._environment(), self.settings.contracts.parent / f"sink{len(self.sinks)}.log")
+        self.sinks.append(sink)
+        return sink
+
+    def land(self) -> None:
+        """Waits until everything in Kafka is in the lake; starts a sink if none runs.
+
+        Raises:
+            TransientError: the records did not arrive in time, or the sink has ended.
+        """
+        running = [sink for sink in self.sinks if sink.is_running] or [self.start_sink()]
+
+        def require_sink() -> None:
+            if not any(sink.is_running for sink in running):
+                raise TransientError(f"the sink of topic {self.topic} has ended: {running[0].last_line()}", "try again")
+
+        wait_for_lake(self.settings, {self.name: self.topic}, _LAKE_SECONDS, require_sink)
+
+    def load(self) -> None:
+        """Loads what is in the lake, as ``make load`` does."""
+        load(self.settings, self.contract)
+
+    def ingest(self, records: Iterable[Record]) -> list[int]:
+        """Sends records, waits until they are in the lake, and loads them; returns their offsets."""
+        offsets = self.send(records)
+        self.land()
+        self.load()
+        return offsets
+
+    def apply(self, contract: Path) -> None:
+        """Changes the stream to another contract, as ``make up`` does.
+
+        Raises:
+            TerminalError: the contract is not valid, or cannot be applied to the raw table; the message says why.
+        """
+        write_contract(contract, self._path.parent, self.topic, self.partitions)
+        self.contract = read_contract(self._path)
+        schema.provision(self.settings, {self.name: self.contract})
+
+    def replay(self) -> None:
+        """Replays the quarantine, as ``make quarantine A=replay`` does."""
+        for _ in replay(self.settings, {self.name: self.contract}, Selection(self.name), "check"):
+            pass
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Returns the rows of the raw table, in the order of partitions and offsets, each by the names of columns."""
+        table = sql.Identifier("raw", self.contract.table)
+        query = sql.SQL("select * from {} order by _partition, _offset").format(table)
+        with connect(self.settings, "reader") as warehouse, warehouse.cursor(row_factory=dict_row) as cursor:
+            load_odd_times_as_text(cursor)
+            return cursor.execute(query).fetchall()
+
+    def quarantine(self) -> list[Quarantined]:
+        """Returns the records in quarantine, in the order of partitions and offsets."""
+        query = 'select partition, "offset", reason, value from raw.quarantine order by 1, 2'
+        with connect(self.settings, "reader") as warehouse:
+            return [Quarantined(*row) for row in warehouse.execute(query)]  # type: ignore[arg-type]
+
+    def close(self) -> None:
+        """Kills the sinks that still run."""
+        for sink in self.sinks:
+            sink.kill()
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            **environment(self.settings, _SINK_SECRETS),
+            "SLUICE_SINK_AGE_SECONDS": str(_SINK_AGE_SECONDS),
+            "SLUICE_SINK_HOST": LOOPBACK,
+        }
+
+
+@contextmanager
+def scratch_stream(settings: Settings, contract: Path, partitions: int = 2) -> Iterator[ScratchStream]:
+    """Yields a stream with a topic, a bucket and a database of its own, which are removed at the end.
+
+    Args:
+        settings: of the platform, with all its secrets.
+        contract: a contract; the name of its topic and the number of partitions are replaced.
+        partitions: of the topic.
+
+    Raises:
+        TerminalError: the contract is not valid, or the platform uses an external store, in which a check makes none.
+        TransientError: a server is down.
+    """
+    if settings.s3_endpoint:
+        raise TerminalError("this exercise needs the platform's own MinIO", "unset SLUICE_S3_ENDPOINT")
+    token = token_hex(6)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sluice-check-")))
+        contracts = folder / "contracts"
+        contracts.mkdir()
+        write_contract(contract, contracts, f"check.{token}", partitions)
+        own = scratch_settings(settings, token, contracts)
+        stream = ScratchStream(own)
+        stack.enter_context(scratch_bucket(settings, own.lake_bucket))
+        stack.callback(drop_database, settings, own.warehouse)
+        schema.provision(own, {stream.name: stream.contract})
+        stack.callback(delete_topic, settings, stream.topic)
+        topics.provision(own, {stream.name: stream.contract})
+        # Before anything that a sink uses is removed.
+        stack.callback(stream.close)
+        yield stream
+
+
+def learners_contract(attempt: Attempt, name: str) -> Path:
+    """Returns the path of a contract that a learner has written, once it is valid.
+
+    Raises:
+        WrongAnswer: it is missing or not valid; the message names the line, the key and the expected value.
+    """
+    attempt.read(name)
+    path = attempt.folder / name
+    try:
+        read_contract(path)
+    except TerminalError as error:
+        raise WrongAnswer(error.message.replace(f"{attempt.folder}/", ""), error.hint) from None
+    return path
