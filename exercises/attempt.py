@@ -132,8 +132,8 @@ def compare(
         )
     for number, (row, other) in enumerate(zip(rows, expected, strict=False), start=1):
         for name, value, correct in zip(names, row, other, strict=True):
-            if _comparable(value) != _comparable(correct):
-                difference = f"row {number} has {name} {_shown(value)}, expected {_shown(correct)}"
+            if comparable(value) != comparable(correct):
+                difference = f"row {number} has {name} {shown(value)}, expected {shown(correct)}"
                 raise WrongAnswer(
                     f"on data that you have not seen, {difference}",
                     "think of what the tables may contain elsewhere: other dates, other airlines, nulls, ties",
@@ -181,9 +181,14 @@ def _copy(source: Connection, target: Connection, table: str, condition: str) ->
             copied.write(block)
 
 
-def _comparable(value: object) -> object:
-    return round(Decimal(str(value)), _DIGITS) if isinstance(value, int | float | Decimal) else value
+def comparable(value: object) -> object:
+    """Returns a value that is equal for results that count as equal."""
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+        return value
+    number = Decimal(str(value))
+    return round(number, _DIGITS) if number.is_finite() else str(number)
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """Returns a value as text, for messages."""
     return "null" if value is None else str(value)
