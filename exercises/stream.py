@@ -19,6 +19,7 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from exercises.attempt import Attempt, WrongAnswer
+from exercises.groups import delete_group
 from exercises.scratch import drop_database, environment, scratch_bucket, scratch_settings, write_contract
 from exercises.sinks import Sink
 from sluice.contracts.loader import read_contract
@@ -26,6 +27,8 @@ from sluice.errors import TerminalError, TransientError
 from sluice.kafka import topics
 from sluice.kafka.connection import kafka_python_options
 from sluice.kafka.deletion import delete_topic
+from sluice.kafka.groups import sink_group
+from sluice.lake.identity import ensure_lake_id
 from sluice.load.run import load
 from sluice.quarantine.records import Selection
 from sluice.quarantine.replay import replay
@@ -179,9 +182,11 @@ class ScratchStream:
             return [Quarantined(*row) for row in warehouse.execute(query)]  # type: ignore[arg-type]
 
     def close(self) -> None:
-        """Kills the sinks that still run."""
+        """Kills the sinks that still run, and deletes their consumer group."""
         for sink in self.sinks:
             sink.kill()
+        if self.sinks:
+            delete_group(self.settings, sink_group(self.settings.lake_bucket, ensure_lake_id(self.settings)))
 
     def _environment(self) -> dict[str, str]:
         return {
