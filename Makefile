@@ -16,8 +16,9 @@ endif
 override Q := $(value Q)
 override SAMPLE := $(value SAMPLE)
 override FILE := $(value FILE)
-export Q SAMPLE FILE
-export MONTHS S FROM TO SPEED LATE DUPLICATES CORRUPT INVALID COPIES SEED STREAMS AS STREAM NAME WHAT DATE N EVENTS FORMAT
+override CHECK := $(value CHECK)
+export Q SAMPLE FILE CHECK
+export MONTHS S FROM TO SPEED LATE DUPLICATES CORRUPT INVALID COPIES SEED STREAMS AS STREAM NAME STAGE WHAT DATE N EVENTS FORMAT
 
 # bash reads BASH_ENV before the first line of a script, and Python the others before that of a program.
 unexport BASH_ENV PYTHONHOME PYTHONPATH PYTHONSTARTUP
@@ -33,7 +34,7 @@ RANGE = --from "$$FROM" --to "$$TO"
 SEND_OPTIONS := SPEED LATE DUPLICATES CORRUPT INVALID SEED
 REPLAY_OPTIONS := $(SEND_OPTIONS) COPIES STREAMS
 
-TARGETS := help up down clean status logs new-stream send new-mart replay load transform backfill rebuild-warehouse reconcile sql peek quarantine drop-stream lake contract airflow dbt learn check hint solution reset doctor \
+TARGETS := help up down clean status logs new-stream send new-mart replay load transform backfill rebuild-warehouse reconcile sql peek quarantine drop-stream lake contract airflow dbt learn check hint solution reset report new-exercise doctor \
     test test-all test-unit test-exercises test-faults test-year test-browser test-compose docs screenshots bench-sink bench-backfill bench-load bench-transform lint format
 .PHONY: $(TARGETS) .variables
 
@@ -114,19 +115,25 @@ dbt: ## Run dbt's own command line under the transforms' lock: A="build --select
 	@$(SLUICE) dbt $(A)
 
 learn: ## List the exercises; N=1 starts one
-	@$(SLUICE) learn $(if $(N),"$$N")
+	@$(SLUICE) learn $(if $(N),-- "$$N")
 
-check: ## Grade an exercise: N=1, by default the one started last; WATCH=1: again whenever a file is saved
-	@$(SLUICE) check $(if $(N),"$$N") $(call flag,WATCH)
+check: ## Grade an exercise: N=1, by default the one opened last; WATCH=1: again whenever a file is saved
+	@$(SLUICE) check $(call flag,WATCH) $(if $(N),-- "$$N")
 
 hint: ## Show the next hint of an exercise: N=1; it costs a point
-	@$(SLUICE) hint $(if $(N),"$$N")
+	@$(SLUICE) hint $(if $(N),-- "$$N")
 
 solution: ## Show a solution of an exercise: N=1; ends its points, asks for confirmation unless FORCE=1
-	@$(SLUICE) solution $(if $(N),"$$N") $(call flag,FORCE)
+	@$(SLUICE) solution $(call flag,FORCE) $(if $(N),-- "$$N")
 
 reset: ## Bring an exercise back to its start: N=1; asks for confirmation unless FORCE=1
 	@$(SLUICE) reset $(call flag,FORCE) -- "$$N"
+
+report: ## Write your results to answers/report.json and a page: NAME="…" (git's user.name); CHECK=answers/report.json verifies a report
+	@$(SLUICE) report $(call option,NAME) $(call option,CHECK)
+
+new-exercise: ## Begin an exercise from the template: NAME=late-bags STAGE=ask|fix|extend|build
+	@$(SLUICE) new-exercise $(call option,STAGE) -- "$$NAME"
 
 doctor: ## Check prerequisites, with a hint for each failed check
 	@$(SLUICE) doctor

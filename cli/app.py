@@ -16,6 +16,7 @@ from cli import (
     drop_stream,
     lake,
     learn,
+    new_exercise,
     new_mart,
     new_stream,
     platform,
@@ -23,6 +24,7 @@ from cli import (
     rebuild_warehouse,
     removed_marts,
     replay,
+    report,
     sql,
 )
 from cli.usage import UsageError, as_error
@@ -32,7 +34,8 @@ from sluice.errors import SluiceError, TerminalError
 
 _MODULES = (
     *(platform, new_stream, replay, batch, backfill, rebuild_warehouse),
-    *(data, sql, quarantine, lake, drop_stream, contract, airflow, dbt, new_mart, removed_marts, doctor, learn),
+    *(data, sql, quarantine, lake, drop_stream, contract, airflow, dbt, new_mart, removed_marts, doctor),
+    *(learn, report, new_exercise),
 )
 """In the order of the help."""
 

@@ -1,30 +1,25 @@
 """The commands of the exercises: learn, check, hint, solution, reset."""
 
 import sys
-import time
-from pathlib import Path
+from contextlib import nullcontext
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markdown import Markdown
-from rich.table import Table
 
-from cli.usage import whole_number
+from cli.exercise_pages import console, show_list, show_markdown, show_next, show_result, shown
+from cli.usage import require
 from exercises import answers
-from exercises.answers import digests
 from exercises.attempt import Attempt, WrongAnswer
-from exercises.catalogue import STAGES, Exercise, get_exercise, read_exercises
-from exercises.progress import ANSWERS, Progress, Record, now, read_progress, write_progress
+from exercises.catalogue import Exercise, get_exercise, read_exercises
+from exercises.progress import changed_progress, now, read_progress
 from sluice.errors import TerminalError
-from sluice.settings import ROOT, load_settings
+from sluice.settings import Settings, load_settings
 
-_NUMBER = whole_number("N", 1, 99)
-Number = Annotated[
-    int | None, typer.Argument(parser=_NUMBER, help="The exercise; by default the one that was started last.")
-]
+Name = Annotated[str, typer.Argument(help="The exercise's number or name; by default the one opened last.")]
+Force = Annotated[bool, typer.Option("--force", help="Skip the confirmation.")]
 
-_POLL_SECONDS = 0.5
+_CHECKS_BEFORE_HINT = 3
+"""Failed checks after which a check mentions the hints."""
 
 
 def register(app: typer.Typer) -> None:
@@ -34,174 +29,145 @@ def register(app: typer.Typer) -> None:
 
 
 def learn(
-    number: Annotated[
-        int | None, typer.Argument(parser=_NUMBER, help="The exercise to start; without it, list all.")
-    ] = None,
+    name: Annotated[
+        str, typer.Argument(help="The number or name of the exercise to start; without it, list all.")
+    ] = "",
 ) -> None:
     """List the exercises, or start one."""
-    if number is None:
-        _print_list(read_progress())
+    settings = load_settings()
+    if not name.strip():
+        show_list(read_exercises(), read_progress(settings.answers))
         return
-    exercise = get_exercise(number)
-    folder = ANSWERS / exercise.name
-    answers.start(exercise, _attempt(exercise))
-    progress = read_progress()
-    record = progress.exercises.setdefault(exercise.name, Record(started=now()))
-    record.started = now()
-    write_progress(progress)
-    _console().print(Markdown(exercise.page.split("## Hints")[0]))
-    print(f"\nYour files are in {_shown(folder)}. When you are done: make check N={exercise.number}")
+    exercise = get_exercise(name)
+    # An invalid file is reported before anything changes.
+    read_progress(settings.answers)
+    answers.start(exercise, _attempt(settings, exercise))
+    _open(settings, exercise)
 
 
 def check(
-    number: Number = None,
+    name: Name = "",
     watch: Annotated[bool, typer.Option("--watch", help="Check again whenever a file is saved.")] = False,
 ) -> None:
-    """Grade an answer."""
-    exercise = _started(number)
+    """Grade an answer; exit with 1 if it is wrong."""
+    settings = load_settings()
+    attempt, exercise = _opened(settings, name)
     while True:
-        seen = digests(ANSWERS / exercise.name)
-        passed = _check(exercise)
-        if not watch:
-            raise typer.Exit(0 if passed else 1)
-        if passed:
+        seen = answers.digests(attempt.folder)
+        if _check(exercise, attempt, seen):
             return
-        print(f"waiting for a change in {_shown(ANSWERS / exercise.name)}; Ctrl-C ends this")
-        while digests(ANSWERS / exercise.name) == seen:
-            time.sleep(_POLL_SECONDS)
-
-
-def hint(number: Number = None) -> None:
-    """Show the next hint, which costs a point."""
-    exercise = _started(number)
-    progress = read_progress()
-    record = progress.exercises[exercise.name]
-    hints = exercise.hints
-    if record.hints < len(hints) and record.solved is None:
-        record.hints += 1
-        write_progress(progress)
-    for index, text in enumerate(hints[: record.hints or len(hints)], start=1):
-        _console().print(Markdown(f"**Hint {index} of {len(hints)}.** {text}"))
-
-
-def solution(
-    number: Number = None,
-    force: Annotated[bool, typer.Option("--force", help="Do not ask for confirmation.")] = False,
-) -> None:
-    """Show a solution. Before the exercise is solved, this ends its points."""
-    exercise = _started(number)
-    progress = read_progress()
-    record = progress.exercises[exercise.name]
-    if record.solved is None and record.solution_seen is None:
-        if not force and not typer.confirm("The solution ends the points of this exercise. Show it?", default=False):
+        if not watch:
             raise typer.Exit(1)
-        record.solution_seen = now()
-        write_progress(progress)
-    for path in sorted(exercise.solution.rglob("*")):
-        if path.is_file():
-            text = path.read_text()
-            body = text if path.suffix == ".md" else f"`{path.name}`\n\n```{path.suffix[1:]}\n{text}\n```"
-            _console().print(Markdown(body))
+        print(f"waiting for a change in {shown(attempt.folder)}; Ctrl-C ends this")
+        answers.wait_for_change(attempt.folder, seen)
+        print()
+
+
+def hint(name: Name = "") -> None:
+    """Show the next hint, which costs a point."""
+    settings = load_settings()
+    _, exercise = _opened(settings, name)
+    hints, points = exercise.hints, exercise.description.points
+    with changed_progress(settings.answers) as progress:
+        record = progress.record(exercise)
+        costs = record.solved is None and record.hints < len(hints)
+        if costs:
+            record.hints += 1
+    for number, text in enumerate(hints if record.solved else hints[: record.hints], start=1):
+        show_markdown(f"**Hint {number} of {len(hints)}.** {text}")
+    if costs and not record.solution_seen:
+        print(f"this hint costs a point: {max(points - record.hints, 1)} of {points} are left")
+
+
+def solution(name: Name = "", force: Force = False) -> None:
+    """Show a solution. Before the exercise is solved, this ends its points."""
+    settings = load_settings()
+    _, exercise = _opened(settings, name)
+    record = read_progress(settings.answers).record(exercise)
+    if record.solved is None and record.solution_seen is None:
+        _confirm(force, "the solution ends the points of this exercise", f"make solution N={exercise.number}")
+        with changed_progress(settings.answers) as progress:
+            progress.record(exercise).solution_seen = now()
+    for path in exercise.solution_files:
+        text = path.read_text().rstrip()
+        name = path.relative_to(exercise.solution).as_posix()
+        show_markdown(text if path.suffix == ".md" else f"`{name}`\n\n```{path.suffix[1:]}\n{text}\n```")
 
 
 def reset(
-    number: Annotated[int, typer.Argument(parser=_NUMBER, help="The exercise.")],
-    force: Annotated[bool, typer.Option("--force", help="Do not ask for confirmation.")] = False,
+    name: Annotated[str, typer.Argument(help="The exercise's number or name.")] = "", force: Force = False
 ) -> None:
     """Bring an exercise back to its start. Hints and checks stay counted; other exercises stay as they are."""
-    exercise = _started(number)
-    folder = ANSWERS / exercise.name
-    if not force and not typer.confirm(f"Delete your files in {_shown(folder)}?", default=False):
-        raise typer.Exit(1)
-    answers.reset(exercise, _attempt(exercise))
-    learn(number)
+    settings = load_settings()
+    exercise = get_exercise(require(name, "N", "reset"))
+    attempt = _attempt(settings, exercise)
+    read_progress(settings.answers)
+    if answers.digests(attempt.folder):
+        _confirm(force, f"this deletes your files in {shown(attempt.folder)}", f"make reset N={exercise.number}")
+    answers.reset(exercise, attempt)
+    _open(settings, exercise)
 
 
-def _check(exercise: Exercise) -> bool:
-    progress = read_progress()
-    record = progress.exercises[exercise.name]
-    attempt = _attempt(exercise)
-    submitted = digests(attempt.folder)
+def _open(settings: Settings, exercise: Exercise) -> None:
+    """Shows an exercise's page; from now on, it is the one that the other commands mean."""
+    with changed_progress(settings.answers) as progress:
+        progress.record(exercise).opened = now()
+    show_markdown(exercise.page.split("\n## Hints")[0])
+    print(f"your files: {shown(settings.answers / exercise.name)}")
+    print(f"when you are done: make check N={exercise.number}")
+
+
+def _check(exercise: Exercise, attempt: Attempt, submitted: dict[str, str]) -> bool:
+    """Grades an answer, prints the result and records it."""
     wrong = None
-    try:
-        exercise.check(attempt)
-    except WrongAnswer as error:
-        wrong = error
-    record.checks += 1
-    first = wrong is None and record.solved is None
-    if first:
-        record.solved, record.submitted = now(), submitted
-    write_progress(progress)
-    if wrong:
-        print(f"not yet: {wrong}")
-        return False
-    points = record.points(exercise)
-    print(f"solved: {exercise.description.title}, {points} of {exercise.description.points} points")
-    following = _next(progress)
-    if following:
-        print(f"next: make learn N={following.number} ({following.description.title})")
-    return True
+    screen = console()
+    with screen.status(f"checking {exercise.name}") if screen.is_terminal else nullcontext():
+        try:
+            exercise.check(attempt)
+            if answers.digests(attempt.folder) != submitted:
+                raise WrongAnswer("a file was saved during the check", "check again")
+        except WrongAnswer as error:
+            wrong = error
+    # A hint may have been taken meanwhile, in another terminal.
+    with changed_progress(attempt.folder.parent) as progress:
+        record = progress.record(exercise)
+        record.checks += 1
+        if wrong is None:
+            record.solved, record.submitted = record.solved or now(), submitted
+    show_result(exercise, progress, wrong)
+    if wrong is None:
+        show_next(read_exercises(), progress)
+    elif record.checks >= _CHECKS_BEFORE_HINT and record.hints < len(exercise.hints) and record.solved is None:
+        print(f"a hint costs a point: make hint N={exercise.number}")
+    return wrong is None
 
 
-def _attempt(exercise: Exercise) -> Attempt:
-    return Attempt(load_settings(), ANSWERS / exercise.name, exercise.solution)
+def _attempt(settings: Settings, exercise: Exercise) -> Attempt:
+    return Attempt(settings, settings.answers.resolve() / exercise.name, exercise.solution)
 
 
-def _started(number: int | None) -> Exercise:
-    """Returns an exercise that was started: that of the number, or the latest."""
-    progress = read_progress()
-    if number is None:
-        latest = progress.latest()
+def _opened(settings: Settings, name: str) -> tuple[Attempt, Exercise]:
+    """Returns the named exercise, or the one opened last, with the learner's files."""
+    if name.strip():
+        exercise = get_exercise(name)
+    else:
+        latest = read_progress(settings.answers).latest(read_exercises())
         if latest is None:
             raise TerminalError(
                 "no exercise was started yet", "`make learn` lists them, and `make learn N=1` starts one"
             )
-        number = int(latest[:2])
-    exercise = get_exercise(number)
-    if exercise.name not in progress.exercises:
-        raise TerminalError(f"exercise {number} was not started yet", f"run `make learn N={number}`")
-    return exercise
+        exercise = latest
+    attempt = _attempt(settings, exercise)
+    if not attempt.folder.is_dir():
+        raise TerminalError(
+            f"there is no {shown(attempt.folder)}", f"`make learn N={exercise.number}` starts the exercise"
+        )
+    return attempt, exercise
 
 
-def _next(progress: Progress) -> Exercise | None:
-    for exercise in read_exercises():
-        record = progress.exercises.get(exercise.name)
-        if record is None or record.solved is None:
-            return exercise
-    return None
-
-
-def _print_list(progress: Progress) -> None:
-    following = _next(progress)
-    table = Table(box=None, pad_edge=False)
-    for name in ("", "exercise", "you learn", "points", "hints"):
-        table.add_column(name, justify="right" if name in ("points", "hints") else "left", no_wrap=name != "you learn")
-    total = possible = 0
-    for stage in STAGES:
-        exercises = [exercise for exercise in read_exercises() if exercise.description.stage == stage]
-        if exercises:
-            table.add_row("", f"[bold]{stage.capitalize()}[/]")
-        for exercise in exercises:
-            record = progress.exercises.get(exercise.name)
-            points = record.points(exercise) if record else 0
-            total, possible = total + points, possible + exercise.description.points
-            mark = "✓" if record and record.solved else "→" if exercise == following else ""
-            table.add_row(
-                mark,
-                f"{exercise.number:>2}  {exercise.description.title}",
-                exercise.description.learn,
-                f"{points}/{exercise.description.points}",
-                str(record.hints) if record else "",
-            )
-    _console().print(table)
-    print(f"\n{total} of {possible} points")
-    if following:
-        print(f"next: make learn N={following.number} ({following.description.title})")
-
-
-def _console() -> Console:
-    return Console(width=None if sys.stdout.isatty() else 100, highlight=False)
-
-
-def _shown(folder: Path) -> Path:
-    return folder.relative_to(ROOT) if folder.is_relative_to(ROOT) else folder
+def _confirm(force: bool, consequence: str, command: str) -> None:
+    if force:
+        return
+    if not sys.stdin.isatty():
+        raise TerminalError(f"confirmation required: {consequence}", f"run `{command} FORCE=1`")
+    typer.confirm(f"{consequence.capitalize()}. Continue?", abort=True)

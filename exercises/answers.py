@@ -8,6 +8,7 @@ from pathlib import Path
 
 from exercises.attempt import Attempt, WrongAnswer
 from exercises.catalogue import Exercise
+from sluice.errors import TerminalError
 
 _POLL_SECONDS = 0.3
 
@@ -16,14 +17,17 @@ def start(exercise: Exercise, attempt: Attempt) -> None:
     """Copies the files of the start, unless there are any yet, and prepares the servers. Can be repeated.
 
     Raises:
-        SluiceError: a server is down, or the platform lacks data that the exercise needs.
+        SluiceError: a server is down, or the platform lacks data that the exercise needs; or files cannot be written.
     """
     if not attempt.folder.exists():
         # In one step, so that Ctrl-C leaves no half of it.
         draft = attempt.folder.with_name(f".{exercise.name}")
-        shutil.rmtree(draft, ignore_errors=True)
-        shutil.copytree(exercise.template, draft, ignore=shutil.ignore_patterns("__pycache__"))
-        draft.rename(attempt.folder)
+        try:
+            shutil.rmtree(draft, ignore_errors=True)
+            shutil.copytree(exercise.template, draft, ignore=shutil.ignore_patterns("__pycache__"))
+            draft.rename(attempt.folder)
+        except OSError as error:
+            raise TerminalError(f"{attempt.folder} cannot be written: {error}", "make its folder writable") from error
     exercise.start(attempt)
 
 

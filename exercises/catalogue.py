@@ -1,9 +1,10 @@
-"""The exercises: one folder each, found by its number."""
+"""The exercises: one folder each, found by its number or its name."""
 
 import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -54,6 +55,11 @@ class Exercise:
         return int(self.name[:2])
 
     @property
+    def words(self) -> str:
+        """The name without its number, for instance ``late-airlines``."""
+        return self.name[3:]
+
+    @property
     def hints(self) -> list[str]:
         """The hints, which are folded away in the exercise's page."""
         return [match["text"] for match in _HINT.finditer(self.page)]
@@ -72,6 +78,12 @@ class Exercise:
     def solution(self) -> Path:
         """The folder of a solution, with an explanation."""
         return self.folder / "solution"
+
+    @property
+    def solution_files(self) -> list[Path]:
+        """The explanation of the solution, then its other files."""
+        files = [path for path in self.solution.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+        return sorted(files, key=lambda path: (path.suffix != ".md", path))
 
     def start(self, attempt: Attempt) -> None:
         """Brings the platform into the state that the exercise needs. Can be repeated.
@@ -128,18 +140,23 @@ def read_exercises(folder: Path = FOLDER) -> list[Exercise]:
     return [Exercise(path, _read_description(path / "exercise.yaml")) for path in folders]
 
 
-def get_exercise(number: int) -> Exercise:
-    """Returns the exercise of a number.
+def get_exercise(name: str) -> Exercise:
+    """Returns an exercise.
+
+    Args:
+        name: its number, the name of its folder, or that name without the number.
 
     Raises:
         TerminalError: there is none.
     """
     exercises = read_exercises()
+    wanted = name.strip().lower()
     for exercise in exercises:
-        if exercise.number == number:
+        if wanted.removeprefix("0") == str(exercise.number) or wanted in (exercise.name, exercise.words):
             return exercise
-    numbers = f"{exercises[0].number} to {exercises[-1].number}"
-    raise TerminalError(f"there is no exercise {number}", f"choose one from {numbers}; `make learn` lists them")
+    near = get_close_matches(wanted, [exercise.words for exercise in exercises], n=1)
+    meant = f"write {near[0]}" if near else f"write a number from {exercises[0].number} to {exercises[-1].number}"
+    raise TerminalError(f"there is no exercise {name!r}", f"{meant}; `make learn` lists them")
 
 
 def _read_description(path: Path) -> Description:

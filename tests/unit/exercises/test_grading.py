@@ -1,18 +1,15 @@
-"""How results are compared, what an exercise consists of, and what progress a learner has."""
+"""How results are compared, what an exercise consists of, and how it is found."""
 
-from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from exercises.attempt import Attempt, WrongAnswer, compare
-from exercises.catalogue import STAGES, Exercise, get_exercise, read_exercises
-from exercises.progress import Progress, Record, read_progress, write_progress
+from exercises.catalogue import Exercise, get_exercise, read_exercises
 from sluice.errors import TerminalError
 from sluice.settings import Settings
-
-NOW = datetime(2013, 1, 1, tzinfo=UTC)
+from tests.fixtures.exercises import faults
 
 
 def test_numbers_are_equal_whatever_their_type_and_last_digits() -> None:
@@ -46,37 +43,39 @@ def test_a_missing_or_unreadable_file_is_a_wrong_answer(tmp_path: Path, content:
 
 @pytest.mark.parametrize("exercise", read_exercises(), ids=lambda exercise: exercise.name)
 def test_every_exercise_is_complete(exercise: Exercise) -> None:
-    assert exercise.description.stage in STAGES
-    assert len(exercise.hints) == 3
-    assert exercise.page.startswith(f"# {exercise.description.title}\n")
-    assert "## What you learn" in exercise.page
-    assert (exercise.solution / "README.md").exists()
-    for wrong in (exercise.folder / "wrong").iterdir():
-        assert (wrong / "message.txt").read_text().strip()
+    assert list(faults(exercise)) == []
 
 
-def test_the_numbers_have_no_gap() -> None:
+def test_the_numbers_have_no_gap_and_the_stages_are_in_order() -> None:
     exercises = read_exercises()
     assert [exercise.number for exercise in exercises] == list(range(1, len(exercises) + 1))
-    with pytest.raises(TerminalError, match="there is no exercise 99"):
-        get_exercise(99)
+    stages = [exercise.description.stage for exercise in exercises]
+    assert stages == sorted(stages, key=["ask", "fix", "extend", "build"].index)
 
 
-def test_a_hint_costs_a_point_and_a_solution_all_of_them() -> None:
-    exercise = get_exercise(1)
-    assert Record(started=NOW).points(exercise) == 0
-    assert Record(started=NOW, solved=NOW).points(exercise) == 10
-    assert Record(started=NOW, solved=NOW, hints=2).points(exercise) == 8
-    assert Record(started=NOW, solved=NOW, solution_seen=NOW).points(exercise) == 0
-    assert Record(started=NOW, solved=NOW, solution_seen=NOW + timedelta(1)).points(exercise) == 10
+@pytest.mark.parametrize("name", ["1", "01", "01-late-airlines", "late-airlines", " Late-Airlines "])
+def test_an_exercise_is_found_by_number_and_by_name(name: str) -> None:
+    assert get_exercise(name).name == "01-late-airlines"
 
 
-def test_progress_survives_and_a_damaged_file_is_one_line(tmp_path: Path) -> None:
-    assert read_progress(tmp_path) == Progress()
-    progress = Progress(exercises={"01-a": Record(started=NOW), "02-b": Record(started=NOW + timedelta(1))})
-    write_progress(progress, tmp_path)
-    assert read_progress(tmp_path) == progress
-    assert progress.latest() == "02-b"
-    (tmp_path / "progress.json").write_text("{")
-    with pytest.raises(TerminalError, match=r"progress\.json is invalid"):
-        read_progress(tmp_path)
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("99", "write a number from 1 to"),
+        ("0", "write a number"),
+        ("-1", "write a number"),
+        ("late-airline", "late-airlines"),
+    ],
+)
+def test_a_name_that_no_exercise_has_is_one_line(name: str, hint: str) -> None:
+    with pytest.raises(TerminalError, match=f"there is no exercise '{name}'. Hint: .*{hint}") as error:
+        get_exercise(name)
+    assert str(error.value).endswith("`make learn` lists them.")
+
+
+def test_an_invalid_description_names_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("exercises.catalogue.ROOT", tmp_path)
+    (tmp_path / "01-a").mkdir()
+    (tmp_path / "01-a" / "exercise.yaml").write_text("title: A\nstage: play\n")
+    with pytest.raises(TerminalError, match=r"01-a/exercise\.yaml is invalid"):
+        read_exercises(tmp_path)

@@ -17,6 +17,8 @@ WITHOUT_SERVERS = {"help", "up", "down", "clean", "doctor", "logs", "new-stream"
     "learn",
     "hint",
     "solution",
+    "report",
+    "new-exercise",
 }
 COMMANDS = sorted(
     {*re.findall(r"^([a-z-]+):.*\n\t@\$\(SLUICE\)", (ROOT / "Makefile").read_text(), re.MULTILINE)} - WITHOUT_SERVERS
