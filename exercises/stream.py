@@ -5,16 +5,14 @@ It is a stream like any other, processed by the platform's own code, and the pla
 table is in a database of its own, under the name that its contract gives it.
 """
 
-import json
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
-from kafka import KafkaProducer
 from psycopg import sql
 from psycopg.rows import dict_row
 
@@ -22,10 +20,10 @@ from exercises.attempt import Attempt, WrongAnswer
 from exercises.groups import delete_group
 from exercises.scratch import drop_database, environment, scratch_bucket, scratch_settings, write_contract
 from exercises.sinks import Sink
+from exercises.topic import Record, send_records
 from sluice.contracts.loader import read_contract
 from sluice.errors import TerminalError, TransientError
 from sluice.kafka import topics
-from sluice.kafka.connection import kafka_python_options
 from sluice.kafka.deletion import delete_topic
 from sluice.kafka.groups import sink_group
 from sluice.lake.identity import ensure_lake_id
@@ -41,22 +39,6 @@ from sluice.warehouse.values import load_odd_times_as_text
 _SINK_AGE_SECONDS = 0.5
 _LAKE_SECONDS = 60.0
 _SINK_SECRETS = ("lake_writer_password", "kafka_password")
-
-
-@dataclass(frozen=True)
-class Record:
-    """A record to send."""
-
-    value: bytes | None
-    partition: int = 0
-    key: bytes | None = None
-    timestamp_ms: int | None = None
-    """Milliseconds since 1970; None for the time of sending."""
-
-    @classmethod
-    def of(cls, fields: Mapping[str, Any], partition: int = 0, timestamp_ms: int | None = None) -> "Record":
-        """Returns a record whose value is a JSON object."""
-        return cls(json.dumps(fields).encode(), partition, timestamp_ms=timestamp_ms)
 
 
 @dataclass(frozen=True)
@@ -105,21 +87,7 @@ class ScratchStream:
         Raises:
             TransientError: Kafka is down.
         """
-        producer = KafkaProducer(**kafka_python_options(self.settings), acks="all")
-        try:
-            futures = [
-                producer.send(
-                    self.topic,
-                    value=record.value,
-                    key=record.key,
-                    partition=record.partition,
-                    timestamp_ms=record.timestamp_ms,
-                )
-                for record in records
-            ]
-            return [future.get(timeout=30).offset for future in futures]
-        finally:
-            producer.close()
+        return send_records(self.settings, self.topic, records)
 
     def start_sink(self) -> Sink:
         """Starts a sink process. Several of them share the partitions."""

@@ -7,7 +7,8 @@ from pydantic import SecretStr
 
 from exercises.attempt import Attempt, WrongAnswer
 from exercises.scratch import environment, scratch_settings, write_contract
-from exercises.stream import Record, learners_contract
+from exercises.stream import learners_contract
+from exercises.topic import Record
 from sluice.contracts import load_contracts
 from sluice.contracts.loader import read_contract
 from sluice.lake.bucket import credentials
