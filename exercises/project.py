@@ -9,6 +9,7 @@ from secrets import token_hex
 from tempfile import TemporaryDirectory
 from threading import Event as Flag
 from threading import Timer
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -17,6 +18,7 @@ from exercises.attempt import WrongAnswer
 from exercises.data_tests import Connection, DataTest, failing, read_tests
 from exercises.mart_rows import Rows
 from exercises.raw_rows import RawRows
+from exercises.scratch import drop_database
 from producers.events import Event
 from sluice.contracts import Contract, load_contracts
 from sluice.errors import SluiceError, TerminalError, TransientError
@@ -61,17 +63,14 @@ def unseen_project(settings: Settings, contracts: dict[str, Contract] | None = N
             if (installed := settings.home / "dbt" / file).exists():
                 (own.home / "dbt" / file).symlink_to(installed)
         raw = RawRows(own, load_contracts(settings.contracts) if contracts is None else contracts)
-        database = sql.Identifier(name)
         try:
             schema.provision(own, raw.contracts)
             with connect(own, "postgres") as connection:
                 limit = sql.SQL("alter database {} set statement_timeout = {}")
-                connection.execute(limit.format(database, sql.Literal(_QUERY_TIMEOUT)))
+                connection.execute(limit.format(sql.Identifier(name), sql.Literal(_QUERY_TIMEOUT)))
             yield Project(own, raw)
         finally:
-            with connect(settings, "postgres", "postgres") as server:
-                server.autocommit = True
-                server.execute(sql.SQL("drop database if exists {} with (force)").format(database))
+            drop_database(settings, name)
 
 
 @dataclass(frozen=True)
@@ -116,7 +115,7 @@ class Project:
     def lay_over(self, files: Mapping[str, str]) -> None:
         """Writes files into the project.
 
-        A file of the same name elsewhere in the project is removed: a learner may have added it to the platform.
+        A file of the same name elsewhere in the project is removed: a learner may have added it to the platform's.
 
         Args:
             files: texts by path in the project, for example ``models/marts/agg_routes.sql``.
@@ -132,20 +131,24 @@ class Project:
         for path in [path for name in names for path in self.settings.dbt.rglob(name)]:
             path.unlink()
 
-    def build(self, *select: str) -> Build:
+    def build(self, *select: str, tests: bool = True) -> Build:
         """Builds and tests a part of the project in ``staging``, as `make dbt A="build --select …"` does.
 
         The plan of each build has all dates that are stale, until ``mark_built``.
 
         Args:
-            select: of dbt, for example ``+agg_routes``. Each plain name must be built. A test that fails is part of the
-                result.
+            select: of dbt, for example ``+agg_routes``; the whole project if there is none. Each plain name must be
+                built.
+            tests: run the data tests of what is selected. A test that fails is part of the result.
 
         Raises:
             WrongAnswer: dbt cannot read the project, a model fails, or there is no such model.
             TransientError: the warehouse is down.
         """
-        arguments = ["build", "--exclude", "test_type:unit", "--select", *select]
+        # A test that also reads what is not selected would fail.
+        arguments = ["build", "--indirect-selection", "cautious", "--exclude-resource-type", "unit_test"]
+        arguments += [] if tests else ["--exclude-resource-type", "test"]
+        arguments += ["--select", *select] if select else []
         with self._dbt() as dbt:
             try:
                 run_dbt(self.settings, self.raw.contracts, arguments, dbt=dbt, log_line=self.lines.append)
@@ -158,7 +161,7 @@ class Project:
         nodes = frozenset(node["name"] for node in completed if node["resource_type"] != "test")
         for name in (word.strip("+@") for word in select):
             if name.isidentifier() and name not in nodes:
-                raise WrongAnswer(f"dbt finds no model {name} in your files", "name it as the exercise does")
+                raise WrongAnswer(f"dbt finds no {name} in your files", "name it as the exercise does")
         return Build(nodes, read_tests(manifest, results))
 
     def transform(self) -> TransformReport:
@@ -171,12 +174,29 @@ class Project:
         with self._dbt() as dbt:
             return transform(self.settings, self.raw.contracts, dbt=dbt, run=token_hex(6), log_line=self.lines.append)
 
+    def node(self, name: str) -> Mapping[str, Any]:
+        """Returns dbt's description of a model or snapshot, as of its last invocation."""
+        nodes = Dbt(self.settings, self.lines.append).read_manifest()["nodes"].values()
+        found: Mapping[str, Any] = next(
+            node for node in nodes if node["name"] == name and node["resource_type"] in ("model", "snapshot")
+        )
+        return found
+
     def mark_built(self) -> None:
         """Marks the dates of the last build's plan as built, as publishing does."""
         manifest = Dbt(self.settings, self.lines.append).read_manifest()
         with connect(self.settings, "transformer") as connection:
             lists = [name for name in readiness(manifest, []).work_lists if _exists(connection, *name)]
             mark_built(connection, {}, lists)
+
+    def table(self, name: str) -> Rows:
+        """Returns the rows of a model or seed.
+
+        Raises:
+            WrongAnswer: it was not built.
+        """
+        with connect(self.settings, "transformer") as connection:
+            return self.rows(sql.SQL("select * from {}").format(sql.Identifier("staging", name)).as_string(connection))
 
     def rows(self, query: str) -> Rows:
         """Returns the rows of a grader's own query, which may read all schemas.
