@@ -17,8 +17,9 @@ override Q := $(value Q)
 override SAMPLE := $(value SAMPLE)
 override FILE := $(value FILE)
 override CHECK := $(value CHECK)
-export Q SAMPLE FILE CHECK
-export MONTHS S FROM TO SPEED LATE DUPLICATES CORRUPT INVALID COPIES SEED STREAMS AS STREAM NAME STAGE WHAT DATE N EVENTS FORMAT
+override NAME := $(value NAME)
+export Q SAMPLE FILE CHECK NAME
+export MONTHS S FROM TO SPEED LATE DUPLICATES CORRUPT INVALID COPIES SEED STREAMS AS STREAM STAGE WHAT DATE N EVENTS FORMAT
 
 # bash reads BASH_ENV before the first line of a script, and Python the others before that of a program.
 unexport BASH_ENV PYTHONHOME PYTHONPATH PYTHONSTARTUP
