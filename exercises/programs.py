@@ -54,7 +54,11 @@ class Program:
 
 @contextmanager
 def running(
-    arguments: Sequence[str], folder: Path, log: Path, environment: Mapping[str, str] | None = None
+    arguments: Sequence[str],
+    folder: Path,
+    log: Path,
+    environment: Mapping[str, str] | None = None,
+    descriptors: Sequence[int] = (),
 ) -> Iterator[Program]:
     """Yields a running Python program, and kills it at the end, with its children.
 
@@ -63,6 +67,7 @@ def running(
         folder: the working folder, with the learner's files.
         log: the file to which its output is appended.
         environment: its variables; by default those of this process without the platform's settings.
+        descriptors: open files that it inherits.
     """
     with log.open("ab") as output:
         process = subprocess.Popen(
@@ -73,6 +78,7 @@ def running(
             stdout=output,
             stderr=output,
             start_new_session=True,
+            pass_fds=descriptors,
         )
     program = Program(process, log, folder)
     try:
