@@ -107,11 +107,11 @@ def attempt_with(folder: Path, text: str) -> Attempt:
 @pytest.fixture(scope="module")
 def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DagSandbox]:
     folder = tmp_path_factory.mktemp("attempt")
-    os.environ["SLUICE_POSTGRES_PASSWORD"] = "secret"
-    with dag_sandbox(
-        attempt_with(folder, DAGS), FILE, {"there": {"conn_type": "http", "host": "x.invalid"}}
-    ) as airflow:
-        yield airflow
+    connections = {"there": {"conn_type": "http", "host": "x.invalid"}}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SLUICE_POSTGRES_PASSWORD", "secret")
+        with dag_sandbox(attempt_with(folder, DAGS), FILE, connections) as airflow:
+            yield airflow
     assert [path.name for path in folder.iterdir()] == [FILE]
 
 
