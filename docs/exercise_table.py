@@ -1,6 +1,6 @@
 """The table of ``docs/teaching.md``: every exercise, from its ``exercise.yaml``.
 
-``python docs/exercise_table.py`` writes it into the page; a test compares the page with it.
+``python -m docs.exercise_table`` writes it into the page; a test compares the page with it.
 """
 
 import re

@@ -113,7 +113,8 @@ def test_exercise(
             faults.append(f"{result.name} got {result.message!r}, which lacks {expected!r}")
         else:
             faults += [
-                f"{result.name} got {result.message!r}, which {fault}" for fault in unfit(exercise, result, path)
+                f"{result.name} got {result.message!r}, which {fault}"
+                for fault in message_faults(exercise, result, path)
             ]
     assert faults == []
 
@@ -195,7 +196,7 @@ def everything(folder: Path) -> dict[str, bytes | None]:
     return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
 
 
-def unfit(exercise: Exercise, result: Graded, answer: Path | None) -> Iterator[str]:
+def message_faults(exercise: Exercise, result: Graded, answer: Path | None) -> Iterator[str]:
     """Yields what is wrong with the message of a wrong answer."""
     assert result.message is not None
     if not result.message.isprintable():
