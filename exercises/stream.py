@@ -6,6 +6,7 @@ table is in a database of its own, under the name that its contract gives it.
 """
 
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ from sluice.warehouse.values import load_odd_times_as_text
 
 _SINK_AGE_SECONDS = 0.5
 _LAKE_SECONDS = 60.0
+_POLL_SECONDS = 0.2
 _SINK_SECRETS = ("lake_writer_password", "kafka_password")
 
 
@@ -103,11 +105,12 @@ class ScratchStream:
         """
         running = [sink for sink in self.sinks if sink.is_running] or [self.start_sink()]
 
-        def require_sink() -> None:
+        def pause() -> None:
+            time.sleep(_POLL_SECONDS)
             if not any(sink.is_running for sink in running):
                 raise TransientError(f"the sink of topic {self.topic} has ended: {running[0].last_line()}", "try again")
 
-        wait_for_lake(self.settings, {self.name: self.topic}, _LAKE_SECONDS, require_sink)
+        wait_for_lake(self.settings, {self.name: self.topic}, _LAKE_SECONDS, pause)
 
     def load(self) -> None:
         """Loads what is in the lake, as ``make load`` does."""
