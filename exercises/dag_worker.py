@@ -326,7 +326,7 @@ def _one_line(error: BaseException) -> str:
 
 
 def _shorten(text: str) -> str:
-    return " ".join(text.split())[:_MESSAGE_LENGTH]
+    return " ".join(text.replace(f"{settings.DAGS_FOLDER}/", "").split())[:_MESSAGE_LENGTH]
 
 
 def _answer(requests: dict[str, Callable[..., Any]], line: str) -> Reply:
