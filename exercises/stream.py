@@ -5,6 +5,7 @@ It is a stream like any other, processed by the platform's own code, and the pla
 table is in a database of its own, under the name that its contract gives it.
 """
 
+import logging
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
@@ -36,6 +37,9 @@ from sluice.sink.arrival import wait_for_lake
 from sluice.warehouse import schema
 from sluice.warehouse.connect import connect
 from sluice.warehouse.values import load_odd_times_as_text
+
+# What a load logs is for operators. Without any handler, Python would print its warnings.
+logging.getLogger("sluice.load").addHandler(logging.NullHandler())
 
 _SINK_AGE_SECONDS = 0.5
 _LAKE_SECONDS = 60.0
