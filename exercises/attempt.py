@@ -52,6 +52,17 @@ class Attempt:
         except (OSError, UnicodeDecodeError) as error:
             raise WrongAnswer(f"{name} cannot be read: {error}", "save it as UTF-8 text") from error
 
+    def query(self, name: str) -> str:
+        """Returns the text of a query or model.
+
+        Raises:
+            WrongAnswer: the file is missing, or has nothing but comments.
+        """
+        query = self.read(name)
+        if not _COMMENT.sub("", query).strip(" \n\t;"):
+            raise WrongAnswer(f"{name} has no query yet", "write one, and save the file")
+        return query
+
     @contextmanager
     def unseen_warehouse(self, tables: Mapping[str, str]) -> Iterator["UnseenWarehouse"]:
         """Yields a database that has part of the warehouse's rows. It exists only during a check.
@@ -99,9 +110,7 @@ class UnseenWarehouse:
         Raises:
             WrongAnswer: the file has no query, or the query fails.
         """
-        query = self.attempt.read(file)
-        if not _COMMENT.sub("", query).strip(" \n\t;"):
-            raise WrongAnswer(f"{file} has no query yet", "write one, and save the file")
+        query = self.attempt.query(file)
         with connect(self.attempt.settings, "reader", self.name) as connection:
             return _run(connection, query, file)
 
