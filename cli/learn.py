@@ -170,4 +170,4 @@ def _confirm(force: bool, consequence: str, command: str) -> None:
         return
     if not sys.stdin.isatty():
         raise TerminalError(f"confirmation required: {consequence}", f"run `{command} FORCE=1`")
-    typer.confirm(f"{consequence.capitalize()}. Continue?", abort=True)
+    typer.confirm(f"{consequence[0].upper()}{consequence[1:]}. Continue?", abort=True)
