@@ -12,7 +12,7 @@ from tests.fixtures.platform import Running
 def test_an_exercise_is_solved_by_its_commands(
     platform: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Not the answers of whoever runs the tests.
+    # Not those of a developer who runs the tests.
     monkeypatch.setenv("SLUICE_ANSWERS", str(tmp_path))
     exercise = get_exercise("1")
     assert platform.sluice("learn", "1").stdout.startswith(f"# {exercise.description.title}\n")

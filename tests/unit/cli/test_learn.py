@@ -168,7 +168,7 @@ def test_an_edited_progress_file_stops_a_command_before_it_changes_anything(
     [
         (["learn", "--", "3"], "there is no exercise '3'. Hint: write a number from 1 to 2"),
         (["check", "--", "-1"], "there is no exercise '-1'"),
-        (["check", "frist"], "there is no exercise 'frist'. Hint: write first"),
+        (["check", "firsts"], "there is no exercise 'firsts'. Hint: write first"),
         (["check", "2"], "there is no "),
         (["reset", "--", ""], "N is missing. Hint: for example `make reset N=1`"),
     ],
