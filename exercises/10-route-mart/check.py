@@ -61,7 +61,7 @@ def check(attempt: Attempt) -> None:
                 raise WrongAnswer(f"the rows of {name} have changed", "change no other model, and none of its macros")
         project.fill(later)
         project.build(f"+{MART}", expected, tests=False)
-        _compare(project, expected, "after new and late events")
+        _compare(project, expected, "after new and late events", "which dates does a later run build?")
 
 
 def _events(project: Project) -> tuple[list[Event], list[Event]]:
@@ -85,11 +85,11 @@ def _odd(event: Event) -> Event:
     return event._replace(value=json.dumps(value).encode())
 
 
-def _compare(project: Project, expected: str, moment: str) -> None:
+def _compare(project: Project, expected: str, moment: str, hint: str = "") -> None:
     try:
         compare_rows(MART, KEY, project.table(MART), project.table(expected))
     except WrongAnswer as error:
-        raise WrongAnswer(f"{moment}, {error.message}", error.hint) from error
+        raise WrongAnswer(f"{moment}, {error.message}", hint or error.hint) from error
 
 
 def _check_descriptions(project: Project) -> None:

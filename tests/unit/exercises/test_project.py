@@ -12,7 +12,10 @@ from exercises.data_tests import read_tests
 from exercises.mart_rows import Rows, compare_rows
 from exercises.project import Project
 from exercises.raw_rows import RawRows
-from sluice.settings import Settings
+from exercises.unseen import random_date, random_events
+from producers.flights.timeline import Timeline
+from sluice.contracts import load_contracts
+from sluice.settings import ROOT, Settings
 
 DAY = date(2013, 5, 2)
 EXPECTED = Rows(["day", "origin", "flights"], [(DAY, "EWR", 3), (DAY, "JFK", 0)])
@@ -80,3 +83,14 @@ def test_a_file_that_is_laid_over_replaces_those_of_the_same_name(tmp_path: Path
     project.lay_over({"models/other/routes.sql": "new"})
     files = {str(file.relative_to(tmp_path)): file.read_text() for file in tmp_path.rglob("*") if file.is_file()}
     assert files == {"models/other/routes.sql": "new", "models/routes.yml": "models/routes.yml"}
+
+
+def test_random_events_have_all_events_of_a_flight_or_none_and_all_weather() -> None:
+    contracts = load_contracts(ROOT / "contracts")
+    day = random_date(date(2013, 2, 1), date(2013, 2, 2))
+    assert date(2013, 2, 1) <= day <= date(2013, 2, 2)
+    every = [event for batch in Timeline(contracts, day, day).batches() for event in batch]
+    kept = random_events(contracts, day, day)
+    flights = {event.key for event in kept if event.stream != "weather.observed"}
+    assert kept == [event for event in every if event.stream == "weather.observed" or event.key in flights]
+    assert len(every) / 2 < len(kept) < len(every)
