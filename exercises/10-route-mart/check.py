@@ -69,7 +69,8 @@ def _events(project: Project) -> tuple[list[Event], list[Event]]:
     day = random_date()
     events = [_odd(event) for event in random_events(project.raw.contracts, day, day + 2 * DAY)]
     third = events[0].timestamp + 2 * DAY // MILLISECOND
-    first, later = [], []
+    first: list[Event] = []
+    later: list[Event] = []
     for event in events:
         (later if event.timestamp >= third or not randbelow(10) else first).append(event)
     return first, later

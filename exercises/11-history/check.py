@@ -72,7 +72,9 @@ def _deliveries(file: Path, key: str) -> list[Register]:
 
 
 def _other(value: str) -> str:
-    return str(int(value) + 1 + randbelow(9)) if value.isdigit() else f"{value} {randbelow(1000)}"
+    if value.isdigit() or value == "NA":
+        return str(int(value.replace("NA", "100")) + 1 + randbelow(9))
+    return f"{value} {randbelow(1000)}"
 
 
 def _csv(register: Register) -> str:
