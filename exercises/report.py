@@ -26,6 +26,9 @@ tr { break-inside: avoid; }
 """
 
 
+_NUMBERS = ("points", "hints", "checks", "solved", "minutes", "solution seen")
+
+
 class Result(BaseModel):
     """What a learner has reached in one exercise."""
 
@@ -85,7 +88,7 @@ class Report(BaseModel):
             "points": f"{self.points} of {self.possible}",
             "revision": self.revision or "unknown",
             "modified files": ", ".join(self.modified) or "none",
-            "digest": digest(self.model_dump(mode="json")),
+            "digest of report.json": digest(self.model_dump(mode="json")),
         }
         return "\n".join(
             [
@@ -94,8 +97,14 @@ class Report(BaseModel):
                 f"<h1>{escape(self.learner)}</h1>\n<table>",
                 *(f"<tr><th>{name}<td><code>{escape(value)}</code>" for name, value in facts.items()),
                 "</table>\n<table>",
-                "<tr><th>exercise<th>stage<th>points<th>hints<th>checks<th>solved<th>minutes<th>solution seen",
+                "<tr><th>exercise<th>stage" + "".join(f'<th class="number">{name}' for name in _NUMBERS),
                 *map(_row, self.results),
+                "</table>\n<table>\n<tr><th>exercise<th>file that passed<th>SHA-256",
+                *(
+                    f"<tr><td>{result.name}<td>{escape(file)}<td><code>{escape(submitted)}</code>"
+                    for result in self.results
+                    for file, submitted in result.submitted.items()
+                ),
                 "</table>",
                 "",
             ]

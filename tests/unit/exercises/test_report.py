@@ -96,6 +96,7 @@ def test_another_file_is_not_a_report(tmp_path: Path, content: str) -> None:
 
 def test_the_page_has_the_results_and_no_program(report: Report) -> None:
     page = report.to_html()
+    submitted = report.results[0].submitted["answer.sql"]
     assert "<script" not in page
     assert "Ada &lt;script&gt;" in page
     assert f"<tr><td>01 {FIRST.description.title}<td>ask" in page
@@ -105,6 +106,7 @@ def test_the_page_has_the_results_and_no_program(report: Report) -> None:
         "2013-01-01 10:25",
         "abc123",
         "check.py",
+        submitted,
         json.loads(report.to_json())["digest"],
     ):
         assert expected in page
