@@ -77,9 +77,7 @@ def _git(*arguments: str) -> str:
     try:
         # The owner of a container's files may be another user.
         command = ["git", "-c", "safe.directory=*", *arguments]
-        done = subprocess.run(
-            command, cwd=ROOT, env=shell_environment(), capture_output=True, text=True, timeout=30, check=False
-        )
+        done = subprocess.run(command, cwd=ROOT, env=shell_environment(), capture_output=True, timeout=30, check=False)
     except OSError:
         return ""
-    return done.stdout.rstrip() if done.returncode == 0 else ""
+    return done.stdout.decode(errors="replace").rstrip() if done.returncode == 0 else ""
