@@ -43,7 +43,7 @@ def check(attempt: Attempt) -> None:
     contract = read_contract(path)
     _check_contract(contract, [*reports.first, *reports.later])
     models = _models(attempt)
-    for name in (BACKFILL, PAGE):
+    for name in (BACKFILL, PAGE, DAG_FILE):
         attempt.read(name)
     with quake_platform(attempt, path, contract, models, DAG_FILE) as platform:
         _check_schedule(platform.airflow)
@@ -149,6 +149,8 @@ def _check_backfill(warehouse: UnseenWarehouse, expected: list[date]) -> None:
     if names != ["event_date"]:
         raise WrongAnswer(f"{BACKFILL} has the columns {', '.join(names)}, expected event_date", "name it so")
     dates = [row[0] for row in rows]
+    if other := [day for day in dates if not isinstance(day, date)]:
+        raise WrongAnswer(f"{BACKFILL} returns {other[0]!r}, expected dates", "leave out a cast, or cast to date")
     for day in expected:
         if day not in dates:
             raise WrongAnswer(f"{BACKFILL} lacks {day}, whose rows change", "which dates have other types of reports?")
