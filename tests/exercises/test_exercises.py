@@ -224,7 +224,7 @@ def wait_for_traces(platform: Running, temporary: Path, expected: set[str], all_
         platform: the platform.
         temporary: the folder of temporary files.
         expected: the traces that there may be.
-        all_there: whether each of them must still be there. On a running platform, a learner may have started the exercise.
+        all_there: whether each of them must still be there. A running platform may have had the exercise started.
     """
 
     def differences() -> list[str]:
