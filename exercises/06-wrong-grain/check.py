@@ -61,7 +61,7 @@ def check(attempt: Attempt) -> None:
         }
         for fault, statements in faults.items():
             if not project.failing(tests, MART, *statements):
-                raise WrongAnswer(f"no test of yours fails when {fault}", "which column identifies a row of the mart?")
+                raise WrongAnswer(f"no test of yours fails when {fault}", "think of what identifies a row of the mart")
 
 
 def _irregular(events: list[Event]) -> list[Event]:

@@ -85,7 +85,7 @@ def _compare(project: Project, moment: str) -> None:
     try:
         compare_rows(MART, ["event_date"], project.table(MART), project.rows(_EXPECTED))
     except WrongAnswer as error:
-        hint = "which dates does a run build, and what becomes of the rows that they have already?"
+        hint = "see which dates a run builds, and what becomes of the rows that they have already"
         raise WrongAnswer(f"{moment}, {error.message}", hint) from error
 
 

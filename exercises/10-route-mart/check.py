@@ -61,7 +61,7 @@ def check(attempt: Attempt) -> None:
                 raise WrongAnswer(f"the rows of {name} have changed", "change no other model, and none of its macros")
         project.fill(later)
         project.build(f"+{MART}", expected, tests=False)
-        _compare(project, expected, "after new and late events", "which dates does a later run build?")
+        _compare(project, expected, "after new and late events", "see which dates a later run builds")
 
 
 def _events(project: Project) -> tuple[list[Event], list[Event]]:

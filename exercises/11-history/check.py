@@ -93,7 +93,8 @@ def _compare(project: Project, history: History, moments: list[object]) -> None:
             compare_rows(history.name, [history.key], project.rows(_AS_OF.format(moment=moment, **names)), expected)
         except WrongAnswer as error:
             place = f"{_ORDINALS[len(moments)]} delivery, as of the time after the {_ORDINALS[number]} one"
-            raise WrongAnswer(f"after the {place}, {error.message}", error.hint) from error
+            hint = "a row is valid from the delivery that brings it to the one that changes or lacks it"
+            raise WrongAnswer(f"after the {place}, {error.message}", hint) from error
     delivered = [table.by_key([history.key]) for table in history.delivered]
     for key, rows in project.rows(_HISTORY.format(**names)).by_key([history.key]).items():
         states = [table.get(key) for table in delivered]
@@ -102,7 +103,7 @@ def _compare(project: Project, history: History, moments: list[object]) -> None:
             raise WrongAnswer(
                 f"{history.name} has {len(rows)} rows of {history.key} {key[0]}, expected {expected_rows}:"
                 " one of them was added although nothing about it has changed",
-                "what makes dbt think that a row has changed?",
+                "see how dbt notices that a row has changed",
             )
         for row, following in pairwise(rows):
             if row["dbt_valid_to"] is None or row["dbt_valid_to"] > following["dbt_valid_from"]:
