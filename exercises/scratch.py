@@ -21,7 +21,7 @@ from sluice.warehouse.connect import connect
 _RETENTION_BYTES = 1 << 28
 
 
-def scratch_settings(settings: Settings, token: str, contracts: Path) -> Settings:
+def scratch_settings(settings: Settings, token: str, contracts: Path, sink_age_seconds: float) -> Settings:
     """Returns the settings of the stream's servers: the platform's, but another bucket, warehouse and contracts.
 
     The users of the platform's lake have no right to any other bucket. To the settings, that bucket is in an external
@@ -33,6 +33,7 @@ def scratch_settings(settings: Settings, token: str, contracts: Path) -> Setting
             "contracts": contracts,
             "warehouse": f"sluice_check_{token}",
             "lake_bucket": f"check-{token}",
+            "sink_age_seconds": sink_age_seconds,
             "s3_endpoint": settings.lake_endpoint,
             **{f"lake_{user}_access_key": key for user in USERS},
             **{f"lake_{user}_password": SecretStr(secret) for user in USERS},

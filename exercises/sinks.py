@@ -49,6 +49,8 @@ class Sink:
         """
         self.port = _free_port()
         self.log = log
+        self.killed_at: float | None = None
+        """When it was killed while it was running, in seconds since 1970."""
         with log.open("ab") as output:
             self.process = subprocess.Popen(
                 (sys.executable, "-m", "sluice.sink"),
@@ -87,6 +89,7 @@ class Sink:
     def kill(self) -> None:
         """Ends the process with SIGKILL: it can do nothing more, and nobody in its group knows."""
         if self.is_running:
+            self.killed_at = time.time()
             self.process.send_signal(signal.SIGKILL)
         self.process.wait()
 

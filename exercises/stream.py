@@ -22,13 +22,16 @@ from exercises.attempt import Attempt, WrongAnswer
 from exercises.groups import delete_group
 from exercises.scratch import drop_database, environment, scratch_bucket, scratch_settings, write_contract
 from exercises.sinks import Sink
-from exercises.topic import Record, send_records
+from exercises.topic import Record, Sender
 from sluice.contracts.loader import read_contract
 from sluice.errors import TerminalError, TransientError
 from sluice.kafka import topics
 from sluice.kafka.deletion import delete_topic
 from sluice.kafka.groups import sink_group
+from sluice.lake.errors import NoTableError
 from sluice.lake.identity import ensure_lake_id
+from sluice.lake.layout import storage_options, table_uri
+from sluice.lake.table import LakeTable
 from sluice.load.run import load
 from sluice.quarantine.records import Selection
 from sluice.quarantine.replay import replay
@@ -41,7 +44,6 @@ from sluice.warehouse.values import load_odd_times_as_text
 # What a load logs is for operators. Without any handler, Python would print its warnings.
 logging.getLogger("sluice.load").addHandler(logging.NullHandler())
 
-_SINK_AGE_SECONDS = 0.5
 _LAKE_SECONDS = 60.0
 _POLL_SECONDS = 0.2
 _SINK_SECRETS = ("lake_writer_password", "kafka_password")
@@ -69,6 +71,7 @@ class ScratchStream:
         self.settings = settings
         (self._path,) = settings.contracts.glob("*.yaml")
         self.contract = read_contract(self._path)
+        self._sender = Sender(settings, self.topic)
         self.sinks: list[Sink] = []
         """All that were started, also those that have ended."""
 
@@ -87,13 +90,23 @@ class ScratchStream:
         """The number of partitions of its topic."""
         return self.contract.topic.partitions
 
+    @property
+    def table_uri(self) -> str:
+        """The URI of its Delta table in the lake."""
+        return table_uri(self.settings, self.name)
+
+    @property
+    def storage_options(self) -> dict[str, str]:
+        """The options with which delta-rs reads the table."""
+        return storage_options(self.settings, "reader")
+
     def send(self, records: Iterable[Record]) -> list[int]:
         """Sends records and waits until Kafka has them; returns their offsets.
 
         Raises:
             TransientError: Kafka is down.
         """
-        return send_records(self.settings, self.topic, records)
+        return self._sender.send(records)
 
     def start_sink(self) -> Sink:
         """Starts a sink process. Several of them share the partitions."""
@@ -115,6 +128,18 @@ class ScratchStream:
                 raise TransientError(f"the sink of topic {self.topic} has ended: {running[0].last_line()}", "try again")
 
         wait_for_lake(self.settings, {self.name: self.topic}, _LAKE_SECONDS, pause)
+
+    def lag(self) -> dict[int, int]:
+        """Returns, per partition, how many offsets Kafka has that are not in the lake yet."""
+        table = LakeTable(self.table_uri, self.storage_options)
+        lag = {}
+        for kafka_range in topics.kafka_ranges(self.settings, {self.name: self.topic}):
+            try:
+                next_offset = table.next_offset(kafka_range.topic_id, kafka_range.partition)
+            except NoTableError:
+                next_offset = 0
+            lag[kafka_range.partition] = kafka_range.end - next_offset
+        return lag
 
     def load(self) -> None:
         """Loads what is in the lake, as ``make load`` does."""
@@ -158,27 +183,26 @@ class ScratchStream:
 
     def close(self) -> None:
         """Kills the sinks that still run, and deletes their consumer group."""
+        self._sender.close()
         for sink in self.sinks:
             sink.kill()
-        if self.sinks:
-            delete_group(self.settings, sink_group(self.settings.lake_bucket, ensure_lake_id(self.settings)))
+        delete_group(self.settings, sink_group(self.settings.lake_bucket, ensure_lake_id(self.settings)))
 
     def _environment(self) -> dict[str, str]:
-        return {
-            **environment(self.settings, _SINK_SECRETS),
-            "SLUICE_SINK_AGE_SECONDS": str(_SINK_AGE_SECONDS),
-            "SLUICE_SINK_HOST": LOOPBACK,
-        }
+        return {**environment(self.settings, _SINK_SECRETS), "SLUICE_SINK_HOST": LOOPBACK}
 
 
 @contextmanager
-def scratch_stream(settings: Settings, contract: Path, partitions: int = 2) -> Iterator[ScratchStream]:
+def scratch_stream(
+    settings: Settings, contract: Path, partitions: int = 2, sink_age_seconds: float = 0.5
+) -> Iterator[ScratchStream]:
     """Yields a stream with a topic, a bucket and a database of its own, which are removed at the end.
 
     Args:
         settings: of the platform, with all its secrets.
         contract: a contract; the name of its topic and the number of partitions are replaced.
         partitions: of the topic.
+        sink_age_seconds: the longest time a record waits before a sink commits it to the lake.
 
     Raises:
         TerminalError: the contract is not valid, or the platform uses an external store, in which a check makes none.
@@ -192,7 +216,7 @@ def scratch_stream(settings: Settings, contract: Path, partitions: int = 2) -> I
         contracts = folder / "contracts"
         contracts.mkdir()
         write_contract(contract, contracts, f"check.{token}", partitions)
-        own = scratch_settings(settings, token, contracts)
+        own = scratch_settings(settings, token, contracts, sink_age_seconds)
         stream = ScratchStream(own)
         stack.enter_context(scratch_bucket(settings, own.lake_bucket))
         stack.callback(drop_database, settings, own.warehouse)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,18 +70,25 @@ def scratch_topic(settings: Settings, topic: str, partitions: int) -> Iterator[N
         delete_topic(settings, topic)
 
 
-def send_records(settings: Settings, topic: str, records: Iterable[Record]) -> list[int]:
-    """Sends records and waits until Kafka has them; returns their offsets.
+class Sender:
+    """Sends records to a topic. It connects to Kafka when it first sends."""
 
-    Raises:
-        TransientError: Kafka is down.
-    """
-    try:
-        producer = KafkaProducer(**kafka_python_options(settings), acks="all")
+    def __init__(self, settings: Settings, topic: str) -> None:
+        self._settings = settings
+        self._topic = topic
+        self._producer: KafkaProducer | None = None
+
+    def send(self, records: Iterable[Record]) -> list[int]:
+        """Sends records and waits until Kafka has them; returns their offsets.
+
+        Raises:
+            TransientError: Kafka is down.
+        """
         try:
+            self._producer = self._producer or KafkaProducer(**kafka_python_options(self._settings), acks="all")
             futures = [
-                producer.send(
-                    topic,
+                self._producer.send(
+                    self._topic,
                     value=record.value,
                     key=record.key,
                     partition=record.partition,
@@ -90,10 +97,23 @@ def send_records(settings: Settings, topic: str, records: Iterable[Record]) -> l
                 for record in records
             ]
             return [future.get(timeout=_SECONDS).offset for future in futures]
-        finally:
-            producer.close()
-    except KafkaError as error:
-        raise TransientError(f"sending to topic {topic} failed: {error}", _HINT) from error
+        except KafkaError as error:
+            raise TransientError(f"sending to topic {self._topic} failed: {error}", _HINT) from error
+
+    def close(self) -> None:
+        """Closes the connection."""
+        if self._producer is not None:
+            self._producer.close()
+
+
+def send_records(settings: Settings, topic: str, records: Iterable[Record]) -> list[int]:
+    """Sends records and waits until Kafka has them; returns their offsets.
+
+    Raises:
+        TransientError: Kafka is down.
+    """
+    with closing(Sender(settings, topic)) as sender:
+        return sender.send(records)
 
 
 def read_values(settings: Settings, topic: str) -> dict[tuple[int, int], bytes | None]:

@@ -37,7 +37,7 @@ def test_a_scratch_stream_has_the_same_contract_but_for_its_topic(tmp_path: Path
 def test_a_scratch_stream_shares_neither_bucket_nor_warehouse_with_the_platform(
     settings: Settings, tmp_path: Path
 ) -> None:
-    own = scratch_settings(settings, "abc", tmp_path)
+    own = scratch_settings(settings, "abc", tmp_path, 0.5)
     assert (own.lake_bucket, own.warehouse, own.contracts) == ("check-abc", "sluice_check_abc", tmp_path)
     assert own.lake_endpoint == settings.lake_endpoint
     assert credentials(own, "writer") == credentials(settings, "root")
@@ -49,7 +49,7 @@ def test_a_process_gets_the_settings_and_only_the_secrets_that_it_needs(
 ) -> None:
     monkeypatch.setenv("SLUICE_KAFKA_PORT", "1")
     monkeypatch.setenv("SLUICE_READER_PASSWORD", "reader")
-    own = scratch_settings(settings, "abc", tmp_path)
+    own = scratch_settings(settings, "abc", tmp_path, 0.5)
     variables = environment(own, ["lake_writer_password", "kafka_password"])
     for name in ("SLUICE_KAFKA_PORT", "SLUICE_READER_PASSWORD"):
         monkeypatch.delenv(name)
