@@ -25,6 +25,8 @@ group by _event_date"""
 _TABLE = "select relkind, oid from pg_class where oid = to_regclass('staging.agg_departures_daily')"
 _VERSIONS = "select event_date, xmin || ' ' || ctid from staging.agg_departures_daily"
 
+_HINT = "see which dates a run builds, and what becomes of the rows that they have already"
+
 
 def check(attempt: Attempt) -> None:
     """Builds three dates and an old one, then again after late events, and once more as if the run had failed."""
@@ -42,7 +44,7 @@ def check(attempt: Attempt) -> None:
 
         project.fill(late)
         project.build(f"+{MART}")
-        _compare(project, "after late events have arrived")
+        _compare(project, "after late events have arrived", _HINT)
         if (again := _written(project))[0] != table:
             raise WrongAnswer(
                 f"the whole table was built again: {len(again[1])} dates, of which {len(touched)} have new events",
@@ -57,7 +59,7 @@ def check(attempt: Attempt) -> None:
 
         # As after a failure: the plan of the run is still the same.
         project.build(f"+{MART}")
-        _compare(project, "after the same run was repeated")
+        _compare(project, "after the same run was repeated", _HINT)
 
 
 def _events(project: Project) -> tuple[list[Event], list[Event], set[date]]:
@@ -81,12 +83,11 @@ def _date(event: Event) -> date:
     return date.fromordinal(date(1970, 1, 1).toordinal() + event.timestamp // DAY_MS)
 
 
-def _compare(project: Project, moment: str) -> None:
+def _compare(project: Project, moment: str, hint: str = "") -> None:
     try:
         compare_rows(MART, ["event_date"], project.table(MART), project.rows(_EXPECTED))
     except WrongAnswer as error:
-        hint = "see which dates a run builds, and what becomes of the rows that they have already"
-        raise WrongAnswer(f"{moment}, {error.message}", hint) from error
+        raise WrongAnswer(f"{moment}, {error.message}", hint or error.hint) from error
 
 
 def _written(project: Project) -> tuple[object, dict[date, str]]:
