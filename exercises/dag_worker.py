@@ -5,6 +5,7 @@ request. Airflow decides everything as on the platform: what the schedule means,
 a task is retried, when a deadline is due. Only waits between retries are skipped, by moving the end of the failed try.
 """
 
+import ast
 import asyncio
 import json
 import re
@@ -310,8 +311,11 @@ async def _last_event(trigger: Any) -> str:
     payload: dict[str, Any] = {}
     async for event in trigger.run():
         payload = event.payload
-    failed = str(payload["state"]) == "failed"
-    return _shorten(str(payload["body"])) if failed else ""
+    if str(payload["state"]) != "failed":
+        return ""
+    # A message, and the lines of a traceback as a list.
+    message, _, lines = str(payload["body"]).partition(": [")
+    return _shorten(f"{message}: {ast.literal_eval(f'[{lines}')[-1]}")
 
 
 def _import_error(text: str, file: str) -> str:
