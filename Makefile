@@ -16,8 +16,10 @@ endif
 override Q := $(value Q)
 override SAMPLE := $(value SAMPLE)
 override FILE := $(value FILE)
-export Q SAMPLE FILE
-export MONTHS S FROM TO SPEED LATE DUPLICATES CORRUPT INVALID COPIES SEED STREAMS AS STREAM NAME WHAT DATE N EVENTS FORMAT
+override CHECK := $(value CHECK)
+override NAME := $(value NAME)
+export Q SAMPLE FILE CHECK NAME
+export MONTHS S FROM TO SPEED LATE DUPLICATES CORRUPT INVALID COPIES SEED STREAMS AS STREAM STAGE WHAT DATE N EVENTS FORMAT
 
 # bash reads BASH_ENV before the first line of a script, and Python the others before that of a program.
 unexport BASH_ENV PYTHONHOME PYTHONPATH PYTHONSTARTUP
@@ -33,8 +35,8 @@ RANGE = --from "$$FROM" --to "$$TO"
 SEND_OPTIONS := SPEED LATE DUPLICATES CORRUPT INVALID SEED
 REPLAY_OPTIONS := $(SEND_OPTIONS) COPIES STREAMS
 
-TARGETS := help up down clean status logs new-stream send new-mart replay load transform backfill rebuild-warehouse reconcile sql peek quarantine drop-stream lake contract airflow dbt doctor \
-    test test-all test-unit test-faults test-year test-browser test-compose docs screenshots bench-sink bench-backfill bench-load bench-transform lint format
+TARGETS := help up down clean status logs new-stream send new-mart replay load transform backfill rebuild-warehouse reconcile sql peek quarantine drop-stream lake contract airflow dbt learn check hint solution reset report new-exercise doctor \
+    test test-all test-unit test-exercises test-faults test-year test-browser test-compose docs screenshots bench-sink bench-backfill bench-load bench-transform lint format
 .PHONY: $(TARGETS) .variables
 
 # A misnamed variable would be ignored. Each target's help text names those that it takes.
@@ -101,7 +103,7 @@ quarantine: ## List, show, replay or discard invalid records: A="list", A="show 
 drop-stream: ## Delete everything of the stream NAME=, whose contract was removed; lists it and asks for confirmation unless FORCE=1
 	@$(SLUICE) drop-stream $(call flag,FORCE) -- "$$NAME"
 
-lake: ## Inspect and verify the lake: A="status", A="verify", A="gap …" (A="gap --help")
+lake: ## Inspect and verify the lake: A="status", A="verify", A="find …", A="gap …" (A="gap --help")
 	@$(SLUICE) lake $(A)
 
 contract: ## Exchange contracts with other tools: A="export flights.departed --format odcs|json-schema|avro|asyncapi", A="import FILE"
@@ -112,6 +114,27 @@ airflow: ## Run Airflow's own command line: A="dags list"
 
 dbt: ## Run dbt's own command line under the transforms' lock: A="build --selector transform --full-refresh"
 	@$(SLUICE) dbt $(A)
+
+learn: ## List the exercises; N=1 starts one
+	@$(SLUICE) learn $(if $(N),-- "$$N")
+
+check: ## Grade an exercise: N=1, by default the one opened last; WATCH=1: again whenever a file is saved
+	@$(SLUICE) check $(call flag,WATCH) $(if $(N),-- "$$N")
+
+hint: ## Show the next hint of an exercise: N=1; it costs a point
+	@$(SLUICE) hint $(if $(N),-- "$$N")
+
+solution: ## Show a solution of an exercise: N=1; ends its points, asks for confirmation unless FORCE=1
+	@$(SLUICE) solution $(call flag,FORCE) $(if $(N),-- "$$N")
+
+reset: ## Bring an exercise back to its start: N=1; asks for confirmation unless FORCE=1
+	@$(SLUICE) reset $(call flag,FORCE) -- "$$N"
+
+report: ## Write your results to answers/report.json and a page: NAME="…" (git's user.name); CHECK=answers/report.json verifies a report
+	@$(SLUICE) report $(call option,NAME) $(call option,CHECK)
+
+new-exercise: ## Begin an exercise from the template: NAME=late-bags STAGE=ask|fix|extend|build
+	@$(SLUICE) new-exercise $(call option,STAGE) -- "$$NAME"
 
 doctor: ## Check prerequisites, with a hint for each failed check
 	@$(SLUICE) doctor
@@ -130,6 +153,9 @@ test-all: test ## Run make test, then every test except those of the targets bel
 
 test-unit: ## Run the tests that need no server, with new generated examples each time
 	@$(PYTEST) --numprocesses 2 tests/unit
+
+test-exercises: ## Test every exercise, its solution and its wrong answers on a separate platform (25 minutes); SLUICE_ENV_FILE=.env uses the running one
+	@$(PYTEST) tests/exercises
 
 test-faults: ## Run all fault tests of the sink and the load (25 minutes)
 	@$(PYTEST) tests/faults

@@ -15,6 +15,8 @@ from cli import (
     doctor,
     drop_stream,
     lake,
+    learn,
+    new_exercise,
     new_mart,
     new_stream,
     platform,
@@ -22,6 +24,7 @@ from cli import (
     rebuild_warehouse,
     removed_marts,
     replay,
+    report,
     sql,
 )
 from cli.usage import UsageError, as_error
@@ -32,6 +35,7 @@ from sluice.errors import SluiceError, TerminalError
 _MODULES = (
     *(platform, new_stream, replay, batch, backfill, rebuild_warehouse),
     *(data, sql, quarantine, lake, drop_stream, contract, airflow, dbt, new_mart, removed_marts, doctor),
+    *(learn, report, new_exercise),
 )
 """In the order of the help."""
 

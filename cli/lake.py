@@ -1,4 +1,4 @@
-"""The commands that inspect and verify the lake and record lost offsets: lake status, verify, gap.
+"""The commands that inspect and verify the lake and record lost offsets: lake status, verify, find, gap.
 
 Arrow, Delta and the servers' clients are imported where they are used, so that other commands start without them.
 """
@@ -11,6 +11,7 @@ import typer
 from cli.contracts import valid_contracts
 from cli.os_user import os_user
 from sluice.contracts import Contract, get_contract, load_contracts, topic_names
+from sluice.errors import TerminalError
 from sluice.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ Streams = Annotated[list[str] | None, typer.Option("--stream", help="Only this s
 def register(app: typer.Typer) -> None:
     """Adds the group of commands to the CLI."""
     lake = typer.Typer(help="Inspect and verify the lake.")
-    for command in (status, verify, gap):
+    for command in (status, verify, find, gap):
         lake.command()(command)
     app.add_typer(lake, name="lake")
 
@@ -49,6 +50,26 @@ def verify(streams: Streams = None) -> None:
     print(f"{faults} faults" if faults else "no faults")
     if faults:
         raise typer.Exit(1)
+
+
+def find(
+    stream: Annotated[str, typer.Argument(help="The stream, for example flights.departed.")],
+    partition: Annotated[int, typer.Argument(min=0, help="The topic's partition.")],
+    offset: Annotated[int, typer.Argument(min=0, help="The record's offset.")],
+) -> None:
+    """Print the lake's file that holds a record."""
+    from sluice.lake.reader import LakeReader
+
+    settings = load_settings()
+    get_contract(load_contracts(settings.contracts), stream)
+    files = LakeReader(settings, stream).find(partition, offset)
+    if not files:
+        raise TerminalError(
+            f"the lake has no record of {stream} at offset {offset} of partition {partition}",
+            '`make lake A="status"` shows the offsets that it has',
+        )
+    for file in files:
+        print(file)
 
 
 def gap(

@@ -17,6 +17,8 @@ EXAMPLES = {
     "contract": 'make contract A="export flights.departed"',
     "airflow": 'make airflow A="dags list"',
     "dbt": 'make dbt A="ls --select marts"',
+    "reset": "make reset N=1",
+    "new-exercise": "make new-exercise NAME=late-bags STAGE=ask",
 }
 """A complete command for each that cannot run without arguments. ``producers`` has those that send events."""
 MAX_ROWS = 100_000

@@ -83,11 +83,16 @@ need_settings() {
 
 # A command that reads a file of the user's finds it in /data. One that writes to the source runs as the user.
 run_cli() {
-    local options=(--rm --no-deps --quiet-pull) arguments=() argument previous=''
+    local options=(--rm --no-deps --quiet-pull) arguments=() argument previous='' answers
     for argument in "$@"; do
         case "$1 $previous" in "new-stream --sample" | "send --file")
             [ -f "$argument" ] || fail "$argument is not a file" "give the path of a file to read"
             options+=(--volume "$(cd "$(dirname "$argument")" && pwd)/${argument##*/}:/data/${argument##*/}:ro")
+            argument="/data/${argument##*/}" ;;
+        "report --check")
+            [ -f "$argument" ] || fail "$argument is not a file" "give the path of a report.json"
+            # The answers are beside it.
+            options+=(--volume "$(cd "$(dirname "$argument")" && pwd):/data:ro")
             argument="/data/${argument##*/}" ;;
         esac
         arguments+=("$argument")
@@ -97,6 +102,21 @@ run_cli() {
         options+=(--user "$(id -u):$(id -g)" --env "USER=$(id -un)"
             --volume "$PWD/contracts:/source/contracts" --env SLUICE_CONTRACTS=/source/contracts
             --volume "$PWD/dbt:/source/dbt" --env SLUICE_DBT=/source/dbt) ;;
+    esac
+    case "$1" in learn | check | hint | solution | reset | report)
+        answers="$(setting SLUICE_ANSWERS)"
+        mkdir -p "${answers:=answers}"
+        options+=(--user "$(id -u):$(id -g)" --volume "$PWD/exercises:/opt/sluice/exercises:ro"
+            --volume "$(cd "$answers" && pwd):/opt/sluice/answers" --env SLUICE_ANSWERS=/opt/sluice/answers) ;;
+    esac
+    case "$1" in report)
+        # Git runs in the container; the name may be in a file of the user's home.
+        [ ! -d .git ] || options+=(--volume "$PWD/.git:/opt/sluice/.git:ro")
+        options+=(--env GIT_CONFIG_COUNT=1 --env GIT_CONFIG_KEY_0=user.name
+            --env "GIT_CONFIG_VALUE_0=$(git config user.name 2>/dev/null || id -un)") ;;
+    esac
+    case "$1" in new-exercise)
+        options+=(--user "$(id -u):$(id -g)" --volume "$PWD/exercises:/opt/sluice/exercises") ;;
     esac
     # The command gets a terminal only if both ends have one; otherwise its output must stay unchanged.
     if ! [ -t 0 ] || ! [ -t 1 ]; then options+=(--no-TTY --interactive=false); fi

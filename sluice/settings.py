@@ -57,6 +57,8 @@ class Settings(ExternalServers):
     contracts: Path = ROOT / "contracts"
     dbt: Path = ROOT / "dbt"
     """The dbt project."""
+    answers: Path = ROOT / "answers"
+    """The folder of a learner's files, for the exercises."""
 
     kafka_host: str = LOOPBACK
     kafka_port: int = 9092

@@ -183,6 +183,25 @@ class LakeReader:
             except (OSError, pa.ArrowException) as error:
                 raise self._read_error(path, error) from error
 
+    def find(self, partition: int, offset: int) -> list[str]:
+        """Returns the paths of the files that hold a record; several if the topic was deleted and created again.
+
+        Raises:
+            TerminalError, TransientError: as ``batches``.
+        """
+        files = self.files
+        for name, value in (("partition", partition), ("offset", offset)):
+            for bound, excludes in (("min", pc.greater), ("max", pc.less)):
+                if files.num_rows and f"{bound}.{name}" in files.column_names:
+                    # A file may have no statistics.
+                    files = files.filter(pc.invert(pc.fill_null(excludes(files[f"{bound}.{name}"], value), False)))
+        condition = (pc.field("partition") == partition) & (pc.field("offset") == offset)
+        return [
+            path
+            for number, path in enumerate(files["path"].to_pylist() if files.num_rows else [])
+            if any(batch.num_rows for batch in self._scan(files.slice(number, 1), ["offset"], condition))
+        ]
+
     def rows_per_date(self) -> dict[date, int | None]:
         """Returns the rows of each date according to the log; None where a file has no statistics. Reads no file."""
         if not self.files.num_rows:

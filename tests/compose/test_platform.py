@@ -23,6 +23,7 @@ from sluice.kafka.topics import kafka_ranges
 from sluice.settings import ROOT
 
 # The same tests as without containers; pytest finds them here by their names.
+from tests.acceptance import test_exercises as exercises
 from tests.acceptance import test_platform as acceptance
 from tests.compose.conftest import Containers, docker
 from tests.e2e import test_platform as native
@@ -30,6 +31,7 @@ from tests.fixtures import truth
 from tests.fixtures.waiting import wait
 from tests.integration import test_access as access
 
+test_an_exercise_is_solved_by_its_commands = exercises.test_an_exercise_is_solved_by_its_commands
 test_the_marts_show_january_row_by_row = acceptance.test_the_marts_show_january_row_by_row
 test_the_dimensions_equal_the_reference_tables = native.test_the_dimensions_equal_the_reference_tables
 test_the_pages_link_to_each_other = native.test_the_pages_link_to_each_other

@@ -9,14 +9,15 @@ import pytest
 from cli.new_files import write_files
 from cli.new_mart import mart_files
 from cli.new_stream import infer_contract, stream_files
+from exercises.raw_rows import RawRows
 from producers.files import open_records
 from producers.files.timeline import FileTimeline
+from sluice.contracts import load_contracts
 from sluice.settings import ROOT, Settings
 from sluice.transform.dbt import Dbt
 from sluice.warehouse import schema
 from tests.fixtures.marts import Marts, make_marts
 from tests.fixtures.quakes import QUAKES
-from tests.fixtures.raw_rows import RawRows
 
 STREAM = "quakes.reported"
 MARTS = ("agg_quakes_daily", "agg_quakes_plain")
@@ -33,7 +34,7 @@ def quakes(servers: Settings, tmp_path: Path) -> Marts:
     write_files(stream_files(settings, contract, inference, texts))
     write_files(mart_files(settings, MARTS[0], contract, plain=False))
     write_files(mart_files(settings, MARTS[1], contract, plain=True))
-    raw = RawRows(settings)
+    raw = RawRows(settings, load_contracts(settings.contracts))
     schema.provision(settings, raw.contracts)
     return Marts(settings, raw)
 

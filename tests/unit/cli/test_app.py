@@ -110,6 +110,15 @@ HOSTILE = """it''s "b" $1 `x`$(y)"""
         ),
         (["new-mart", "NAME=a", "STREAM=a.b", "PLAIN=1"], ["new-mart", "--stream", "a.b", "--plain", "--", "a"]),
         (["new-mart", "NAME=a", "PLAIN=0"], ["new-mart", "--", "a"]),
+        (["learn"], ["learn"]),
+        (["learn", "N=-1"], ["learn", "--", "-1"]),
+        (["check", "WATCH=1", "N=late-airlines"], ["check", "--watch", "--", "late-airlines"]),
+        (["check", "WATCH=0"], ["check"]),
+        (["solution", "N=2", "FORCE=1"], ["solution", "--force", "--", "2"]),
+        (["reset"], ["reset", "--", ""]),
+        (["report", f"NAME={HOSTILE}"], ["report", "--name", HOSTILE]),
+        (["report", f"CHECK={HOSTILE}"], ["report", "--check", HOSTILE]),
+        (["new-exercise", "NAME=late-bags", "STAGE=ask"], ["new-exercise", "--stage", "ask", "--", "late-bags"]),
     ],
 )
 def test_make_passes_arguments_to_the_command_unchanged(tmp_path: Path, target: list[str], expected: list[str]) -> None:

@@ -42,6 +42,8 @@ def make(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[st
         (["status", "X=1"], "`make status` has no variable X. Hint: it takes no variables."),
         (["MONTHS=2"], "`make help` has no variable MONTHS. Hint: it takes no variables; MONTHS= is for `make up`."),
         (["down", "clean", "FORC=1"], "`make down`, `make clean` has no variable FORC. Hint: write FORCE=."),
+        (["check", "NAME=late"], "no variable NAME. Hint: write N=;"),
+        (["report", "FILE=a.json"], "`make report` has no variable FILE. Hint: it takes NAME, CHECK."),
         (["bench-load", "EVENT=1"], "no variable EVENT. Hint: write EVENTS=."),
     ],
 )
@@ -89,6 +91,9 @@ def error_of(*arguments: str) -> str:
         (["new-stream", "--sample", "", "--", ""], "NAME is missing. Hint: for example `make new-stream NAME="),
         (["new-stream", "--sample", "", "--", "a.b"], "SAMPLE is missing. Hint: for example `make new-stream NAME="),
         (["new-mart", "--", ""], "NAME is missing. Hint: for example `make new-mart NAME="),
+        (["new-exercise", "--", ""], "NAME is missing. Hint: for example `make new-exercise NAME="),
+        (["new-exercise", "--", "a"], "STAGE is missing. Hint: for example `make new-exercise NAME="),
+        (["reset", "--", ""], "N is missing. Hint: for example `make reset N=1`"),
         (["drop-stream", "--", ""], "NAME is missing. Hint: for example `make drop-stream NAME="),
         (["quarantine"], "quarantine: an action is missing. Hint: for example `make quarantine A=list`"),
         (["lake"], "lake: an action is missing. Hint: for example `make lake A=status`"),

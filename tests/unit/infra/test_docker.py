@@ -97,6 +97,34 @@ def test_a_command_that_writes_to_the_source_runs_as_the_user(tmp_path: Path, co
     assert "/source" not in call(tmp_path, "run_cli peek a.b")
 
 
+@pytest.mark.parametrize("command", ["learn 1", "check", "hint", "solution", "reset -- 1", "report"])
+def test_a_command_of_the_exercises_writes_the_learners_folder_as_the_user(tmp_path: Path, command: str) -> None:
+    answers = tmp_path / "my answers"
+    ran = call(tmp_path, f"export SLUICE_ANSWERS='{answers}'; run_cli {command}")
+    assert f"--user {os.getuid()}:{os.getgid()}" in ran
+    assert f"--volume {answers}:/opt/sluice/answers --env SLUICE_ANSWERS=/opt/sluice/answers" in ran
+    # The learner's clone has the exercises, which may be newer than the image.
+    assert f"--volume {ROOT}/exercises:/opt/sluice/exercises:ro" in ran
+    assert answers.is_dir()
+
+
+def test_a_report_is_verified_with_the_answers_beside_it(tmp_path: Path) -> None:
+    submission = tmp_path / "ada lovelace"
+    submission.mkdir()
+    (submission / "report.json").touch()
+    ran = call(tmp_path, f"export SLUICE_ANSWERS='{tmp_path}'; run_cli report --check '{submission}/report.json'")
+    assert f"--volume {submission}:/data:ro" in ran
+    assert ran.endswith("cli report --check /data/report.json")
+    missing = call(tmp_path, f"(run_cli report --check '{tmp_path}/missing.json') 2>&1 || true")
+    assert missing == f"sluice: {tmp_path}/missing.json is not a file. Hint: give the path of a report.json."
+
+
+def test_a_new_exercise_is_written_to_the_source_as_the_user(tmp_path: Path) -> None:
+    ran = call(tmp_path, "run_cli new-exercise --stage ask -- late-bags")
+    assert f"--user {os.getuid()}:{os.getgid()}" in ran
+    assert f"--volume {ROOT}/exercises:/opt/sluice/exercises " in ran
+
+
 def test_status_and_up_check_the_checkouts_contracts_in_the_image(tmp_path: Path) -> None:
     checked = call(tmp_path, "check_contracts")
     assert checked.endswith(f"--volume {ROOT}/contracts:/opt/sluice/contracts:ro sluice-platform contracts")

@@ -13,7 +13,13 @@ from sluice.settings import ROOT
 from tests.fixtures.supervisor import apparent_supervisor
 
 DOWN = "sluice: the platform is down. Hint: start it with `make up`; the data is kept.\n"
-WITHOUT_SERVERS = {"help", "up", "down", "clean", "doctor", "logs", "new-stream", "new-mart", "contract"}
+WITHOUT_SERVERS = {"help", "up", "down", "clean", "doctor", "logs", "new-stream", "new-mart", "contract"} | {
+    "learn",
+    "hint",
+    "solution",
+    "report",
+    "new-exercise",
+}
 COMMANDS = sorted(
     {*re.findall(r"^([a-z-]+):.*\n\t@\$\(SLUICE\)", (ROOT / "Makefile").read_text(), re.MULTILINE)} - WITHOUT_SERVERS
 )

@@ -1,0 +1,2 @@
+-- The three airlines with the highest mean departure delay, among those with at least 50 departures.
+-- Columns: carrier, airline, departures, mean_delay

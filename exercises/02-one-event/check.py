@@ -1,0 +1,66 @@
+"""Grades where an event is, against the contract, the lake and the warehouse. Each learner has another event."""
+
+from typing import Any
+
+import yaml
+
+from exercises.attempt import Attempt, WrongAnswer
+from sluice.contracts import load_contracts, topic_names
+from sluice.errors import TerminalError
+from sluice.lake.reader import LakeReader
+from sluice.warehouse.connect import connect
+
+STREAM = "flights.departed"
+EVENT = "event.txt"
+KEYS = ("topic", "partition", "offset", "file", "flight_id")
+
+
+def start(attempt: Attempt) -> None:
+    """Picks an event, unless one was picked before."""
+    if (attempt.folder / EVENT).exists():
+        return
+    query = "select event_id from raw.flights_departed order by random() limit 1"
+    with connect(attempt.settings, "reader") as connection:
+        row = connection.execute(query).fetchone()
+    if row is None:
+        raise TerminalError("the warehouse has no departures yet", "run `make load`, then try again")
+    (attempt.folder / EVENT).write_text(f"{row[0]}\n")
+
+
+def check(attempt: Attempt) -> None:
+    """Compares each key with what the platform has."""
+    answer = _read(attempt)
+    event = attempt.read(EVENT).strip()
+    query = "select _partition, _offset, flight_id from raw.flights_departed where event_id = %s"
+    with connect(attempt.settings, "reader") as connection:
+        # Several, if the producer has sent the event more than once.
+        records = connection.execute(query, (event,)).fetchall()
+    if not records:
+        raise WrongAnswer(f"the warehouse has no event {event}", f"`make reset N=…` writes another {EVENT}")
+    topic = topic_names(load_contracts(attempt.settings.contracts))[STREAM]
+    if answer["topic"] != topic:
+        raise WrongAnswer(f"topic: no record of the event is in {answer['topic']}", "see the contract of the stream")
+    if not any(answer["partition"] == partition for partition, _, _ in records):
+        raise WrongAnswer(f"partition: the event is not in partition {answer['partition']}", "see its row in raw")
+    if (answer["partition"], answer["offset"]) not in [(partition, offset) for partition, offset, _ in records]:
+        raise WrongAnswer(
+            f"offset: another event has offset {answer['offset']} of this partition", "see the event's row in raw"
+        )
+    files = LakeReader(attempt.settings, STREAM).find(answer["partition"], answer["offset"])
+    if str(answer["file"]).lstrip("/") not in files:
+        raise WrongAnswer("file: that file does not hold the record", "maintenance may have merged it: look again")
+    if answer["flight_id"] not in [flight for _, _, flight in records]:
+        raise WrongAnswer("flight_id: the event is one of another flight", "see the event's row in raw")
+
+
+def _read(attempt: Attempt) -> dict[str, Any]:
+    try:
+        answer = yaml.safe_load(attempt.read("answer.yaml"))
+    except yaml.YAMLError as error:
+        raise WrongAnswer(f"answer.yaml is not YAML: {error}", "write one `key: value` a line") from error
+    if not isinstance(answer, dict) or sorted(map(str, answer)) != sorted(KEYS):
+        raise WrongAnswer(f"answer.yaml must have the keys {', '.join(KEYS)}", "`make reset N=2` brings them back")
+    for key in KEYS:
+        if answer[key] is None:
+            raise WrongAnswer(f"{key}: is empty", "complete it, and save the file")
+    return answer

@@ -1,0 +1,2 @@
+-- The events of each date, and how many of them were late.
+-- Columns: event_date, events, late

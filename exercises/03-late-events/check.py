@@ -1,0 +1,40 @@
+"""Grades the query on a few dates whose events arrive in another order, of which some are late."""
+
+from secrets import randbelow
+
+from exercises.attempt import Attempt
+from sluice.errors import TerminalError
+from sluice.warehouse.connect import connect
+
+DATES = 4
+
+_SHUFFLE = """
+with arrivals as (
+    select _topic_id, _partition, _offset,
+        row_number() over (
+            partition by _topic_id, _partition
+            order by departed_at + case
+                when hashtextextended(event_id, {seed}) % 12 = 0
+                then interval '1 hour' * (abs(hashtextextended(event_id, {seed} + 1)) % 60)
+                else interval '0'
+            end
+        ) - 1 as place
+    from raw.flights_departed
+)
+update raw.flights_departed as record
+set _offset = place
+from arrivals
+where (record._topic_id, record._partition, record._offset)
+    = (arrivals._topic_id, arrivals._partition, arrivals._offset)"""
+
+
+def check(attempt: Attempt) -> None:
+    """Compares the rows of the learner's query with those of the solution."""
+    with connect(attempt.settings, "reader") as connection:
+        query = "select _event_date from raw.flights_departed group by 1 order by random() limit %s"
+        dates = [f"'{row[0]}'" for row in connection.execute(query, (DATES,)).fetchall()]
+    if not dates:
+        raise TerminalError("the warehouse has no departures yet", "run `make load`, then try again")
+    with attempt.unseen_warehouse({"raw.flights_departed": f"_event_date in ({', '.join(dates)})"}) as warehouse:
+        warehouse.change(_SHUFFLE.format(seed=randbelow(2**31)))
+        warehouse.compare("answer.sql")

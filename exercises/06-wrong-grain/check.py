@@ -1,0 +1,88 @@
+"""Grades the mart on days with irregular weather, and its tests on the rows of the model as it was."""
+
+import json
+from secrets import randbelow, token_hex
+
+from exercises.attempt import Attempt, WrongAnswer
+from exercises.mart_rows import compare_rows
+from exercises.project import unseen_project
+from exercises.unseen import random_date, random_events
+from producers.events import Event
+
+MART = "fct_departure_weather"
+MINUTE = 60_000
+
+_DOUBLED = """
+insert into staging.fct_departure_weather (
+    flight_id, flight_date, origin, departed_at, departure_delay_minutes,
+    observed_at, wind_speed_mph, visibility_miles
+)
+select
+    flight_id, flight_date, origin, departed_at, departure_delay_minutes,
+    observed_at, wind_speed_mph, visibility_miles
+from staging.{source}
+limit {limit}"""
+_OTHER_WEATHER = """
+insert into staging.fct_departure_weather (
+    flight_id, flight_date, origin, departed_at, departure_delay_minutes,
+    observed_at, wind_speed_mph, visibility_miles
+)
+select
+    flight_id, flight_date, origin, departed_at, departure_delay_minutes,
+    departed_at - interval '119 minutes', 99, 9
+from staging.fct_departure_weather
+limit 1"""
+
+
+def check(attempt: Attempt) -> None:
+    """Builds the mart, compares its rows with those of the solution, and plants wrong rows for the learner's tests."""
+    expected, as_it_was = f"expected_{token_hex(4)}", f"as_it_was_{token_hex(4)}"
+    with unseen_project(attempt.settings) as project:
+        project.lay_over(
+            {
+                f"models/marts/{MART}.sql": attempt.query(f"{MART}.sql"),
+                f"models/marts/{MART}.yml": attempt.read(f"{MART}.yml"),
+                f"models/intermediate/{expected}.sql": (attempt.reference / f"{MART}.sql").read_text(),
+                f"models/intermediate/{as_it_was}.sql": (
+                    attempt.reference.parent / "answer" / f"{MART}.sql"
+                ).read_text(),
+            }
+        )
+        day = random_date()
+        project.fill(_irregular(random_events(project.raw.contracts, day, day)))
+        build = project.build(f"+{MART}", expected, as_it_was)
+        compare_rows(MART, ["flight_id"], project.table(MART), project.table(expected))
+        tests = build.tests_of(MART)
+        broken = _DOUBLED.format(source=as_it_was, limit="all")
+        faults = {
+            "the mart has the rows of the model as it was": [f"truncate staging.{MART}", broken],
+            "a departure has two equal rows": [_DOUBLED.format(source=MART, limit=1)],
+            "a departure has two rows with different weather": [_OTHER_WEATHER],
+        }
+        for fault, statements in faults.items():
+            if not project.failing(tests, MART, *statements):
+                raise WrongAnswer(f"no test of yours fails when {fault}", "think of what identifies a row of the mart")
+
+
+def _irregular(events: list[Event]) -> list[Event]:
+    """Returns the events with hours that lack an observation, and hours that have several."""
+    changed = []
+    for event in events:
+        if event.stream != "weather.observed":
+            changed.append(event)
+        elif randbelow(3):
+            changed += [event, *(_observation(event, randbelow(60)) for _ in range(randbelow(3)))]
+            if not randbelow(4):
+                # Another one of the same time.
+                changed.append(_observation(event, 0))
+    return changed
+
+
+def _observation(event: Event, minutes: int) -> Event:
+    """Returns another observation of the airport, some minutes later."""
+    value = json.loads(event.value)
+    value["event_id"] += f"/{token_hex(4)}"
+    value["observed_at"] = value["observed_at"].replace(":00:00Z", f":{minutes:02}:00Z")
+    value["wind_speed_mph"], value["visibility_miles"] = randbelow(60), randbelow(10)
+    time = event.timestamp + minutes * MINUTE
+    return event._replace(value=json.dumps(value).encode(), timestamp=time, due=time)

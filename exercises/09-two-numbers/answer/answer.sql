@@ -1,0 +1,2 @@
+-- Why the tile's number differs from the mart's, day by day.
+-- Columns: report_date, mart, cancelled, other_date, resent, unexplained, tile

@@ -1,0 +1,2 @@
+-- One row per flight_date, origin and dest, with the columns
+-- flight_date, origin, dest, flights, departed, cancelled, aircraft, avg_speed_mph

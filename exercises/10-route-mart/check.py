@@ -1,0 +1,122 @@
+"""Grades the mart in a warehouse that was built before without it, its tests on planted rows, and its description."""
+
+import json
+from datetime import timedelta
+from secrets import randbelow, token_hex
+
+from exercises.attempt import Attempt, WrongAnswer
+from exercises.mart_rows import compare_rows
+from exercises.project import Build, Project, unseen_project
+from exercises.unseen import random_date, random_events
+from producers.events import Event
+
+MART = "agg_route_daily"
+KEY = ["flight_date", "origin", "dest"]
+COUNTS = ["flights", "departed", "cancelled", "aircraft"]
+OTHERS = ["fct_flights", "agg_carrier_daily", "agg_airport_hourly"]
+COLUMNS = [*KEY, *COUNTS, "avg_speed_mph"]
+NO_TIME_TO = ("BQN", "BOS")
+DAY = timedelta(days=1)
+MILLISECOND = timedelta(milliseconds=1)
+
+_CONTENTS = "select count(*), sum(hashtextextended(t::text, 0)) from staging.{table} as t"
+_TWICE = """
+insert into staging.agg_route_daily (flight_date, origin, dest, flights, departed, cancelled, aircraft, avg_speed_mph)
+select flight_date, origin, dest, flights + {more}, departed, cancelled, aircraft, avg_speed_mph
+from staging.agg_route_daily
+limit 1"""
+_VALUE = """
+update staging.agg_route_daily set {column} = {value}
+where (flight_date, origin, dest) = (
+    select flight_date, origin, dest from staging.agg_route_daily order by random() limit 1
+)"""
+
+
+def check(attempt: Attempt) -> None:
+    """Builds other marts, then the mart, then the mart after new and late events."""
+    files = {
+        f"models/marts/{MART}.sql": attempt.query(f"{MART}.sql"),
+        f"models/marts/{MART}.yml": attempt.read(f"{MART}.yml"),
+    }
+    if (attempt.folder / "macros.sql").exists():
+        files["macros/macros.sql"] = attempt.read("macros.sql")
+    expected = f"expected_{token_hex(4)}"
+    with unseen_project(attempt.settings) as project:
+        first, later = _events(project)
+        project.remove(f"{MART}.sql", f"{MART}.yml")
+        project.fill(first)
+        project.build(*(f"+{name}" for name in OTHERS), tests=False)
+        project.mark_built()
+        others = _contents(project)
+
+        solution = (attempt.reference / f"{MART}.sql").read_text()
+        project.lay_over({**files, f"models/intermediate/{expected}.sql": solution})
+        build = project.build(f"+{MART}", expected)
+        _compare(project, expected, "after its first run")
+        _check_descriptions(project)
+        _check_tests(project, build)
+
+        for name, contents in _contents(project).items():
+            if contents != others[name]:
+                raise WrongAnswer(f"the rows of {name} have changed", "change no other model, and none of its macros")
+        project.fill(later)
+        project.build(f"+{MART}", expected, tests=False)
+        _compare(project, expected, "after new and late events", "see which dates a later run builds")
+
+
+def _events(project: Project) -> tuple[list[Event], list[Event]]:
+    """Returns the events of two days without some late ones; then these, with the events of a third day."""
+    day = random_date()
+    events = [_odd(event) for event in random_events(project.raw.contracts, day, day + 2 * DAY)]
+    third = events[0].timestamp + 2 * DAY // MILLISECOND
+    first: list[Event] = []
+    later: list[Event] = []
+    for event in events:
+        (later if event.timestamp >= third or not randbelow(10) else first).append(event)
+    return first, later
+
+
+def _odd(event: Event) -> Event:
+    """Returns an event as it may be elsewhere: some aircraft are unknown, and some flights have no time in the air."""
+    value = json.loads(event.value)
+    if value.get("flight_number", 1) % 7 == 0:
+        value["tail_number"] = None
+    if value.get("dest") in NO_TIME_TO and "air_time_minutes" in value:
+        value["air_time_minutes"] = 0
+    return event._replace(value=json.dumps(value).encode())
+
+
+def _compare(project: Project, expected: str, moment: str, hint: str = "") -> None:
+    try:
+        compare_rows(MART, KEY, project.table(MART), project.table(expected))
+    except WrongAnswer as error:
+        raise WrongAnswer(f"{moment}, {error.message}", hint or error.hint) from error
+
+
+def _check_descriptions(project: Project) -> None:
+    node = project.node(MART)
+    described = {name for name, column in node["columns"].items() if column["description"].strip()}
+    for place, text in (
+        (MART, node["description"].strip()),
+        *((f"the column {name}", name in described) for name in COLUMNS),
+    ):
+        if not text:
+            raise WrongAnswer(f"{place} has no description", "readers see it in the documentation of the models")
+
+
+def _check_tests(project: Project, build: Build) -> None:
+    tests = build.tests_of(MART)
+    faults = {
+        "a route has two equal rows of a date": _TWICE.format(more=0),
+        "a route has two rows of a date with different counts": _TWICE.format(more=1),
+        **{f"{name} is null": _VALUE.format(column=name, value="null") for name in (*KEY, *COUNTS)},
+        **{f"{name} is negative": _VALUE.format(column=name, value=-1) for name in COUNTS},
+    }
+    for fault, statement in faults.items():
+        if not project.failing(tests, MART, statement):
+            raise WrongAnswer(f"no test of yours fails if {fault}", "see the project's own tests in dbt/tests/generic")
+
+
+def _contents(project: Project) -> dict[str, object]:
+    """Returns the number of rows and a checksum of each of the other marts."""
+    return {name: project.rows(_CONTENTS.format(table=name)).rows for name in OTHERS}

@@ -1,0 +1,111 @@
+"""Runs a learner's verifier or experiment in a process of its own.
+
+    worker.py verify FOLDER TABLES RESULT
+    worker.py experiment FOLDER RECORDS RESULT
+
+The files are JSON. What the experiment does is recorded, and judged by ``check.py``.
+"""
+
+import importlib
+import json
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from exercises.stream import ScratchStream
+from exercises.topic import Record
+from sluice.settings import Settings, load_settings
+
+Sent = dict[int, list[bytes]]
+_SAMPLE_SECONDS = 0.2
+
+
+class ObservedStream(ScratchStream):
+    """A stream that records what is sent, and which partitions each sink has."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self.sent: Sent = {partition: [] for partition in range(self.partitions)}
+        self.sends: list[tuple[float, dict[int, int]]] = []
+        """When Kafka had records, in seconds since 1970, and the end of each partition then."""
+        self.samples: list[tuple[float, list[list[int]]]] = []
+        """The partitions of each sink, by the order in which they were started, at a time."""
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._observe, daemon=True)
+        self._thread.start()
+
+    def send(self, records: Any) -> list[int]:
+        """Sends records, and records that."""
+        records = list(records)
+        offsets = super().send(records)
+        for record in records:
+            self.sent[record.partition].append(record.value)
+        self.sends.append((time.time(), {partition: len(values) for partition, values in self.sent.items()}))
+        return offsets
+
+    def finish(self) -> None:
+        """Stops to observe."""
+        self._stopping.set()
+        self._thread.join()
+
+    def _observe(self) -> None:
+        while not self._stopping.wait(_SAMPLE_SECONDS):
+            now = time.time()
+            partitions = [sorted(sink.partitions()) if sink.is_running else [] for sink in self.sinks]
+            self.samples.append((now, partitions))
+
+
+def verify(uri: str, options: dict[str, str], sent: Sent) -> list[tuple[str, int, int]]:
+    """Returns the faults that the learner's verifier finds; an error if these are something else."""
+    faults = importlib.import_module("verify").find_faults(uri, options, sent)
+    if not isinstance(faults, Sequence) or isinstance(faults, str):
+        raise TypeError(f"find_faults returns {faults!r}, expected a list")
+    try:
+        return [(str(kind), int(partition), int(offset)) for kind, partition, offset in faults]
+    except (TypeError, ValueError):
+        raise TypeError(f"find_faults returns {faults!r}, expected (kind, partition, offset) in the list") from None
+
+
+def experiment(records: list[Record]) -> dict[str, Any]:
+    """Runs the learner's experiment, then the learner's verifier; returns what happened."""
+    stream = ObservedStream(load_settings())
+    importlib.import_module("experiment").run(stream, records)
+    stream.finish()
+    codes = [sink.process.poll() for sink in stream.sinks]
+    killed = [sink.killed_at for sink in stream.sinks]
+    # Whatever still runs writes nothing more.
+    for sink in stream.sinks:
+        sink.kill()
+    return {
+        "codes": codes,
+        "killed_at": killed,
+        "sends": stream.sends,
+        "samples": stream.samples,
+        "faults": verify(stream.table_uri, stream.storage_options, stream.sent),
+    }
+
+
+def main(what: str, folder: str, source: str, target: str) -> None:
+    """Runs one of the two, and writes its result."""
+    sys.path.insert(0, folder)
+    given = json.loads(Path(source).read_text())
+    result: Any
+    if what == "verify":
+        result = [verify(uri, {}, _sent(given["sent"])) for uri in given["uris"]]
+    else:
+        result = experiment([Record(bytes.fromhex(value), partition) for partition, value in given])
+    # In one step: what is there is complete.
+    draft = Path(f"{target}.draft")
+    draft.write_text(json.dumps(result))
+    draft.replace(target)
+
+
+def _sent(values: dict[str, list[str]]) -> Sent:
+    return {int(partition): [bytes.fromhex(value) for value in texts] for partition, texts in values.items()}
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:5])

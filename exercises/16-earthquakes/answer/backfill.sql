@@ -1,0 +1,2 @@
+-- The dates to rebuild now that only earthquakes count, the earliest first.
+-- Column: event_date

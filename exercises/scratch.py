@@ -1,0 +1,92 @@
+"""What a scratch stream uses of the platform's servers: a bucket, a database and a contract of its own."""
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import urllib3
+import yaml
+from minio.deleteobjects import DeleteObject
+from minio.error import MinioException
+from psycopg import sql
+from pydantic import SecretStr
+
+from sluice.contracts.loader import read_contract
+from sluice.external_servers import USERS
+from sluice.lake.bucket import client, credentials, minio_error
+from sluice.settings import Settings, variable
+from sluice.warehouse.connect import connect
+
+_RETENTION_BYTES = 1 << 28
+
+
+def scratch_settings(settings: Settings, token: str, contracts: Path, sink_age_seconds: float) -> Settings:
+    """Returns the settings of the stream's servers: the platform's, but another bucket, warehouse and contracts.
+
+    The users of the platform's lake have no right to any other bucket. To the settings, that bucket is in an external
+    store, whose users may be anyone: here, MinIO's root.
+    """
+    key, secret = credentials(settings, "root")
+    return settings.model_copy(
+        update={
+            "contracts": contracts,
+            "warehouse": f"sluice_check_{token}",
+            "lake_bucket": f"check-{token}",
+            "sink_age_seconds": sink_age_seconds,
+            "s3_endpoint": settings.lake_endpoint,
+            **{f"lake_{user}_access_key": key for user in USERS},
+            **{f"lake_{user}_password": SecretStr(secret) for user in USERS},
+        }
+    )
+
+
+def write_contract(source: Path, folder: Path, topic: str, partitions: int) -> None:
+    """Writes a contract for the scratch stream, with its topic."""
+    name = read_contract(source).stream
+    document = yaml.safe_load(source.read_text(encoding="utf-8"))
+    document["topic"] = {"name": topic, "partitions": partitions, "retention_bytes": _RETENTION_BYTES}
+    text = yaml.safe_dump(document, allow_unicode=True, sort_keys=False)
+    (folder / f"{name}.yaml").write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def scratch_bucket(settings: Settings, name: str) -> Iterator[None]:
+    """Creates a bucket, and removes it with everything in it.
+
+    Raises:
+        TransientError, TerminalError: the store is down, or rejects the root user.
+    """
+    store = client(settings, "root")
+    try:
+        store.make_bucket(bucket_name=name)
+        try:
+            yield
+        finally:
+            objects = store.list_objects(bucket_name=name, recursive=True)
+            names = (DeleteObject(str(item.object_name)) for item in objects)
+            for fault in store.remove_objects(bucket_name=name, delete_object_list=names):
+                raise MinioException(f"{fault.name} was not deleted: {fault.code}")
+            store.remove_bucket(bucket_name=name)
+    except (MinioException, urllib3.exceptions.HTTPError) as error:
+        raise minio_error(settings, error) from error
+
+
+def drop_database(settings: Settings, name: str) -> None:
+    """Drops a database of the warehouse's server, if it exists."""
+    with connect(settings, "postgres", "postgres") as server:
+        server.autocommit = True
+        server.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
+
+
+def environment(settings: Settings, secrets: Iterable[str]) -> dict[str, str]:
+    """Returns the environment of a process that has these settings, and of the secrets only those named."""
+    values = {name: value for name, value in settings.model_dump(exclude_defaults=True).items() if value is not None}
+    plain = {name: str(value) for name, value in values.items() if not isinstance(value, SecretStr)}
+    needed = {name: settings.secret(name) for name in secrets if name in values}
+    # No settings file: it would give the process everything else.
+    return {
+        **{name: value for name, value in os.environ.items() if not name.startswith("SLUICE_")},
+        **{variable(name): value for name, value in {**plain, **needed}.items()},
+        "SLUICE_ENV_FILE": "/dev/null",
+    }

@@ -1,0 +1,2 @@
+-- TODO(author): what the query returns.
+-- Columns: event_date

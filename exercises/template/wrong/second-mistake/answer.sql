@@ -1,0 +1,1 @@
+-- TODO(author): rename the folder after a mistake that learners make, and make it.

@@ -1,0 +1,26 @@
+"""Answers in YAML: a value for each key."""
+
+from collections.abc import Collection
+from typing import Any
+
+import yaml
+
+from exercises.attempt import Attempt, WrongAnswer
+
+
+def read_yaml(attempt: Attempt, name: str, keys: Collection[str]) -> dict[str, Any]:
+    """Returns the values of a learner's YAML file, which has exactly these keys.
+
+    Raises:
+        WrongAnswer: the file is missing, is not YAML, has other keys, or has a key without a value.
+    """
+    try:
+        answer = yaml.safe_load(attempt.read(name))
+    except yaml.YAMLError as error:
+        raise WrongAnswer(f"{name} is not YAML: {error}", "write one `key: value` a line") from error
+    if not isinstance(answer, dict) or sorted(map(str, answer)) != sorted(keys):
+        raise WrongAnswer(f"{name} must have the keys {', '.join(keys)}", "`make reset N=…` brings them back")
+    for key in keys:
+        if answer[key] is None:
+            raise WrongAnswer(f"{name}: {key} is empty", "complete it, and save the file")
+    return answer

@@ -1,0 +1,81 @@
+"""How results are compared, what an exercise consists of, and how it is found."""
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from exercises.attempt import Attempt, WrongAnswer, compare
+from exercises.catalogue import Exercise, get_exercise, read_exercises
+from sluice.errors import TerminalError
+from sluice.settings import Settings
+from tests.fixtures.exercises import faults
+
+
+def test_numbers_are_equal_whatever_their_type_and_last_digits() -> None:
+    compare(["a", "b"], [(1, 0.30000000000000004)], ["a", "b"], [(Decimal("1.0"), Decimal("0.3"))])
+
+
+@pytest.mark.parametrize(
+    ("names", "rows", "message"),
+    [
+        (["b"], [(1,), (2,)], "the columns are b, expected a"),
+        (["a"], [(1,), (3,)], "row 2 has a 3, expected 2"),
+        (["a"], [(2,), (1,)], "row 1 has a 2, expected 1"),
+        (["a"], [(1,)], "returns 1 rows, expected 2"),
+        (["a"], [(1,), (2,), (3,)], "returns 3 rows, expected 2"),
+        (["a"], [(1,), (None,)], "row 2 has a null, expected 2"),
+        ([], [], "the columns are none"),
+    ],
+)
+def test_the_first_difference_is_named(names: list[str], rows: list[tuple[object, ...]], message: str) -> None:
+    with pytest.raises(WrongAnswer, match=message):
+        compare(names, rows, ["a"], [(1,), (2,)])
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe\x00"])
+def test_a_missing_or_unreadable_file_is_a_wrong_answer(tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / "answer.sql").write_bytes(content)
+    with pytest.raises(WrongAnswer, match=r"answer\.sql"):
+        Attempt(Settings.model_construct(), tmp_path, tmp_path).read("answer.sql")
+
+
+@pytest.mark.parametrize("exercise", read_exercises(), ids=lambda exercise: exercise.name)
+def test_every_exercise_is_complete(exercise: Exercise) -> None:
+    assert list(faults(exercise)) == []
+
+
+def test_the_numbers_have_no_gap_and_the_stages_are_in_order() -> None:
+    exercises = read_exercises()
+    assert [exercise.number for exercise in exercises] == list(range(1, len(exercises) + 1))
+    stages = [exercise.description.stage for exercise in exercises]
+    assert stages == sorted(stages, key=["ask", "fix", "extend", "build"].index)
+
+
+@pytest.mark.parametrize("name", ["1", "01", "01-late-airlines", "late-airlines", " Late-Airlines "])
+def test_an_exercise_is_found_by_number_and_by_name(name: str) -> None:
+    assert get_exercise(name).name == "01-late-airlines"
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("99", "write a number from 1 to"),
+        ("0", "write a number"),
+        ("-1", "write a number"),
+        ("late-airline", "late-airlines"),
+    ],
+)
+def test_a_name_that_no_exercise_has_is_one_line(name: str, hint: str) -> None:
+    with pytest.raises(TerminalError, match=f"there is no exercise '{name}'. Hint: .*{hint}") as error:
+        get_exercise(name)
+    assert str(error.value).endswith("`make learn` lists them.")
+
+
+def test_an_invalid_description_names_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("exercises.catalogue.ROOT", tmp_path)
+    (tmp_path / "01-a").mkdir()
+    (tmp_path / "01-a" / "exercise.yaml").write_text("title: A\nstage: play\n")
+    with pytest.raises(TerminalError, match=r"01-a/exercise\.yaml is invalid"):
+        read_exercises(tmp_path)
