@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from secrets import token_hex
 
 import pytest
 
@@ -38,12 +39,13 @@ def query(settings: Settings, text: str) -> list[tuple[object, ...]]:
 
 @pytest.fixture
 def environment(servers: Settings, environment_file: Path, tmp_path: Path) -> dict[str, str]:
-    """The environment of processes; the contracts are copies that the test edits."""
+    """The environment of processes: a warehouse of the test's own, and copies of the contracts, which it edits."""
     shutil.copytree(servers.contracts, tmp_path / "contracts", ignore=shutil.ignore_patterns("examples"))
     return {
         **os.environ,
         "SLUICE_ENV_FILE": str(environment_file),
         "SLUICE_CONTRACTS": str(tmp_path / "contracts"),
+        "SLUICE_WAREHOUSE": f"rebuild_{token_hex(4)}",
         "SLUICE_SINK_AGE_SECONDS": "1",
         "SLUICE_SINK_PORT": "0",
     }
@@ -52,7 +54,12 @@ def environment(servers: Settings, environment_file: Path, tmp_path: Path) -> di
 @pytest.fixture
 def settings(servers: Settings, environment: dict[str, str]) -> Iterator[Settings]:
     """Two days of events with faults in the lake, loaded, with a contract that was loosened afterwards."""
-    settings = servers.model_copy(update={"contracts": Path(environment["SLUICE_CONTRACTS"])})
+    settings = servers.model_copy(
+        update={
+            "contracts": Path(environment["SLUICE_CONTRACTS"]),
+            "warehouse": environment["SLUICE_WAREHOUSE"],
+        }
+    )
     contracts = load_contracts(settings.contracts)
     topics.provision(settings, contracts)
     schema.provision(settings, contracts)
