@@ -147,7 +147,8 @@ class Worker:
                 raise WrongFileError(f"it does not import: {_import_error(error, self._file.name)}", "correct the line")
             if not self._bag.dags:
                 raise WrongFileError(
-                    "it defines no DAG", "Airflow reads only files that contain the words airflow and DAG"
+                    "it defines no DAG",
+                    "Airflow finds a DAG in a `with` block or under a name, if the file has the words airflow and DAG",
                 )
             self._dags = self._bag.dags
         return self._dags
@@ -319,8 +320,9 @@ async def _last_event(trigger: Any) -> str:
 
 
 def _import_error(text: str, file: str) -> str:
-    """Returns the last line of a traceback, with the file's own last line number in it."""
-    lines = [line for line in text.splitlines() if line.strip()]
+    """Returns the error at the end of a traceback, with the file's own last line number in it."""
+    # Its message may have several lines.
+    lines = re.findall(r"^\w[\w.]*: .*", text, re.MULTILINE) or text.splitlines()
     numbers = re.findall(rf'{re.escape(file)}", line (\d+)', text)
     return _shorten(lines[-1]) + (f" (line {numbers[-1]})" if numbers else "")
 

@@ -56,7 +56,7 @@ def _check_verifier(attempt: Attempt, folder: Path, random: Random) -> None:
     given = folder / "tables.json"
     hexadecimal = {partition: [value.hex() for value in values] for partition, values in sent.items()}
     given.write_text(json.dumps({"sent": hexadecimal, "uris": list(tables)}))
-    arguments = [str(FOLDER / "worker.py"), "verify", str(attempt.folder), str(given), str(folder / "faults.json")]
+    arguments = [str(FOLDER / "run_verifier.py"), str(attempt.folder), str(given), str(folder / "faults.json")]
     found = run_program(arguments, attempt.folder, folder / "faults.json", VERIFY_SECONDS, "verify.py")
     for faults, expected in zip(found, tables.values(), strict=True):
         named = {(kind, partition, offset) for kind, partition, offset in faults}
@@ -94,7 +94,7 @@ def _check_experiment(attempt: Attempt, folder: Path, random: Random) -> None:
             "PYTHONDONTWRITEBYTECODE": "1",
         }
         result = run_program(
-            [str(FOLDER / "worker.py"), "experiment", str(attempt.folder), str(given), str(folder / "result.json")],
+            [str(FOLDER / "run_experiment.py"), str(attempt.folder), str(given), str(folder / "result.json")],
             attempt.folder,
             folder / "result.json",
             EXPERIMENT_SECONDS,
@@ -148,7 +148,7 @@ def _check_sinks(stream: ScratchStream, result: Mapping[str, Any]) -> None:
     if not killed or codes[killed[0]] != SIGKILLED:
         raise WrongAnswer(
             f"no sink was killed: their exit codes are {', '.join(map(str, codes))}",
-            "a sink that is stopped commits what it has read; a killed one can do nothing more",
+            "use sink.kill(): a sink that is stopped still commits what it has read",
         )
     victim, moment = killed[0], result["killed_at"][killed[0]]
     before = [partitions for at, partitions in result["samples"] if at < moment]
@@ -160,10 +160,8 @@ def _check_sinks(stream: ScratchStream, result: Mapping[str, Any]) -> None:
         )
     mine: list[int] = next((parts[victim] for parts in reversed(before) if len(parts) > victim and parts[victim]), [])
     ends = [ends for at, ends in result["sends"] if at <= moment]
-    in_flight = sum(
-        max(ends[-1].get(str(partition), 0) - _committed(stream, partition, moment), 0) if ends else 0
-        for partition in mine
-    )
+    committed = _committed(stream, moment)
+    in_flight = [number for number in mine if ends and ends[-1][str(number)] > committed.get(number, 0)]
     if not in_flight:
         raise WrongAnswer(
             f"when the sink was killed, the lake had everything that was sent to its partitions {_listed([mine])}",
@@ -179,14 +177,13 @@ def _shares(partitions: Sequence[Sequence[int]], everything: set[int]) -> bool:
     return len(busy) >= 2 and sorted(number for part in busy for number in part) == sorted(everything)
 
 
-def _committed(stream: ScratchStream, partition: int, moment: float) -> int:
-    """Returns the lake's next offset of a partition at a moment, in seconds since 1970."""
-    log = LakeReader(stream.settings, stream.name).table
-    history = log.history()
-    times = {commit["version"]: commit["timestamp"] / 1000 for commit in history}
-    ranges = read_commit_history(history, log.version()).ranges
-    before = [entry for entry in ranges if entry.partition == partition and times[entry.version] <= moment]
-    return max((entry.next_offset for entry in before), default=0)
+def _committed(stream: ScratchStream, moment: float) -> dict[int, int]:
+    """Returns the lake's next offset of each partition at a moment, in seconds since 1970."""
+    table = LakeReader(stream.settings, stream.name).table
+    log = table.history()
+    times = {commit["version"]: commit["timestamp"] / 1000 for commit in log}
+    ranges = read_commit_history(log, table.version()).ranges
+    return {entry.partition: entry.next_offset for entry in ranges if times[entry.version] <= moment}
 
 
 def _listed(partitions: Sequence[Sequence[int]]) -> str:

@@ -189,8 +189,8 @@ def test_a_task_that_ends_the_process_is_a_wrong_answer(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('"""airflow DAG."""\n\nraise KeyError("x")\n', r"does not import: KeyError: 'x' \(line 3\)"),
         ('"""airflow DAG."""\ndef :\n', r"does not import: SyntaxError: invalid syntax \(line 2\)"),
+        ('"""airflow DAG."""\nraise ValueError("one\\n* two")\n', r"does not import: ValueError: one \(line 2\)"),
         ("from airflow.sdk import DAG\n", "defines no DAG"),
     ],
 )

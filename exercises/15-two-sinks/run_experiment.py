@@ -1,7 +1,4 @@
-"""Runs a learner's verifier or experiment in a process of its own.
-
-    worker.py verify FOLDER TABLES RESULT
-    worker.py experiment FOLDER RECORDS RESULT
+"""Runs a learner's experiment in a process of its own: ``run_experiment.py FOLDER RECORDS RESULT``.
 
 The files are JSON. What the experiment does is recorded, and judged by ``check.py``.
 """
@@ -11,15 +8,16 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+from run_verifier import Sent, verify, write_result
 
 from exercises.stream import ScratchStream
 from exercises.topic import Record
 from sluice.settings import Settings, load_settings
 
-Sent = dict[int, list[bytes]]
 _SAMPLE_SECONDS = 0.2
 
 
@@ -37,12 +35,12 @@ class ObservedStream(ScratchStream):
         self._thread = threading.Thread(target=self._observe, daemon=True)
         self._thread.start()
 
-    def send(self, records: Any) -> list[int]:
+    def send(self, records: Iterable[Record]) -> list[int]:
         """Sends records, and records that."""
         records = list(records)
         offsets = super().send(records)
         for record in records:
-            self.sent[record.partition].append(record.value)
+            self.sent[record.partition].append(record.value or b"")
         self.sends.append((time.time(), {partition: len(values) for partition, values in self.sent.items()}))
         return offsets
 
@@ -56,17 +54,6 @@ class ObservedStream(ScratchStream):
             now = time.time()
             partitions = [sorted(sink.partitions()) if sink.is_running else [] for sink in self.sinks]
             self.samples.append((now, partitions))
-
-
-def verify(uri: str, options: dict[str, str], sent: Sent) -> list[tuple[str, int, int]]:
-    """Returns the faults that the learner's verifier finds; an error if these are something else."""
-    faults = importlib.import_module("verify").find_faults(uri, options, sent)
-    if not isinstance(faults, Sequence) or isinstance(faults, str):
-        raise TypeError(f"find_faults returns {faults!r}, expected a list")
-    try:
-        return [(str(kind), int(partition), int(offset)) for kind, partition, offset in faults]
-    except (TypeError, ValueError):
-        raise TypeError(f"find_faults returns {faults!r}, expected (kind, partition, offset) in the list") from None
 
 
 def experiment(records: list[Record]) -> dict[str, Any]:
@@ -88,24 +75,12 @@ def experiment(records: list[Record]) -> dict[str, Any]:
     }
 
 
-def main(what: str, folder: str, source: str, target: str) -> None:
-    """Runs one of the two, and writes its result."""
+def main(folder: str, source: str, target: str) -> None:
+    """Runs the experiment, and writes what happened."""
     sys.path.insert(0, folder)
-    given = json.loads(Path(source).read_text())
-    result: Any
-    if what == "verify":
-        result = [verify(uri, {}, _sent(given["sent"])) for uri in given["uris"]]
-    else:
-        result = experiment([Record(bytes.fromhex(value), partition) for partition, value in given])
-    # In one step: what is there is complete.
-    draft = Path(f"{target}.draft")
-    draft.write_text(json.dumps(result))
-    draft.replace(target)
-
-
-def _sent(values: dict[str, list[str]]) -> Sent:
-    return {int(partition): [bytes.fromhex(value) for value in texts] for partition, texts in values.items()}
+    records = [Record(bytes.fromhex(value), partition) for partition, value in json.loads(Path(source).read_text())]
+    write_result(target, experiment(records))
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:5])
+    main(*sys.argv[1:4])
