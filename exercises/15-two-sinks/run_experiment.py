@@ -10,9 +10,9 @@ import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from run_verifier import Sent, verify, write_result
+from run_verifier import Sent, end_with, verify
 
 from exercises.stream import ScratchStream
 from exercises.topic import Record
@@ -75,11 +75,11 @@ def experiment(records: list[Record]) -> dict[str, Any]:
     }
 
 
-def main(folder: str, source: str, target: str) -> None:
+def main(folder: str, source: str, target: str) -> NoReturn:
     """Runs the experiment, and writes what happened."""
     sys.path.insert(0, folder)
     records = [Record(bytes.fromhex(value), partition) for partition, value in json.loads(Path(source).read_text())]
-    write_result(target, experiment(records))
+    end_with(target, experiment(records))
 
 
 if __name__ == "__main__":

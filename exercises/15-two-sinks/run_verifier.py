@@ -5,10 +5,11 @@ The files are JSON.
 
 import importlib
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 Sent = dict[int, list[bytes]]
 """Values by partition, in the order of offsets."""
@@ -29,14 +30,16 @@ def verify(uri: str, options: dict[str, str], sent: Sent) -> list[tuple[str, int
         raise TypeError(f"find_faults returns {faults!r}, expected (kind, partition, offset) in the list") from None
 
 
-def write_result(path: str, result: Any) -> None:
-    """Writes a result as JSON in one step: what is there is complete."""
+def end_with(path: str, result: Any) -> NoReturn:
+    """Writes a result as JSON in one step, so that what is there is complete, and ends the process."""
     draft = Path(f"{path}.draft")
     draft.write_text(json.dumps(result))
     draft.replace(path)
+    # Arrow's threads, with which a verifier may have read a table, call Python until the end: a usual exit may abort.
+    os._exit(0)
 
 
-def main(folder: str, source: str, target: str) -> None:
+def main(folder: str, source: str, target: str) -> NoReturn:
     """Writes the faults of each table."""
     sys.path.insert(0, folder)
     given = json.loads(Path(source).read_text())
@@ -45,7 +48,7 @@ def main(folder: str, source: str, target: str) -> None:
         # Again for each table: the verifier may change it.
         return {int(partition): [bytes.fromhex(text) for text in texts] for partition, texts in given["sent"].items()}
 
-    write_result(target, [verify(uri, {}, sent()) for uri in given["uris"]])
+    end_with(target, [verify(uri, {}, sent()) for uri in given["uris"]])
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from random import Random
 import pytest
 
 from exercises.catalogue import load_program
+from exercises.programs import run_program
 from sluice.contracts.loader import read_contract
 from sluice.contracts.validation import validate_event
 from sluice.settings import ROOT
@@ -72,12 +73,16 @@ def comparable(values: dict[str, object]) -> dict[str, object]:
     return result
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", SEEDS[:8])
 def test_a_verifier_finds_every_planted_fault_and_no_other(tmp_path: Path, seed: int) -> None:
     random = Random(seed)
-    verifier = load_program(TWO_SINKS / "solution" / "verify.py")
     sent = {partition: [random.randbytes(12) for _ in range(12)] for partition in range(3)}
     tables = load_program(TWO_SINKS / "planted.py").plant(tmp_path, random, sent)
     assert len(tables) == 9 and set() in tables.values()
-    for uri, faults in tables.items():
-        assert set(verifier.find_faults(uri, {}, sent)) == faults
+    given, result = tmp_path / "tables.json", tmp_path / "faults.json"
+    values = {partition: [value.hex() for value in of_partition] for partition, of_partition in sent.items()}
+    given.write_text(json.dumps({"sent": values, "uris": list(tables)}))
+    # As the grader runs it: a process in which Arrow has read tables often aborts when it exits.
+    program = [str(TWO_SINKS / "run_verifier.py"), str(TWO_SINKS / "solution"), str(given), str(result)]
+    found = run_program(program, TWO_SINKS / "solution", result, 60.0, "verify.py")
+    assert [{tuple(fault) for fault in faults} for faults in found] == list(tables.values())
