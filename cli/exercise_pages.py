@@ -4,7 +4,6 @@ import sys
 from pathlib import Path
 
 from rich.console import Console
-from rich.markdown import Markdown
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -34,6 +33,9 @@ def show_markdown(text: str) -> None:
     text = text.replace("](../../", "](")
     screen = console()
     if screen.is_terminal:
+        # Other commands start without it.
+        from rich.markdown import Markdown
+
         screen.print(Markdown(text, hyperlinks=False), "")
     else:
         print(text.rstrip(), end="\n\n")

@@ -36,7 +36,7 @@ def new_exercise(
         print(f"wrote {shown(path)}")
     number = next(iter(files)).relative_to(FOLDER).parts[0][:2].lstrip("0")
     print(
-        f"next: complete what is marked TODO(author) in these files, beginning with README.md; see docs/teaching.md.\n"
+        "next: complete what is marked TODO(author) in these files, beginning with README.md; see docs/teaching.md.\n"
         f"then: .venv/bin/python -m docs.exercise_table, make test-unit, make learn N={number}, make check N={number}"
     )
 

@@ -12,6 +12,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from exercises.databases import drop_database
 from sluice.errors import SluiceError, TerminalError
 from sluice.settings import Settings
 from sluice.warehouse.connect import connect, role_name
@@ -74,17 +75,17 @@ class Attempt:
             TransientError, TerminalError: the warehouse is down, or a table does not exist.
         """
         name = f"sluice_check_{token_hex(6)}"
-        database = sql.Identifier(name)
         with connect(self.settings, "postgres") as server:
             server.autocommit = True
-            server.execute(sql.SQL("create database {} template template0 encoding 'UTF8'").format(database))
-            try:
-                with connect(self.settings, "postgres") as source, connect(self.settings, "postgres", name) as target:
-                    for table, condition in tables.items():
-                        _copy(source, target, table, condition)
-                yield UnseenWarehouse(self, name)
-            finally:
-                server.execute(sql.SQL("drop database {} with (force)").format(database))
+            create = sql.SQL("create database {} template template0 encoding 'UTF8'")
+            server.execute(create.format(sql.Identifier(name)))
+        try:
+            with connect(self.settings, "postgres") as source, connect(self.settings, "postgres", name) as target:
+                for table, condition in tables.items():
+                    _copy(source, target, table, condition)
+            yield UnseenWarehouse(self, name)
+        finally:
+            drop_database(self.settings, name)
 
 
 @dataclass(frozen=True)

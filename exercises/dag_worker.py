@@ -116,7 +116,6 @@ class Worker:
 
     def deadlines(self, dag_id: str, logical_date: str | None, queued_at: str) -> tuple[str, list[Any]]:
         """Creates a run, and treats its deadlines as missed."""
-
         with self._session() as session:
             dag = self._current(dag_id, session)
             date = datetime.fromisoformat(logical_date) if logical_date else None
@@ -172,7 +171,6 @@ class Worker:
         return session
 
     def _current(self, dag_id: str, session: Session) -> SerializedDAG:
-
         stored = SerializedDagModel.get(dag_id, session=session)
         if stored is None:
             raise WrongFileError(f"it does not define the DAG {dag_id}", f"it defines {', '.join(self._parse())}")
@@ -201,7 +199,6 @@ class Worker:
 
     def _execute(self, dag: SerializedDAG, run: Any, session: Session) -> DagRun:
         """Runs what is ready until the run has ended, as ``dag.test`` does, but without the waits between retries."""
-
         tasks = self._parse()[run.dag_id].task_dict
         run.dag = dag
         waits: dict[tuple[str, int], list[float]] = defaultdict(list)
@@ -295,7 +292,6 @@ def _describe(dag: DAG) -> Dag:
 
 
 def _returned(instance: Any, session: Session) -> Any:
-
     row = session.scalars(
         XComModel.get_many(
             run_id=instance.run_id,

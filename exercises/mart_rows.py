@@ -1,6 +1,7 @@
 """Rows of a mart, compared with the expected ones by their key: the message names the first that differs."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -60,6 +61,20 @@ def compare_rows(mart: str, key: Sequence[str], found: Rows, expected: Rows) -> 
                     f"{mart} has {name} {shown(rows[0][name])} for {place}, expected {shown(value)}",
                     "see what the exercise says of this column",
                 )
+
+
+@contextmanager
+def when(moment: str, hint: str = "") -> Iterator[None]:
+    """Begins the message of a wrong answer with the moment at which it was found.
+
+    Args:
+        moment: for example ``after the first run``.
+        hint: instead of the wrong answer's own.
+    """
+    try:
+        yield
+    except WrongAnswer as error:
+        raise WrongAnswer(f"{moment}, {error.message}", hint or error.hint) from error
 
 
 def named(values: Mapping[str, Any]) -> str:

@@ -16,9 +16,9 @@ from psycopg import sql
 
 from exercises.attempt import WrongAnswer
 from exercises.data_tests import Connection, DataTest, failing, read_tests
+from exercises.databases import drop_database
 from exercises.mart_rows import Rows
 from exercises.raw_rows import RawRows
-from exercises.scratch import drop_database
 from producers.events import Event
 from sluice.contracts import Contract, load_contracts
 from sluice.errors import SluiceError, TerminalError, TransientError

@@ -1,4 +1,4 @@
-"""What a scratch stream uses of the platform's servers: a bucket, a database and a contract of its own."""
+"""What a scratch stream uses of the platform's servers: a bucket and a contract of its own."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -9,14 +9,12 @@ import urllib3
 import yaml
 from minio.deleteobjects import DeleteObject
 from minio.error import MinioException
-from psycopg import sql
 from pydantic import SecretStr
 
 from sluice.contracts.loader import read_contract
 from sluice.external_servers import USERS
 from sluice.lake.bucket import client, credentials, minio_error
 from sluice.settings import Settings, variable
-from sluice.warehouse.connect import connect
 
 _RETENTION_BYTES = 1 << 28
 
@@ -70,13 +68,6 @@ def scratch_bucket(settings: Settings, name: str) -> Iterator[None]:
             store.remove_bucket(bucket_name=name)
     except (MinioException, urllib3.exceptions.HTTPError) as error:
         raise minio_error(settings, error) from error
-
-
-def drop_database(settings: Settings, name: str) -> None:
-    """Drops a database of the warehouse's server, if it exists."""
-    with connect(settings, "postgres", "postgres") as server:
-        server.autocommit = True
-        server.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
 
 
 def environment(settings: Settings, secrets: Iterable[str]) -> dict[str, str]:

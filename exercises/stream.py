@@ -19,8 +19,9 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from exercises.attempt import Attempt, WrongAnswer
+from exercises.databases import drop_database
 from exercises.groups import delete_group
-from exercises.scratch import drop_database, environment, scratch_bucket, scratch_settings, write_contract
+from exercises.scratch import environment, scratch_bucket, scratch_settings, write_contract
 from exercises.sinks import Sink
 from exercises.topic import Record, Sender
 from sluice.contracts.loader import read_contract

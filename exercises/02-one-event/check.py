@@ -1,10 +1,7 @@
 """Grades where an event is, against the contract, the lake and the warehouse. Each learner has another event."""
 
-from typing import Any
-
-import yaml
-
 from exercises.attempt import Attempt, WrongAnswer
+from exercises.yaml_answer import read_yaml
 from sluice.contracts import load_contracts, topic_names
 from sluice.errors import TerminalError
 from sluice.lake.reader import LakeReader
@@ -29,7 +26,7 @@ def start(attempt: Attempt) -> None:
 
 def check(attempt: Attempt) -> None:
     """Compares each key with what the platform has."""
-    answer = _read(attempt)
+    answer = read_yaml(attempt, "answer.yaml", KEYS)
     event = attempt.read(EVENT).strip()
     query = "select _partition, _offset, flight_id from raw.flights_departed where event_id = %s"
     with connect(attempt.settings, "reader") as connection:
@@ -51,16 +48,3 @@ def check(attempt: Attempt) -> None:
         raise WrongAnswer("file: that file does not hold the record", "maintenance may have merged it: look again")
     if answer["flight_id"] not in [flight for _, _, flight in records]:
         raise WrongAnswer("flight_id: the event is one of another flight", "see the event's row in raw")
-
-
-def _read(attempt: Attempt) -> dict[str, Any]:
-    try:
-        answer = yaml.safe_load(attempt.read("answer.yaml"))
-    except yaml.YAMLError as error:
-        raise WrongAnswer(f"answer.yaml is not YAML: {error}", "write one `key: value` a line") from error
-    if not isinstance(answer, dict) or sorted(map(str, answer)) != sorted(KEYS):
-        raise WrongAnswer(f"answer.yaml must have the keys {', '.join(KEYS)}", "`make reset N=2` brings them back")
-    for key in KEYS:
-        if answer[key] is None:
-            raise WrongAnswer(f"{key}: is empty", "complete it, and save the file")
-    return answer

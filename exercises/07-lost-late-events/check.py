@@ -4,7 +4,7 @@ from datetime import date, timedelta
 from secrets import choice, randbelow
 
 from exercises.attempt import Attempt, WrongAnswer
-from exercises.mart_rows import compare_rows
+from exercises.mart_rows import compare_rows, when
 from exercises.project import Project, unseen_project
 from exercises.unseen import random_date, random_events
 from producers.events import Event
@@ -84,10 +84,8 @@ def _date(event: Event) -> date:
 
 
 def _compare(project: Project, moment: str, hint: str = "") -> None:
-    try:
+    with when(moment, hint):
         compare_rows(MART, ["event_date"], project.table(MART), project.rows(_EXPECTED))
-    except WrongAnswer as error:
-        raise WrongAnswer(f"{moment}, {error.message}", hint or error.hint) from error
 
 
 def _written(project: Project) -> tuple[object, dict[date, str]]:

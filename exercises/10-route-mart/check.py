@@ -5,7 +5,7 @@ from datetime import timedelta
 from secrets import randbelow, token_hex
 
 from exercises.attempt import Attempt, WrongAnswer
-from exercises.mart_rows import compare_rows
+from exercises.mart_rows import compare_rows, when
 from exercises.project import Build, Project, unseen_project
 from exercises.unseen import random_date, random_events
 from producers.events import Event
@@ -87,10 +87,8 @@ def _odd(event: Event) -> Event:
 
 
 def _compare(project: Project, expected: str, moment: str, hint: str = "") -> None:
-    try:
+    with when(moment, hint):
         compare_rows(MART, KEY, project.table(MART), project.table(expected))
-    except WrongAnswer as error:
-        raise WrongAnswer(f"{moment}, {error.message}", hint or error.hint) from error
 
 
 def _check_descriptions(project: Project) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from secrets import SystemRandom, randbelow
 
 from exercises.attempt import Attempt, WrongAnswer
-from exercises.mart_rows import Rows, compare_rows
+from exercises.mart_rows import Rows, compare_rows, when
 from exercises.project import Project, unseen_project
 
 FILES = ("history.yml", "history.sql")
@@ -89,12 +89,10 @@ def _compare(project: Project, history: History, moments: list[object]) -> None:
     """Asks the history about each moment so far, then looks at how its rows follow each other."""
     names = {"name": history.name, "key": history.key, "columns": ", ".join(history.delivered[0].names)}
     for number, (moment, expected) in enumerate(zip(moments, history.delivered, strict=True), start=1):
-        try:
+        place = f"{_ORDINALS[len(moments)]} delivery, as of the time after the {_ORDINALS[number]} one"
+        hint = "a row is valid from the delivery that brings it to the one that changes or lacks it"
+        with when(f"after the {place}", hint):
             compare_rows(history.name, [history.key], project.rows(_AS_OF.format(moment=moment, **names)), expected)
-        except WrongAnswer as error:
-            place = f"{_ORDINALS[len(moments)]} delivery, as of the time after the {_ORDINALS[number]} one"
-            hint = "a row is valid from the delivery that brings it to the one that changes or lacks it"
-            raise WrongAnswer(f"after the {place}, {error.message}", hint) from error
     delivered = [table.by_key([history.key]) for table in history.delivered]
     for key, rows in project.rows(_HISTORY.format(**names)).by_key([history.key]).items():
         states = [table.get(key) for table in delivered]

@@ -12,7 +12,7 @@ from exercises.attempt import Attempt, UnseenWarehouse, WrongAnswer
 from exercises.dag_results import TaskRun
 from exercises.dag_sandbox import DagSandbox
 from exercises.earthquakes import KEY, Report, Reports, mart, unseen_reports
-from exercises.mart_rows import Rows, compare_rows, named
+from exercises.mart_rows import Rows, compare_rows, named, when
 from exercises.quake_faults import CLASSES, faults
 from exercises.quake_platform import MART, QuakePlatform, quake_platform
 from exercises.stream import learners_contract
@@ -62,12 +62,8 @@ def check(attempt: Attempt) -> None:
         platform.project.transform()
         _check_rebuilt(before, platform.stored_rows(), {*reports.outdated, *reports.changed})
         final = mart([*reports.first, *reports.later])
-        try:
+        with when("after late reports, corrections and the backfill"):
             _compare(platform, final)
-        except WrongAnswer as error:
-            raise WrongAnswer(
-                f"after late reports, corrections and the backfill, {error.message}", error.hint
-            ) from None
         _check_report(platform.airflow, final, reports)
     _check_page(attempt.read(PAGE))
 
