@@ -3,6 +3,7 @@
 import hashlib
 import shutil
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -59,11 +60,11 @@ def digests(folder: Path) -> dict[str, str]:
     return found
 
 
-def wait_for_change(folder: Path, seen: dict[str, str]) -> None:
-    """Returns when the files differ from those ``seen``, and no more of a file is being written."""
+def wait_for_change(folder: Path, seen: dict[str, str], *, pause: Callable[[float], None] = time.sleep) -> None:
+    """Returns when the files differ from those ``seen``, and stayed the same for one ``pause`` (of given seconds)."""
     previous = seen
     while True:
-        time.sleep(_POLL_SECONDS)
+        pause(_POLL_SECONDS)
         current = digests(folder)
         if current == previous and current != seen:
             return

@@ -206,10 +206,12 @@ def save_words(folder: Path) -> None:
         while read_progress(folder).exercises["01-first"].checks < number:
             time.sleep(0.01)
         file = folder / "01-first" / "answer.txt"
-        # As an editor saves: a backup, the file emptied, and then its content.
-        file.with_suffix(".txt~").write_text("backup")
-        file.write_text("")
-        file.write_text(word)
+        # As an editor saves: a backup, and the new content in one step.
+        backup = file.with_suffix(".txt~")
+        backup.write_text("backup")
+        draft = file.with_name(".answer.txt.swp")
+        draft.write_text(word)
+        draft.replace(file)
 
 
 def test_ctrl_c_during_the_start_leaves_no_half_of_it(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

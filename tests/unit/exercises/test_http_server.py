@@ -29,11 +29,11 @@ def test_a_request_gets_the_planned_answer() -> None:
 
 def test_the_server_does_not_wait_for_a_response_that_hangs() -> None:
     released = threading.Event()
-    with http_server(lambda _: released.wait(30)) as url:
+    with http_server(lambda _: released.wait(120)) as url:
         port = int(url.rsplit(":", 1)[1])
         client = socket.create_connection(("127.0.0.1", port), 5)
         client.sendall(b"GET / HTTP/1.0\r\n\r\n")
         began = time.monotonic()
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60
     client.close()
     released.set()

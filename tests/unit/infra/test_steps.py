@@ -1,5 +1,4 @@
 import threading
-import time
 
 import pytest
 
@@ -18,7 +17,7 @@ def test_a_step_runs_after_all_it_needs() -> None:
 
 
 def test_independent_steps_run_in_parallel() -> None:
-    barrier = threading.Barrier(2, timeout=5)
+    barrier = threading.Barrier(2, timeout=60)
 
     def wait(_: threading.Event) -> None:
         barrier.wait()
@@ -31,18 +30,16 @@ def test_a_failed_step_cancels_the_others_and_its_error_is_raised() -> None:
     done: list[str] = []
 
     def long(cancelled: threading.Event) -> None:
-        if cancelled.wait(10):
+        if cancelled.wait(60):
             cancelled_early.set()
 
     def fail(_: threading.Event) -> None:
         raise SluiceError("no disk")
 
-    start = time.monotonic()
     with pytest.raises(SluiceError, match="no disk"):
         run_steps([Step("long", long), Step("fail", fail), recording_step(done, "after", "fail")], print)
     assert cancelled_early.is_set()
     assert done == []
-    assert time.monotonic() - start < 5
 
 
 @pytest.mark.parametrize("needs", [("b",), ("nothing",)])

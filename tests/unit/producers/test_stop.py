@@ -12,12 +12,12 @@ def test_a_signal_interrupts_a_wait_and_sets_the_exit_code() -> None:
         assert stop.exit_code == 0
         threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGTERM)).start()
         started = time.monotonic()
-        stop.wait(10)
-        assert time.monotonic() - started < 5
+        stop.wait(120)
+        assert time.monotonic() - started < 60
         assert stop.signal is signal.SIGTERM
         assert stop.exit_code == 143
-        stop.wait(10)
-        assert time.monotonic() - started < 5
+        stop.wait(120)
+        assert time.monotonic() - started < 60
 
 
 def test_ctrl_c_raises_nothing_and_a_second_one_forces_the_stop() -> None:
