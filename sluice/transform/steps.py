@@ -155,19 +155,20 @@ class Steps:
         if packages_differ(self.dbt):
             install_packages(self.dbt, lock_fd=self.lock_fd)
         forget_outcomes(self.connection)
-        failure, nodes, rebuilt = self._build(command)
+        built = self._build(command)
         manifest, results = self.dbt.read_manifest(), self.dbt.read_results()
         changes = Changes()
-        if changed and (built := built_manifest(self.connection)):
-            changes = find_changes(built, manifest)
+        if changed and (previous := built_manifest(self.connection)):
+            changes = find_changes(previous, manifest)
         # If a model failed, the next transform rebuilds what is marked.
-        if mark_whole(self.connection, changes.whole) and not failure:
+        if mark_whole(self.connection, changes.whole) and not built.failure:
             models = _names(manifest, changes.whole)
-            failure, more, also = self._build(("build", "--exclude", "test_type:unit", "--select", *models))
-            nodes, results, rebuilt = nodes + more, [*results, *self.dbt.read_results()], rebuilt | also
+            built += self._build(("build", "--exclude", "test_type:unit", "--select", *models))
+            results += self.dbt.read_results()
         ready = readiness(manifest, results)
-        rebuilt -= set(ready.suspects)
-        notes = _notes(manifest, rebuilt, set() if "--full-refresh" in command else changes.new_rule - rebuilt)
+        rebuilt = built.whole.difference(ready.suspects)
+        new_rule = set() if "--full-refresh" in command else changes.new_rule - rebuilt
+        notes = _notes(manifest, rebuilt & built.marked, new_rule)
         gone = set(read_whole(self.connection)).difference(manifest["nodes"])
         # Seeds are only built by a build of the whole project.
         is_built = changed and not any(name.startswith("seed.") for name in ready.suspects)
@@ -175,10 +176,10 @@ class Steps:
             ready,
             dates,
             sorted(rebuilt | gone),
-            nodes,
+            built.nodes,
             tests=sum(result["unique_id"].startswith("test.") and result["status"] in PASSED for result in results),
             failed=failed_results(results),
-            error=described(failure),
+            error=described(built.failure),
             notes=notes,
             resumed=command[0] == "retry",
             digest=(changed if tuple(command) == PROJECT else "") if is_built else None,
@@ -219,21 +220,18 @@ class Steps:
         digest = project_digest(self.dbt)
         return digest if built_digest(self.connection) != digest else None
 
-    def _build(self, command: Sequence[str]) -> tuple[SluiceError | None, int, set[str]]:
+    def _build(self, command: Sequence[str]) -> "_Built":
         """Runs dbt until it has built everything that it can.
 
         A model whose table has other columns fails without a change. It is marked for rebuilding it whole, with what is
         built from it, and dbt resumes. If the plan is not complete afterwards, dbt's record is kept.
 
-        Returns:
-            The error, if a node failed; how many nodes dbt completed; and the models of which it has rebuilt all rows.
-
         Raises:
             SluiceError: dbt has built nothing, or has lost the warehouse.
         """
-        nodes, rebuilt, resumed = 0, set[str](), command[0] == "retry"
+        built, resumed = _Built(), command[0] == "retry"
         while True:
-            marked = set(read_whole(self.connection))
+            marked = frozenset(read_whole(self.connection))
             try:
                 self.dbt.run(*command, inherit_fds=[self.lock_fd])
             except SluiceError as error:
@@ -241,7 +239,7 @@ class Steps:
                     unfinished.forget(self.folder)
                     raise
                 unfinished.keep(self.folder, self.run, self.dbt.results)
-                nodes, rebuilt = nodes + len(self.dbt.completed()), rebuilt | marked.intersection(self.dbt.completed())
+                built += self._completed(marked, error)
                 if self._mark_other_columns():
                     command = ("retry", "--state", str(self.folder))
                     continue
@@ -249,8 +247,14 @@ class Steps:
                 # well, the fault may be the model's own, such as a query that always runs out of memory.
                 if isinstance(error, TransientError) and not resumed:
                     raise
-                return error, nodes, rebuilt
-            return None, nodes + len(self.dbt.completed()), rebuilt | marked.intersection(self.dbt.completed())
+                return built
+            return built + self._completed(marked)
+
+    def _completed(self, marked: frozenset[str], failure: SluiceError | None = None) -> "_Built":
+        """Returns what dbt has just built, if these models were marked before."""
+        completed = self.dbt.completed()
+        # dbt itself marks a model of which it builds the whole table, until the table has passed its tests.
+        return _Built(failure, len(completed), frozenset(completed).intersection(read_whole(self.connection)), marked)
 
     def _mark_other_columns(self) -> bool:
         """Marks the models that failed because of their columns; returns whether dbt can build one of them now."""
@@ -263,6 +267,23 @@ class Steps:
         if names:
             self.log_line(f"columns have changed, rebuilding all rows and what is built from them: {', '.join(names)}")
         return bool(names)
+
+
+@dataclass(frozen=True)
+class _Built:
+    """What one or more runs of dbt have built."""
+
+    failure: SluiceError | None = None
+    """The error, if a node failed in the last of them."""
+    nodes: int = 0
+    """How many nodes dbt completed."""
+    whole: frozenset[str] = frozenset()
+    """The models of which all rows were built."""
+    marked: frozenset[str] = frozenset()
+    """The models that had to be rebuilt whole."""
+
+    def __add__(self, later: "_Built") -> "_Built":
+        return _Built(later.failure, self.nodes + later.nodes, self.whole | later.whole, self.marked | later.marked)
 
 
 def _notes(manifest: Mapping[str, Any], rebuilt: Iterable[str], new_rule: Iterable[str]) -> tuple[str, ...]:

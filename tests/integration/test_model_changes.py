@@ -72,6 +72,42 @@ def test_a_column_that_is_added_and_removed_rebuilds_the_mart_and_what_is_built_
     assert "mine" not in learner.query("select * from marts.fct_flights limit 1")
 
 
+def test_the_whole_first_build_of_a_mart_is_tested_before_it_is_published(learner: Marts) -> None:
+    learner.load()
+    learner.transform()
+    model = """
+        {{ config(materialized='by_key', rebuild='flight_date') }}
+        select flight_date, count(*) as flights from {{ ref('fct_flights') }} where {{ is_stale() }}
+        group by flight_date
+    """
+    properties = "models: [{name: my_days, columns: [{name: flights, data_tests: [not_null]}]}]"
+    published = "select count(*) from pg_tables where schemaname = 'marts' and tablename = 'my_days'"
+    with (
+        learner.broken("models/marts/my_days.yml", "", properties),
+        learner.broken("models/marts/my_days.sql", "", model),
+    ):
+        with (
+            # Wrong in the oldest date alone, which is not stale.
+            learner.broken(
+                "models/marts/my_days.sql", "count(*)", "case when flight_date > date '2013-01-01' then count(*) end"
+            ),
+        ):
+            with pytest.raises(TerminalError, match="not_null_my_days_flights"):
+                learner.transform()
+            # Dates that pass do not publish the others.
+            learner.load()
+            with pytest.raises(TerminalError, match="not_null_my_days_flights"):
+                learner.transform()
+            assert values(learner, published) == [0]
+        assert learner.transform().text()
+        assert values(learner, published) == [1]
+        assert values(learner, "select sum(flights) from marts.my_days") == values(
+            learner, "select count(*) from marts.fct_flights"
+        )
+        # From now on by key: no date is stale.
+        assert learner.transform().nodes == 0
+
+
 def test_a_mart_that_cannot_be_rebuilt_is_named_and_costs_no_other(learner: Marts) -> None:
     learner.load()
     before = learner.contents()

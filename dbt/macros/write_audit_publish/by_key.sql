@@ -2,7 +2,7 @@
     A table of which each run rebuilds only the rows with stale keys: it deletes and inserts them in one transaction. The
     model's config `rebuild` names the key, once for its body (`is_stale`), its tests (`get_where_subquery`) and its
     publication (`staging.transform_stale_rows`). If there is no table yet, and if the run rebuilds all of it, the whole
-    table is built.
+    table is built, and tested: it stays in `staging.transform_whole` until all its tests have passed.
 
     A row with an id (`row_id`) also replaces the row that has the same id under another, fresh date. The dates between
     which rows of a staging model move become stale themselves (`mark_moved`). Of a stream whose contract has `deletes`, a
@@ -50,6 +50,7 @@
         {%- do create_indexes(replacement) %}
         {{ drop_relation_if_exists(existing) }}
         {%- do adapter.rename_relation(replacement, target) %}
+        {%- do run_query("insert into staging.transform_whole values ('" ~ model.unique_id ~ "') on conflict do nothing") %}
     {%- endif %}
 
     {{ run_hooks(post_hooks, inside_transaction=True) }}

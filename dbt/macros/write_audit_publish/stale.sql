@@ -3,7 +3,8 @@
     of each stream that have changed since the marts were built. The dates are read when a statement is compiled, and
     inserted as literals: changed variables would make dbt parse the project again, and with a subquery Postgres would
     not know how few dates there are. With --full-refresh everything is rebuilt, and otherwise the models that the table
-    staging.transform_whole lists: their columns or their configuration have changed.
+    staging.transform_whole lists: their columns or their configuration have changed, or their whole table was built and
+    has not passed its tests yet.
 -#}
 
 {#- Whether the run rebuilds all rows of a model, by default of the current one. -#}
