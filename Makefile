@@ -6,11 +6,15 @@ SHELL := /bin/bash
 GIVEN := $(strip $(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),$(name))))
 export GIVEN
 # AS is the assembler's name, in make by default and in the shell of who builds for another machine. NAME is the host's in WSL.
+# A shell that has FORCE for another program has not confirmed what a target deletes.
 ifneq ($(origin AS),command line)
 AS :=
 endif
 ifneq ($(origin NAME),command line)
 NAME :=
+endif
+ifneq ($(origin FORCE),command line)
+FORCE :=
 endif
 # Arguments reach the commands through the environment, so that the shell interprets no quote or dollar sign in them.
 override Q := $(value Q)
@@ -26,11 +30,12 @@ unexport BASH_ENV PYTHONHOME PYTHONPATH PYTHONSTARTUP
 
 SLUICE := infra/sluice
 PYTEST := infra/bootstrap dev && .venv/bin/python -m pytest
-# $(call option,LATE) is `--late "$LATE"` if LATE is given, otherwise empty. $(call flag,DRY_RUN) is `--dry-run` unless DRY_RUN is
-# 0, no, false or empty.
+# $(call option,LATE) is `--late "$LATE"` if LATE is given, otherwise empty. $(call flag,DRY_RUN) is `--dry-run` if DRY_RUN is given
+# and is not a no. `.variables` refuses what is neither a yes nor a no.
 dashed = --$(shell echo $(1) | tr A-Z_ a-z-)
 option = $(if $($(1)),$(call dashed,$(1)) "$$$(1)")
-flag = $(if $(filter-out 0 no false,$($(1))),$(call dashed,$(1)))
+no = $(filter 0 n N no No NO off Off OFF false False FALSE,$($(1)))
+flag = $(if $($(1)),$(if $(call no,$(1)),,$(call dashed,$(1))))
 RANGE = --from "$$FROM" --to "$$TO"
 SEND_OPTIONS := SPEED LATE DUPLICATES CORRUPT INVALID SEED
 REPLAY_OPTIONS := $(SEND_OPTIONS) COPIES STREAMS
@@ -50,7 +55,7 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-19s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 up: ## Install and start everything, with initial data; MONTHS=0..12 of 2013 (1), LIVE=0: no producer, OBSERVE=1: Prometheus, RUNTIME=docker|native, PROFILE=scale; FORCE=1 drops marts without a model
-	@$(SLUICE) up $(call option,MONTHS) $(if $(filter 0 no false,$(LIVE)),--no-live,--live) $(call flag,OBSERVE) $(call flag,FORCE)
+	@$(SLUICE) up $(call option,MONTHS) $(if $(call no,LIVE),--no-live,--live) $(call flag,OBSERVE) $(call flag,FORCE)
 
 down: ## Stop everything; keep the data
 	@$(SLUICE) down
@@ -143,7 +148,7 @@ doctor: ## Check prerequisites, with a hint for each failed check
 # `test-unit` and `test-faults` are new each time.
 # Suites run beside each other (tests/conftest.py). Most of the slower ones launch a whole platform: three at a time would
 # exceed two cores.
-TESTS := tests/unit tests/integration tests/faults tests/acceptance tests/e2e tests/workers tests/docs
+TESTS := tests/unit tests/integration tests/faults tests/acceptance tests/e2e tests/workers tests/docs tests/exercises
 
 test: lint ## Run all checks, all unit tests, and one test per promise on real servers (15 minutes, 9 once installed)
 	@$(PYTEST) --numprocesses 3 --hypothesis-profile ci $(TESTS) -m "essential and not thorough"

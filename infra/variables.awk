@@ -1,5 +1,6 @@
 # Checks the variables on make's command line, GIVEN, against those that the targets to be made, GOALS, take: their help texts in
 # the Makefile name each as `NAME=`. Prints one line for the first that is unknown, with the name that was meant, and exits with 1.
+# So does a yes or no, which the recipes call a flag, that is neither.
 function distance(a, b, i, j, row, diagonal, above, cost) {
     for (j = 0; j <= length(b); j++) row[j] = j
     for (i = 1; i <= length(a); i++) {
@@ -16,16 +17,20 @@ function distance(a, b, i, j, row, diagonal, above, cost) {
     }
     return row[length(b)]
 }
-function is_prefix(a, b) { return index(a, b) == 1 || index(b, a) == 1 }
-function closest(name, i, far, best, nearest) {
+# Of two words that have a letter or two in common, such as N and NAME, neither is short for the other.
+function is_short_for(a, b) { return length(a) > 2 && length(b) > 2 && (index(a, b) == 1 || index(b, a) == 1) }
+function closest(name, i, words, far, best, nearest) {
+    if (name in takes) return name
+    for (i = split(synonyms[name], words, "|"); i > 0; i--) if (words[i] in takes) best = words[i]
+    if (best != "") return best
     nearest = 3
     for (i = 1; i <= count; i++) {
-        far = is_prefix(name, names[i]) ? 1 : distance(name, names[i])
+        far = is_short_for(name, names[i]) ? 1 : distance(name, names[i])
         if (far < nearest && far < length(name)) { nearest = far; best = names[i] }
     }
-    if (best == "" && name in synonyms && synonyms[name] in takes) best = synonyms[name]
-    return count == 1 ? names[1] : best
+    return best
 }
+function is_yes_or_no(value) { return value == "" || tolower(value) ~ /^(0|1|n|y|no|yes|off|on|false|true)$/ }
 function is_global(name) {
     return name ~ /^(OPENLINEAGE_URL|RUNTIME|PROFILE|PYTHON|SHELL|SLUICE)$/ || name ~ /^(SLUICE|PIP|UV|DOCKER)_/ || toupper(name) ~ /PROXY$/
 }
@@ -36,8 +41,18 @@ BEGIN {
         wanted[words[i]]
         goals = add(goals, "`make " words[i] "`")
     }
-    split("START FROM SINCE FROM END TO UNTIL TO COUNT N LIMIT N QUERY Q SQL Q ROLE AS SERVICE S MODE WHAT DAY DATE", words, " ")
+    # What else people call a variable; of several meanings, the first that a target takes.
+    split("START FROM SINCE FROM END TO UNTIL TO DAY DATE|FROM DATE FROM COUNT N LIMIT N QUERY Q SQL Q ROLE AS SERVICE S MODE WHAT " \
+        "NAME STREAM|STREAMS|N TOPIC STREAM|STREAMS|NAME STREAM STREAMS|NAME EXERCISE N", words, " ")
     for (i = 1; i in words; i += 2) synonyms[words[i]] = words[i + 1]
+    flags["LIVE"]
+}
+{
+    line = $0
+    while (match(line, /call flag,[A-Z_]+/)) {
+        flags[substr(line, RSTART + 10, RLENGTH - 10)]
+        line = substr(line, RSTART + RLENGTH)
+    }
 }
 /^[a-z0-9-]+:.*## / {
     target = substr($0, 1, index($0, ":") - 1)
@@ -52,6 +67,10 @@ BEGIN {
 END {
     given_count = split(ENVIRON["GIVEN"], given, " ")
     for (i = 1; i <= given_count; i++) {
+        if (given[i] in takes && given[i] in flags && !is_yes_or_no(ENVIRON[given[i]])) {
+            print "sluice: " given[i] " is neither a yes nor a no. Hint: write " given[i] "=1 or " given[i] "=0." >"/dev/stderr"
+            exit 1
+        }
         if (given[i] in takes || is_global(given[i])) continue
         meant = closest(toupper(given[i]))
         if (meant != "") hint = "write " meant "=" (count > 1 ? "; it takes " all : "")

@@ -37,7 +37,17 @@ def make(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[st
         (["peek", "COUNT=3"], "no variable COUNT. Hint: write N=;"),
         (["sql", "QUERY=select 'it''s'"], "no variable QUERY. Hint: write Q=;"),
         (["logs", "SERVICE=sink"], "no variable SERVICE. Hint: write S=."),
-        (["quarantine", "list=1"], "no variable list. Hint: write A=."),
+        (["quarantine", "list=1"], "no variable list. Hint: it takes A."),
+        # Nothing that skips a question is suggested to someone who meant something else.
+        (["clean", "DRY_RUN=1"], "no variable DRY_RUN. Hint: it takes FORCE."),
+        (["rebuild-warehouse", "HELP=1"], "no variable HELP. Hint: it takes FORCE."),
+        (["logs", "N=50"], "no variable N. Hint: it takes S."),
+        (["learn", "FORCE=1"], "no variable FORCE. Hint: it takes N."),
+        (["peek", "NAME=a"], "no variable NAME. Hint: write STREAM=;"),
+        (["replay", "DATE=2013-01-01"], "no variable DATE. Hint: write FROM=;"),
+        (["replay", "TOPIC=a"], "no variable TOPIC. Hint: write STREAMS=;"),
+        (["send", "NAME=a"], "no variable NAME. Hint: write STREAM=;"),
+        (["drop-stream", "STREAM=a"], "no variable STREAM. Hint: write NAME=;"),
         (["transform", "FROM=2013-01-01"], "Hint: it takes no variables; FROM= is for `make replay`, `make backfill`."),
         (["status", "X=1"], "`make status` has no variable X. Hint: it takes no variables."),
         (["MONTHS=2"], "`make help` has no variable MONTHS. Hint: it takes no variables; MONTHS= is for `make up`."),
@@ -68,6 +78,35 @@ def test_variables_that_a_target_takes_are_accepted(arguments: list[str]) -> Non
     # `SLUICE` replaces the launcher in these tests; a user's own command line has none.
     done = make(*arguments)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("value", ["maybe", "2", "-", "no thanks", "nein"])
+@pytest.mark.parametrize("flag", [("clean", "FORCE"), ("backfill", "DRY_RUN"), ("up", "LIVE"), ("check", "WATCH")])
+def test_what_is_neither_a_yes_nor_a_no_is_refused(flag: tuple[str, str], value: str) -> None:
+    target, name = flag
+    done = make(target, f"{name}={value}")
+    assert done.returncode != 0
+    assert done.stderr.splitlines()[0] == (
+        f"sluice: {name} is neither a yes nor a no. Hint: write {name}=1 or {name}=0."
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(value, "") for value in ("", "0", "no", "No", "off", "OFF", "false", "False", "n")]
+    + [(value, " --force") for value in ("1", "yes", "on", "true", "TRUE", "y")],
+)
+def test_a_flag_is_given_unless_it_is_a_no(value: str, expected: str) -> None:
+    done = make("clean", f"FORCE={value}", "SLUICE=echo", "-n")
+    assert done.stdout.splitlines()[-1].strip() == f"echo clean{expected}"
+    live = make("up", f"LIVE={value}", "SLUICE=echo", "-n").stdout
+    assert ("--no-live" in live) is (expected == "" and value != "")
+
+
+def test_the_environment_confirms_nothing() -> None:
+    variables = {**os.environ, "FORCE": "1"}
+    done = subprocess.run(["make", "-sn", "clean"], env=variables, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "--force" not in done.stdout
 
 
 def test_variables_of_the_environment_are_not_refused() -> None:
