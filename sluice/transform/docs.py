@@ -7,9 +7,8 @@ from sluice.contracts import Contract
 from sluice.settings import Settings
 from sluice.transform.dbt import Dbt
 from sluice.transform.exclusive import exclusive_dbt_dir
-from sluice.transform.lineage import tables_with_models
 from sluice.transform.project import project_digest
-from sluice.transform.sources import write_sources
+from sluice.transform.sources import declare_sources
 
 
 def document(settings: Settings, contracts: dict[str, Contract], *, dbt: Dbt) -> bool:
@@ -31,7 +30,7 @@ def document(settings: Settings, contracts: dict[str, Contract], *, dbt: Dbt) ->
         TerminalError: dbt reported an error.
     """
     with exclusive_dbt_dir(dbt.home) as lock_fd:
-        write_sources(contracts, dbt.generated, tables_with_models(dbt.read_manifest_if_any()))
+        declare_sources(contracts, dbt)
         if is_documented(settings, dbt=dbt):
             return False
         digest = project_digest(dbt)

@@ -11,10 +11,10 @@ from sluice.errors import SluiceError, TerminalError, TransientError
 from sluice.settings import Settings
 from sluice.transform.dbt import Dbt
 from sluice.transform.exclusive import exclusive
-from sluice.transform.lineage import marts_of, tables_with_models
+from sluice.transform.lineage import marts_of
 from sluice.transform.mart_tables import MARTS, Table, find_table
 from sluice.transform.project import built_digest, project_digest
-from sluice.transform.sources import write_sources
+from sluice.transform.sources import declare_sources
 from sluice.transform.stale import Connection, create_tables, postgres_errors
 from sluice.warehouse import connect
 from sluice.warehouse.failures import cause, is_transient
@@ -70,7 +70,7 @@ def find_removed(settings: Settings, contracts: dict[str, Contract], *, dbt: Dbt
     """
     with exclusive(settings, dbt.home, wait=False) as (connection, lock_fd):
         create_tables(connection)
-        write_sources(contracts, dbt.generated, tables_with_models(dbt.read_manifest_if_any()))
+        declare_sources(contracts, dbt)
         if built_digest(connection) in (None, project_digest(dbt)):
             return known_removed(connection)
         dbt.run("parse", inherit_fds=[lock_fd])

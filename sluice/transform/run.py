@@ -12,11 +12,10 @@ from sluice.settings import Settings
 from sluice.transform import unfinished
 from sluice.transform.dbt import Dbt
 from sluice.transform.exclusive import exclusive
-from sluice.transform.lineage import tables_with_models
 from sluice.transform.outcome import Outcome, forget_outcomes, keep_outcome, nothing_to_build, read_outcome, summary
 from sluice.transform.packages import install_packages, packages_differ
 from sluice.transform.project import built_digest
-from sluice.transform.sources import write_sources
+from sluice.transform.sources import declare_sources
 from sluice.transform.stale import create_tables, last_run, read_plan, write_plan
 from sluice.transform.steps import PUBLISHING, Plan, Steps, removed_notes
 from sluice.warehouse import connect
@@ -222,7 +221,7 @@ def audit(settings: Settings, contracts: dict[str, Contract], *, dbt: Dbt) -> in
         create_tables(connection)
         if built_digest(connection) is None:
             return 0
-        write_sources(contracts, dbt.generated, tables_with_models(dbt.read_manifest_if_any()))
+        declare_sources(contracts, dbt)
         if packages_differ(dbt):
             install_packages(dbt, lock_fd=lock_fd)
         # Without --full-refresh, tests would read only the rows of the last run.
@@ -261,7 +260,7 @@ def run_dbt(
     folder = dbt.home / "unfinished-by-hand"
     command = tuple(arguments)
     with exclusive(settings, dbt.home, log_line=log_line) as (connection, lock_fd):
-        write_sources(contracts, dbt.generated, tables_with_models(dbt.read_manifest_if_any()))
+        declare_sources(contracts, dbt)
         if command[0] == "deps":
             install_packages(dbt, lock_fd=lock_fd, arguments=command[1:], shell=shell)
             return

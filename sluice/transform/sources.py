@@ -4,8 +4,10 @@ Descriptions are docs blocks, named ``<table>`` and ``<table>__<column>``, so th
 """
 
 import os
+import re
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,8 +16,11 @@ import yaml
 
 from sluice.contracts import Contract, invalid_contracts
 from sluice.errors import TerminalError
+from sluice.transform.dbt import Dbt
+from sluice.transform.lineage import tables_with_models
 from sluice.warehouse.alterations import DELETED
 
+_QUOTED = re.compile(r"""\bdoc\(\s*['"](\w+)['"]\s*\)""")
 _HEADER = "Generated from the contracts: edit those instead. Every transform generates this file again."
 _METADATA_COLUMNS = {
     "_event_date": "UTC date of the event time.",
@@ -29,7 +34,29 @@ _METADATA_COLUMNS = {
 """Columns of every raw table that are not in its contract: the origin of the row."""
 
 
-def source_files(contracts: Mapping[str, Contract], kept_tables: Collection[str] = ()) -> dict[str, str]:
+def declare_sources(contracts: Mapping[str, Contract], dbt: Dbt) -> None:
+    """Writes the sources for the next dbt command: all that the project's models and descriptions refer to.
+
+    Raises:
+        TerminalError: the folder cannot be written.
+    """
+    tables = tables_with_models(dbt.read_manifest_if_any())
+    write_sources(contracts, dbt.generated, tables, quoted_blocks(dbt.project))
+
+
+def quoted_blocks(project: Path) -> set[str]:
+    """Returns the names of the docs blocks that a project's descriptions quote."""
+    found: set[str] = set()
+    for path in [*project.glob("**/*.yml"), *project.glob("**/*.yaml")]:
+        # What cannot be read, dbt reports.
+        with suppress(OSError, UnicodeDecodeError):
+            found.update(_QUOTED.findall(path.read_text(encoding="utf-8")))
+    return found
+
+
+def source_files(
+    contracts: Mapping[str, Contract], kept_tables: Collection[str] = (), quoted: Collection[str] = ()
+) -> dict[str, str]:
     """Returns the files that declare the raw tables to dbt, as texts by file name.
 
     ``<table>.yml`` declares a table, and ``<table>.md`` has the descriptions; ``reconcile.yml`` declares the
@@ -39,10 +66,15 @@ def source_files(contracts: Mapping[str, Contract], kept_tables: Collection[str]
     Args:
         contracts: the contracts by stream; their order does not matter.
         kept_tables: tables that earlier files declare, and that the reconciliation reads too.
+        quoted: the docs blocks that models quote. Those of columns that are in their contract no longer get a text that
+            says so: without the block, dbt would refuse the whole project.
     """
     files: dict[str, str] = {}
     for contract in contracts.values():
-        blocks = [_block(name, text) for name, text in _descriptions(contract)]
+        descriptions = dict(_descriptions(contract))
+        gone = sorted(name for name in quoted if name.startswith(f"{contract.table}__") and name not in descriptions)
+        descriptions |= dict.fromkeys(gone, "No column of the contract any more: null in new rows.")
+        blocks = [_block(name, text) for name, text in descriptions.items()]
         files[f"{contract.table}.yml"] = _yaml(_source(contract))
         files[f"{contract.table}.md"] = f"<!-- {_HEADER} -->\n\n" + "\n".join(blocks)
     tables = sorted({*kept_tables, *(contract.table for contract in contracts.values())})
@@ -83,7 +115,12 @@ def _yaml(document: dict[str, Any]) -> str:
     return f"# {_HEADER}\n" + yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
 
 
-def write_sources(contracts: Mapping[str, Contract], folder: Path, read_tables: Collection[str] = ()) -> None:
+def write_sources(
+    contracts: Mapping[str, Contract],
+    folder: Path,
+    read_tables: Collection[str] = (),
+    quoted: Collection[str] = (),
+) -> None:
     """Writes the files of ``source_files`` to a folder, which is created if it is missing, and removes all others.
 
     The files of a stream whose contract has become invalid stay as they are: its table and the models that read it are
@@ -97,6 +134,7 @@ def write_sources(contracts: Mapping[str, Contract], folder: Path, read_tables: 
         contracts: the contracts by stream.
         folder: of the files.
         read_tables: the raw tables that models read.
+        quoted: as in ``source_files``.
 
     Raises:
         TerminalError: the folder cannot be written.
@@ -105,7 +143,7 @@ def write_sources(contracts: Mapping[str, Contract], folder: Path, read_tables: 
         folder.mkdir(parents=True, exist_ok=True)
         present = {path.stem for path in folder.glob("*.yml")}
         invalid = {file.table for file in invalid_contracts(contracts)} & present
-        files = source_files(contracts, invalid)
+        files = source_files(contracts, invalid, quoted)
         kept = invalid | set(read_tables)
         for name, text in files.items():
             _replace(folder / name, text)

@@ -13,7 +13,7 @@ from sluice.errors import SluiceError, TerminalError, TransientError
 from sluice.transform import unfinished
 from sluice.transform.archive import pack
 from sluice.transform.dbt import PASSED, Dbt, ProjectError
-from sluice.transform.lineage import builds_part, descendants, marts_of, readiness, tables_with_models
+from sluice.transform.lineage import builds_part, descendants, marts_of, readiness
 from sluice.transform.outcome import Outcome, described, failed_results, forget_outcomes, nothing_to_build
 from sluice.transform.packages import install_packages, packages_differ
 from sluice.transform.project import (
@@ -27,7 +27,7 @@ from sluice.transform.project import (
 )
 from sluice.transform.publish import any_refused, publish
 from sluice.transform.removed import known_removed, warning
-from sluice.transform.sources import write_sources
+from sluice.transform.sources import declare_sources
 from sluice.transform.stale import (
     Connection,
     last_run,
@@ -209,7 +209,7 @@ class Steps:
 
     def _prepare(self) -> str | None:
         """Writes the sources, then returns as ``changed``."""
-        write_sources(self.contracts, self.dbt.generated, tables_with_models(self.dbt.read_manifest_if_any()))
+        declare_sources(self.contracts, self.dbt)
         return self.changed()
 
     def _is_due(self, dates: dict[str, list[date]], changed: str | None) -> bool:

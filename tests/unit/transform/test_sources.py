@@ -12,7 +12,7 @@ import yaml
 from sluice.contracts import Contract, Contracts, InvalidContract, load_contracts
 from sluice.errors import TerminalError
 from sluice.settings import ROOT
-from sluice.transform.sources import source_files, write_sources
+from sluice.transform.sources import quoted_blocks, source_files, write_sources
 
 METADATA_COLUMNS = ["_event_date", "_lake_date", "_topic_id", "_partition", "_offset", "_timestamp", "_loaded_at"]
 STAGING = ROOT / "dbt" / "models" / "staging"
@@ -179,3 +179,16 @@ def test_seeds_are_copies_of_the_packages_tables(table: str) -> None:
     assert package is not None and package.submodule_search_locations
     original = Path(package.submodule_search_locations[0]) / "data" / f"{table}.csv"
     assert (ROOT / "dbt" / "seeds" / f"{table}.csv").read_bytes() == original.read_bytes()
+
+
+def test_a_model_may_quote_a_column_that_its_contract_has_no_longer(tmp_path: Path) -> None:
+    project, generated = tmp_path / "project", tmp_path / "generated"
+    (project / "models").mkdir(parents=True)
+    quotes = ["gates_changed__state", "gates_changed__gone", "other__gone", "mine"]
+    text = "\n".join(f"description: \"{{{{ doc('{name}') }}}}\"" for name in quotes)
+    (project / "models" / "stg.yml").write_text(text)
+    write_sources({"gates.changed": contract()}, generated, quoted=quoted_blocks(project))
+    blocks = (generated / "gates_changed.md").read_text()
+    assert "{% docs gates_changed__gone %}\nNo column of the contract any more: null in new rows." in blocks
+    assert "other__gone" not in blocks
+    assert "mine" not in blocks
