@@ -21,6 +21,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 LOOPBACK = "127.0.0.1"
 
+Port = Annotated[int, Field(ge=0, le=65_535)]
+
 
 @dataclass(frozen=True)
 class Pages:
@@ -61,48 +63,48 @@ class Settings(ExternalServers):
     """The folder of a learner's files, for the exercises."""
 
     kafka_host: str = LOOPBACK
-    kafka_port: int = 9092
-    kafka_controller_port: int = 9093
-    kafka_2_port: int = 9192
-    kafka_3_port: int = 9292
+    kafka_port: Port = 9092
+    kafka_controller_port: Port = 9093
+    kafka_2_port: Port = 9192
+    kafka_3_port: Port = 9292
     """The published ports of the second and third broker, if there are three (``PROFILE=scale``)."""
 
     minio_host: str = LOOPBACK
-    minio_port: int = 9000
-    minio_console_port: int = 9001
+    minio_port: Port = 9000
+    minio_console_port: Port = 9001
     minio_console_url: str = ""
     """The URL of MinIO's console for a browser, if it differs from ``minio_host`` and the console's port."""
     lake_bucket: str = "lake"
     sink_host: str = LOOPBACK
-    sink_port: int = 9095
+    sink_port: Port = 9095
     """The port of the sink's metrics and health check; 0 for any free port."""
-    sink_age_seconds: float = 10.0
+    sink_age_seconds: Annotated[float, Field(gt=0, le=30)] = 10.0
     """The longest time a record waits before the sink commits it to the lake."""
     live_host: str = LOOPBACK
-    live_port: int = 9096
+    live_port: Port = 9096
     """The port of the live view's metrics; 0 for any free port."""
 
     postgres_host: str = LOOPBACK
-    postgres_port: int = 5432
+    postgres_port: Port = 5432
     warehouse: str = "warehouse"
 
     airflow_host: str = LOOPBACK
-    airflow_port: int = 8080
+    airflow_port: Port = 8080
     airflow_executor: Literal["LocalExecutor", "CeleryExecutor"] = "LocalExecutor"
     """Airflow's tasks run in the scheduler, or in workers on any number of machines that take them from Redis."""
     airflow_workers: PositiveInt = 2
     """The number of workers, with CeleryExecutor."""
     redis_host: str = LOOPBACK
-    redis_port: int = 6379
+    redis_port: Port = 6379
     airflow_url: str = ""
     """The URL of Airflow's UI for a browser, if it differs from ``airflow``: behind a published port or a proxy."""
 
     dashboard_host: str = LOOPBACK
-    dashboard_port: int = 8090
+    dashboard_port: Port = 8090
     dashboard_url: str = ""
     """The dashboard's URL for a browser, if it differs from ``dashboard_host`` and its port."""
 
-    prometheus_port: int = 9090
+    prometheus_port: Port = 9090
     """Prometheus's port, with ``make up OBSERVE=1``."""
 
     openlineage_url: Annotated[str, AfterValidator(check_url)] = Field(default="", validation_alias="openlineage_url")

@@ -9,7 +9,7 @@
 -#}
 {%- macro stage_events(table, columns) -%}
 {%- set contract = contract_of(source('raw', table)) -%}
-{%- set id = contract.get('id', []) -%}
+{%- set id = quoted(contract.get('id', [])) -%}
 {%- set place = ['_partition', '_offset', '_topic_id'] -%}
 {%- set better = '>' if contract.get('keep') == 'last' else '<' -%}
 {%- set deleted = ['_deleted'] if contract.get('deletes') else [] -%}
@@ -35,7 +35,7 @@ source as (
 
 renamed as (
     select
-        {%- for column in columns + deleted %}
+        {%- for column in quoted(columns) + deleted %}
         {{ column }},
         {%- endfor %}
         _event_date,
@@ -100,7 +100,7 @@ select * from renamed
     {%- if configured -%}
         {{ return([configured] if configured is string else configured) }}
     {%- endif -%}
-    {{ return(staged_contract().get('id', [])) }}
+    {{ return(quoted(staged_contract().get('id', []))) }}
 {%- endmacro -%}
 
 {#- The same of the stream whose staging model is built; empty for any other model. -#}
@@ -111,6 +111,13 @@ select * from renamed
         {%- endfor -%}
     {%- endif -%}
     {{ return({}) }}
+{%- endmacro -%}
+
+{#- A contract's columns for SQL: Postgres reserves words that they may be, such as `user`. -#}
+{%- macro quoted(columns) -%}
+    {%- set names = [] -%}
+    {%- for column in columns -%}{%- do names.append(adapter.quote(column)) -%}{%- endfor -%}
+    {{ return(names) }}
 {%- endmacro -%}
 
 {%- macro prefixed(table, columns) -%}

@@ -12,8 +12,11 @@ from sluice.contracts.model import Contract, InvalidFieldError
 from sluice.contracts.names import collisions, shared_topics
 from sluice.contracts.strict_yaml import InvalidLineError
 from sluice.errors import TerminalError
+from sluice.escaping import shorten
 
 _FIX = "fix the contract"
+_MAX_SHOWN = 100
+"""Characters of a value or an error that a message quotes."""
 _MAX_PROBLEMS = 12
 """Errors of one file that its message lists."""
 
@@ -41,7 +44,7 @@ def load_contracts(folder: Path) -> Contracts:
             problem = f"stream: its table or index raw.{contract.table} is one of stream {other}"
             hint = "rename the file and the stream"
         elif other := same_topic.get(contract.stream):
-            problem = f"topic.name: {contract.topic_name} is the topic of stream {other}"
+            problem = f"topic.name: Kafka cannot tell {contract.topic_name} from the topic of stream {other}"
             hint = "give each stream a topic of its own, or describe all events of the topic in one contract"
         else:
             continue
@@ -57,6 +60,17 @@ def read_contract(path: Path) -> Contract:
         TerminalError: the file is not a valid contract; the message names the file, the line, the key and the expected
             value.
     """
+    try:
+        return _read(path)
+    except TerminalError:
+        raise
+    except Exception as error:
+        # Whatever is wrong with one contract must not stop the streams of the others.
+        message = f"{path}: line 1: cannot be understood: {type(error).__name__}: {shorten(str(error), _MAX_SHOWN)}"
+        raise TerminalError(message, _FIX) from error
+
+
+def _read(path: Path) -> Contract:
     try:
         document, node = strict_yaml.parse(files.read(path))
     except OSError as error:
@@ -101,8 +115,16 @@ def _describe(node: yaml.Node, error: ValidationError) -> Iterator[InvalidLineEr
             location = cause.location
         value, line = strict_yaml.find(node, location)
         key = ".".join(str(part) for part in location)
-        actual = "" if details["type"] in ("missing", "value_error") else f", found {details['input']!r}"
+        actual = "" if details["type"] in ("missing", "value_error") else f", found {_shown(value, details['input'])}"
         if details["type"] == "string_type" and isinstance(value, yaml.ScalarNode) and not value.style:
             # YAML's own idea of the value may surprise: no is False, and 2013-01-01 is a date.
             actual = f', found {value.value or "nothing"}; to make it a string, write it in quotes: "{value.value}"'
         yield InvalidLineError(line, f"{key + ': ' if key else ''}{message}{actual}")
+
+
+def _shown(node: yaml.Node | None, value: object) -> str:
+    try:
+        return shorten(repr(value), _MAX_SHOWN)
+    except ValueError:
+        # Python does not write an integer of thousands of digits; the file has its text.
+        return shorten(node.value, _MAX_SHOWN) if isinstance(node, yaml.ScalarNode) else "an integer that is too long"

@@ -29,7 +29,9 @@ _STREAM = r"^[a-z][a-z0-9]*(\.[a-z][a-z0-9]*)+$"
 _COLUMN = r"^[a-z][a-z0-9_]*$"
 _DURATION = re.compile(r"^(\d+)([mhd])$")
 _DURATION_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
-_TOPIC = r"^[a-zA-Z0-9._-]+$"
+_TOPIC = r"^\.*[a-zA-Z0-9_-][a-zA-Z0-9._-]*$"
+"""Of more than dots: Kafka refuses `.` and `..`."""
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 _POSTGRES_NAME_BYTES = 63
 _TOPIC_LENGTH = 249
 _EVENT_ID = "event_id"
@@ -82,7 +84,7 @@ def _check_path(text: str) -> str:
 def _check_pattern(pattern: str) -> str:
     try:
         re.compile(pattern)
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(f"expected a regular expression: {error}") from None
     return pattern
 
@@ -93,6 +95,15 @@ def _check_zone(zone: str) -> str:
     except (KeyError, ValueError, OSError):
         raise ValueError("expected a time zone such as Europe/Vienna or UTC") from None
     return zone
+
+
+def _check_text(text: str) -> str:
+    if _UNSTORABLE.search(text):
+        raise ValueError("a NUL and half of a surrogate pair are no characters: Postgres holds neither")
+    return text
+
+
+_Text = Annotated[str, AfterValidator(_check_text)]
 
 
 class _Strict(BaseModel):
@@ -129,6 +140,10 @@ DEFAULT_YEARS = {"timestamp": Years(first=1900, last=2199), "date": Years(first=
 DEFAULT_KEY_LENGTH = 256
 MAX_KEY_LENGTH = 600
 """Characters. A B-tree's entry holds 2,704 bytes, and a character takes up to four."""
+MAX_KEY_DIGITS = 38
+"""Of a decimal: up to 28 bytes of the entry."""
+_MAX_INDEX_COLUMNS = 8
+"""With all of them decimals, beside a text of the largest length, the entry still fits."""
 
 
 class Column(_Strict):
@@ -147,7 +162,7 @@ class Column(_Strict):
     """Where the value is in the event; of several paths, the first that has a value. The column's name by default."""
     nullable: bool = True
     """Whether the value may be missing or null."""
-    unit: str | None = None
+    unit: _Text | None = None
     """Unit of a number, for documentation."""
     minimum: int | float | None = None
     """The smallest valid value, in the column's unit. Numeric columns only."""
@@ -159,7 +174,7 @@ class Column(_Strict):
     """The largest valid length, in characters. String columns only; those of the key or the id have 256 by default."""
     pattern: Annotated[str | None, AfterValidator(_check_pattern)] = None
     """A regular expression of Python's that the whole text matches. String columns only."""
-    enum: Annotated[tuple[str, ...] | None, Field(min_length=1), BeforeValidator(_tuple)] = None
+    enum: Annotated[tuple[_Text, ...] | None, Field(min_length=1), BeforeValidator(_tuple)] = None
     """The valid values. String columns only."""
     format: Literal["rfc3339", "epoch_s", "epoch_ms", "epoch_us"] | None = None
     """How a timestamp is written: as a text (``rfc3339``, the default), or as a number since 1970-01-01, UTC."""
@@ -167,13 +182,13 @@ class Column(_Strict):
     """The time zone of a timestamp's texts that have none. Without it, such a text is invalid."""
     years: Years | None = None
     """The valid years, in UTC. Date and timestamp columns only; timestamps have 1900 to 2199 by default, dates any."""
-    description: Annotated[str, Field(min_length=1)]
+    description: Annotated[_Text, Field(min_length=1)]
     """What the value means; every page and dbt's documentation show it."""
 
     @field_validator("minimum", "maximum")
     @classmethod
     def _check_bound(cls, bound: float | None, info: ValidationInfo) -> float | None:
-        return bound if bound is None or "type" not in info.data else check_bound(info.data["type"], bound)
+        return bound if bound is None or "type" not in info.data else check_bound(parse_type(info.data["type"]), bound)
 
     @model_validator(mode="after")
     def _check_limits(self) -> "Column":
@@ -182,7 +197,7 @@ class Column(_Strict):
                 if getattr(self, name) is not None and self.data_type.kind not in kinds:
                     raise ValueError(f"{name} applies only to {', '.join(kinds)}, not to {self.type}")
         if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
-            raise ValueError(f"expected minimum <= maximum, found {self.minimum:g} > {self.maximum:g}")
+            raise ValueError(f"expected minimum <= maximum, found {self.minimum} > {self.maximum}")
         if self.min_length is not None and self.max_length is not None and self.min_length > self.max_length:
             raise ValueError(f"expected min_length <= max_length, found {self.min_length} > {self.max_length}")
         if self.zone is not None and self.is_epoch:
@@ -259,9 +274,9 @@ class Contract(_Strict):
 
     stream: Annotated[str, Field(pattern=_STREAM, max_length=50), AfterValidator(check_stream)]
     """The stream's name, in lower case with dots; also the name of the file and, by default, of the topic."""
-    description: Annotated[str, Field(min_length=1)]
+    description: Annotated[_Text, Field(min_length=1)]
     """What an event of the stream means."""
-    owner: Annotated[str, Field(min_length=1)]
+    owner: Annotated[_Text, Field(min_length=1)]
     """Who answers for the stream; also the owner of its DAG."""
     topic: Topic
     """The Kafka topic."""
@@ -372,6 +387,12 @@ class Contract(_Strict):
     def _check_key_lengths(self) -> None:
         """Checks that the entries of an index on the id or the key fit."""
         for names in (self.id_columns, (self.key,)):
+            if len(names) > _MAX_INDEX_COLUMNS:
+                raise InvalidFieldError("id", message=f"expected at most {_MAX_INDEX_COLUMNS} columns")
+            for index, column in enumerate(self.columns):
+                if column.name in names and column.data_type.precision > MAX_KEY_DIGITS:
+                    message = f"{column.name} is a key: expected at most {MAX_KEY_DIGITS} digits"
+                    raise InvalidFieldError("columns", index, "type", message=message)
             texts = [column for column in self.columns if column.name in names and column.type == "string"]
             if sum(self.max_length(column) or 0 for column in texts) > MAX_KEY_LENGTH:
                 longest = max(texts, key=lambda column: self.max_length(column) or 0)

@@ -44,13 +44,16 @@ def check_stream(stream: str) -> str:
 def shared_topics(topics: Mapping[str, str]) -> dict[str, str]:
     """Returns, by stream, the stream that precedes it and has the same topic.
 
+    To Kafka, names that differ only in dots and underscores are the same: its metrics have them with underscores.
+
     Args:
         topics: the topic by stream.
     """
     owners: dict[str, str] = {}
     for stream in sorted(topics):
-        owners.setdefault(topics[stream], stream)
-    return {stream: owners[topic] for stream, topic in topics.items() if owners[topic] != stream}
+        owners.setdefault(table_name(topics[stream]), stream)
+    firsts = {stream: owners[table_name(topic)] for stream, topic in topics.items()}
+    return {stream: first for stream, first in firsts.items() if first != stream}
 
 
 def collisions(streams: Iterable[str]) -> dict[str, str]:

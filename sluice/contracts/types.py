@@ -6,6 +6,8 @@ from dataclasses import dataclass
 PLAIN_TYPES = ("string", "boolean", "int32", "int64", "float64", "date", "time", "timestamp", "uuid", "json")
 """Types without parameters."""
 NUMERIC_TYPES = ("int32", "int64", "float64", "decimal")
+_MAX_LENGTH = 60
+"""Characters. Types are nested: the longest has 29."""
 _MAX_PRECISION = 1_000
 """Postgres' limit for numeric(p, s)."""
 _DECIMAL = re.compile(r"decimal\(\s*(\d{1,4})\s*,\s*(\d{1,4})\s*\)")
@@ -39,6 +41,8 @@ def parse_type(text: str) -> DataType:
     """
     if text in PLAIN_TYPES:
         return DataType(text)
+    if len(text) > _MAX_LENGTH:
+        raise ValueError(f"expected a type of at most {_MAX_LENGTH} characters, found {text[:_MAX_LENGTH]}…")
     if match := _DECIMAL.fullmatch(text):
         precision, scale = int(match[1]), int(match[2])
         if not 1 <= precision <= _MAX_PRECISION or scale > precision:

@@ -7,17 +7,21 @@ The reasons are stored in ``raw.quarantine``, and ``ops.quarantine`` derives the
 """
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sluice.contracts import Column, Contract
+from sluice.contracts.model import DEFAULT_YEARS
 from sluice.contracts.paths import MISSING, first_value
 from sluice.contracts.tombstones import read_key
 from sluice.contracts.values import ContractViolationError, JsonNumber, quote, read_value
 from sluice.escaping import escape, shorten
 
+RECORD_YEARS = DEFAULT_YEARS["timestamp"]
+"""The years of a record's timestamp, where that is the event time."""
 _MAX_SHOWN = 60
 """Characters of a name that a reason quotes."""
 _MAX_DEPTH = 200
@@ -56,8 +60,8 @@ def validate_event(
             return _tombstone(contract, key, timestamp), ""
         fields = parse(value, exact=contract.has_exact_numbers)
         values = {column.name: _read_column(contract, column, fields) for column in contract.columns}
-        if contract.happens_at_record and timestamp is None:
-            raise ContractViolationError("the record has no timestamp")
+        if contract.happens_at_record:
+            _check_record_time(timestamp)
     except ContractViolationError as violation:
         return None, str(violation)
     except MemoryError:
@@ -68,13 +72,21 @@ def validate_event(
 
 
 def _tombstone(contract: Contract, key: bytes | None, timestamp: datetime | None) -> Event:
-    if timestamp is None:
-        raise ContractViolationError("the record has no timestamp")
+    _check_record_time(timestamp)
     values: dict[str, Any] = dict.fromkeys(column.name for column in contract.columns)
     for column in contract.columns:
         if column.name == contract.key:
             values[column.name] = read_key(column, key, contract.max_length(column))
     return Event(values, is_tombstone=True)
+
+
+def _check_record_time(timestamp: datetime | None) -> None:
+    if timestamp is None:
+        raise ContractViolationError("the record has no timestamp")
+    if not RECORD_YEARS.first <= timestamp.year <= RECORD_YEARS.last:
+        raise ContractViolationError(
+            f"the record's timestamp is outside the years {RECORD_YEARS.first} to {RECORD_YEARS.last}"
+        )
 
 
 def parse(value: bytes | None, *, exact: bool = False) -> dict[str, Any]:
@@ -115,8 +127,8 @@ def parse(value: bytes | None, *, exact: bool = False) -> dict[str, Any]:
 def _unique_fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
     if len(fields) != len(pairs):
-        names = [name for name, _ in pairs]
-        repeated = next(name for name in names if names.count(name) > 1)
+        counts = Counter(name for name, _ in pairs)
+        repeated = next(name for name, count in counts.items() if count > 1)
         raise ContractViolationError(f"{shorten(escape(repeated), _MAX_SHOWN)}: given twice")
     return fields
 

@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import ROUND_FLOOR, Decimal
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
@@ -40,6 +40,8 @@ _MICROSECOND_DIGITS = 6
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_UNITS = {"epoch_s": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}
 """Microseconds of one unit."""
+_EPOCH_DIGITS = 20
+"""Digits of a number since 1970 that a calendar may have, in any unit: fewer than a decimal's context has (28)."""
 _MAX_SHOWN = 60
 """Characters of a value that a reason quotes."""
 
@@ -214,10 +216,14 @@ def _epoch_microseconds(column: Column, value: Any) -> int | None:
         return None
     if isinstance(value, int):
         return value * unit
-    try:
-        return math.floor(Decimal(value.text if isinstance(value, JsonNumber) else repr(value)) * unit)
-    except (InvalidOperation, OverflowError, ValueError):
+    number = Decimal(value.text if isinstance(value, JsonNumber) else repr(value))
+    if not number.is_finite():
         return None
+    # Far beyond any calendar, and quick to compare; the number itself may have a billion digits.
+    if number and number.adjusted() > _EPOCH_DIGITS:
+        return int(math.copysign(10 ** (_EPOCH_DIGITS + 1), number))
+    whole = number.quantize(Decimal(1) / unit, ROUND_FLOOR)
+    return int(whole * unit)
 
 
 def _read_date(column: Column, data_type: DataType, value: Any) -> int:

@@ -53,6 +53,23 @@ def client(settings: Settings, user: User | Literal["root"]) -> Minio:
     )
 
 
+def admin(settings: Settings) -> MinioAdmin:
+    """Returns a client of the platform's own MinIO that manages users and their rights."""
+    return MinioAdmin(
+        endpoint=settings.minio,
+        credentials=StaticProvider(*credentials(settings, "root")),
+        secure=False,
+        http_client=http_pool(settings),
+    )
+
+
+def policy(bucket: str, user: User) -> dict[str, Any]:
+    """Returns what a user may do with a bucket, as a document of S3's policy language."""
+    resources = [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]
+    statement = {"Effect": "Allow", "Action": _ACTIONS[user], "Resource": resources}
+    return {"Version": "2012-10-17", "Statement": [statement]}
+
+
 def http_pool(settings: Settings, retries: int = 2) -> urllib3.PoolManager:
     """Returns a pool of connections to the store, which trusts the authorities that the settings name."""
     return urllib3.PoolManager(
@@ -102,25 +119,19 @@ def _provision_external(settings: Settings) -> None:
 
 def _provision_own(settings: Settings) -> None:
     bucket = settings.lake_bucket
-    name, password = credentials(settings, "root")
     try:
         root = client(settings, "root")
         if not root.bucket_exists(bucket_name=bucket):
             root.make_bucket(bucket_name=bucket)
-        admin = MinioAdmin(
-            endpoint=settings.minio,
-            credentials=StaticProvider(name, password),
-            secure=False,
-            http_client=http_pool(settings),
-        )
-        for user, actions in _ACTIONS.items():
+        own = admin(settings)
+        for user in USERS:
             key, secret = credentials(settings, user)
-            admin.user_add(key, secret)
+            own.user_add(key, secret)
             with tempfile.TemporaryDirectory() as folder:
-                policy = Path(folder) / "policy.json"
-                policy.write_text(json.dumps(_policy(bucket, actions)))
-                admin.policy_add(key, policy_file=str(policy))
-            _attach(admin, key)
+                file = Path(folder) / "policy.json"
+                file.write_text(json.dumps(policy(bucket, user)))
+                own.policy_add(key, policy_file=str(file))
+            _attach(own, key)
     except (S3Error, MinioException, urllib3.exceptions.HTTPError) as error:
         raise minio_error(settings, error) from error
 
@@ -138,14 +149,9 @@ def minio_error(settings: Settings, error: Exception) -> SluiceError:
     )
 
 
-def _policy(bucket: str, actions: list[str]) -> dict[str, Any]:
-    resources = [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]
-    return {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": actions, "Resource": resources}]}
-
-
-def _attach(admin: MinioAdmin, name: str) -> None:
+def _attach(own: MinioAdmin, name: str) -> None:
     try:
-        admin.attach_policy([name], user=name)
+        own.attach_policy([name], user=name)
     except MinioAdminException as error:
         # MinIO returns an error if the policy is already attached.
         if "AlreadyApplied" not in str(error):

@@ -10,6 +10,8 @@ import pyarrow.compute as pc
 
 from sluice.contracts import Column, Contract
 from sluice.contracts.bounds import INT_RANGES
+from sluice.contracts.model import Years
+from sluice.contracts.validation import RECORD_YEARS
 from sluice.contracts.values import DATE_PATTERN, TIMESTAMP_PATTERN
 from sluice.load.arrow_types import ARROW_TYPES
 from sluice.load.json_values import Mask, byte_view
@@ -44,8 +46,8 @@ def check_columns(contract: Contract, table: pa.Table, timestamps: pa.Array) -> 
             columns[column.name] = pc.add(values, 0.0)
         else:
             columns[column.name] = values.cast(ARROW_TYPES[column.type], safe=False)
-    if contract.happens_at_record and timestamps.null_count:
-        wrong |= pc.is_null(timestamps).to_numpy(zero_copy_only=False)
+    if contract.happens_at_record:
+        wrong |= pc.fill_null(_is_outside(RECORD_YEARS, timestamps), True).to_numpy(zero_copy_only=False)
     return pa.table(columns), wrong
 
 
@@ -126,8 +128,12 @@ def _cast_times(values: pa.ChunkedArray, kind: pa.DataType, wrong: Mask) -> pa.C
 
 def _outside_years(column: Column, times: pa.ChunkedArray) -> Mask:
     """Returns which dates or timestamps are outside the column's years; a null is not."""
-    moments = column.allowed_years.first_moment, column.allowed_years.last_moment
-    first, last = moments if column.type == "timestamp" else [moment.date() for moment in moments]
-    outside = pc.or_(pc.less(times, pa.scalar(first, times.type)), pc.greater(times, pa.scalar(last, times.type)))
-    result: Mask = pc.fill_null(outside, False).to_numpy()
+    result: Mask = pc.fill_null(_is_outside(column.allowed_years, times), False).to_numpy()
     return result
+
+
+def _is_outside(years: Years, times: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:
+    """Returns which dates or timestamps are outside the years; null for a null."""
+    moments = years.first_moment, years.last_moment
+    first, last = moments if pa.types.is_timestamp(times.type) else [moment.date() for moment in moments]
+    return pc.or_(pc.less(times, pa.scalar(first, times.type)), pc.greater(times, pa.scalar(last, times.type)))

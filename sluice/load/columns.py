@@ -1,6 +1,5 @@
 """Parses values into typed columns: whole chunks at once, and suspicious values one by one."""
 
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -14,6 +13,7 @@ from sluice.load import json_values
 from sluice.load.arrow_types import arrow_schema
 from sluice.load.column_checks import check_columns
 from sluice.load.json_values import EXACT, Mask, RowIndices, is_columnar, is_plain, parse_around
+from sluice.load.unknown_fields import UnknownFields, merge
 from sluice.warehouse.alterations import DELETED
 
 _CHUNK = 16_384
@@ -67,16 +67,12 @@ def read_columns(contract: Contract, records: pa.Table, map_chunks: Callable[...
 
 
 def _concat(contract: Contract, parts: list[Columns]) -> Columns:
-    starts = np.cumsum([0, *(len(part.is_valid) for part in parts)])[:-1]
-    unknown: dict[str, list[RowIndices]] = defaultdict(list)
-    for start, part in zip(starts, parts, strict=True):
-        for name, row_indices in part.unknown.items():
-            unknown[name].append(row_indices + start)
+    starts = np.cumsum([0, *(len(part.is_valid) for part in parts)])[:-1].tolist()
     return Columns(
         pa.concat_tables([arrow_schema(contract).empty_table(), *(part.rows for part in parts)]),
         pa.concat_arrays([pa.array([], pa.bool_()), *(part.is_valid for part in parts)]),
         [reason for part in parts for reason in part.reasons],
-        {name: np.concatenate(indices) for name, indices in unknown.items()},
+        merge((start, part.unknown) for start, part in zip(starts, parts, strict=True)),
     )
 
 
@@ -113,7 +109,7 @@ def _read_chunk(contract: Contract, records: pa.RecordBatch) -> Columns:
 
 def _read_one_by_one(contract: Contract, records: pa.RecordBatch) -> Columns:
     events, is_valid, reasons = [], np.zeros(len(records), np.bool_), []
-    unknown: dict[str, list[int]] = defaultdict(list)
+    unknown = UnknownFields()
     fields = (records[name].to_pylist() for name in ("value", "timestamp", "key"))
     for index, (value, timestamp, key) in enumerate(zip(*fields, strict=True)):
         event, reason = validate_event(contract, value, timestamp, key)
@@ -122,10 +118,8 @@ def _read_one_by_one(contract: Contract, records: pa.RecordBatch) -> Columns:
             continue
         events.append(event)
         is_valid[index] = True
-        for name in event.unknown:
-            unknown[name].append(index)
-    indices = {name: np.array(found, np.int64) for name, found in unknown.items()}
-    return Columns(_as_rows(contract, events), pa.array(is_valid), reasons, indices)
+        unknown.add(event.unknown, index)
+    return Columns(_as_rows(contract, events), pa.array(is_valid), reasons, unknown.indices())
 
 
 def _parse_with_fallback(contract: Contract, records: pa.RecordBatch, plain: Mask) -> Columns:
@@ -133,7 +127,7 @@ def _parse_with_fallback(contract: Contract, records: pa.RecordBatch, plain: Mas
     values = records["value"]
     table, row_indices, has_unknown = parse_around(contract, values, np.flatnonzero(plain))
     rows, wrong = check_columns(contract, table, records["timestamp"].take(pa.array(row_indices)))
-    unknown: dict[str, list[int]] = defaultdict(list)
+    unknown = UnknownFields()
     if has_unknown:
         _find_unknown(contract.fields, values, row_indices, wrong, unknown)
     is_valid = np.zeros(len(values), np.bool_)
@@ -144,10 +138,8 @@ def _parse_with_fallback(contract: Contract, records: pa.RecordBatch, plain: Mas
     order = np.argsort(np.concatenate([row_indices[~wrong], valid_others]))
     rows = pa.concat_tables([rows.filter(pa.array(~wrong)), single.rows]).take(pa.array(order))
     is_valid[valid_others] = True
-    for name, indices in single.unknown.items():
-        unknown[name] += others[indices].tolist()
-    unknown_indices = {name: np.array(sorted(indices), np.int64) for name, indices in unknown.items()}
-    return Columns(rows, pa.array(is_valid), single.reasons, unknown_indices)
+    from_others = {name: others[indices] for name, indices in single.unknown.items()}
+    return Columns(rows, pa.array(is_valid), single.reasons, merge([(0, unknown.indices()), (0, from_others)]))
 
 
 def _as_rows(contract: Contract, events: list[Event]) -> pa.Table:
@@ -168,7 +160,7 @@ def _stored_type(kind: pa.DataType) -> pa.DataType:
 
 
 def _find_unknown(
-    known: frozenset[str], values: pa.Array, row_indices: RowIndices, wrong: Mask, unknown: dict[str, list[int]]
+    known: frozenset[str], values: pa.Array, row_indices: RowIndices, wrong: Mask, unknown: UnknownFields
 ) -> None:
     """Collects the fields that are not in the contract. Arrow accepts more than JSON there: those values are wrong."""
     for index in np.flatnonzero(~wrong):
@@ -178,5 +170,4 @@ def _find_unknown(
         except ContractViolationError:
             wrong[index] = True
             continue
-        for name in names:
-            unknown[name].append(row_index)
+        unknown.add(names, row_index)

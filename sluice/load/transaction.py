@@ -17,6 +17,7 @@ from sluice.lake.layout import SCHEMA
 from sluice.lake.ranges import PartitionKey, Range
 from sluice.load.batch import LAKE_COLUMNS, Batch, DateCounts, counts_json, date_sources_json, drift_json
 from sluice.load.rejection import RecordId, RejectedRecordsError, copy_contained
+from sluice.load.unknown_fields import MAX_NAMES, OTHERS
 from sluice.settings import Settings
 from sluice.warehouse import connect
 from sluice.warehouse.copy import copy_rows
@@ -51,9 +52,25 @@ on conflict (stream, event_date) do update set
     after_close = dates.after_close + excluded.after_close,
     version = dates.version + 1,
     loaded_at = excluded.loaded_at"""
+# A stream has a limited number of fields; all others count as one.
 _ADD_DRIFT = """
+with known as (
+    select distinct field from ops.drift where stream = $1
+),
+given as (
+    select d.event_date, d.rows,
+        case
+            when k.field is not null then d.field
+            when (select count(*) from known) + dense_rank() over (partition by k.field is null order by d.field) <= $3
+                then d.field
+            else $4
+        end as field
+    from jsonb_to_recordset($2::jsonb) as d (event_date date, field text, rows bigint)
+    left join known k using (field)
+)
 insert into ops.drift (stream, event_date, field, rows)
-select $1, event_date, field, rows from jsonb_to_recordset($2::jsonb) as d (event_date date, field text, rows bigint)
+select $1, event_date, field, sum(rows) from given
+group by event_date, field
 order by event_date, field
 on conflict (stream, event_date, field) do update set rows = drift.rows + excluded.rows"""
 
@@ -204,7 +221,7 @@ class Warehouse:
         if counts:
             self.execute(_ADD_DATE_STATS, self._contract.stream, counts_json(counts), now)
         if drift:
-            self.execute(_ADD_DRIFT, self._contract.stream, drift_json(drift))
+            self.execute(_ADD_DRIFT, self._contract.stream, drift_json(drift), MAX_NAMES, OTHERS)
 
     def add_date_sources(self, batch: Batch) -> None:
         """Counts the rows of a batch whose event date is not the lake's."""

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from itertools import islice
 
 from sluice.lake.ranges import PartitionKey
 from sluice.reconcile.lake import LakeSide
@@ -16,6 +17,8 @@ from sluice.reconcile.tally import NOTHING, Tally, by_date
 from sluice.reconcile.warehouse import Ledger, WarehouseSide
 
 _NO_LEDGER = Ledger(0, 0)
+_MAX_FIELDS = 20
+"""Fields outside the contract that the notes name."""
 
 
 @dataclass
@@ -68,8 +71,10 @@ def compare(stream: str, lake: LakeSide, warehouse: WarehouseSide, ends: Mapping
                 " gaps, aborted transactions or Kafka's control records"
             )
     _compare_dates(stream, lake, warehouse, result)
-    for field_name, count in warehouse.drift.items():
+    for field_name, count in islice(warehouse.drift.items(), _MAX_FIELDS):
         result.notes.append(f"{stream}: {count:,} events contain the field {field_name}, which is not in the contract")
+    if (more := len(warehouse.drift) - _MAX_FIELDS) > 0:
+        result.notes.append(f"{stream}: events contain {more:,} more fields, which `make sql` shows in ops.drift")
     result.notes += warehouse.notes
     return result
 

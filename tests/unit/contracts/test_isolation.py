@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sluice.contracts import Contracts, contracts_version, get_contract, load_contracts
+from sluice.contracts import Contract, Contracts, contracts_version, get_contract, load_contracts
 from sluice.errors import TerminalError
 from sluice.settings import ROOT
 
@@ -100,3 +100,66 @@ def test_an_edit_changes_the_version_and_a_reader_of_it_never_fails(folder: Path
     assert contracts_version(folder) == before
     (folder / "a.b.yaml").write_text("[")
     assert contracts_version(folder) != before
+
+
+ODD = {
+    "pattern that no machine can repeat": ('pattern: "a{99999999999999999999}"', "string"),
+    "deep pattern": (f'pattern: "{"(" * 3_000}{")" * 3_000}"', "string"),
+    "deep type": ("unit: m", "array(" * 3_000 + "int32" + ")" * 3_000),
+    "limit of 400 digits": (f"minimum: {'9' * 400}\n    maximum: 1", "decimal(500, 0)"),
+    "limits of 400 digits": (f"minimum: 1\n    maximum: {'9' * 400}", "decimal(500, 0)"),
+    "half of a surrogate pair": ('enum: ["\\ud800", "x"]', "string"),
+    "unit with a NUL": ('unit: "\\0"', "int32"),
+    "empty enum": ("enum: []", "string"),
+    "unit that is an integer": (f"unit: 0x{'f' * 5_000}", "int32"),
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_whatever_is_odd_in_a_contract_costs_its_own_stream(folder: Path, odd: str) -> None:
+    line, kind = ODD[odd]
+    text = (
+        WEATHER.replace("weather.observed", "a.b")
+        + f"  - name: odd\n    type: {kind}\n    {line}\n    description: x\n"
+    )
+    (folder / "a.b.yaml").write_text(text)
+    contracts = load_contracts(folder)
+    assert list(contracts) == ["weather.observed"]
+    assert "a.b.yaml: line " in problems(contracts)["a.b.yaml"]
+    assert len(problems(contracts)["a.b.yaml"]) < 1_000
+
+
+@pytest.mark.parametrize("item", [f"0x{'f' * 5_000}", ":".join(["1"] + ["59"] * 2_600), "1.5", "[a]"])
+def test_an_odd_item_of_a_list_costs_its_own_stream(folder: Path, item: str) -> None:
+    (folder / "a.b.yaml").write_text(WEATHER.replace("weather.observed", "a.b") + f"id: [{item}]\n")
+    contracts = load_contracts(folder)
+    assert list(contracts) == ["weather.observed"]
+    assert "a.b.yaml: line " in problems(contracts)["a.b.yaml"]
+
+
+def test_a_fault_that_no_rule_foresees_costs_its_own_stream(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "a.b.yaml").write_text(WEATHER.replace("weather.observed", "a.b"))
+    validate = Contract.model_validate
+
+    def fail(document: dict[str, object]) -> Contract:
+        if document["stream"] == "a.b":
+            raise ArithmeticError("odd")
+        return validate(document)
+
+    monkeypatch.setattr(Contract, "model_validate", fail)
+    contracts = load_contracts(folder)
+    assert list(contracts) == ["weather.observed"]
+    assert "a.b.yaml: line 1: cannot be understood: ArithmeticError: odd" in problems(contracts)["a.b.yaml"]
+
+
+@pytest.mark.parametrize("name", [".", ".."])
+def test_a_topic_that_kafka_refuses_costs_its_own_stream(folder: Path, name: str) -> None:
+    text = WEATHER.replace("weather.observed", "a.b").replace("topic:\n", f'topic:\n  name: "{name}"\n')
+    (folder / "a.b.yaml").write_text(text)
+    assert list(load_contracts(folder)) == ["weather.observed"]
+
+
+def test_topics_that_kafka_cannot_tell_apart_are_refused(folder: Path) -> None:
+    text = WEATHER.replace("weather.observed", "a.b").replace("topic:\n", "topic:\n  name: weather_observed\n")
+    (folder / "a.b.yaml").write_text(text)
+    assert len(load_contracts(folder).invalid) == 1

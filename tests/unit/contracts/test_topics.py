@@ -39,7 +39,7 @@ def test_two_streams_cannot_have_one_topic(tmp_path: Path) -> None:
     contracts = load_contracts(tmp_path)
     assert topic_names(contracts) == {"weather.observed": "weather.observed"}
     (invalid,) = contracts.invalid
-    assert "topic.name: weather.observed is the topic of stream weather.observed" in invalid.problem
+    assert "topic.name: Kafka cannot tell weather.observed from the topic of stream weather.observed" in invalid.problem
     assert contracts.known_topics() == topic_names(contracts)
 
 

@@ -1,0 +1,42 @@
+"""Fields that are not in the contract: endless names take bounded memory, and the usual few are counted exactly."""
+
+import json
+from datetime import UTC, datetime
+
+import numpy as np
+import pyarrow as pa
+
+from sluice.contracts import load_contracts
+from sluice.load.columns import read_columns
+from sluice.load.unknown_fields import MAX_NAMES, OTHERS, UnknownFields, merge
+from sluice.settings import ROOT
+
+
+def test_of_endless_names_the_rest_has_one() -> None:
+    fields = UnknownFields()
+    for row in range(3):
+        fields.add((f"{row}/{number:05}" for number in range(MAX_NAMES)), row)
+    found = fields.indices()
+    assert len(found) == MAX_NAMES + 1
+    assert found[OTHERS].tolist() == [1, 2]
+
+
+def test_parts_of_a_batch_have_together_no_more_names() -> None:
+    parts = [{f"{part}/{number}": np.array([0, 1]) for number in range(MAX_NAMES)} for part in range(2)]
+    merged = merge([(0, parts[0]), (10, parts[1])])
+    assert len(merged) == MAX_NAMES + 1
+    assert merged[OTHERS].tolist() == [10, 11]
+    assert merged["0/5"].tolist() == [0, 1]
+
+
+def test_events_with_other_fields_each_are_valid_and_their_names_bounded() -> None:
+    contract = load_contracts(ROOT / "contracts")["flights.cancelled"]
+    event = json.loads((ROOT / "contracts/examples/flights.cancelled.copy_of_a_flight.pass.json").read_bytes())
+    values = [json.dumps(event | {f"{row} {number}": 1 for number in range(500)}).encode() for row in range(10)]
+    times = pa.array([datetime(2013, 1, 1, tzinfo=UTC)] * len(values), pa.timestamp("us", "UTC"))
+    keys = pa.nulls(len(values), pa.binary())
+    columns = read_columns(
+        contract, pa.table({"value": pa.array(values, pa.binary()), "timestamp": times, "key": keys})
+    )
+    assert columns.is_valid.to_pylist() == [True] * len(values)
+    assert len(columns.unknown) == MAX_NAMES + 1
