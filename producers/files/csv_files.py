@@ -18,10 +18,14 @@ _NUMBER = r"[+-]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?"
 _JSON_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _ANY_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _BOOLEAN = "(?i:true|false)"
-_TIMESTAMP = r"([0-9]{4}-[0-9]{2}-[0-9]{2})[ T]([0-9]{2}:[0-9]{2})(:[0-9]{2}(?:\.[0-9]+)?)?(Z|[+-][0-9]{2}:[0-9]{2})?"
+_TIMESTAMP = (
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[ Tt]([0-9]{2}:[0-9]{2})(:[0-9]{2}(?:\.[0-9]+)?)?"
+    r"( ?(?:Z|z|UTC)|[+-][0-9]{2}(?::?[0-9]{2})?)?"
+)
 """A timestamp as databases and spreadsheets export it."""
+_QUOTED = re.compile(r'"[^"]*"')
 _NULLS = ("", "NA", "N/A", "NULL", "null", "None", "NaN", "nan")
-"""Texts for null in columns of numbers and of booleans."""
+"""Texts for null in columns of any type but strings."""
 
 
 def read_csv(path: Path, kinds: Mapping[str, str]) -> TableRecords:
@@ -37,11 +41,13 @@ def read_csv(path: Path, kinds: Mapping[str, str]) -> TableRecords:
     """
     with path.open("rb") as file:
         header = file.readline().decode("utf-8", "replace")
-    parse = csv.ParseOptions(delimiter=max(_DELIMITERS, key=header.count), newlines_in_values=True)
+    delimiter = max(_DELIMITERS, key=_QUOTED.sub("", header).count)
+    parse = csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
     # The first block is read for the names alone.
     with csv.open_csv(path, parse_options=parse) as reader:
         names = reader.schema.names
-    if repeated := next((name for name in names if names.count(name) > 1), None):
+    repeated = next((name for name in names if names.count(name) > 1), None)
+    if repeated is not None:
         raise ValueError(f"the column {repeated!r} is there twice")
     convert = csv.ConvertOptions(
         column_types=dict.fromkeys(names, pa.string()),
@@ -82,9 +88,14 @@ def _boolean(text: str) -> str:
 
 
 def _timestamp(text: str) -> str:
-    """Returns a timestamp as RFC 3339 writes it: with a T, and with seconds."""
+    """Returns a timestamp as RFC 3339 writes it: with a T, with seconds, and with a zone of hours and minutes."""
     match = re.fullmatch(_TIMESTAMP, text)
-    return _string(f"{match[1]}T{match[2]}{match[3] or ':00'}{match[4] or ''}" if match else text)
+    if match is None:
+        return "null" if text in _NULLS else _string(text)
+    zone = match[4] or ""
+    if zone.startswith(("+", "-")):
+        zone = f"{zone[:3]}:{zone[3:].strip(':') or '00'}"
+    return _string(f"{match[1]}T{match[2]}{match[3] or ':00'}{'Z' if zone.strip().isalpha() else zone}")
 
 
 def _json(text: str) -> str:

@@ -6,6 +6,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from sluice.errors import TerminalError
+
 Encode = Callable[[Any], str]
 """Returns a value that is not null as JSON."""
 
@@ -24,10 +26,24 @@ class TableRecords:
         return rows
 
     def texts(self, indices: Sequence[int]) -> list[bytes]:
-        """Returns rows as JSON objects, with their fields in the order of the columns."""
+        """Returns rows as JSON objects, with their fields in the order of the columns.
+
+        Raises:
+            TerminalError: a column has a value for which Python has none, such as a date in the year 100,000.
+        """
         rows = self._table.take(pa.array(indices, pa.int64()))
         columns = [
-            [f"{name}:{'null' if value is None else encode(value)}" for value in column.to_pylist()]
+            [f"{name}:{'null' if value is None else encode(value)}" for value in _values(name, column)]
             for name, encode, column in zip(self._names, self._encoders, rows.columns, strict=True)
         ]
         return [f"{{{','.join(fields)}}}".encode() for fields in zip(*columns, strict=True)]
+
+
+def _values(name: str, column: pa.ChunkedArray) -> list[Any]:
+    try:
+        values: list[Any] = column.to_pylist()
+    except (OverflowError, LookupError, ValueError) as error:
+        raise TerminalError(
+            f"the file's column {name} cannot be read: {error}", "change or remove the column"
+        ) from None
+    return values

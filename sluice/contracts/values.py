@@ -31,7 +31,10 @@ TIMESTAMP_PATTERN = rf"{DATE_PATTERN}T{_CLOCK}(\.[0-9]{{1,6}})?{_ZONE}"
 TEXT_KINDS = ("decimal", "time", "uuid", "json", "array")
 """Kinds of types whose values are read as Postgres' text."""
 
-_TIMESTAMP = re.compile(rf"(?P<whole>{DATE_PATTERN}T{_CLOCK})(?P<fraction>\.[0-9]+)?(?P<zone>{_ZONE})?")
+_TIMESTAMP = re.compile(
+    rf"(?P<whole>{DATE_PATTERN}[Tt ]{_CLOCK})(?P<fraction>\.[0-9]+)?(?P<zone>[Zz]|[+-]{_HOURS_MINUTES})?"
+)
+"""RFC 3339 (section 5.6) also allows small letters, and a space for the T."""
 _DATE = re.compile(DATE_PATTERN)
 _TIME = re.compile(rf"({_CLOCK})(\.[0-9]+)?")
 _DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,4})?")
@@ -195,7 +198,7 @@ def _microseconds(column: Column, value: Any) -> int | None:
             offset = moment.utcoffset() or timedelta()
             moment = moment.replace(tzinfo=UTC)
         else:
-            zoned = datetime.fromisoformat(match["whole"] + match["zone"])
+            zoned = datetime.fromisoformat(match["whole"] + match["zone"].upper())
             offset = zoned.utcoffset() or timedelta()
             moment = zoned.replace(tzinfo=UTC)
     except (ValueError, OverflowError):

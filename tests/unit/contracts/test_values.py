@@ -58,6 +58,8 @@ AT = microseconds(datetime(2013, 1, 31, 23, 59, 59, tzinfo=UTC))
         ({"type": "string", "enum": ["a", "b"]}, '"a"', "a"),
         ({"type": "string", "pattern": "[a-z]+"}, '"abc"', "abc"),
         ({"type": "timestamp"}, '"2013-01-31T23:59:59.9999999Z"', AT + 999_999),
+        ({"type": "timestamp"}, '"2013-01-31t23:59:59z"', AT),
+        ({"type": "timestamp"}, '"2013-01-31 23:59:59+00:00"', AT),
         ({"type": "timestamp", "zone": "America/New_York"}, '"2013-01-31T18:59:59"', AT),
         ({"type": "timestamp", "zone": "America/New_York"}, '"2013-02-01T00:59:59+01:00"', AT),
         ({"type": "timestamp", "format": "epoch_s"}, "1359676799", AT),

@@ -80,6 +80,39 @@ def test_a_contract_says_what_the_fields_of_a_csv_file_are(tmp_path: Path) -> No
     ]
 
 
+def test_timestamps_are_read_as_databases_export_them(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    zones = ["", "Z", " UTC", "+00", "-0530", "+05:30"]
+    path.write_text("id,at\n0,NULL\n" + "".join(f"1,2018-01-31 10:00:00{zone}\n" for zone in zones))
+    expected = ["", "Z", "Z", "+00:00", "-05:30", "+05:30"]
+    assert [json.loads(text)["at"] for text in texts(path)] == [
+        None,
+        *(f"2018-01-31T10:00:00{zone}" for zone in expected),
+    ]
+
+
+def test_a_delimiter_in_quotes_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text('"Last, First, Middle";age\n"a,b,c";3\n')
+    assert texts(path) == [b'{"Last, First, Middle":"a,b,c","age":3}']
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array([2**60], pa.timestamp("us")),
+        pa.array([2**31 - 1], pa.date32()),
+        pa.array([0], pa.timestamp("us", "Nowhere/There")),
+    ],
+    ids=["timestamp", "date", "zone"],
+)
+def test_a_value_that_python_does_not_have_is_one_line(tmp_path: Path, column: pa.Array) -> None:
+    path = tmp_path / "a.parquet"
+    parquet.write_table(pa.table({"odd": column}), path)
+    with pytest.raises(TerminalError, match='the file\'s column "odd" cannot be read: '):
+        texts(path)
+
+
 @pytest.mark.parametrize(("name", "delimiter"), [("a.csv", ";"), ("a.tsv", "\t"), ("a.csv", "|")])
 def test_fields_may_be_delimited_by_something_else(tmp_path: Path, name: str, delimiter: str) -> None:
     path = tmp_path / name
@@ -139,6 +172,7 @@ def test_rows_come_in_the_order_in_which_they_are_asked_for(tmp_path: Path, name
         ("a.json", "[" * 100_000, "invalid JSON: nested too deep"),
         ("a.csv", "a,b\n1,2,3\n", "Expected 2 columns, got 3"),
         ("a.csv", "a,a\n1,2\n", "the column 'a' is there twice"),
+        ("a.csv", "a,,\n1,,\n", "the column '' is there twice"),
         ("a.parquet", "x", "cannot be read"),
     ],
 )
