@@ -7,6 +7,8 @@ from datetime import date, datetime, timedelta
 MAX_DATES = 7
 """How many dates of a range a window shows: its last ones."""
 MAX_WINDOWS = 3
+TOGETHER = timedelta(minutes=10)
+"""Adjacent dates whose last events arrived further apart were sent apart: one of them was replayed."""
 
 
 @dataclass(frozen=True)
@@ -30,18 +32,21 @@ class Window:
 def windows(arrivals: Iterable[tuple[date, datetime]]) -> list[Window]:
     """Returns the ends of the ranges in which events have arrived, the latest arrival first; at most ``MAX_WINDOWS``.
 
-    A replay of another month has a range of its own beside that of the producer.
+    A replay has a range of its own beside that of the producer, also where its dates adjoin those.
 
     Args:
         arrivals: event dates, ascending, with the time when events last arrived in them.
     """
     ranges: list[tuple[Window, datetime]] = []
+    before: datetime | None = None
     for day, arrived_at in arrivals:
-        if ranges and day - ranges[-1][0].last <= timedelta(days=1):
+        is_next = bool(ranges) and day - ranges[-1][0].last <= timedelta(days=1)
+        if is_next and before is not None and abs(arrived_at - before) <= TOGETHER:
             window, latest = ranges[-1]
             ranges[-1] = (Window(window.first, day), max(latest, arrived_at))
         else:
             ranges.append((Window(day, day), arrived_at))
+        before = arrived_at
     # The later range comes first of two in which events arrived at the same time.
     latest_first = sorted(ranges, key=lambda entry: (entry[1], entry[0].last), reverse=True)
     return [

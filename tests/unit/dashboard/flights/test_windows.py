@@ -23,6 +23,28 @@ def test_a_replay_of_another_month_is_shown_as_well() -> None:
     assert found == [Window(date(2013, 2, 4), date(2013, 2, 10)), Window(date(2013, 6, 1), date(2013, 6, 3))]
 
 
+def test_a_replay_that_adjoins_the_producers_dates_is_shown_as_well() -> None:
+    loaded = days(date(2013, 1, 1), 31, NOW - timedelta(hours=2))
+    produced = [(date(2013, 2, day), NOW - timedelta(hours=1, minutes=2 * (7 - day))) for day in range(1, 7)]
+    # The producer has gone on from 7 February while March and the rest of February were replayed.
+    produced += [(date(2013, 2, day), NOW - timedelta(minutes=2 * (12 - day))) for day in range(7, 13)]
+    replayed = days(date(2013, 2, 13), 47, NOW - timedelta(minutes=30))
+    assert windows([*loaded, *produced, *replayed])[:2] == [
+        Window(date(2013, 2, 7), date(2013, 2, 12)),
+        Window(date(2013, 3, 25), date(2013, 3, 31)),
+    ]
+
+
+def test_a_replay_of_dates_before_the_producers_is_shown_as_well() -> None:
+    again = days(date(2013, 1, 1), 7, NOW - timedelta(minutes=1))
+    loaded = days(date(2013, 1, 8), 24, NOW - timedelta(minutes=30))
+    produced = [(date(2013, 2, day), NOW - timedelta(minutes=4 * (6 - day))) for day in range(1, 7)]
+    assert windows([*again, *loaded, *produced]) == [
+        Window(date(2013, 1, 31), date(2013, 2, 6)),
+        Window(date(2013, 1, 1), date(2013, 1, 7)),
+    ]
+
+
 def test_the_latest_arrival_comes_first_and_old_ones_are_left_out() -> None:
     arrivals = [
         entry for month in range(1, 7) for entry in days(date(2013, month, 10), 1, NOW - timedelta(minutes=month))
