@@ -8,8 +8,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from exercises.attempt import WrongAnswer
 from exercises.catalogue import STAGES, Exercise, Stage
+from exercises.grading.attempt import WrongAnswer
 from exercises.progress import Progress
 from sluice.settings import ROOT
 

@@ -9,8 +9,8 @@ import typer
 from cli.exercise_pages import console, show_list, show_markdown, show_next, show_result, shown
 from cli.usage import require
 from exercises import answers
-from exercises.attempt import Attempt, WrongAnswer
 from exercises.catalogue import Exercise, get_exercise, read_exercises
+from exercises.grading.attempt import Attempt, WrongAnswer
 from exercises.progress import changed_progress, now, read_progress
 from sluice.errors import TerminalError
 from sluice.settings import Settings, load_settings

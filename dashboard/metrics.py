@@ -140,7 +140,7 @@ class PlatformCollector(Collector):
             servers["Postgres"] = True
         except SluiceError:
             servers["Postgres"] = False
-        up = GaugeMetricFamily("sluice_up", "Whether a server answers.", labels=["server"])
+        up = GaugeMetricFamily("sluice_up", "Whether a server is up.", labels=["server"])
         for name, answers in servers.items():
             up.add_metric([name], answers)
         yield up

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from exercises.attempt import Attempt, WrongAnswer
 from exercises.catalogue import Exercise
+from exercises.grading.attempt import Attempt, WrongAnswer
 from sluice.errors import TerminalError
 
 _POLL_SECONDS = 0.3

@@ -13,7 +13,7 @@ from typing import Annotated, Literal, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from exercises.attempt import Attempt
+from exercises.grading.attempt import Attempt
 from sluice.errors import TerminalError
 from sluice.settings import ROOT
 

@@ -28,7 +28,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "essential: runs in `make test`, as all unit and acceptance tests do")
-    config.addinivalue_line("markers", "thorough: takes longer than `make test-all` has; `make test-faults` runs it")
+    config.addinivalue_line("markers", "thorough: takes longer than `make test-all` has; a target of its own runs it")
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

@@ -116,7 +116,7 @@ select * from renamed
 {#- A contract's columns for SQL: Postgres reserves words that they may be, such as `user`. -#}
 {%- macro quoted(columns) -%}
     {%- set names = [] -%}
-    {%- for column in columns -%}{%- do names.append(adapter.quote(column)) -%}{%- endfor -%}
+    {%- for column in columns -%}{%- do names.append('"' ~ column ~ '"') -%}{%- endfor -%}
     {{ return(names) }}
 {%- endmacro -%}
 

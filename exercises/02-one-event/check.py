@@ -1,7 +1,7 @@
 """Grades where an event is, against the contract, the lake and the warehouse. Each learner has another event."""
 
-from exercises.attempt import Attempt, WrongAnswer
-from exercises.yaml_answer import read_yaml
+from exercises.grading.attempt import Attempt, WrongAnswer
+from exercises.grading.yaml_answer import read_yaml
 from sluice.contracts import load_contracts, topic_names
 from sluice.errors import TerminalError
 from sluice.lake.reader import LakeReader

@@ -2,7 +2,7 @@
 
 from secrets import randbelow
 
-from exercises.attempt import Attempt
+from exercises.grading.attempt import Attempt
 from sluice.errors import TerminalError
 from sluice.warehouse.connect import connect
 

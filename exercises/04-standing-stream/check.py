@@ -11,12 +11,12 @@ from random import Random
 from secrets import token_hex
 from typing import Any
 
-from exercises.attempt import Attempt, WrongAnswer
 from exercises.catalogue import load_program
-from exercises.groups import delete_group, evict_members, group_lag
-from exercises.programs import Program, running
-from exercises.topic import Record, create_topic, read_values, scratch_topic, send_records, topic_exists
-from exercises.yaml_answer import read_yaml
+from exercises.grading.attempt import Attempt, WrongAnswer
+from exercises.grading.groups import delete_group, evict_members, group_lag
+from exercises.grading.programs import Program, running
+from exercises.grading.topic import Record, create_topic, read_values, scratch_topic, send_records, topic_exists
+from exercises.grading.yaml_answer import read_yaml
 from sluice.errors import TerminalError
 from sluice.kafka.deletion import delete_topic
 from sluice.settings import Settings
@@ -27,7 +27,7 @@ LOG, LAG = "consumer.log", "lag.txt"
 SECONDS = 40.0
 """How long the consumer may take, with its restarts."""
 
-Place = tuple[int, int]
+Position = tuple[int, int]
 """Partition and offset."""
 
 readings = load_program(FOLDER / "readings.py")
@@ -188,7 +188,7 @@ def _compare(out: Path, unseen: Any, runs: int) -> None:
             )
 
 
-def _stopped(place: Place, unseen: Any) -> str:
+def _stopped(place: Position, unseen: Any) -> str:
     """Returns that the consumer was stopped shortly before a record, if it was."""
     for (partition, offset), kind in unseen.faults.items():
         if partition == place[0] and offset <= place[1]:
@@ -197,7 +197,7 @@ def _stopped(place: Place, unseen: Any) -> str:
     return ""
 
 
-def _lines(path: Path) -> Iterator[tuple[Place, dict[str, Any]]]:
+def _lines(path: Path) -> Iterator[tuple[Position, dict[str, Any]]]:
     for text in path.read_text().splitlines() if path.exists() else ():
         line = json.loads(text)
         place = (line["partition"], line["offset"])
@@ -214,7 +214,7 @@ def _is_json(value: bytes | None) -> bool:
     return True
 
 
-def _shown(place: Place) -> str:
+def _shown(place: Position) -> str:
     return f"partition {place[0]}, offset {place[1]}"
 
 

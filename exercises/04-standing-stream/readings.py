@@ -8,7 +8,7 @@ from typing import Any
 
 SENSORS = ("attic", "cellar", "garden", "kitchen", "roof")
 PARTITIONS = 3
-Place = tuple[int, int]
+Position = tuple[int, int]
 """Partition and offset."""
 
 _FIRST = datetime(2013, 1, 1, tzinfo=UTC)
@@ -46,13 +46,13 @@ def poison(random: Random, number: int) -> dict[str, bytes | None]:
 class Unseen:
     """Records for a check, by partition and offset."""
 
-    values: dict[Place, bytes | None] = field(default_factory=dict)
-    poison: dict[Place, str] = field(default_factory=dict)
+    values: dict[Position, bytes | None] = field(default_factory=dict)
+    poison: dict[Position, str] = field(default_factory=dict)
     """The kind of each record that is not a reading."""
-    faults: dict[Place, str] = field(default_factory=dict)
+    faults: dict[Position, str] = field(default_factory=dict)
     """What happens to the consumer when it handles a record: ``kill``, or ``full``, an error of the disk."""
 
-    def reading(self, place: Place) -> dict[str, Any]:
+    def reading(self, place: Position) -> dict[str, Any]:
         """Returns what a consumer writes of a record that is a reading."""
         fields = json.loads(self.values[place] or b"")
         return {name: fields[name] for name in ("sensor", "read_at", "celsius")}

@@ -1,5 +1,6 @@
 """Grades the repaired contract on a stream of its own, whose quarantine is replayed, and what was found invalid."""
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,13 +10,13 @@ from pathlib import Path
 from random import Random
 from secrets import token_hex
 from typing import Any
-from uuid import uuid4
+from uuid import UUID
 
-from exercises.attempt import Attempt, WrongAnswer
 from exercises.catalogue import load_program
-from exercises.stream import ScratchStream, learners_contract, scratch_stream
-from exercises.topic import Record
-from exercises.yaml_answer import read_yaml
+from exercises.grading.attempt import Attempt, WrongAnswer
+from exercises.grading.stream import ScratchStream, learners_contract, scratch_stream
+from exercises.grading.topic import Record
+from exercises.grading.yaml_answer import read_yaml
 from sluice.contracts.loader import read_contract
 from sluice.contracts.validation import validate_event
 from sluice.errors import TerminalError
@@ -28,7 +29,10 @@ PARTITIONS = 2
 _DIGITS = 6
 """Decimal digits in which numbers are compared: a level may be a float or a decimal."""
 
-Place = tuple[int, int]
+_NOW = datetime(2014, 1, 1, tzinfo=UTC)
+"""When the learner's quarantine was written."""
+
+Position = tuple[int, int]
 """Partition and offset."""
 
 measurements = load_program(FOLDER / "measurements.py")
@@ -48,8 +52,7 @@ def start(attempt: Attempt) -> None:
     """Writes what the quarantine has of the stream, unless that is there already."""
     file = attempt.folder / QUARANTINE
     if not file.exists():
-        lines = _quarantine(_messages(Random(token_hex()), valid=24))  # noqa: S311 - no secret
-        file.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+        file.write_text(_given_quarantine(attempt))
 
 
 def check(attempt: Attempt) -> None:
@@ -69,33 +72,41 @@ def check(attempt: Attempt) -> None:
     _check_invalid(attempt)
 
 
+def _given_quarantine(attempt: Attempt) -> str:
+    """Returns the content of the learner's quarantine: always the same on one platform, and another one elsewhere."""
+    platform = hashlib.sha256(attempt.settings.secret("postgres_password").encode()).hexdigest()
+    lines = _quarantine(_messages(Random(platform), valid=24))  # noqa: S311 - no secret
+    return "".join(f"{json.dumps(line)}\n" for line in lines)
+
+
 def _messages(random: Random, valid: int) -> list[Message]:
-    """Returns messages of the old and the new firmware, one of each single change, and one of each invalid kind."""
+    """Returns messages of the old and the new firmware, with each single change and limit, and each invalid kind."""
     fields = [measurements.old(random) for _ in range(valid // 3)]
     fields += [measurements.new(random) for _ in range(valid // 3, valid)]
     fields += [measurements.new(random, {change}) for change in measurements.CHANGES]
+    fields += measurements.at_limits(random)
     messages = [Message(json.dumps(item).encode(), "a valid message", measurements.row(item)) for item in fields]
     messages += [Message(value, kind, None) for kind, value in measurements.invalid(random).items()]
     random.shuffle(messages)
     return messages
 
 
-def _ingest(stream: ScratchStream, messages: Sequence[Message]) -> dict[Place, Message]:
+def _ingest(stream: ScratchStream, messages: Sequence[Message]) -> dict[Position, Message]:
     records = [Record(message.value, number % PARTITIONS) for number, message in enumerate(messages)]
     offsets = stream.ingest(records)
     places = [(record.partition, offset) for record, offset in zip(records, offsets, strict=True)]
     return dict(zip(places, messages, strict=True))
 
 
-def _rows(stream: ScratchStream) -> dict[Place, dict[str, Any]]:
+def _rows(stream: ScratchStream) -> dict[Position, dict[str, Any]]:
     return {(row["_partition"], row["_offset"]): row for row in stream.rows()}
 
 
 def _compare(
     stream: ScratchStream,
-    early: Mapping[Place, Message],
-    late: Mapping[Place, Message],
-    before: Mapping[Place, Mapping[str, Any]],
+    early: Mapping[Position, Message],
+    late: Mapping[Position, Message],
+    before: Mapping[Position, Mapping[str, Any]],
 ) -> None:
     """Compares rows and quarantine with what should have become of the messages."""
     rows = _rows(stream)
@@ -131,7 +142,7 @@ def _compare_row(name: str, row: Mapping[str, Any], expected: Mapping[str, Any])
 
 def _quarantine(messages: Sequence[Message]) -> list[dict[str, Any]]:
     """Returns the lines that ``make quarantine A=show`` prints of the messages that the old contract refuses."""
-    contract, topic, now = read_contract(OLD), str(uuid4()), datetime.now(UTC)
+    contract, topic, now = read_contract(OLD), str(UUID(int=0)), _NOW
     lines = []
     for number, message in enumerate(messages):
         _, reason = validate_event(contract, message.value, now)
@@ -157,12 +168,11 @@ def _check_invalid(attempt: Attempt) -> None:
     answer = read_yaml(attempt, "answer.yaml", ("invalid",))["invalid"]
     named = {str(place).strip() for place in answer} if isinstance(answer, list) else {str(answer)}
     contract, known = read_contract(attempt.reference / CONTRACT), set()
-    for line in attempt.read(QUARANTINE).splitlines():
-        try:
-            record = json.loads(line)
-            place, value = f"{record['partition']}/{record['offset']}", record["value"].encode()
-        except (ValueError, LookupError, TypeError, AttributeError):
-            raise WrongAnswer(f"{QUARANTINE} was changed: {line}", "`make reset N=5` writes another one") from None
+    given = _given_quarantine(attempt)
+    if attempt.read(QUARANTINE) != given:
+        raise WrongAnswer(f"{QUARANTINE} was changed", "delete it; `make learn N=5` writes it again")
+    for record in map(json.loads, given.splitlines()):
+        place, value = f"{record['partition']}/{record['offset']}", record["value"].encode()
         known.add(place)
         valid, _ = validate_event(contract, value, datetime.now(UTC))
         if valid and place in named:

@@ -24,7 +24,7 @@ def old(random: Random) -> dict[str, Any]:
         "level_cm": random.randrange(1500),
         "status": random.choice(["normal", "high", "flood"]),
         "gauge": f"G{random.choice('ADM')}{random.randrange(1000):03}",
-        "temperature_c": round(random.uniform(0, 25), 1),
+        "temperature_c": round(random.uniform(-5, 40), 1),
     }
     if random.random() < 0.1:
         del fields["temperature_c"]
@@ -44,13 +44,20 @@ def new(random: Random, changes: set[str] | None = None) -> dict[str, Any]:
     if "fahrenheit" in changes:
         fields.pop("temperature_c", None)
         # Some of them could be degrees Celsius.
-        fields["temperature_f"] = round(random.uniform(32, 75), 1)
+        fields["temperature_f"] = round(random.uniform(23, 104), 1)
     if "local time" in changes:
         moment = datetime.fromisoformat(fields["measured_at"].replace("Z", "+00:00"))
         fields["measured_at"] = moment.astimezone(VIENNA).strftime("%Y-%m-%dT%H:%M:%S")
     if "serviced" in changes:
         fields["serviced"] = 1_293_840_000_000 + random.randrange(10**10)
     return fields
+
+
+def at_limits(random: Random) -> list[dict[str, Any]]:
+    """Returns valid messages with each limit of the measured values."""
+    old_limits = [{"level_cm": 0}, {"level_cm": 1500}, {"temperature_c": -5}, {"temperature_c": 40}]
+    new_limits = [{"temperature_f": 23}, {"temperature_f": 104}]
+    return [old(random) | limit for limit in old_limits] + [new(random, {"fahrenheit"}) | limit for limit in new_limits]
 
 
 def invalid(random: Random) -> dict[str, bytes]:
@@ -72,8 +79,10 @@ def invalid(random: Random) -> dict[str, bytes]:
         "the id of the station is not one of a gauge": message("gauge", station={"id": f"g{random.randrange(10)}"}),
         "the time is not a timestamp": message(measured_at="31.01.2013 10:15"),
         "there is no time": message("measured_at"),
-        "the temperature is above 104 °F": message(temperature_f=105 + random.randrange(100)),
-        "the temperature is above 40 °C": message(temperature_c=41 + random.randrange(100)),
+        "the temperature is above 104 °F": message(temperature_f=104.1 + random.randrange(100)),
+        "the temperature is below 23 °F": message(temperature_f=22.9 - random.randrange(100)),
+        "the temperature is above 40 °C": message(temperature_c=40.1 + random.randrange(100)),
+        "the temperature is below -5 °C": message(temperature_c=-5.1 - random.randrange(100)),
         "invalid JSON": text[: random.randrange(1, len(text))],
     }
 

@@ -3,10 +3,10 @@
 import json
 from secrets import randbelow, token_hex
 
-from exercises.attempt import Attempt, WrongAnswer
-from exercises.mart_rows import compare_rows
-from exercises.project import unseen_project
-from exercises.unseen import random_date, random_events
+from exercises.grading.attempt import Attempt, WrongAnswer
+from exercises.grading.mart_rows import compare_rows
+from exercises.grading.project import unseen_project
+from exercises.grading.unseen import random_date, random_events
 from producers.events import Event
 
 MART = "fct_departure_weather"

@@ -3,10 +3,10 @@
 from datetime import date, timedelta
 from secrets import choice, randbelow
 
-from exercises.attempt import Attempt, WrongAnswer
-from exercises.mart_rows import compare_rows, when
-from exercises.project import Project, unseen_project
-from exercises.unseen import random_date, random_events
+from exercises.grading.attempt import Attempt, WrongAnswer
+from exercises.grading.mart_rows import compare_rows, when
+from exercises.grading.project import Project, unseen_project
+from exercises.grading.unseen import random_date, random_events
 from producers.events import Event
 
 MART = "agg_departures_daily"

@@ -7,10 +7,10 @@ from pathlib import Path
 from random import Random
 from secrets import token_hex
 
-from exercises.attempt import Attempt, WrongAnswer
 from exercises.catalogue import load_program
-from exercises.dag_results import TaskRun
-from exercises.dag_sandbox import DagSandbox, dag_sandbox
+from exercises.grading.attempt import Attempt, WrongAnswer
+from exercises.grading.dag_results import TaskRun
+from exercises.grading.dag_sandbox import DagSandbox, dag_sandbox
 
 api = load_program(Path(__file__).parent / "station_api.py")
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 
-from exercises.http_server import http_server, send
+from exercises.grading.http_server import http_server, send
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
 

@@ -4,7 +4,7 @@ from datetime import date
 from decimal import Decimal
 from secrets import randbelow
 
-from exercises.attempt import Attempt, UnseenWarehouse, WrongAnswer
+from exercises.grading.attempt import Attempt, UnseenWarehouse, WrongAnswer
 from sluice.errors import TerminalError
 from sluice.warehouse.connect import connect
 

@@ -4,10 +4,10 @@ import json
 from datetime import timedelta
 from secrets import randbelow, token_hex
 
-from exercises.attempt import Attempt, WrongAnswer
-from exercises.mart_rows import compare_rows, when
-from exercises.project import Build, Project, unseen_project
-from exercises.unseen import random_date, random_events
+from exercises.grading.attempt import Attempt, WrongAnswer
+from exercises.grading.mart_rows import compare_rows, when
+from exercises.grading.project import Build, Project, unseen_project
+from exercises.grading.unseen import random_date, random_events
 from producers.events import Event
 
 MART = "agg_route_daily"

@@ -7,9 +7,9 @@ from itertools import pairwise
 from pathlib import Path
 from secrets import SystemRandom, randbelow
 
-from exercises.attempt import Attempt, WrongAnswer
-from exercises.mart_rows import Rows, compare_rows, when
-from exercises.project import Project, unseen_project
+from exercises.grading.attempt import Attempt, WrongAnswer
+from exercises.grading.mart_rows import Rows, compare_rows, when
+from exercises.grading.project import Project, unseen_project
 
 FILES = ("history.yml", "history.sql")
 _ORDINALS = {1: "first", 2: "second", 3: "third"}

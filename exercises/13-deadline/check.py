@@ -7,9 +7,9 @@ from random import Random
 from secrets import token_hex
 from typing import Any
 
-from exercises.attempt import Attempt, WrongAnswer
-from exercises.dag_sandbox import DagSandbox, dag_sandbox
-from exercises.http_server import http_server, send
+from exercises.grading.attempt import Attempt, WrongAnswer
+from exercises.grading.dag_sandbox import DagSandbox, dag_sandbox
+from exercises.grading.http_server import http_server, send
 
 FILE, DAG, TASK, SCHEDULE = "morning_report.py", "morning_report", "report", "0 6 * * *"
 READY, DONE = "ready by 07:30", "done in 20 minutes"

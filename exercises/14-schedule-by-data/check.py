@@ -9,9 +9,9 @@ from random import Random
 from secrets import token_hex
 from typing import Any
 
-from exercises.attempt import Attempt, UnseenWarehouse, WrongAnswer
-from exercises.dag_results import DagRun
-from exercises.dag_sandbox import DagSandbox, dag_sandbox, warehouse_connection
+from exercises.grading.attempt import Attempt, UnseenWarehouse, WrongAnswer
+from exercises.grading.dag_results import DagRun
+from exercises.grading.dag_sandbox import DagSandbox, dag_sandbox, warehouse_connection
 from sluice.errors import TerminalError
 from sluice.warehouse.connect import connect
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from exercises.attempt import Attempt, WrongAnswer
 from exercises.catalogue import load_program
-from exercises.programs import run_program
-from exercises.scratch import environment
-from exercises.stream import ScratchStream, scratch_stream
-from exercises.topic import read_values
+from exercises.grading.attempt import Attempt, WrongAnswer
+from exercises.grading.programs import run_program
+from exercises.grading.scratch import environment
+from exercises.grading.stream import ScratchStream, scratch_stream
+from exercises.grading.topic import read_values
 from sluice.lake.ranges import read_commit_history
 from sluice.lake.reader import LakeReader
 from sluice.settings import ROOT

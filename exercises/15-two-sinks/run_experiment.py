@@ -14,8 +14,8 @@ from typing import Any, NoReturn
 
 from run_verifier import Sent, end_with, verify
 
-from exercises.stream import ScratchStream
-from exercises.topic import Record
+from exercises.grading.stream import ScratchStream
+from exercises.grading.topic import Record
 from sluice.settings import Settings, load_settings
 
 _SAMPLE_SECONDS = 0.2

@@ -8,14 +8,14 @@ from datetime import UTC, date, datetime
 from random import SystemRandom
 from typing import Any
 
-from exercises.attempt import Attempt, UnseenWarehouse, WrongAnswer
-from exercises.dag_results import TaskRun
-from exercises.dag_sandbox import DagSandbox
-from exercises.earthquakes import KEY, Report, Reports, mart, unseen_reports
-from exercises.mart_rows import Rows, compare_rows, named, when
-from exercises.quake_faults import CLASSES, faults
-from exercises.quake_platform import MART, QuakePlatform, quake_platform
-from exercises.stream import learners_contract
+from exercises.grading.attempt import Attempt, UnseenWarehouse, WrongAnswer
+from exercises.grading.dag_results import TaskRun
+from exercises.grading.dag_sandbox import DagSandbox
+from exercises.grading.earthquakes import KEY, Report, Reports, mart, unseen_reports
+from exercises.grading.mart_rows import Rows, compare_rows, named, when
+from exercises.grading.quake_faults import CLASSES, faults
+from exercises.grading.quake_platform import MART, QuakePlatform, quake_platform
+from exercises.grading.stream import learners_contract
 from sluice.contracts import Contract
 from sluice.contracts.loader import read_contract
 from sluice.contracts.validation import validate_event

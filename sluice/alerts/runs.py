@@ -35,6 +35,11 @@ _ACTIVE = """
 select distinct on (dag_id) dag_id, run_id, extract(epoch from now() - queued_at)::float8
 from dag_run where state in ('queued', 'running') and dag_id = any(%s)
 order by dag_id, queued_at"""
+_PAUSED = """
+select dag_id, extract(epoch from now() - max(queued_at))::float8
+from dag left join dag_run using (dag_id)
+where is_paused and not is_stale and dag_id = any(%s)
+group by dag_id"""
 
 
 def failed_runs(settings: Settings, reported: Collection[Run] = ()) -> dict[str, Problem]:
@@ -68,16 +73,21 @@ def _place(tasks: Sequence[str]) -> str:
     return f"in the tasks {', '.join(others)} and {last}" if others else f"in the task {last}"
 
 
-def overdue_loads(settings: Settings, contracts: Mapping[str, Contract]) -> dict[str, Problem]:
-    """Returns the problem of each stream whose load has not ended within the contract's ``load.overdue``.
+def overdue_loads(settings: Settings, contracts: Mapping[str, Contract]) -> dict[str, str | Problem]:
+    """Returns the problem of each stream whose load has not ended, or not begun, in the contract's ``load.overdue``.
 
-    A load that has failed has ended; ``failed_runs`` reports it.
+    A load that has failed has ended; ``failed_runs`` reports it. A load that does not begin is one that is paused.
 
     Raises:
         TransientError, TerminalError: Postgres is down or rejects the query.
     """
     streams = {contract.dag_id: contract for contract in contracts.values()}
-    problems: dict[str, Problem] = {}
+    problems: dict[str, str | Problem] = {}
+    for dag_id, since in _query(settings, _PAUSED, (list(streams),)):
+        contract = streams[str(dag_id)]
+        if since is None or float(str(since)) > contract.load.overdue.total_seconds():
+            resume = f'make airflow A="dags unpause {dag_id}"'
+            problems[contract.stream] = f"the DAG {dag_id} is paused; `{resume}` resumes it"
     for dag_id, run_id, seconds in _query(settings, _ACTIVE, (list(streams),)):
         run, contract = Run(str(dag_id), str(run_id)), streams[str(dag_id)]
         if float(str(seconds)) > contract.load.overdue.total_seconds():

@@ -160,7 +160,7 @@ def _task_line(airflow: Airflow, run: Run, task: Json) -> str:
 def _skip_reason(airflow: Airflow, run: Run, task: Json) -> str:
     """Returns why a task was skipped: in its own words if it ran."""
     if not task["try_number"]:
-        return "a task before it was skipped"
+        return "the tasks before it left it nothing to do"
     entries = retry_until(partial(airflow.log, run.dag_id, run.run_id, task["task_id"], task["try_number"]))
     return next((str(entry["reason"]) for entry in entries if entry.get("reason")), "its log has no reason")
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowSkipException
 
-from sluice.contracts import Contract, get_contract, load_contracts
+from sluice.contracts import Contract, Contracts, get_contract, load_contracts
 from sluice.errors import SluiceError, TerminalError
 from sluice.orchestration.alerts import Alerts
 from sluice.orchestration.assets import REPROCESSED, lake_table, raw_table
@@ -306,10 +306,15 @@ class MonitorOperator(BaseOperator):
         from sluice.removed.remains import removed_streams
 
         settings = settings_as("reader")
-        contracts = load_contracts(settings.contracts)
         alerts = Alerts(context)
         alerts.deliver()
         failures: dict[str, str] = {}
+        contracts: Contracts | None = None
+        try:
+            contracts = load_contracts(settings.contracts)
+        except SluiceError as error:
+            # Without contracts, nothing is known of streams, not even that they were removed.
+            failures[INVALID_CONTRACT] = str(error)
 
         def attempt(
             name: str, check: "Callable[[], Mapping[str, str | Problem]]"
@@ -323,19 +328,24 @@ class MonitorOperator(BaseOperator):
                 failures[name] = f"{type(error).__name__}: {error}"
             return None
 
-        removed = attempt("removed contract", lambda: removed_streams(settings, contracts)) or {}
-        alerts.clear_removed(removed)
+        removed: Mapping[str, str | Problem] = {}
         checks: dict[str, Callable[[], Mapping[str, str | Problem]]] = {
-            INVALID_CONTRACT: lambda: {file.path.name: file.problem for file in contracts.invalid},
             IMPORT_ERROR: lambda: import_errors(settings),
             FAILED_RUN: lambda: failed_runs(settings, runs_of_open_alerts(settings, RECONCILE)),
-            OVERDUE_LOAD: lambda: overdue_loads(settings, contracts),
             QUARANTINE: lambda: _without(removed, high_quarantine_rate(settings)),
             DISK: lambda: low_disk(settings),
             CLOCK: lambda: _without(removed, clock_skew(settings)),
-            # The last, because it waits.
-            STALLED_SINK: lambda: stalled_sinks(settings, contracts),
         }
+        if contracts is not None:
+            known = contracts
+            removed = attempt("removed contract", lambda: removed_streams(settings, known)) or {}
+            alerts.clear_removed(removed)
+            checks |= {
+                INVALID_CONTRACT: lambda: {file.path.name: file.problem for file in known.invalid},
+                OVERDUE_LOAD: lambda: overdue_loads(settings, known),
+                # The last, because it waits.
+                STALLED_SINK: lambda: stalled_sinks(settings, known),
+            }
         found: list[str] = []
         for kind, check in [*checks.items(), (FAILED_CHECK, lambda: failures)]:
             problems = attempt(kind, check)

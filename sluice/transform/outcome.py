@@ -104,7 +104,7 @@ def described(error: SluiceError | None) -> Failure | None:
 
 
 def failed_results(results: Iterable[Result]) -> list[Result]:
-    """Returns the results of the nodes that failed, without what nobody needs of them."""
+    """Returns the results of the nodes that failed, without the fields that nothing reads."""
     return [
         {
             "unique_id": result["unique_id"],

@@ -150,9 +150,7 @@ def test_an_overdue_load_raises_an_alert_until_it_has_ended_and_a_failed_one_unt
 
 
 def _is_about_transforms(text: str) -> bool:
-    # The subject of a mail is folded where it is long.
-    words = " ".join(text.split())
-    return "failed run" in words and "transform" in words
+    return "failed run" in text and "transform" in text
 
 
 def _overdue(platform: Running) -> bool:

@@ -15,13 +15,15 @@ import pytest
 
 from exercises import answers
 from exercises.answers import digests
-from exercises.attempt import Attempt, WrongAnswer
 from exercises.catalogue import Exercise, load_program, read_exercises
-from tests.exercises.traces import adopt_orphans, traces
+from exercises.grading.attempt import Attempt, WrongAnswer
+from tests.exercises.traces import adopted_orphans, traces
 from tests.fixtures.platform import Running
 from tests.fixtures.waiting import wait
 
 CHECKS_AT_ONCE = 2
+QUICK = ("01-late-airlines", "02-one-event", "03-late-events", "09-two-numbers")
+"""Those that `make test-all` runs: their checks take seconds. The others run in `make test-exercises`."""
 LONG_LINE = 30
 """Characters from which a line of a solution is not in everybody's answer."""
 
@@ -71,8 +73,20 @@ def clean_after(platform: Running, tmp_path: Path) -> Iterator[Callable[[Exercis
             exercise.clean(one)
 
 
+@pytest.fixture(autouse=True)
+def orphans() -> Iterator[None]:
+    with adopted_orphans():
+        yield
+
+
 @pytest.mark.timeout(1500)
-@pytest.mark.parametrize("exercise", read_exercises(), ids=lambda exercise: exercise.name)
+@pytest.mark.parametrize(
+    "exercise",
+    [
+        pytest.param(exercise, id=exercise.name, marks=[] if exercise.name in QUICK else [pytest.mark.thorough])
+        for exercise in read_exercises()
+    ],
+)
 def test_exercise(
     platform: Running,
     exercise: Exercise,
@@ -82,7 +96,6 @@ def test_exercise(
     tmp_path: Path,
     say: Callable[[str], None],
 ) -> None:
-    adopt_orphans()
     before = traces(platform.settings, temporary)
     attempt = clean_after(exercise)
     started_at = time.monotonic()

@@ -1,16 +1,19 @@
 """What a check could leave behind: on the servers, in temporary files, and as processes."""
 
 import ctypes
+import json
 import os
 import sys
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import psutil
 from psycopg import sql
 
 from sluice.kafka.admin import admin
-from sluice.lake.bucket import client
+from sluice.lake.bucket import ROOT_USER, client
+from sluice.lake.bucket import admin as lake_admin
 from sluice.settings import Settings
 from sluice.warehouse.connect import AIRFLOW, connect
 
@@ -21,10 +24,19 @@ _TABLES = (
 """Staging tables come and go with transforms."""
 
 
-def adopt_orphans() -> None:
+@contextmanager
+def adopted_orphans() -> Iterator[None]:
     """Makes this process the parent of its descendants whose own parent has ended: they cannot hide from ``traces``."""
+    _set_subreaper(1)
+    try:
+        yield
+    finally:
+        _set_subreaper(0)
+
+
+def _set_subreaper(adopts: int) -> None:
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, adopts, 0, 0, 0)
 
 
 def traces(settings: Settings, temporary: Path) -> set[str]:
@@ -42,6 +54,8 @@ def traces(settings: Settings, temporary: Path) -> set[str]:
     store = client(settings, "root")
     for bucket in store.list_buckets():
         found |= {f"object {entry.bucket_name}/{entry.object_name}" for entry in store.list_objects(bucket.name)}
+    accounts = json.loads(lake_admin(settings).list_service_account(ROOT_USER))["accounts"] or []
+    found |= {f"key pair {account['accessKey']}" for account in accounts}
     found |= _names(settings, "postgres", "database", "select datname from pg_database")
     found |= _names(settings, "postgres", "role", "select rolname from pg_roles")
     found |= _names(settings, settings.warehouse, "schema", "select nspname from pg_namespace where nspname !~ '^pg_'")

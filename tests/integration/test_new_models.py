@@ -9,7 +9,7 @@ import pytest
 from cli.new_files import write_files
 from cli.new_mart import mart_files
 from cli.new_stream import infer_contract, stream_files
-from exercises.raw_rows import RawRows
+from exercises.grading.raw_rows import RawRows
 from producers.files import open_records
 from producers.files.timeline import FileTimeline
 from sluice.contracts import load_contracts

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sluice.alerts.runs import failed_runs, import_errors, overdue_loads
-from sluice.alerts.store import Run
+from sluice.alerts.store import Problem, Run
 from sluice.contracts import load_contracts
 from sluice.settings import Settings
 from tests.fixtures.airflow_tables import Airflow, airflow_tables
@@ -100,9 +100,29 @@ def test_a_load_is_overdue_until_its_run_has_ended_even_by_failing(
     assert overdue_loads(servers, contracts) == {}
     airflow.execute("update dag_run set queued_at = now() - interval '6 minutes' where run_id = '2'")
     problem = overdue_loads(servers, contracts)["a.b"]
+    assert isinstance(problem, Problem)
     assert problem.run == Run("load_a_b", "2")
     assert problem.message == "run 2 has not ended 5 minutes after it was due"
     airflow.execute("update dag_run set state = 'failed' where run_id = '2'")
+    assert overdue_loads(servers, contracts) == {}
+
+
+def test_a_load_that_is_paused_is_overdue_until_it_is_resumed(
+    servers: Settings, airflow: Airflow, tmp_path: Path
+) -> None:
+    for stream in ("a.b", "c.d"):
+        text = CONTRACT.format(stream=stream, partitions=1)
+        (tmp_path / f"{stream}.yaml").write_text(text.replace("load: {", "load: {overdue: 5m, "))
+        _dag(airflow, f"load_{stream.replace('.', '_')}")
+    contracts = load_contracts(tmp_path)
+    _run(airflow, "load_a_b", "1", "success", 4)
+    airflow.execute("update dag set is_paused = true where dag_id = 'load_a_b'")
+    assert overdue_loads(servers, contracts) == {}
+    airflow.execute("update dag_run set queued_at = now() - interval '6 minutes'")
+    assert overdue_loads(servers, contracts) == {
+        "a.b": 'the DAG load_a_b is paused; `make airflow A="dags unpause load_a_b"` resumes it'
+    }
+    airflow.execute("update dag set is_paused = false")
     assert overdue_loads(servers, contracts) == {}
 
 

@@ -2,7 +2,7 @@
 
 import yaml
 
-from exercises.attempt import Attempt
+from exercises.grading.attempt import Attempt
 from sluice.lake.reader import LakeReader
 from sluice.warehouse.connect import connect
 

@@ -4,7 +4,7 @@ import json
 
 import yaml
 
-from exercises.attempt import Attempt
+from exercises.grading.attempt import Attempt
 
 
 def solve(attempt: Attempt) -> None:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import yaml
 
-from exercises.attempt import Attempt
+from exercises.grading.attempt import Attempt
 from sluice.contracts.loader import read_contract
 from sluice.contracts.validation import validate_event
 

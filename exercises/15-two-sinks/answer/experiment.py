@@ -1,8 +1,8 @@
 """Two sinks share a topic, and one of them is killed while records flow."""
 
-from exercises.sinks import Sink, wait_until
-from exercises.stream import ScratchStream
-from exercises.topic import Record
+from exercises.grading.sinks import Sink, wait_until
+from exercises.grading.stream import ScratchStream
+from exercises.grading.topic import Record
 
 
 def run(stream: ScratchStream, records: list[Record]) -> None:

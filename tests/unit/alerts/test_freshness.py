@@ -47,3 +47,8 @@ def test_a_table_is_stale_if_it_does_not_advance(before: Freshness | None, now: 
         return
     with pytest.raises(TerminalError, match=r"lake\.flights\.departed is stale: 5 records in 1 partitions.*S=sink"):
         check_freshness(SETTINGS, CONTRACT, before, now)
+
+
+def test_a_topic_that_was_created_again_is_not_stale() -> None:
+    now = Freshness(state(120, kafka=0, lake=0).at, {("another/topic", 0): 2}, {})
+    check_freshness(SETTINGS, CONTRACT, state(0, kafka=9, lake=4), now)

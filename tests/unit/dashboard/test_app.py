@@ -59,7 +59,7 @@ def test_scripts_and_styles_come_only_from_the_dashboard(client: TestClient) -> 
 def test_an_unknown_page_is_not_found_and_leads_back(client: TestClient) -> None:
     response = client.get("/other")
     assert response.status_code == 404
-    assert "There is no page of this address" in response.text
+    assert "Page not found" in response.text
     assert '<a href="/overview">' in response.text
     assert response.headers["Content-Security-Policy"]
     assert client.get("/static/../app.py").status_code == 404

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from exercises.attempt import Attempt, WrongAnswer, compare
 from exercises.catalogue import Exercise, get_exercise, read_exercises
+from exercises.grading.attempt import Attempt, WrongAnswer, compare
 from sluice.errors import TerminalError
 from sluice.settings import Settings
 from tests.fixtures.exercises import faults

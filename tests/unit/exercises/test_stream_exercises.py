@@ -10,7 +10,7 @@ from random import Random
 import pytest
 
 from exercises.catalogue import load_program
-from exercises.programs import run_program
+from exercises.grading.programs import run_program
 from sluice.contracts.loader import read_contract
 from sluice.contracts.validation import validate_event
 from sluice.settings import ROOT

@@ -337,3 +337,16 @@ def test_the_event_date_is_the_start_of_the_data_interval() -> None:
         )
     task.render_template_fields({"data_interval_start": datetime(2013, 12, 31, tzinfo=UTC)}, dag.get_template_env())
     assert task.event_date == "2013-12-31"
+
+
+def test_without_any_contract_everything_else_is_still_checked(
+    problems: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(operators, "settings_as", lambda role: Settings(contracts=tmp_path / "missing"))
+    monkeypatch.setattr("sluice.removed.remains.removed_streams", lambda settings, contracts: {"a.b": "a.b"})
+    problems["disk"] = {"/": "full"}
+    assert monitor() == "disk: /; failed check: invalid contract"
+    assert "no contracts found" in SYNCED["failed check"]["invalid contract"]
+    # Nothing says that the streams were removed, or that their loads and sinks are well.
+    assert CLEARED == []
+    assert SYNCED.keys() == {"import error", "failed run", "quarantine", "disk", "clock", "failed check"}

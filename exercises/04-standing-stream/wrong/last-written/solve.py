@@ -2,8 +2,8 @@
 
 import yaml
 
-from exercises.attempt import Attempt
 from exercises.catalogue import load_program
+from exercises.grading.attempt import Attempt
 
 
 def solve(attempt: Attempt) -> None:

@@ -1,7 +1,7 @@
 """Names the right record."""
 
-from exercises.attempt import Attempt
 from exercises.catalogue import load_program
+from exercises.grading.attempt import Attempt
 
 
 def solve(attempt: Attempt) -> None:

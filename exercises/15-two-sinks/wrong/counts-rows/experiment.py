@@ -1,8 +1,8 @@
 """Two sinks share a topic, and one of them is killed while records flow."""
 
-from exercises.sinks import wait_until
-from exercises.stream import ScratchStream
-from exercises.topic import Record
+from exercises.grading.sinks import wait_until
+from exercises.grading.stream import ScratchStream
+from exercises.grading.topic import Record
 
 BATCH = 20
 """Records that are sent at once: so few that the kill comes between two batches."""

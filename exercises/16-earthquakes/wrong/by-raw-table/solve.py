@@ -2,7 +2,7 @@
 
 import shutil
 
-from exercises.attempt import Attempt
+from exercises.grading.attempt import Attempt
 
 
 def solve(attempt: Attempt) -> None:

@@ -20,9 +20,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from exercises.attempt import Attempt, WrongAnswer
-from exercises.dag_results import Dag, DagRun, Deadline, Reply
-from exercises.programs import Program, running
+from exercises.grading.attempt import Attempt, WrongAnswer
+from exercises.grading.dag_results import Dag, DagRun, Deadline, Reply
+from exercises.grading.programs import Program, running
 from sluice.errors import TransientError
 from sluice.settings import ROOT, Settings
 from sluice.warehouse.connect import Role, warehouse_server
@@ -189,7 +189,7 @@ def dag_sandbox(
         ours, theirs = socket.socketpair()
         with ours, theirs:
             descriptor = theirs.fileno()
-            arguments = ["-m", "exercises.dag_worker", file, str(descriptor)]
+            arguments = ["-m", "exercises.grading.dag_worker", file, str(descriptor)]
             with running(arguments, home / "work", home / "log", variables, [descriptor]) as program:
                 theirs.close()
                 yield DagSandbox(ours, program, file, seconds)

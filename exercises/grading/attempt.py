@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from exercises.databases import drop_database
+from exercises.grading.databases import drop_database
 from sluice.errors import SluiceError, TerminalError
 from sluice.settings import Settings
 from sluice.warehouse.connect import connect, role_name

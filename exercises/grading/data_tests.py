@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from secrets import token_hex
 from typing import Any
 
 import psycopg
@@ -42,7 +43,9 @@ def read_tests(manifest: Mapping[str, Any], results: Sequence[Result]) -> list[D
 
 
 def failing(connection: Connection, tests: Sequence[DataTest], model: str, faults: Sequence[str]) -> list[str]:
-    """Returns which tests fail on a model's rows with faults. The rows stay as they are.
+    """Returns which tests fail on a model's rows because of faults. The rows stay as they are.
+
+    A test that also fails on a copy without a fault does not count: it notices the copy.
 
     Args:
         connection: of the role that owns what dbt builds.
@@ -50,14 +53,15 @@ def failing(connection: Connection, tests: Sequence[DataTest], model: str, fault
         model: whose rows get the faults: its table in ``staging``, without its indexes.
         faults: statements that change them.
     """
-    table, built = sql.Identifier("staging", model), sql.Identifier("staging", f"{model}_built")
+    name = f"built_{token_hex(6)}"
+    table, built = sql.Identifier("staging", model), sql.Identifier("staging", name)
     with connection.transaction(force_rollback=True):
-        rename = sql.SQL("alter table {} rename to {}")
-        connection.execute(rename.format(table, sql.Identifier(f"{model}_built")))
+        connection.execute(sql.SQL("alter table {} rename to {}").format(table, sql.Identifier(name)))
         connection.execute(sql.SQL("create table {} as select * from {}").format(table, built))
+        passing = [test for test in tests if not _fails(connection, test)]
         for fault in faults:
             connection.execute(fault.encode())
-        return [test.name for test in tests if _fails(connection, test)]
+        return [test.name for test in passing if _fails(connection, test)]
 
 
 def _query(node: Mapping[str, Any]) -> str:

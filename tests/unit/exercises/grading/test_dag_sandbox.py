@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from exercises.attempt import Attempt, WrongAnswer
-from exercises.dag_sandbox import DagSandbox, dag_sandbox
+from exercises.grading.attempt import Attempt, WrongAnswer
+from exercises.grading.dag_sandbox import DagSandbox, dag_sandbox
 from sluice.settings import Settings
 
 FILE = "features.py"

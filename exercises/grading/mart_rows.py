@@ -7,7 +7,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from exercises.attempt import WrongAnswer, comparable, shown
+from exercises.grading.attempt import WrongAnswer, comparable, shown
 
 _KINDS = {str: "text", bool: "a boolean", date: "a date", datetime: "a timestamp"}
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from exercises.attempt import Attempt, WrongAnswer
+from exercises.grading.attempt import Attempt, WrongAnswer
 
 
 def read_yaml(attempt: Attempt, name: str, keys: Collection[str]) -> dict[str, Any]:

@@ -18,12 +18,12 @@ from typing import Any
 from psycopg import sql
 from psycopg.rows import dict_row
 
-from exercises.attempt import Attempt, WrongAnswer
-from exercises.databases import drop_database
-from exercises.groups import delete_group
-from exercises.scratch import environment, scratch_bucket, scratch_settings, write_contract
-from exercises.sinks import Sink
-from exercises.topic import Record, Sender
+from exercises.grading.attempt import Attempt, WrongAnswer
+from exercises.grading.databases import drop_database
+from exercises.grading.groups import delete_group
+from exercises.grading.scratch import environment, scratch_bucket, scratch_settings, write_contract
+from exercises.grading.sinks import Sink
+from exercises.grading.topic import Record, Sender
 from sluice.contracts.loader import read_contract
 from sluice.errors import TerminalError, TransientError
 from sluice.kafka import topics
@@ -217,9 +217,9 @@ def scratch_stream(
         contracts = folder / "contracts"
         contracts.mkdir()
         write_contract(contract, contracts, f"check.{token}", partitions)
-        own = scratch_settings(settings, token, contracts, sink_age_seconds)
+        keys = stack.enter_context(scratch_bucket(settings, token))
+        own = scratch_settings(settings, token, contracts, sink_age_seconds, keys)
         stream = ScratchStream(own)
-        stack.enter_context(scratch_bucket(settings, own.lake_bucket))
         stack.callback(drop_database, settings, own.warehouse)
         schema.provision(own, {stream.name: stream.contract})
         stack.callback(delete_topic, settings, stream.topic)

@@ -8,10 +8,10 @@ from types import ModuleType
 
 import pytest
 
-from exercises.attempt import WrongAnswer
 from exercises.catalogue import FOLDER, load_program
-from exercises.earthquakes import Reports, counting, mart, unseen_reports
-from exercises.quake_faults import CLASSES, faults
+from exercises.grading.attempt import WrongAnswer
+from exercises.grading.earthquakes import Reports, counting, mart, unseen_reports
+from exercises.grading.quake_faults import CLASSES, faults
 from sluice.contracts import Contract
 from sluice.contracts.loader import read_contract
 from sluice.contracts.validation import validate_event
@@ -102,9 +102,15 @@ def test_every_fault_is_a_statement_of_its_own() -> None:
         ("event_time: occurred_at", "event_time: record", "event time"),
         ("from: properties.time", "from: properties.updated", "accepts a report without a time|event time"),
         ("enum: [automatic, reviewed]", "max_length: 20", "accepts a report with the status deleted"),
-        ("maximum: 10\n", "maximum: 11\n", "accepts a report with the magnitude 10.5"),
-        ("minimum: -2\n", "minimum: -3\n", "accepts a report with the magnitude -2.5"),
-        ("minimum: -2\n", "minimum: 0\n", "refuses a report"),
+        ("maximum: 10\n", "maximum: 11\n", "accepts a report with the magnitude 10.01"),
+        ("minimum: -2\n", "minimum: -3\n", "accepts a report with the magnitude -2.01"),
+        ("minimum: -2\n", "minimum: -1.5\n", "refuses a report with the magnitude -2"),
+        ("maximum: 10\n", "maximum: 9.99\n", "refuses a report with the magnitude 10"),
+        ("minimum: -10\n", "minimum: -9\n", "refuses a report from a depth of -"),
+        ("    minimum: -10\n", "", "accepts a report from a depth of -10.5"),
+        ("maximum: 1000\n", "maximum: 999\n", "refuses a report from a depth of "),
+        ("type: decimal(4, 2)\n", "type: decimal(6, 4)\n", "accepts a report with the magnitude 3.125"),
+        ("type: decimal(7, 3)\n", "type: decimal(8, 4)\n", "accepts a report from a depth of 7.0625"),
         ("    maximum: 1000\n", "", "accepts a report from a depth"),
         ("type: decimal(4, 2)\n", "type: decimal(4, 1)\n", "refuses a report"),
         ("max_length: 64", "enum: [earthquake, explosion, quarry blast]", "refuses a report of the type ice quake"),

@@ -14,11 +14,11 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from exercises.attempt import WrongAnswer
-from exercises.data_tests import Connection, DataTest, failing, read_tests
-from exercises.databases import drop_database
-from exercises.mart_rows import Rows
-from exercises.raw_rows import RawRows
+from exercises.grading.attempt import WrongAnswer
+from exercises.grading.data_tests import Connection, DataTest, failing, read_tests
+from exercises.grading.databases import drop_database
+from exercises.grading.mart_rows import Rows
+from exercises.grading.raw_rows import RawRows
 from producers.events import Event
 from sluice.contracts import Contract, load_contracts
 from sluice.errors import SluiceError, TerminalError, TransientError

@@ -5,15 +5,17 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from exercises.attempt import Attempt, WrongAnswer
-from exercises.scratch import environment, scratch_settings, write_contract
-from exercises.stream import learners_contract
-from exercises.topic import Record
+from exercises.grading.attempt import Attempt, WrongAnswer
+from exercises.grading.scratch import environment, scratch_settings, write_contract
+from exercises.grading.stream import learners_contract
+from exercises.grading.topic import Record
 from sluice.contracts import load_contracts
 from sluice.contracts.loader import read_contract
+from sluice.external_servers import USERS
 from sluice.lake.bucket import credentials
 from sluice.settings import ROOT, Settings, load_settings
 
+KEYS = {user: (f"{user}-abc", f"{user}-secret") for user in USERS}
 CONTRACTS = sorted((ROOT / "contracts").glob("*.yaml"))
 
 
@@ -37,10 +39,10 @@ def test_a_scratch_stream_has_the_same_contract_but_for_its_topic(tmp_path: Path
 def test_a_scratch_stream_shares_neither_bucket_nor_warehouse_with_the_platform(
     settings: Settings, tmp_path: Path
 ) -> None:
-    own = scratch_settings(settings, "abc", tmp_path, 0.5)
+    own = scratch_settings(settings, "abc", tmp_path, 0.5, KEYS)
     assert (own.lake_bucket, own.warehouse, own.contracts) == ("check-abc", "sluice_check_abc", tmp_path)
     assert own.lake_endpoint == settings.lake_endpoint
-    assert credentials(own, "writer") == credentials(settings, "root")
+    assert {user: credentials(own, user) for user in USERS} == KEYS
     assert (settings.lake_bucket, settings.s3_endpoint) == ("lake", "")
 
 
@@ -49,7 +51,7 @@ def test_a_process_gets_the_settings_and_only_the_secrets_that_it_needs(
 ) -> None:
     monkeypatch.setenv("SLUICE_KAFKA_PORT", "1")
     monkeypatch.setenv("SLUICE_READER_PASSWORD", "reader")
-    own = scratch_settings(settings, "abc", tmp_path, 0.5)
+    own = scratch_settings(settings, "abc", tmp_path, 0.5, KEYS)
     variables = environment(own, ["lake_writer_password", "kafka_password"])
     for name in ("SLUICE_KAFKA_PORT", "SLUICE_READER_PASSWORD"):
         monkeypatch.delenv(name)
@@ -57,7 +59,7 @@ def test_a_process_gets_the_settings_and_only_the_secrets_that_it_needs(
         monkeypatch.setenv(name, value)
     read = load_settings()
     assert (read.kafka, read.lake_bucket, read.contracts) == (own.kafka, "check-abc", tmp_path)
-    assert credentials(read, "writer") == credentials(settings, "root")
+    assert credentials(read, "writer") == KEYS["writer"]
     assert (read.reader_password, read.postgres_password, read.lake_reader_password) == (None, None, None)
 
 

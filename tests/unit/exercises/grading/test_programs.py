@@ -6,8 +6,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from exercises.attempt import WrongAnswer
-from exercises.programs import last_error, run_program, running
+from exercises.grading.attempt import WrongAnswer
+from exercises.grading.programs import last_error, run_program, running
 from tests.fixtures.waiting import wait
 
 

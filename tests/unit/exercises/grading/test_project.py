@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from exercises.attempt import WrongAnswer
-from exercises.data_tests import read_tests
-from exercises.mart_rows import Rows, compare_rows
-from exercises.project import Project
-from exercises.raw_rows import RawRows
-from exercises.unseen import random_date, random_events
+from exercises.grading.attempt import WrongAnswer
+from exercises.grading.data_tests import read_tests
+from exercises.grading.mart_rows import Rows, compare_rows
+from exercises.grading.project import Project
+from exercises.grading.raw_rows import RawRows
+from exercises.grading.unseen import random_date, random_events
 from producers.flights.timeline import Timeline
 from sluice.contracts import load_contracts
 from sluice.settings import ROOT, Settings

@@ -2,8 +2,8 @@
 
 from datetime import date
 
-from exercises.earthquakes import COLUMNS
-from exercises.quake_platform import MART
+from exercises.grading.earthquakes import COLUMNS
+from exercises.grading.quake_platform import MART
 
 _FAULTS = {
     "a date has a class twice": "insert into {mart} select * from {mart} where {strong}",

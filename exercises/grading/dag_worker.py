@@ -1,4 +1,4 @@
-"""The process in which ``exercises.dag_sandbox`` runs a learner's DAG file.
+"""The process in which ``exercises.grading.dag_sandbox`` runs a learner's DAG file.
 
 It reads one request per line from a socket and answers each in one line. Whatever the file raises is the answer to the
 request. Airflow decides everything as on the platform: what the schedule means, which tasks are ready, whether and when
@@ -51,7 +51,7 @@ from airflow.utils.types import DagRunTriggeredByType, DagRunType
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
-from exercises.dag_results import Dag, DagRun, Deadline, Reply, Task, TaskRun
+from exercises.grading.dag_results import Dag, DagRun, Deadline, Reply, Task, TaskRun
 
 _BUNDLE = "dags-folder"
 """Airflow's name for the configured folder of DAG files."""

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from psycopg import sql
 
-from exercises.attempt import Attempt
-from exercises.dag_sandbox import DagSandbox, dag_sandbox, warehouse_connection
-from exercises.data_tests import DataTest, read_tests
-from exercises.earthquakes import COLUMNS, Report
-from exercises.mart_rows import Rows
-from exercises.project import Project, unseen_project
-from exercises.stream import ScratchStream, scratch_stream
+from exercises.grading.attempt import Attempt
+from exercises.grading.dag_sandbox import DagSandbox, dag_sandbox, warehouse_connection
+from exercises.grading.data_tests import DataTest, read_tests
+from exercises.grading.earthquakes import COLUMNS, Report
+from exercises.grading.mart_rows import Rows
+from exercises.grading.project import Project, unseen_project
+from exercises.grading.stream import ScratchStream, scratch_stream
 from sluice.contracts import Contract
 from sluice.transform.dbt import Dbt
 

@@ -16,8 +16,8 @@ from random import Random
 from typing import Any
 from zlib import crc32
 
-from exercises.mart_rows import Rows
-from exercises.topic import Record
+from exercises.grading.mart_rows import Rows
+from exercises.grading.topic import Record
 from sluice.settings import ROOT
 
 SAMPLE = ROOT / "docs" / "data" / "earthquakes.json"
@@ -27,17 +27,22 @@ EARTHQUAKE = "earthquake"
 
 _DATES = 8
 _DAY_MS = 86_400_000
-_AT_LIMITS = (Decimal("3"), Decimal("5"), Decimal("2.99"), Decimal("4.99"), Decimal("-0.4"))
+_AT_LIMITS = tuple(map(Decimal, ("3", "5", "2.99", "4.99", "-0.4", "-2", "10")))
+"""Magnitudes at the limits of the classes and of what is valid."""
+_DEPTHS_AT_LIMITS = tuple(map(Decimal, ("-10", "1000", "999.999", "-9.5")))
 _MISSING = object()
 _FAULTS: tuple[tuple[str, tuple[str | int, ...], object], ...] = (
     ("a report without an id", ("id",), _MISSING),
     ("a report whose id is null", ("id",), None),
     ("a report without a time", ("properties", "time"), _MISSING),
     ("a report whose time is a text", ("properties", "time"), "yesterday"),
-    ("a report with the magnitude 10.5", ("properties", "mag"), 10.5),
-    ("a report with the magnitude -2.5", ("properties", "mag"), -2.5),
+    ("a report with the magnitude 10.01", ("properties", "mag"), 10.01),
+    ("a report with the magnitude -2.01", ("properties", "mag"), -2.01),
+    ("a report with the magnitude 3.125", ("properties", "mag"), 3.125),
     ("a report whose magnitude is a text", ("properties", "mag"), "large"),
-    ("a report from a depth of 1200 km", ("geometry", "coordinates", 2), 1200.0),
+    ("a report from a depth of 1000.5 km", ("geometry", "coordinates", 2), 1000.5),
+    ("a report from a depth of -10.5 km", ("geometry", "coordinates", 2), -10.5),
+    ("a report from a depth of 7.0625 km", ("geometry", "coordinates", 2), 7.0625),
     ("a report with the status deleted", ("properties", "status"), "deleted"),
     ("a report whose type is null", ("properties", "type"), None),
 )
@@ -190,6 +195,8 @@ class _Maker:
         for number, magnitude in enumerate(_AT_LIMITS):
             quake = replace(self._quake(day), magnitude=magnitude, status=("automatic", "reviewed")[number % 2])
             yield self._report(quake, f"a report with the magnitude {magnitude}")
+        for depth in _DEPTHS_AT_LIMITS:
+            yield self._report(replace(self._quake(day), depth_km=depth), f"a report from a depth of {depth} km")
         unknown = replace(self._quake(day), magnitude=None, depth_km=None if day.toordinal() % 2 else Decimal("4.5"))
         yield self._report(unknown, "a report without a magnitude", (("properties", "mag"), _MISSING))
         for description, path, value in _ODDITIES:

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from exercises.attempt import WrongAnswer
+from exercises.grading.attempt import WrongAnswer
 from sluice.settings import ROOT
 
 _FRAME = re.compile(r'^ +File "(?P<file>[^"]+)", line (?P<line>\d+)', re.MULTILINE)

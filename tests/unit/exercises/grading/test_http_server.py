@@ -9,7 +9,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from exercises.http_server import http_server, send
+from exercises.grading.http_server import http_server, send
 
 
 def echo(handler: BaseHTTPRequestHandler) -> None:

@@ -1,0 +1,1 @@
+"""What graders use: the learner's attempt, and data, servers and programs that exist only during a check."""
