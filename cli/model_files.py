@@ -41,13 +41,9 @@ def _key(contract: Contract) -> str:
 
 
 def _staging_sql(contract: Contract) -> str:
-    indexes = [f"{{'columns': [{_quoted(contract.id_columns)}], 'unique': true}}"] if contract.id_columns else []
-    indexes.append("{'columns': ['_event_date']}")
-    lines = "".join(f"        {index},\n" for index in indexes)
     columns = "".join(f"            '{column.name}',\n" for column in contract.columns)
     return f"""{{{{
-    config(indexes=[
-{lines}    ])
+    config(indexes=[{{'columns': ['_event_date']}}])
 }}}}
 
 {{{{
@@ -76,15 +72,12 @@ def _staging_yml(name: str, contract: Contract) -> str:
     ]
     for column in (*(column.name for column in contract.columns), *_METADATA):
         lines += [f"      - name: {scalar(column)}", f"        description: \"{{{{ doc('{table}__{column}') }}}}\""]
-        if contract.id_columns == (column,):
-            lines += ["        data_tests:", "          - unique", "          - not_null"]
-    if len(contract.id_columns) > 1:
-        lines += [
-            "    data_tests:",
-            "      - unique_together:",
-            "          arguments:",
-            f"            columns: {scalar(list(contract.id_columns))}",
-        ]
+    lines += [
+        "    data_tests:",
+        "      - one_row_per_event:",
+        "          arguments:",
+        f"            table: {table}",
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -156,7 +149,3 @@ unit_tests:
       rows:
         - {{event_date: 2013-01-01, event_count: 2}}
         - {{event_date: 2013-01-02, event_count: 1}}"""
-
-
-def _quoted(names: tuple[str, ...]) -> str:
-    return ", ".join(f"'{name}'" for name in names)

@@ -91,6 +91,11 @@ select * from renamed
     {{ return(sources[0].config.meta if sources else {}) }}
 {%- endmacro -%}
 
+{#- The columns of a staging model that no two rows share: the contract's id, or else the record's place in Kafka. -#}
+{%- macro identity_of(table) -%}
+    {{ return(quoted(contract_of({'identifier': table}).get('id', [])) or ['_topic_id', '_partition', '_offset']) }}
+{%- endmacro -%}
+
 {#-
     The columns that identify a row of a model: its config `unique_key`, or else, for a staging model, the contract's id.
     Empty if nothing does.

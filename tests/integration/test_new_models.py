@@ -1,6 +1,7 @@
 """The models that `make new-stream` and `make new-mart` write are built, tested and published, with late events."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -26,7 +27,7 @@ MARTS = ("agg_quakes_daily", "agg_quakes_plain")
 @pytest.fixture
 def quakes(servers: Settings, tmp_path: Path) -> Marts:
     """A warehouse of a new stream with two new marts, without rows."""
-    made = make_marts(servers, tmp_path, "new_models")
+    made = make_marts(servers, tmp_path, tmp_path.name)
     contracts = tmp_path / "contracts"
     shutil.copytree(ROOT / "contracts", contracts)
     settings = made.settings.model_copy(update={"contracts": contracts})
@@ -72,3 +73,32 @@ def test_generated_models_count_the_events_of_each_date(quakes: Marts, tmp_path:
     dbt = Dbt(quakes.settings, quakes.lines.append)
     dbt.run("test", "--select", *(f"{name}_counts_events_per_date" for name in MARTS))
     assert len(dbt.completed()) == len(MARTS)
+
+
+def test_generated_models_follow_the_contract(quakes: Marts) -> None:
+    features = json.loads(QUAKES.read_text())["features"]
+    contract = quakes.raw.contracts[STREAM]
+    events = [event for batch in FileTimeline(contract, open_records(QUAKES)).batches() for event in batch]
+    quakes.raw.fill([*events, events[5]])
+    quakes.transform()
+    counts = by_date(features)
+    assert contents(quakes, MARTS[0]) == counts
+    path = quakes.settings.contracts / f"{STREAM}.yaml"
+
+    def change(old: str, new: str) -> None:
+        text, count = re.subn(old, new, path.read_text(), flags=re.MULTILINE)
+        assert count == 1
+        path.write_text(text)
+        contracts = load_contracts(quakes.settings.contracts)
+        contracts.require_all()
+        schema.provision(quakes.settings, contracts)
+        Marts(quakes.settings, RawRows(quakes.settings, contracts), quakes.lines).transform()
+
+    change(r"^id: .*", "id: [net, code]")
+    assert contents(quakes, MARTS[0]) == counts
+    # A column that models describe is removed from the contract.
+    change(r"^  - name: place\n(    .*\n)+", "")
+    assert contents(quakes, MARTS[0]) == counts
+    # Without an id, an event that is sent twice counts twice.
+    change(r"^id: .*", "")
+    assert sum(contents(quakes, MARTS[0]).values()) == len(events) + 1

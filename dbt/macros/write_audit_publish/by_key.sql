@@ -48,6 +48,7 @@
             {{ get_create_table_as_sql(False, replacement, 'select * from (' ~ sql ~ ') as rows ' ~ kept if kept else sql) }}
         {%- endcall %}
         {%- do create_indexes(replacement) %}
+        {%- do index_events(replacement) %}
         {{ drop_relation_if_exists(existing) }}
         {%- do adapter.rename_relation(replacement, target) %}
         {%- do run_query("insert into staging.transform_whole values ('" ~ model.unique_id ~ "') on conflict do nothing") %}
@@ -59,6 +60,18 @@
 
     {{ return({'relations': [target]}) }}
 {%- endmaterialization -%}
+
+{#- A staging model has a unique index on the contract's id, unless it declares one: it follows when the id changes. -#}
+{%- macro index_events(relation) -%}
+    {%- set id = quoted(staged_contract().get('id', [])) -%}
+    {%- set declared = [] -%}
+    {%- for index in config.get('indexes', []) if index.get('unique') -%}
+        {%- do declared.append(quoted(index['columns']) | sort) -%}
+    {%- endfor -%}
+    {%- if id and id | sort not in declared -%}
+        {%- do run_query('create unique index on ' ~ relation ~ ' (' ~ id | join(', ') ~ ')') -%}
+    {%- endif -%}
+{%- endmacro -%}
 
 {#-
     A model's columns, quoted, in the order of its query. Fails if the table has different columns or types; the transform
