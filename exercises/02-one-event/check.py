@@ -33,7 +33,7 @@ def check(attempt: Attempt) -> None:
         # Several, if the producer has sent the event more than once.
         records = connection.execute(query, (event,)).fetchall()
     if not records:
-        raise WrongAnswer(f"the warehouse has no event {event}", f"`make reset N=…` writes another {EVENT}")
+        raise WrongAnswer(f"the warehouse has no event {event}", f"`make reset N=2` writes another {EVENT}")
     topic = topic_names(load_contracts(attempt.settings.contracts))[STREAM]
     if answer["topic"] != topic:
         raise WrongAnswer(f"topic: no record of the event is in {answer['topic']}", "see the contract of the stream")

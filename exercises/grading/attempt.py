@@ -40,6 +40,12 @@ class Attempt:
     reference: Path
     """The files of the solution."""
 
+    @property
+    def reset(self) -> str:
+        """The command that brings the exercise back to its start, for hints."""
+        number = self.reference.parent.name.partition("-")[0].lstrip("0")
+        return f"`make reset N={number}`"
+
     def read(self, name: str) -> str:
         """Returns the text of one of the learner's files.
 
@@ -49,7 +55,7 @@ class Attempt:
         try:
             return (self.folder / name).read_text(encoding="utf-8")
         except FileNotFoundError:
-            raise WrongAnswer(f"{name} is missing", "`make reset N=…` brings the template back") from None
+            raise WrongAnswer(f"{name} is missing", f"{self.reset} brings the template back") from None
         except (OSError, UnicodeDecodeError) as error:
             raise WrongAnswer(f"{name} cannot be read: {error}", "save it as UTF-8 text") from error
 

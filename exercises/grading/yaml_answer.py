@@ -19,7 +19,7 @@ def read_yaml(attempt: Attempt, name: str, keys: Collection[str]) -> dict[str, A
     except yaml.YAMLError as error:
         raise WrongAnswer(f"{name} is not YAML: {error}", "write one `key: value` a line") from error
     if not isinstance(answer, dict) or sorted(map(str, answer)) != sorted(keys):
-        raise WrongAnswer(f"{name} must have the keys {', '.join(keys)}", "`make reset N=…` brings them back")
+        raise WrongAnswer(f"{name} must have the keys {', '.join(keys)}", f"{attempt.reset} brings them back")
     for key in keys:
         if answer[key] is None:
             raise WrongAnswer(f"{name}: {key} is empty", "complete it, and save the file")

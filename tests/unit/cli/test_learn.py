@@ -122,7 +122,7 @@ def test_deleted_files_come_back_with_a_reset(run: Run, folder: Path) -> None:
     run("learn", "1")
     for path in (folder / "01-first").iterdir():
         path.unlink()
-    assert run("check") == (1, "not yet: answer.txt is missing. Hint: `make reset N=…` brings the template back.\n")
+    assert run("check") == (1, "not yet: answer.txt is missing. Hint: `make reset N=1` brings the template back.\n")
     assert run("reset", "1")[0] == 0
     assert (folder / "01-first" / "answer.txt").exists()
 
