@@ -23,7 +23,7 @@ from dashboard.page_request import PageRequest
 from dashboard.pages import PAGES
 from dashboard.poller import Poller
 from dashboard.quarantine import pretty, quarantine_command
-from dashboard.queries import DagRun, FailedTask
+from dashboard.queries import Alert, DagRun, FailedTask
 from sluice.errors import SluiceError
 from sluice.live.heartbeat import staleness
 from sluice.settings import LOOPBACK, Settings
@@ -160,8 +160,8 @@ def _templates(settings: Settings) -> Jinja2Templates:
     environment.filters |= {function.__name__: function for function in FILTERS}
     urls = settings.pages
 
-    def run_url(run: DagRun | FailedTask) -> str:
-        return f"{urls.airflow}/dags/{quote(run.dag_id)}/runs/{quote(run.run_id, safe='')}"
+    def run_url(run: DagRun | FailedTask | Alert) -> str:
+        return f"{urls.airflow}/dags/{quote(run.dag_id or '')}/runs/{quote(run.run_id or '', safe='')}"
 
     def log_url(task: FailedTask) -> str:
         mapped = f"/mapped/{task.map_index}" if task.map_index >= 0 else ""

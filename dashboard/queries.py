@@ -21,6 +21,9 @@ class Alert:
     kind: str
     subject: str
     message: str
+    dag_id: str | None
+    """The DAG of the run that the alert is about, or that raised it; None if it is about no run."""
+    run_id: str | None
     cleared_at: datetime | str | None
 
 
@@ -164,7 +167,7 @@ def alerts(connection: Connection) -> list[Alert]:
     return fetch(
         connection,
         Alert,
-        "select raised_at, kind, subject, message, cleared_at from ops.alerts"
+        "select raised_at, kind, subject, message, dag_id, run_id, cleared_at from ops.alerts"
         " where cleared_at is null or cleared_at > now() - interval '1 day'"
         " order by cleared_at is not null, raised_at desc limit 21",
     )

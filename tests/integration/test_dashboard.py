@@ -76,8 +76,8 @@ REST = """
     insert into ops.dates (stream, event_date, rows, quarantined, late, after_close, version, loaded_at, built_at)
         select s.stream, d.date, 9e15, 0, 0, 0, 1, 'infinity', '-infinity'
         from (select stream from ops.streams limit 5) s, unnest(%(dates)s::date[]) d (date);
-    insert into ops.alerts (kind, subject, message, raised_at)
-        select t.text, 'subject ' || n, t.text, '-infinity' from unnest(%(texts)s::text[]) t (text),
+    insert into ops.alerts (kind, subject, message, raised_at, dag_id, run_id)
+        select t.text, 'subject ' || n, t.text, '-infinity', t.text, t.text from unnest(%(texts)s::text[]) t (text),
             generate_series(1, 40) n;
     insert into raw.quarantine
         select left(t.text, 1000) || n %% 100, 't', n, n, d.date, d.date, '\\x00ff1b'::bytea,
@@ -252,6 +252,17 @@ def test_a_connection_that_hangs_delays_its_page_and_no_other(hostile: Settings,
         for pid in stopped:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
+
+
+def test_an_alert_links_to_its_run(hostile: Settings, client: TestClient) -> None:
+    with connect(hostile, "postgres") as warehouse:
+        warehouse.execute(
+            "insert into ops.alerts (kind, subject, message, dag_id, run_id)"
+            " values ('failed run', 'transform', 'It failed.', 'transform', 'manual__2026-11-27T04:08:19+00:00')"
+        )
+    url = f"{hostile.pages.airflow}/dags/transform/runs/manual__2026-11-27T04%3A08%3A19%2B00%3A00"
+    for page in ("overview", "pipeline"):
+        assert f'<a href="{url}">run of transform</a>' in client.get(f"/{page}").text
 
 
 def test_the_proof_of_a_backfill_is_kept(hostile: Settings, client: TestClient) -> None:

@@ -76,7 +76,7 @@ def _column(column: InferredColumn) -> Iterator[str]:
         yield "    nullable: false"
     yield from _years(column)
     yield from _limits(column)
-    yield f"    description: {scalar(f'The field {path}, to be described.')}"
+    yield f"    description: {scalar(f'The field {escape(path)}, to be described.')}"
 
 
 def _years(column: InferredColumn) -> Iterator[str]:

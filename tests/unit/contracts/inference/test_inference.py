@@ -190,6 +190,7 @@ JSON = st.recursive(
     st.lists(st.dictionaries(st.sampled_from(["a", "event_id", "time", "order", "x.y"]), JSON, min_size=1), min_size=1)
 )
 @example([{"a": {"Yes": None}}])
+@example([{"a": {"\0": None}, "x.y": {"\ud800": 1}}])
 @example([{"off": 1, "null": "x", "~": "y", "1e3": 2, "No": "2013-01-01T00:00:00Z"}])
 def test_whatever_records_hold_their_contract_is_one_and_they_are_valid(
     tmp_path_factory: pytest.TempPathFactory, records: list[dict[str, Any]]
