@@ -24,6 +24,7 @@ from dashboard.pages import PAGES
 from dashboard.poller import Poller
 from dashboard.quarantine import pretty, quarantine_command
 from dashboard.queries import Alert, DagRun, FailedTask
+from sluice.alerts import Run
 from sluice.errors import SluiceError
 from sluice.live.heartbeat import staleness
 from sluice.settings import LOOPBACK, Settings
@@ -161,7 +162,7 @@ def _templates(settings: Settings) -> Jinja2Templates:
     urls = settings.pages
 
     def run_url(run: DagRun | FailedTask | Alert) -> str:
-        return f"{urls.airflow}/dags/{quote(run.dag_id or '')}/runs/{quote(run.run_id or '', safe='')}"
+        return Run(str(run.dag_id), str(run.run_id)).url(urls.airflow)
 
     def log_url(task: FailedTask) -> str:
         mapped = f"/mapped/{task.map_index}" if task.map_index >= 0 else ""

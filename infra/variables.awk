@@ -30,7 +30,10 @@ function closest(name, i, words, far, best, nearest) {
     }
     return best
 }
-function is_yes_or_no(value) { return value == "" || tolower(value) ~ /^(0|1|n|y|no|yes|off|on|false|true)$/ }
+# Spelled as the Makefile knows a no: it would take any other for a yes.
+function is_yes_or_no(value) {
+    return value == "" || value ~ /^(0|n|N|no|No|NO|off|Off|OFF|false|False|FALSE|1|y|Y|yes|Yes|YES|on|On|ON|true|True|TRUE)$/
+}
 function is_global(name) {
     return name ~ /^(OPENLINEAGE_URL|RUNTIME|PROFILE|PYTHON|SHELL|SLUICE)$/ || name ~ /^(SLUICE|PIP|UV|DOCKER)_/ || toupper(name) ~ /PROXY$/
 }

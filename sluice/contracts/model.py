@@ -31,7 +31,6 @@ _DURATION = re.compile(r"^(\d+)([mhd])$")
 _DURATION_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 _TOPIC = r"^\.*[a-zA-Z0-9_-][a-zA-Z0-9._-]*$"
 """Of more than dots: Kafka refuses `.` and `..`."""
-_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 _POSTGRES_NAME_BYTES = 63
 _TOPIC_LENGTH = 249
 _EVENT_ID = "event_id"
@@ -97,8 +96,13 @@ def _check_zone(zone: str) -> str:
     return zone
 
 
+def is_storable(text: str) -> bool:
+    """Returns whether Postgres can hold a text: a NUL and half of a surrogate pair have no place in it."""
+    return "\0" not in text and (text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text))
+
+
 def _check_text(text: str) -> str:
-    if _UNSTORABLE.search(text):
+    if not is_storable(text):
         raise ValueError("a NUL and half of a surrogate pair are no characters: Postgres holds neither")
     return text
 

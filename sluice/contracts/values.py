@@ -17,7 +17,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from sluice.contracts.bounds import INT_RANGES
-from sluice.contracts.model import Column, Years
+from sluice.contracts.model import Column, Years, is_storable
 from sluice.contracts.types import DataType
 from sluice.escaping import shorten
 
@@ -104,11 +104,6 @@ def _read_text(column: Column, data_type: DataType, value: Any) -> str:
     if not is_storable(value):
         raise ContractViolationError(f"{column.name}: holds a character that no text column can hold")
     return value
-
-
-def is_storable(text: str) -> bool:
-    """Returns whether Postgres can hold a text: a NUL and half of a surrogate pair have no place in it."""
-    return "\0" not in text and (text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text))
 
 
 def _read_boolean(column: Column, data_type: DataType, value: Any) -> bool:

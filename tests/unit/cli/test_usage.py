@@ -80,7 +80,7 @@ def test_variables_that_a_target_takes_are_accepted(arguments: list[str]) -> Non
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("value", ["maybe", "2", "-", "no thanks", "nein"])
+@pytest.mark.parametrize("value", ["maybe", "2", "-", "no thanks", "nein", "nO", "fALSE"])
 @pytest.mark.parametrize("flag", [("clean", "FORCE"), ("backfill", "DRY_RUN"), ("up", "LIVE"), ("check", "WATCH")])
 def test_what_is_neither_a_yes_nor_a_no_is_refused(flag: tuple[str, str], value: str) -> None:
     target, name = flag

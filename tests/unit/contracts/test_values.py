@@ -188,7 +188,9 @@ HUGE = ["1e999990", "-1e999990", "1e-999990", "0e999990", "1." + "9" * 200_000, 
 @pytest.mark.parametrize("kind", ["epoch_s", "epoch_ms", "epoch_us"])
 @pytest.mark.parametrize("text", HUGE, ids=lambda text: text[:12])
 def test_a_number_of_a_few_bytes_takes_no_time_to_read(kind: str, text: str) -> None:
-    contract = _contract_of({"name": "at", "type": "timestamp", "format": kind, "description": "x"})
+    contract = _contract(
+        key=None, id=None, columns=[{"name": "at", "type": "timestamp", "format": kind, "description": "x"}]
+    )
     started = process_time()
     _, reason = validate_event(contract, b'{"at":' + text.encode() + b"}", datetime(2013, 1, 1, tzinfo=UTC))
     # The digits of such a number are counted, never written out: that takes a minute.
@@ -198,7 +200,7 @@ def test_a_number_of_a_few_bytes_takes_no_time_to_read(kind: str, text: str) -> 
 
 
 def test_a_wide_object_takes_no_time_to_read() -> None:
-    contract = _contract_of({"name": "at", "type": "int32", "description": "x"})
+    contract = _contract(key=None, id=None, columns=[{"name": "at", "type": "int32", "description": "x"}])
     fields = ",".join(f'"field {number}":1' for number in range(50_000))
     started = process_time()
     _, reason = validate_event(contract, f'{{{fields},"field 7":2}}'.encode(), datetime(2013, 1, 1, tzinfo=UTC))
@@ -208,22 +210,7 @@ def test_a_wide_object_takes_no_time_to_read() -> None:
 
 @pytest.mark.parametrize(("year", "valid"), [(1, False), (1899, False), (1900, True), (2199, True), (2200, False)])
 def test_a_records_timestamp_has_the_years_of_a_column(year: int, valid: bool) -> None:
-    contract = _contract_of({"name": "v", "type": "int32", "description": "x"})
+    contract = _contract(key=None, id=None, columns=[{"name": "v", "type": "int32", "description": "x"}])
     event, reason = validate_event(contract, b"{}", datetime(year, 6, 1, tzinfo=UTC))
     assert (event is not None) is valid
     assert valid or reason == "the record's timestamp is outside the years 1900 to 2199"
-
-
-def _contract_of(column: dict[str, Any]) -> Contract:
-    return Contract.model_validate(
-        {
-            "stream": "a.b",
-            "description": "x",
-            "owner": "x",
-            "topic": {"partitions": 1, "retention_bytes": 1 << 20},
-            "event_time": "record",
-            "lateness": "1h",
-            "load": {"schedule": "* * * * *"},
-            "columns": [column],
-        }
-    )
