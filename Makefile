@@ -154,7 +154,7 @@ test: lint ## Run all checks, all unit tests, and one test per promise on real s
 	@$(PYTEST) --numprocesses 3 --hypothesis-profile ci $(TESTS) -m "essential and not thorough"
 
 test-all: test ## Run make test, then every test except those of the targets below (50 minutes)
-	@$(PYTEST) --numprocesses 2 --hypothesis-profile ci $(TESTS) -m "not essential and not thorough"
+	@$(PYTEST) --numprocesses 2 --hypothesis-profile ci --durations 20 $(TESTS) -m "not essential and not thorough"
 
 test-unit: ## Run the tests that need no server, with new generated examples each time
 	@$(PYTEST) --numprocesses 2 tests/unit

@@ -62,12 +62,10 @@ def test_two_sinks_share_the_partitions(make_stream: Callable[..., Stream]) -> N
 def another_bucket(servers: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A second bucket that the lake's users may use, too."""
 
-    def any_bucket(_: str, actions: list[str]) -> dict[str, object]:
-        statement = {"Effect": "Allow", "Action": actions, "Resource": ["arn:aws:s3:::*"]}
-        return {"Version": "2012-10-17", "Statement": [statement]}
+    policy = bucket.policy
 
     with monkeypatch.context() as patch:
-        patch.setattr(bucket, "_policy", any_bucket)
+        patch.setattr(bucket, "policy", lambda _, user: policy("*", user))
         bucket.provision(servers.model_copy(update={"lake_bucket": "another-lake"}))
     yield "another-lake"
     bucket.provision(servers)
