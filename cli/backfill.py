@@ -97,7 +97,11 @@ def run_backfill(
             # No date is over yet: Airflow has no backfill to resume.
             unfinished = Unfinished(request, snapshot, 0, datetime.now(UTC).isoformat())
         failure = _follow(airflow, unfinished, active, show)
-        _verify(settings, contracts, airflow, unfinished, failure, show)
+        try:
+            _verify(settings, contracts, airflow, unfinished, failure, show)
+        except KeyboardInterrupt:
+            show("interrupted: all dates have run, and are not verified yet; the same command verifies them")
+            raise
     delete_unfinished(settings)
 
 

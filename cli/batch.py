@@ -1,5 +1,6 @@
 """The commands load and transform: trigger a run in Airflow, and follow it."""
 
+import sys
 import time
 from typing import Annotated
 
@@ -28,7 +29,11 @@ def register(app: typer.Typer) -> None:
         settings = load_settings()
         contracts = load_contracts(settings.contracts) if stream else valid_contracts(settings)
         selected = {contract.stream: contract.topic_name for contract in select_contracts(contracts, stream)}
-        wait_for_lake(settings, selected, LAKE_SECONDS, lambda: time.sleep(0.5))
+        try:
+            wait_for_lake(settings, selected, LAKE_SECONDS, lambda: time.sleep(0.5))
+        except KeyboardInterrupt:
+            print("sluice: interrupted: no load was started; Airflow loads by schedule", file=sys.stderr)
+            raise
         run_loads(settings, [*selected])
 
     @app.command()

@@ -123,7 +123,7 @@ def _check(exercise: Exercise, attempt: Attempt, submitted: dict[str, str]) -> b
     screen = console()
     with screen.status(f"checking {exercise.name}") if screen.is_terminal else nullcontext():
         try:
-            exercise.check(attempt)
+            _grade(exercise, attempt)
             if answers.digests(attempt.folder) != submitted:
                 raise WrongAnswer("a file was saved during the check", "check again")
         except WrongAnswer as error:
@@ -140,6 +140,14 @@ def _check(exercise: Exercise, attempt: Attempt, submitted: dict[str, str]) -> b
     elif record.checks >= _CHECKS_BEFORE_HINT and record.hints < len(exercise.hints) and record.solved is None:
         print(f"a hint costs a point: make hint N={exercise.number}")
     return wrong is None
+
+
+def _grade(exercise: Exercise, attempt: Attempt) -> None:
+    try:
+        exercise.check(attempt)
+    except KeyboardInterrupt:
+        print("sluice: interrupted: the answer was not graded. Hint: check again", file=sys.stderr)
+        raise
 
 
 def _attempt(settings: Settings, exercise: Exercise) -> Attempt:

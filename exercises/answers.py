@@ -15,20 +15,22 @@ _POLL_SECONDS = 0.3
 
 
 def start(exercise: Exercise, attempt: Attempt) -> None:
-    """Copies the files of the start, unless there are any yet, and prepares the servers. Can be repeated.
+    """Copies the files of the start that are missing, and prepares the servers. Can be repeated.
 
     Raises:
         SluiceError: a server is down, or the platform lacks data that the exercise needs; or files cannot be written.
     """
-    if not attempt.folder.exists():
-        # In one step, so that Ctrl-C leaves no half of it.
-        draft = attempt.folder.with_name(f".{exercise.name}")
-        try:
-            shutil.rmtree(draft, ignore_errors=True)
-            shutil.copytree(exercise.template, draft, ignore=shutil.ignore_patterns("__pycache__"))
-            draft.rename(attempt.folder)
-        except OSError as error:
-            raise TerminalError(f"{attempt.folder} cannot be written: {error}", "make its folder writable") from error
+    try:
+        for path in sorted(exercise.template.rglob("*")):
+            target = attempt.folder / path.relative_to(exercise.template)
+            if path.is_file() and "__pycache__" not in path.parts and not target.exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                # In one step, so that Ctrl-C leaves no half of it.
+                draft = target.with_name(f".{target.name}")
+                shutil.copyfile(path, draft)
+                draft.rename(target)
+    except OSError as error:
+        raise TerminalError(f"{attempt.folder} cannot be written: {error}", "make its folder writable") from error
     exercise.start(attempt)
 
 

@@ -1,7 +1,7 @@
 """Grades the mart in a warehouse that was built before without it, its tests on planted rows, and its description."""
 
 import json
-from datetime import timedelta
+from datetime import date, timedelta
 from secrets import randbelow, token_hex
 
 from exercises.grading.attempt import Attempt, WrongAnswer
@@ -17,8 +17,11 @@ OTHERS = ["fct_flights", "agg_carrier_daily", "agg_airport_hourly"]
 COLUMNS = [*KEY, *COUNTS, "avg_speed_mph"]
 NO_TIME_TO = ("BQN", "BOS")
 DAY = timedelta(days=1)
+REST = 7 * DAY
+"""Between the date of which nothing is late and the others: no flight is that late."""
 MILLISECOND = timedelta(milliseconds=1)
 
+_VERSIONS = "select {key}, xmin::text as version from staging.agg_route_daily where flight_date <= '{date}'"
 _CONTENTS = "select count(*), sum(hashtextextended(t::text, 0)) from staging.{table} as t"
 _TWICE = """
 insert into staging.agg_route_daily (flight_date, origin, dest, flights, departed, cancelled, aircraft, avg_speed_mph)
@@ -42,7 +45,8 @@ def check(attempt: Attempt) -> None:
         files["macros/macros.sql"] = attempt.read("macros.sql")
     expected = f"expected_{token_hex(4)}"
     with unseen_project(attempt.settings) as project:
-        first, later = _events(project)
+        day = random_date()
+        first, later = _events(project, day)
         project.remove(f"{MART}.sql", f"{MART}.yml")
         project.fill(first)
         project.build(*(f"+{name}" for name in OTHERS), tests=False)
@@ -59,18 +63,27 @@ def check(attempt: Attempt) -> None:
         for name, contents in _contents(project).items():
             if contents != others[name]:
                 raise WrongAnswer(f"the rows of {name} have changed", "change no other model, and none of its macros")
+        project.mark_built()
+        versions = _versions(project, day - REST)
         project.fill(later)
         project.build(f"+{MART}", expected, tests=False)
         _compare(project, expected, "after new and late events", "see which dates a later run builds")
+        if _versions(project, day - REST) != versions:
+            raise WrongAnswer(
+                f"a later run has rebuilt {day - REST}, a date without a new event",
+                "rebuild stale dates only, as agg_carrier_daily does",
+            )
 
 
-def _events(project: Project) -> tuple[list[Event], list[Event]]:
-    """Returns the events of two days without some late ones; then these, with the events of a third day."""
-    day = random_date()
+def _events(project: Project, day: date) -> tuple[list[Event], list[Event]]:
+    """Returns the events of two days without some late ones; then these, with the events of a third day.
+
+    The first also have an earlier day, of which nothing is late.
+    """
+    first = random_events(project.raw.contracts, day - REST, day - REST)
+    later: list[Event] = []
     events = [_odd(event) for event in random_events(project.raw.contracts, day, day + 2 * DAY)]
     third = events[0].timestamp + 2 * DAY // MILLISECOND
-    first: list[Event] = []
-    later: list[Event] = []
     for event in events:
         (later if event.timestamp >= third or not randbelow(10) else first).append(event)
     return first, later
@@ -113,6 +126,12 @@ def _check_tests(project: Project, build: Build) -> None:
     for fault, statement in faults.items():
         if not project.failing(tests, MART, statement):
             raise WrongAnswer(f"no test of yours fails if {fault}", "see the project's own tests in dbt/tests/generic")
+
+
+def _versions(project: Project, day: date) -> list[tuple[object, ...]]:
+    """Returns the keys of a day's rows, each with the transaction that wrote the row."""
+    rows = project.rows(_VERSIONS.format(key=", ".join(KEY), date=day)).rows
+    return sorted(rows, key=str)
 
 
 def _contents(project: Project) -> dict[str, object]:

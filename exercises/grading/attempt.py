@@ -41,10 +41,10 @@ class Attempt:
     """The files of the solution."""
 
     @property
-    def reset(self) -> str:
-        """The command that brings the exercise back to its start, for hints."""
+    def learn(self) -> str:
+        """The command that brings missing files back, for hints."""
         number = self.reference.parent.name.partition("-")[0].lstrip("0")
-        return f"`make reset N={number}`"
+        return f"`make learn N={number}`"
 
     def read(self, name: str) -> str:
         """Returns the text of one of the learner's files.
@@ -55,7 +55,7 @@ class Attempt:
         try:
             return (self.folder / name).read_text(encoding="utf-8")
         except FileNotFoundError:
-            raise WrongAnswer(f"{name} is missing", f"{self.reset} brings the template back") from None
+            raise WrongAnswer(f"{name} is missing", f"{self.learn} brings the template back") from None
         except (OSError, UnicodeDecodeError) as error:
             raise WrongAnswer(f"{name} cannot be read: {error}", "save it as UTF-8 text") from error
 
@@ -169,7 +169,10 @@ def _run(connection: Connection, query: str, file: str) -> tuple[list[str], list
             cursor = connection.execute(query.encode())
             if cursor.description is None:
                 raise WrongAnswer(f"{file} is not a query", "write a select")
-            return [column.name for column in cursor.description], cursor.fetchall()
+            result = [column.name for column in cursor.description], cursor.fetchall()
+            if cursor.nextset():
+                raise WrongAnswer(f"{file} has more than one query", "keep the one that answers the question")
+            return result
     except psycopg.Error as error:
         raise WrongAnswer(f"the query in {file} fails: {error}", 'try it with make sql Q="…"') from error
 

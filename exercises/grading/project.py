@@ -183,11 +183,12 @@ class Project:
         return found
 
     def mark_built(self) -> None:
-        """Marks the dates of the last build's plan as built, as publishing does."""
+        """Marks the dates of the last build's plan, and models built whole, as built, as publishing does."""
         manifest = Dbt(self.settings, self.lines.append).read_manifest()
         with connect(self.settings, "transformer") as connection:
             lists = [name for name in readiness(manifest, []).work_lists if _exists(connection, *name)]
             mark_built(connection, {}, lists)
+            connection.execute("delete from staging.transform_whole")
 
     def table(self, name: str) -> Rows:
         """Returns the rows of a model or seed.

@@ -169,6 +169,23 @@ def test_an_interrupted_command_pauses_its_backfill_and_resumes_it(
     assert airflow.requests == ["unpause 7", "transform"]
 
 
+def test_an_interrupted_verification_says_so_and_is_resumed(
+    airflow: BackfillingAirflow, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    shown: list[str] = []
+    with monkeypatch.context() as patch:
+        patch.setattr("sluice.reconcile.reconcile_loaded", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            backfill.run_backfill(settings, *DAYS, ["flights.arrived"], show=shown.append)
+    assert shown[-1].startswith("interrupted: all dates have run, and are not verified yet")
+    airflow.requests.clear()
+    assert "1 of 2 dates changed: raw +2 rows, quarantine +0, marts +0 rows" in run(settings)
+    assert not [request for request in airflow.requests if request != "transform"]
+
+
 def interrupted(airflow: BackfillingAirflow, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """Starts a backfill of both days and interrupts it when the second is left."""
 

@@ -118,13 +118,38 @@ def test_a_reset_asks_cleans_and_leaves_other_exercises_alone(run: Run, folder: 
     assert read_progress(folder).exercises["01-first"].hints == 1
 
 
-def test_deleted_files_come_back_with_a_reset(run: Run, folder: Path) -> None:
+@pytest.mark.parametrize("command", ["learn", "reset"])
+def test_deleted_files_come_back(run: Run, folder: Path, command: str) -> None:
     run("learn", "1")
     for path in (folder / "01-first").iterdir():
         path.unlink()
-    assert run("check") == (1, "not yet: answer.txt is missing. Hint: `make reset N=1` brings the template back.\n")
-    assert run("reset", "1")[0] == 0
+    assert run("check") == (1, "not yet: answer.txt is missing. Hint: `make learn N=1` brings the template back.\n")
+    assert run(command, "1")[0] == 0
     assert (folder / "01-first" / "answer.txt").exists()
+
+
+def test_a_file_that_comes_back_changes_no_other(run: Run, folder: Path) -> None:
+    run("learn", "1")
+    (folder / "01-first" / "answer.txt").write_text("mine")
+    (folder / "01-first" / "given.txt").unlink()
+    run("learn", "1")
+    assert (folder / "01-first" / "answer.txt").read_text() == "mine"
+    assert (folder / "01-first" / "given.txt").exists()
+
+
+def test_ctrl_c_in_a_check_is_one_line_and_no_check(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    run("learn", "1")
+    with monkeypatch.context() as patch:
+        patch.setattr(Exercise, "check", interrupt)
+        patch.setattr(sys, "argv", ["sluice", "check"])
+        assert app.run(app.build()) == 130
+    assert capsys.readouterr().err == "sluice: interrupted: the answer was not graded. Hint: check again\n"
+    assert read_progress(folder).exercises["01-first"].checks == 0
 
 
 def test_a_deleted_folder_is_one_line_and_comes_back(run: Run, folder: Path) -> None:
@@ -214,16 +239,17 @@ def save_words(folder: Path) -> None:
         draft.replace(file)
 
 
-def test_ctrl_c_during_the_start_leaves_no_half_of_it(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(source: Path, target: Path, **_: object) -> None:
-        target.mkdir(parents=True)
-        (target / "half.txt").touch()
+def test_ctrl_c_during_the_start_leaves_no_half_of_a_file(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(source: Path, target: Path) -> None:
+        target.write_text("half")
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("shutil.copytree", interrupted)
+        patch.setattr("shutil.copyfile", interrupted)
         assert run("learn", "1")[0] == 130
-    assert not (folder / "01-first").exists()
+    assert not (folder / "01-first" / "answer.txt").exists()
     run("learn", "1")
     assert sorted(path.name for path in folder.iterdir()) == ["01-first", "progress.json"]
     assert sorted(path.name for path in (folder / "01-first").iterdir()) == ["answer.txt", "given.txt"]

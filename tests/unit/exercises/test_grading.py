@@ -7,6 +7,7 @@ import pytest
 
 from exercises.catalogue import Exercise, get_exercise, read_exercises
 from exercises.grading.attempt import Attempt, WrongAnswer, compare
+from exercises.grading.yaml_answer import read_yaml
 from sluice.errors import TerminalError
 from sluice.settings import Settings
 from tests.fixtures.exercises import faults
@@ -39,6 +40,27 @@ def test_a_missing_or_unreadable_file_is_a_wrong_answer(tmp_path: Path, content:
         (tmp_path / "answer.sql").write_bytes(content)
     with pytest.raises(WrongAnswer, match=r"answer\.sql"):
         Attempt(Settings.model_construct(), tmp_path, tmp_path).read("answer.sql")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: 1\nb: [", r"answer\.yaml is not YAML: line 2: .*Hint: write one `key: value` a line"),
+        ("a: 1\nb: \x01", r"answer\.yaml is not YAML: .*special characters"),
+        ("a: 1", r"answer\.yaml must have the keys a, b, and no others\. Hint: write each at the start of a line"),
+        ("a: 1\nb: 2\nc: 3", "must have the keys a, b, and no others"),
+        ("- a\n- b", "must have the keys a, b"),
+        ("a: 1\nb:", r"answer\.yaml: b is empty"),
+    ],
+)
+def test_an_invalid_yaml_answer_says_what_to_write_and_never_to_start_again(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    (tmp_path / "answer.yaml").write_text(text)
+    with pytest.raises(WrongAnswer, match=message) as error:
+        read_yaml(Attempt(Settings(), tmp_path, tmp_path), "answer.yaml", ("a", "b"))
+    assert "make" not in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("exercise", read_exercises(), ids=lambda exercise: exercise.name)
