@@ -203,7 +203,7 @@ setting() {
     fi
 }
 
-# Enough for ports and names, which need no quotes: sluice/env_file.py reads all of a settings file's syntax.
+# Enough for ports and names, which need no quotes: sluice/settings/syntax.py reads all of a settings file's syntax.
 setting_in_file() {
     local name="[[:space:]]*\\(export[[:space:]]\\)\\{0,1\\}[[:space:]]*$1[[:space:]]*=[[:space:]]*"
     [ ! -f "$env_file" ] || sed -n "1s/^$(printf '\357\273\277')//; s/^$name//p" "$env_file" | tail -n 1 |

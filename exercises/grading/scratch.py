@@ -15,9 +15,9 @@ from minio.error import MinioException
 from pydantic import SecretStr
 
 from sluice.contracts.loader import read_contract
-from sluice.external_servers import USERS, User
 from sluice.lake.bucket import admin, client, minio_error, policy
 from sluice.settings import Settings, variable
+from sluice.settings.external_servers import USERS, User
 
 _RETENTION_BYTES = 1 << 28
 _LONGEST_CHECK = timedelta(hours=1)

@@ -4,8 +4,8 @@ import sys
 from functools import partial
 
 from flights.live_view.view import FlightsView
-from sluice.daemon import run_until_stopped
 from sluice.live.follower import run
+from sluice.service.daemon import run_until_stopped
 
 if __name__ == "__main__":
     sys.exit(run_until_stopped("live", partial(run, FlightsView())))

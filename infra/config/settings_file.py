@@ -10,9 +10,9 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from sluice.env_file import parse
-from sluice.external_servers import GIVEN_SECRETS, ExternalServers
 from sluice.settings import Settings, variable
+from sluice.settings.external_servers import GIVEN_SECRETS, ExternalServers
+from sluice.settings.syntax import parse
 
 HEADER = """\
 # Settings and secrets of this platform, written by `make up` and read by every part of it. Change ports here.

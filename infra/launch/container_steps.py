@@ -13,9 +13,9 @@ from pathlib import Path
 from infra.config.settings_file import complete
 from infra.processes.steps import print_line, run_steps
 from infra.servers.services import find_service
-from sluice.env_file import QUOTE, parse
 from sluice.errors import SluiceError
 from sluice.settings import load_settings
+from sluice.settings.syntax import QUOTE, parse
 
 
 def healthy(service: str) -> None:

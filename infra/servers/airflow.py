@@ -18,7 +18,7 @@ from infra.servers.service import Service
 from infra.servers.service import environment as service_environment
 from sluice.errors import TransientError
 from sluice.settings import LOOPBACK, ROOT, Settings
-from sluice.urls import url
+from sluice.settings.urls import url
 from sluice.warehouse.connect import warehouse_server
 
 ADMIN = "admin"

@@ -11,8 +11,8 @@ from minio.credentials import StaticProvider
 from minio.error import MinioAdminException, MinioException, S3Error
 
 from sluice.errors import SluiceError, TerminalError, TransientError
-from sluice.external_servers import USERS, User
 from sluice.settings import Settings
+from sluice.settings.external_servers import USERS, User
 
 ROOT_USER = "sluice-root"
 

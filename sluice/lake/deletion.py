@@ -9,9 +9,9 @@ from minio.deleteobjects import DeleteObject
 from minio.error import MinioException
 
 from sluice.errors import TransientError
-from sluice.external_servers import User
 from sluice.lake.bucket import client, minio_error
 from sluice.settings import Settings
+from sluice.settings.external_servers import User
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ import os
 
 import pyarrow as pa
 
-from sluice.external_servers import User
 from sluice.lake.bucket import credentials
 from sluice.settings import Settings
+from sluice.settings.external_servers import User
 
 PARTITION_COLUMN = "event_date"
 

@@ -8,13 +8,13 @@ from collections.abc import Iterable, Sequence
 
 from sluice.contracts import Contract, contracts_version, get_contract, load_contracts, topic_names
 from sluice.contracts.values import ContractViolationError
-from sluice.endpoint import serve
 from sluice.errors import TerminalError, TransientError
 from sluice.live.consumer import Consumer
 from sluice.live.metrics import Metrics
 from sluice.live.store import PartitionKey, Store
 from sluice.live.view import Record, View
 from sluice.registry import Decoder, decoder
+from sluice.service.endpoint import serve
 from sluice.settings import Settings
 
 log = logging.getLogger(__name__)

@@ -8,8 +8,6 @@ import time
 import pyarrow as pa
 
 from sluice.contracts import load_contracts
-from sluice.daemon import run_until_stopped
-from sluice.endpoint import serve
 from sluice.errors import TerminalError
 from sluice.kafka.groups import sink_group
 from sluice.kafka.topics import kafka_ranges
@@ -17,6 +15,8 @@ from sluice.lake.identity import ensure_lake_id
 from sluice.lake.layout import storage_options, table_uri
 from sluice.lake.probe import require_create_once
 from sluice.lake.table import LakeTable
+from sluice.service.daemon import run_until_stopped
+from sluice.service.endpoint import serve
 from sluice.settings import Settings
 from sluice.sink import HALTED_PATH
 from sluice.sink.consumer import KafkaSource

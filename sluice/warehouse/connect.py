@@ -8,7 +8,7 @@ from psycopg.conninfo import make_conninfo
 
 from sluice.errors import SluiceError, TerminalError, TransientError
 from sluice.settings import Settings
-from sluice.urls import url
+from sluice.settings.urls import url
 
 Role = Literal["postgres", "loader", "transformer", "live", "reader"]
 """``postgres`` stands for the administrator."""

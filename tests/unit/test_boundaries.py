@@ -12,10 +12,9 @@ LAYERS = (
     {
         "sluice.escaping",
         "sluice.errors",
-        "sluice.env_file",
-        "sluice.urls",
+        "sluice.dbt_project",
         "sluice.settings",
-        "sluice.daemon",
+        "sluice.service",
         "sluice.contracts",
     },
     {"sluice.kafka", "sluice.registry", "sluice.lake", "sluice.warehouse"},

@@ -6,7 +6,7 @@ from dashboard.poller import RATE_SECONDS, SPEED_SECONDS, Poller, Rate, Snapshot
 from dashboard.probes import sink_group
 from infra.config.ports import free_ports
 from sluice.contracts import load_contracts
-from sluice.endpoint import serve
+from sluice.service.endpoint import serve
 from sluice.settings import LOOPBACK, Settings
 from sluice.sink.metrics import Metrics
 

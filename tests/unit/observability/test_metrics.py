@@ -4,8 +4,8 @@ import httpx
 import pytest
 from prometheus_client import CollectorRegistry
 
-from sluice.endpoint import serve
 from sluice.live.metrics import Metrics as LiveMetrics
+from sluice.service.endpoint import serve
 from sluice.settings import LOOPBACK
 from sluice.sink.metrics import Metrics as SinkMetrics
 from tests.fixtures.metrics_page import described, served

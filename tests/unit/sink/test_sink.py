@@ -5,10 +5,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 import pytest
 
 from infra.servers import probes
-from sluice.endpoint import serve
 from sluice.errors import TerminalError, TransientError
 from sluice.lake.chunk import Chunk, record_columns
 from sluice.lake.table import AppendResult
+from sluice.service.endpoint import serve
 from sluice.settings import LOOPBACK, Settings
 from sluice.sink import HALTED_PATH
 from sluice.sink.flush_policy import FlushPolicy

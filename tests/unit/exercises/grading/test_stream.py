@@ -11,9 +11,9 @@ from exercises.grading.stream import learners_contract
 from exercises.grading.topic import Record
 from sluice.contracts import load_contracts
 from sluice.contracts.loader import read_contract
-from sluice.external_servers import USERS
 from sluice.lake.bucket import credentials
 from sluice.settings import ROOT, Settings, load_settings
+from sluice.settings.external_servers import USERS
 
 KEYS = {user: (f"{user}-abc", f"{user}-secret") for user in USERS}
 CONTRACTS = sorted((ROOT / "contracts").glob("*.yaml"))

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Gauge
 
 from infra.servers import probes
-from sluice.endpoint import MAX_CONNECTIONS, serve
+from sluice.service.endpoint import MAX_CONNECTIONS, serve
 from sluice.settings import LOOPBACK
 from tests.fixtures.waiting import wait
 

@@ -12,11 +12,11 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, PositiveInt, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-from sluice.env_file import parse
 from sluice.errors import TerminalError
-from sluice.external_servers import GIVEN_SECRETS, ExternalServers, check_url
+from sluice.settings.external_servers import GIVEN_SECRETS, ExternalServers, check_url
+from sluice.settings.syntax import parse
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 """The project's root folder, which has contracts, dags and dbt."""
 
 LOOPBACK = "127.0.0.1"

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from infra.config.settings_file import _quoted, complete, ensure_settings_file
-from sluice.env_file import parse
 from sluice.errors import TerminalError
 from sluice.settings import ROOT, Settings, load_settings
+from sluice.settings.syntax import parse
 from tests.fixtures.passwords import PASSWORDS
 
 
