@@ -8,7 +8,7 @@ from croniter import CroniterBadDateError, CroniterError, croniter
 _ITEM = r"(\*|(\d{1,2}|[A-Za-z]{3})(-(\d{1,2}|[A-Za-z]{3}))?)(/\d{1,2})?"
 _FIELD = re.compile(rf"{_ITEM}(,{_ITEM})*")
 """Without croniter's extensions, which are random or which not every reader of a schedule knows."""
-_FROM = datetime(2013, 1, 1, tzinfo=UTC)
+_FROM = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 def check_cron(schedule: str) -> str:
