@@ -1,7 +1,6 @@
 """The ways in which an event can violate its contract, derived from the contract."""
 
 import json
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -10,6 +9,7 @@ from typing import Any
 
 from sluice.contracts import Column, Contract, DataType
 from sluice.contracts.paths import MISSING, Path
+from sluice.contracts.patterns import matches
 
 _WRONG_TYPES: dict[str, tuple[object, ...]] = {
     "string": (7, ["a", "list"]),
@@ -77,7 +77,7 @@ def _column_violations(column: Column) -> Iterable[tuple[str, object]]:
         yield "not in enum", next(text for text in _TEXTS if text not in column.enum)
     if column.pattern is not None:
         for text in _TEXTS:
-            if not re.fullmatch(column.pattern, text):
+            if not matches(column.pattern, text):
                 yield "no match", text
 
 

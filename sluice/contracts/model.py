@@ -20,6 +20,7 @@ from pydantic import (
 from sluice.contracts.bounds import check_bound
 from sluice.contracts.names import check_column, check_stream, table_name
 from sluice.contracts.paths import Path, parse_path
+from sluice.contracts.patterns import check_pattern
 from sluice.contracts.schedule import check_cron
 from sluice.contracts.types import NUMERIC_TYPES, DataType, parse_type
 
@@ -78,14 +79,6 @@ def _check_type(text: str) -> str:
 def _check_path(text: str) -> str:
     parse_path(text)
     return text
-
-
-def _check_pattern(pattern: str) -> str:
-    try:
-        re.compile(pattern)
-    except (re.error, OverflowError, RecursionError) as error:
-        raise ValueError(f"expected a regular expression: {error}") from None
-    return pattern
 
 
 def _check_zone(zone: str) -> str:
@@ -176,7 +169,7 @@ class Column(_Strict):
     """The smallest valid length, in characters. String columns only."""
     max_length: Annotated[int | None, Field(ge=1)] = None
     """The largest valid length, in characters. String columns only; those of the key or the id have 256 by default."""
-    pattern: Annotated[str | None, AfterValidator(_check_pattern)] = None
+    pattern: Annotated[str | None, AfterValidator(check_pattern)] = None
     """A regular expression of Python's that the whole text matches. String columns only."""
     enum: Annotated[tuple[_Text, ...] | None, Field(min_length=1), BeforeValidator(_tuple)] = None
     """The valid values. String columns only."""

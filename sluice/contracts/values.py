@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 
 from sluice.contracts.bounds import INT_RANGES
 from sluice.contracts.model import Column, Years, is_storable
+from sluice.contracts.patterns import matches
 from sluice.contracts.types import DataType
 from sluice.escaping import shorten
 
@@ -93,7 +94,7 @@ def _read_string(column: Column, value: Any, max_length: int | None) -> str:
         raise _violation(column, f"shorter than {column.min_length} characters", value)
     if column.enum is not None and text not in column.enum:
         raise _violation(column, "not one of the values that the contract lists", value)
-    if column.pattern is not None and not re.fullmatch(column.pattern, text):
+    if column.pattern is not None and not matches(column.pattern, text):
         raise _violation(column, "does not match the contract's pattern", value)
     return text
 

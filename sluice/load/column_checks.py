@@ -1,7 +1,6 @@
 """Checks parsed columns against their contract, whole columns at a time."""
 
 import math
-import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -11,6 +10,7 @@ import pyarrow.compute as pc
 from sluice.contracts import Column, Contract
 from sluice.contracts.bounds import INT_RANGES
 from sluice.contracts.model import Years
+from sluice.contracts.patterns import whole
 from sluice.contracts.validation import RECORD_YEARS
 from sluice.contracts.values import DATE_PATTERN, TIMESTAMP_PATTERN
 from sluice.load.arrow_types import ARROW_TYPES
@@ -64,7 +64,7 @@ def _failed_checks(contract: Contract, column: Column, values: pa.ChunkedArray) 
         if column.enum is not None:
             yield pc.invert(pc.is_in(values, pa.array(column.enum, pa.string())))
         if column.pattern is not None:
-            yield _mismatches(column.pattern, values)
+            yield pc.invert(pc.match_substring_regex(values, whole(column.pattern)))
     elif column.type in _PATTERNS:
         if column.type == "date" or not _are_plain_times(values):
             yield pc.invert(pc.match_substring_regex(values, _PATTERNS[column.type]))
@@ -84,13 +84,6 @@ def _failed_checks(contract: Contract, column: Column, values: pa.ChunkedArray) 
             yield pc.less(values, column.minimum)
         if column.maximum is not None:
             yield pc.greater(values, column.maximum)
-
-
-def _mismatches(pattern: str, texts: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Returns which texts a regular expression does not match: Python's, whose syntax differs from Arrow's."""
-    encoded = texts.combine_chunks().dictionary_encode()
-    matches = [re.fullmatch(pattern, text) is None for text in encoded.dictionary.to_pylist()]
-    return pa.chunked_array([pa.array(matches, pa.bool_()).take(encoded.indices)])
 
 
 def _are_plain_times(values: pa.ChunkedArray) -> bool:

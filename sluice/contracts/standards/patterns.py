@@ -2,6 +2,8 @@
 
 import re
 
+from sluice.contracts.patterns import check_pattern
+
 _WHOLE = re.compile(r"\^\(\?:(.*)\)\$", re.DOTALL)
 
 
@@ -13,7 +15,7 @@ def to_search(pattern: str) -> str:
 def to_whole(pattern: str) -> str | None:
     """Returns the pattern that matches a whole text if the given one is found in it.
 
-    None if it is not a regular expression of Python's: the standards' are those of JavaScript, which differ in details.
+    None if it is not one that a contract may have: the standards' are those of JavaScript, which differ in details.
     """
     match = _WHOLE.fullmatch(pattern)
     whole = match[1] if match and _is_pattern(match[1]) else f"(?s:.*)(?:{pattern})(?s:.*)"
@@ -22,7 +24,7 @@ def to_whole(pattern: str) -> str | None:
 
 def _is_pattern(text: str) -> bool:
     try:
-        re.compile(text)
-    except re.error:
+        check_pattern(text)
+    except ValueError:
         return False
     return True

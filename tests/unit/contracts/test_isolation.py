@@ -104,6 +104,10 @@ def test_an_edit_changes_the_version_and_a_reader_of_it_never_fails(folder: Path
 
 ODD = {
     "pattern that no machine can repeat": ('pattern: "a{99999999999999999999}"', "string"),
+    "pattern that looks ahead": ('pattern: "(?=a)[a-z]+"', "string"),
+    "pattern that refers back": ('pattern: "(a|b)\\\\1"', "string"),
+    "pattern of half of a surrogate pair": ('pattern: "\\ud800"', "string"),
+    "pattern that leaves its group": ('pattern: "a)(b"', "string"),
     "deep pattern": (f'pattern: "{"(" * 3_000}{")" * 3_000}"', "string"),
     "deep type": ("unit: m", "array(" * 3_000 + "int32" + ")" * 3_000),
     "limit of 400 digits": (f"minimum: {'9' * 400}\n    maximum: 1", "decimal(500, 0)"),

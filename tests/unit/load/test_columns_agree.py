@@ -30,6 +30,7 @@ columns:
   - {name: at, type: timestamp, nullable: false, description: The time.}
   - {name: text, type: string, description: Any text.}
   - {name: code, type: string, max_length: 3, description: A short text.}
+  - {name: plate, type: string, pattern: "(?i:[a-z]+\\\\d|é.$)|", description: A text with a pattern.}
   - {name: flag, type: boolean, description: A truth value.}
   - {name: small, type: int32, description: A number.}
   - {name: bounded, type: int32, minimum: -2, maximum: 7, description: A number with limits.}
@@ -124,6 +125,7 @@ _TYPICAL = {
     "ratio": _numbers,
     "text": _strings,
     "code": _strings,
+    "plate": _strings | st.from_regex(r"[a-zA-Z]{0,3}(\d|é.)?\n?", fullmatch=True).map(json.dumps),
     "event_id": _strings,
     "id": _strings,
     "moment": _moments,
