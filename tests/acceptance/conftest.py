@@ -9,7 +9,7 @@ from tests.fixtures.checkout import Checkout, new_checkout
 from tests.fixtures.platform import Running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def checkout() -> Iterator[Checkout]:
     """Yields a checkout whose platform shows January."""
     with new_checkout() as made:
@@ -17,7 +17,7 @@ def checkout() -> Iterator[Checkout]:
         yield made
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def platform(checkout: Checkout) -> Running:
     """Returns the checkout's platform."""
     file = checkout.folder / ".env"

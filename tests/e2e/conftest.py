@@ -7,7 +7,7 @@ import pytest
 from tests.fixtures.platform import Running, launched
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def platform() -> Iterator[Running]:
     """A platform with default settings, as `make up` starts it."""
     with launched() as running:

@@ -13,7 +13,7 @@ from sluice.settings import Settings
 from tests.fixtures.platform import Running, launched
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def platform() -> Iterator[Running]:
     settings_file = os.environ.get("SLUICE_ENV_FILE")
     if settings_file:

@@ -40,7 +40,7 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return wrapper.parent
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def platform(redis: Path) -> Iterator[Running]:
     """A platform with two workers."""
     with pytest.MonkeyPatch.context() as patched:

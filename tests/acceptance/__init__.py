@@ -1,0 +1,1 @@
+"""Tests on one platform, which stops when the last of them has ended."""
