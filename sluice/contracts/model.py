@@ -170,7 +170,7 @@ class Column(_Strict):
     max_length: Annotated[int | None, Field(ge=1)] = None
     """The largest valid length, in characters. String columns only; those of the key or the id have 256 by default."""
     pattern: Annotated[str | None, AfterValidator(check_pattern)] = None
-    """A regular expression of RE2 that the whole text matches, without backreference or lookaround. String columns only."""
+    """A regular expression of RE2, without backreference or lookaround, for the whole text. String columns only."""
     enum: Annotated[tuple[_Text, ...] | None, Field(min_length=1), BeforeValidator(_tuple)] = None
     """The valid values. String columns only."""
     format: Literal["rfc3339", "epoch_s", "epoch_ms", "epoch_us"] | None = None
