@@ -62,6 +62,9 @@ def _verify(path: Path) -> None:
     print(f"revision: {escape(verified.revision or 'unknown')}")
     for file in verified.modified:
         print(f"modified: {escape(file)}")
+    for result in verified.results:
+        for file in result.from_solution:
+            print(f"the solution's: {result.name}: {escape(file)}")
     faults = [escape(line) for line in differences(verified, path.parent)]
     if not intact:
         faults.insert(0, "the report was edited after it was written")

@@ -46,6 +46,8 @@ class Result(BaseModel):
     solution_seen: AwareDatetime | None
     submitted: dict[str, str]
     """SHA-256 of each file of the answer that passed last."""
+    from_solution: list[str] = []
+    """The files among them that are those of the solution, byte for byte."""
 
     @property
     def minutes(self) -> int | None:
@@ -99,9 +101,10 @@ class Report(BaseModel):
                 "</table>\n<table>",
                 "<tr><th>exercise<th>stage" + "".join(f'<th class="number">{name}' for name in _NUMBERS),
                 *map(_row, self.results),
-                "</table>\n<table>\n<tr><th>exercise<th>file that passed<th>SHA-256",
+                "</table>\n<table>\n<tr><th>exercise<th>file that passed<th>SHA-256<th>the solution's",
                 *(
                     f"<tr><td>{result.name}<td>{escape(file)}<td><code>{escape(submitted)}</code>"
+                    f"<td>{'yes' if file in result.from_solution else ''}"
                     for result in self.results
                     for file, submitted in result.submitted.items()
                 ),
@@ -156,6 +159,9 @@ def digest(content: dict[str, Any]) -> str:
 
 def _result(exercise: Exercise, progress: Progress) -> Result:
     record = progress.exercises.get(exercise.name)
+    submitted = record.submitted if record else {}
+    # A file that the learner was given, and left as it was, is no copy.
+    own = submitted.items() - digests(exercise.template).items()
     description = exercise.description
     return Result(
         name=exercise.name,
@@ -168,7 +174,8 @@ def _result(exercise: Exercise, progress: Progress) -> Result:
         started=record.started if record else None,
         solved=record.solved if record else None,
         solution_seen=record.solution_seen if record else None,
-        submitted=record.submitted if record else {},
+        submitted=submitted,
+        from_solution=sorted(file for file, _ in own & digests(exercise.solution).items()),
     )
 
 

@@ -1,6 +1,7 @@
 """A report shows edits, files that did not pass, and nothing that a browser would run."""
 
 import json
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,19 @@ def test_a_report_is_read_as_it_was_written(report: Report, tmp_path: Path) -> N
     assert read_report(path) == (report, True)
     assert report.points == 9
     assert report.possible == sum(exercise.description.points for exercise in read_exercises())
+
+
+def test_files_of_the_solution_are_named_and_given_ones_are_not(tmp_path: Path) -> None:
+    exercise = read_exercises()[4]
+    answers = tmp_path / exercise.name
+    shutil.copytree(exercise.template, answers)
+    shutil.copy(exercise.solution / "gauges.measured.yaml", answers)
+    progress = Progress(exercises={exercise.name: Record(solved=START, submitted=digests(answers))})
+    (result,) = results([exercise], progress)
+    assert result.from_solution == ["gauges.measured.yaml"]
+    (answers / "gauges.measured.yaml").write_text("mine")
+    progress.record(exercise).submitted = digests(answers)
+    assert results([exercise], progress)[0].from_solution == []
 
 
 @pytest.mark.parametrize(
