@@ -34,7 +34,12 @@ def test_the_marts_are_correct_after_a_replay_with_faults(platform: Running) -> 
 def test_a_backfill_of_correct_dates_changes_nothing(platform: Running) -> None:
     before = [platform.checksum(table) for table in TABLES]
     output = platform.sluice("backfill", "--from", "2013-01-10", "--to", "2013-01-11").stdout
-    assert "nothing changed on these dates" in output
+    assert "nothing changed on these dates: the checksums of" in output
+    assert "reconcile: lake and warehouse agree" in output
+    assert len(re.findall(r"^2013-01-1[01]  unchanged ", output, re.MULTILINE)) == 2
+    kept = platform.query("select holds, proof from ops.backfills order by seq desc limit 1").iloc[0]
+    assert kept["holds"]
+    assert kept["proof"] in output
     assert [platform.checksum(table) for table in TABLES] == before
 
 
