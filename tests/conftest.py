@@ -22,7 +22,7 @@ SHARED_SERVERS = {"integration": "servers", "faults": "servers"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--fuzz-seconds", type=int, default=60, help="how long the fuzz test sends odd records")
+    parser.addoption("--fuzz-seconds", type=int, default=30, help="how long the fuzz test sends odd records")
     parser.addoption("--fuzz-seed", type=int, default=Random().randrange(10**6), help="the seed of its records")
 
 

@@ -86,7 +86,7 @@ def summary(nodes: int, seconds: float, dates: Mapping[str, Collection[date]], *
     """Returns what was built, in how many seconds, and why, on one line."""
     counts = ", ".join(f"{stream} {len(days)}" for stream, days in dates.items())
     verb = "resumed; built" if resumed else "built"
-    reason = f"the stale dates of {counts}" if counts else "models and seeds, without a stale date"
+    reason = f"the stale dates of {counts}" if counts else "a new or changed project"
     return f"{verb} {nodes} dbt nodes in {seconds:.1f} s for {reason}"
 
 

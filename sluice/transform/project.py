@@ -15,6 +15,8 @@ from sluice.transform.stale import Connection, postgres_errors
 Manifest = Mapping[str, Any]
 """dbt's description of a project."""
 
+_MODEL_FOLDERS = ("models", "snapshots", "analyses")
+_PROPERTIES = (".yml", ".yaml")
 _TABLE_CONFIGS = ("materialized", "rebuild", "unique_key", "indexes", "unlogged")
 """The configuration that dbt applies only when it builds a whole table."""
 _CONTRACT = ("id", "keep", "deletes")
@@ -47,6 +49,36 @@ def built_digest(connection: Connection) -> str | None:
     with postgres_errors():
         row = connection.execute("select digest from staging.transform_project").fetchone()
     return str(row[0]) if row else None
+
+
+def seeds_digest(dbt: Dbt) -> str:
+    """Returns a digest of the files that seeds and their tests may depend on: everything but models and their like.
+
+    A YAML file among the models counts if it mentions seeds.
+    """
+    content = hashlib.sha256()
+    for file in project_files(dbt.project):
+        path = file.relative_to(dbt.project)
+        data = file.read_bytes()
+        is_model = path.parts[0] in _MODEL_FOLDERS
+        if not is_model or (path.suffix in _PROPERTIES and b"seeds" in data) or path.suffix == ".csv":
+            content.update(f"{path}\0{hashlib.sha256(data).hexdigest()}\n".encode())
+    return content.hexdigest()
+
+
+def built_seeds(connection: Connection) -> str | None:
+    """Returns the digest of the files from which the seeds in the warehouse were built; None if that is not certain."""
+    with postgres_errors():
+        row = connection.execute("select digest from staging.transform_seeds").fetchone()
+    return str(row[0]) if row else None
+
+
+def record_seeds(connection: Connection, digest: str | None) -> None:
+    """Records the files from which the seeds were built; None before that, so that a crash leaves no record."""
+    with postgres_errors(), connection.transaction():
+        connection.execute("delete from staging.transform_seeds")
+        if digest is not None:
+            connection.execute("insert into staging.transform_seeds (digest) values (%s)", (digest,))
 
 
 def built_manifest(connection: Connection) -> Manifest | None:

@@ -14,7 +14,7 @@ from sluice.transform.dbt import Dbt
 from sluice.transform.exclusive import exclusive
 from sluice.transform.outcome import Outcome, forget_outcomes, keep_outcome, nothing_to_build, read_outcome, summary
 from sluice.transform.packages import install_packages, packages_differ
-from sluice.transform.project import built_digest
+from sluice.transform.project import built_digest, record_seeds
 from sluice.transform.sources import declare_sources
 from sluice.transform.stale import create_tables, last_run, read_plan, write_plan
 from sluice.transform.steps import PUBLISHING, Plan, Steps, removed_notes
@@ -80,9 +80,10 @@ def transform(
     model that fails costs the marts that are built from it, and dates that these still need stay stale. A transform
     that is killed, or that loses a server, leaves all marts unchanged.
 
-    The first transform of a warehouse, and the first after a file of the dbt project has changed, builds the seeds as
-    well. Such a transform runs even if no date is stale, so that every mart exists; so does a transform after one that
-    could not publish every mart. A model whose columns or configuration have changed is rebuilt whole.
+    The first transform of a warehouse, and the first after a file of the dbt project has changed, runs even if no date
+    is stale, so that every mart exists; so does a transform after one that could not publish every mart. It builds the
+    seeds as well, unless only models have changed. A model whose columns or configuration have changed is rebuilt
+    whole.
 
     If dbt cannot read the project, for example because a file is half-saved, the project is built as it was last built,
     so that the marts stay fresh; then the error is raised.
@@ -286,6 +287,8 @@ def run_dbt(
             if packages_differ(dbt):
                 install_packages(dbt, lock_fd=lock_fd, shell=shell)
             forget_outcomes(connection)
+            # It may build seeds, from files that differ from those that the next transform finds.
+            record_seeds(connection, None)
             # Nothing is published: a partial build has not built the whole plan.
             dbt.run(*command, inherit_fds=[lock_fd])
 

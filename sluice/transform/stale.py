@@ -29,6 +29,7 @@ create table if not exists staging.stale_partitions (
 create table if not exists staging.transform_stale_rows (model text primary key, predicate text not null);
 create table if not exists staging.transform_outcome (run text primary key, outcome text not null);
 create table if not exists staging.transform_whole (model text primary key);
+create table if not exists staging.transform_seeds (digest text primary key);
 create table if not exists staging.transform_project (digest text not null, manifest text not null);
 alter table staging.transform_project add column if not exists files bytea;
 create table if not exists staging.transform_publications (
@@ -44,8 +45,8 @@ alter table staging.transform_publications add column if not exists removed bool
 what dbt has built for the plan; another plan removes it. ``transform_publications`` has the tables between which each
 mart was last published, why it was not, or that no model builds it any more.
 ``transform_whole`` has the models of which the next run rebuilds all rows, until it has. ``transform_project`` has the
-project as it was last built: its files, a digest of them, and dbt's manifest. ``transform_last`` has the last run that
-built anything, and what.
+project as it was last built: its files, a digest of them, and dbt's manifest. ``transform_seeds`` has a digest of the
+files from which the seeds were built. ``transform_last`` has the last run that built anything, and what.
 """
 _COUNT_DUPLICATES = sql.SQL("""
 update ops.dates as known set duplicates = (

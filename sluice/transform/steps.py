@@ -20,10 +20,13 @@ from sluice.transform.project import (
     Changes,
     built_digest,
     built_manifest,
+    built_seeds,
     find_changes,
     last_built,
     project_digest,
     record_built,
+    record_seeds,
+    seeds_digest,
 )
 from sluice.transform.publish import any_refused, publish
 from sluice.transform.removed import known_removed, warning
@@ -41,7 +44,7 @@ from sluice.transform.stale import (
 PUBLISHING = ("build", "--selector", "transform")
 """The dbt command that builds, audits and publishes a plan."""
 PROJECT = ("build", "--selector", "project")
-"""The same for a project that has changed: it also builds the seeds."""
+"""The same for a new warehouse, and for a project of which a file has changed that seeds may depend on."""
 _MAX_FILES = 5
 """How many files an error names."""
 
@@ -109,7 +112,8 @@ class Steps:
         if not (self._is_due(dates, changed) or resumed):
             return None
         # A retry builds only what had failed. If files have changed meanwhile, the next transform builds the rest.
-        command = ("retry", "--state", str(self.folder)) if resumed else PROJECT if changed else PUBLISHING
+        whole = changed and built_seeds(self.connection) != seeds_digest(self.dbt)
+        command = ("retry", "--state", str(self.folder)) if resumed else PROJECT if whole else PUBLISHING
         try:
             return self.run_dbt(command, dates, None if resumed else changed)
         except ProjectError as error:
@@ -155,6 +159,10 @@ class Steps:
         if packages_differ(self.dbt):
             install_packages(self.dbt, lock_fd=self.lock_fd)
         forget_outcomes(self.connection)
+        # Before dbt reads the files: what is saved meanwhile has not been built for certain.
+        seeds = seeds_digest(self.dbt)
+        if builds_seeds := tuple(command) == PROJECT:
+            record_seeds(self.connection, None)
         built = self._build(command)
         manifest, results = self.dbt.read_manifest(), self.dbt.read_results()
         changes = Changes()
@@ -170,8 +178,9 @@ class Steps:
         new_rule = set() if "--full-refresh" in command else changes.new_rule - rebuilt
         notes = _notes(manifest, rebuilt & built.marked, new_rule)
         gone = set(read_whole(self.connection)).difference(manifest["nodes"])
-        # Seeds are only built by a build of the whole project.
         is_built = changed and not any(name.startswith("seed.") for name in ready.suspects)
+        if builds_seeds and is_built:
+            record_seeds(self.connection, seeds)
         return Outcome(
             ready,
             dates,
@@ -182,7 +191,7 @@ class Steps:
             error=described(built.failure),
             notes=notes,
             resumed=command[0] == "retry",
-            digest=(changed if tuple(command) == PROJECT else "") if is_built else None,
+            digest=(changed if built_seeds(self.connection) == seeds else "") if is_built else None,
             manifest=json.dumps(manifest) if is_built else None,
             files=pack(self.dbt.project) if is_built else None,
             seconds=time.monotonic() - started,

@@ -17,7 +17,7 @@ from sluice.lake.layout import table_uri
 from sluice.orchestration import follow
 from sluice.orchestration.rest import Airflow, Json
 from sluice.settings import ROOT
-from sluice.warehouse import checksum, connect, schema
+from sluice.warehouse import checksum, connect
 from sluice.warehouse.checksum import Checksum
 from tests.fixtures import truth
 from tests.fixtures.held_date import held_date
@@ -152,23 +152,6 @@ def test_a_changed_model_holds_for_the_dates_of_a_backfill_and_can_be_reverted(p
         path.write_text(text)
     backfill(platform, *days, "--what", "marts")
     assert marts(platform) == before
-
-
-def test_a_new_column_is_null_until_its_dates_are_reprocessed(platform: Running) -> None:
-    contracts = load_contracts(platform.settings.contracts)
-    filled = "select event_date::text from (select _event_date as event_date, count(wind_gust_mph) as n"
-    filled += " from raw.weather_observed group by 1) as dates where n > 0 order by 1"
-    dates = list(platform.query(filled)["event_date"])
-    before = marts(platform), raw(platform)
-    # As if the column were new in the contract.
-    as_postgres(platform, "alter table raw.weather_observed drop column wind_gust_mph")
-    schema.provision(platform.settings, contracts)
-    assert not len(platform.query(filled))
-    output = backfill(platform, "2013-01-10", "2013-01-12", "--stream", "weather.observed")
-    assert "the same events parse differently: a contract or the parser changed" in output
-    assert set(platform.query(filled)["event_date"]) == {"2013-01-10", "2013-01-11", "2013-01-12"} & set(dates)
-    backfill(platform, dates[0], dates[-1], "--stream", "weather.observed")
-    assert (marts(platform), raw(platform)) == before
 
 
 def test_an_interrupted_backfill_resumes_with_the_remaining_dates(platform: Running, airflow: Airflow) -> None:

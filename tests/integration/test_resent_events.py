@@ -42,7 +42,7 @@ def marts(servers: Settings, tmp_path_factory: pytest.TempPathFactory) -> Marts:
     return make_marts(servers, tmp_path_factory.mktemp("resent"), "resent_events")
 
 
-@settings(max_examples=3, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=1, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(log=records, steps=reloads)
 # The survivor's date is loaded again without it; then with it, so that it moves back.
 @example(

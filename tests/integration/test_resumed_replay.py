@@ -43,7 +43,7 @@ def test_an_interrupted_replay_resumes_without_a_duplicate(kafka: Settings) -> N
         return sum(found.end - found.start for found in kafka_ranges(kafka, topics))
 
     counts = [0]
-    for attempt, share in enumerate((0.01, 0.1, 0.3)):
+    for attempt, share in enumerate((0.01, 0.2)):
         cancelled, errors = threading.Event(), list[BaseException]()
         launch = threading.Thread(target=_replay, args=(kafka, cancelled, errors))
         launch.start()

@@ -39,6 +39,7 @@ class Warehouse:
         self.locked = False
         self.busy = False
         self.built: str | None = None
+        self.seeds: str | None = None
         self.manifest: dict[str, object] | None = None
         self.whole: set[str] = set()
         self.removed: list[str] = []
@@ -91,6 +92,13 @@ class Warehouse:
     def record_built(self, connection: object, digest: str, manifest: dict[str, object], files: bytes) -> None:
         self.built, self.manifest = digest, manifest
 
+    def built_seeds(self, connection: object) -> str | None:
+        return self.seeds
+
+    def record_seeds(self, connection: object, digest: str | None) -> None:
+        assert self.locked
+        self.seeds = digest
+
     def last_built(self, connection: object, dbt: Dbt) -> AbstractContextManager[None]:
         return nullcontext()
 
@@ -129,10 +137,11 @@ def warehouse(monkeypatch: pytest.MonkeyPatch) -> Warehouse:
         "built_manifest",
         "record_built",
         "last_built",
+        "built_seeds",
     ):
         monkeypatch.setattr(steps, name, getattr(fake, name))
     for module in (runs, steps):
-        for name in ("write_plan", "read_plan", "built_digest"):
+        for name in ("write_plan", "read_plan", "built_digest", "record_seeds"):
             monkeypatch.setattr(module, name, getattr(fake, name))
     for name in ("keep_outcome", "read_outcome"):
         monkeypatch.setattr(runs, name, getattr(fake, name))
@@ -249,7 +258,7 @@ def test_the_first_transform_builds_everything_even_if_no_date_is_stale(
 ) -> None:
     warehouse.stale_dates = {}
     dbt = make_dbt(results=GOOD)
-    assert "models and seeds, without a stale date" in build(dbt, log_lines).text()
+    assert "a new or changed project" in build(dbt, log_lines).text()
     assert invocations(dbt) == ["--no-use-colors build --selector project"]
     assert "nothing to build" in build(dbt, log_lines).text()
 
@@ -267,6 +276,65 @@ def test_a_changed_file_of_the_project_is_built_without_a_stale_date(
     (dbt.project / "target").mkdir()
     (dbt.project / "target" / "manifest.json").write_text("written by dbt")
     assert not build(dbt, log_lines).nodes
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "selector"),
+    [
+        ("models/marts/a.sql", "select 2", "transform"),
+        ("models/marts/a.yml", "models: []", "transform"),
+        ("models/marts/a.yml", "seeds: []", "project"),
+        ("snapshots/a.sql", "select 2", "transform"),
+        ("seeds/codes.csv", "a", "project"),
+        ("seeds/codes.yml", "", "project"),
+        ("macros/a.sql", "", "project"),
+        ("tests/a.sql", "", "project"),
+        ("dbt_project.yml", "", "project"),
+    ],
+)
+def test_seeds_are_built_unless_only_models_have_changed(
+    make_dbt: MakeDbt, warehouse: Warehouse, log_lines: list[str], file: str, text: str, selector: str
+) -> None:
+    dbt = make_dbt(results=GOOD)
+    build(dbt, log_lines)
+    (dbt.project / file).parent.mkdir(parents=True, exist_ok=True)
+    (dbt.project / file).write_text(text)
+    build(dbt, log_lines)
+    assert [line.split()[-1] for line in invocations(dbt)] == ["project", selector]
+    warehouse.stale_dates = {}
+    assert not build(dbt, log_lines).nodes
+
+
+def test_seeds_that_may_differ_from_their_files_are_built_with_the_next_change_of_a_model(
+    make_dbt: MakeDbt, warehouse: Warehouse, log_lines: list[str]
+) -> None:
+    dbt = make_dbt(results=GOOD)
+    build(dbt, log_lines)
+    codes, model_file = dbt.project / "seeds" / "codes.csv", dbt.project / "models" / "a.sql"
+    for file in (codes, model_file):
+        file.parent.mkdir(exist_ok=True)
+    # dbt dies in the build of another seed, which is taken back.
+    codes.write_text("other")
+    with pytest.raises(TransientError):
+        build(make_dbt("exit 1", BAD), log_lines)
+    codes.unlink()
+    dbt = make_dbt(results=GOOD)
+    model_file.write_text("select 1")
+    build(dbt, log_lines)
+    # A command by hand builds another seed, which is taken back.
+    run_dbt(dbt.settings, {}, ["seed"], dbt=dbt, log_line=log_lines.append)
+    model_file.write_text("select 2")
+    build(dbt, log_lines)
+    model_file.write_text("select 3")
+    build(dbt, log_lines)
+    assert [line.split()[-1] for line in invocations(dbt)] == [
+        "project",
+        "project",
+        "project",
+        "seed",
+        "project",
+        "transform",
+    ]
 
 
 def test_a_project_that_was_not_built_is_not_recorded(
