@@ -79,12 +79,12 @@ def fill(months: str) -> None:
 
     settings = load_settings()
     if first_data.is_launched(settings):
-        for line in first_data.ignored_months(settings, _months(months) if months else None):
+        for line in first_data.ignored_months(settings, _months(months)):
             print_line(line)
         return
     cancelled = threading.Event()
-    if _months(months):
-        print_line(f"replay: {first_data.replay(settings, _months(months), cancelled)}")
+    if count := first_data.months_to_replay(settings, _months(months)):
+        print_line(f"replay: {first_data.replay(settings, count, cancelled)}")
     print_line("lake ingest: " + first_data.wait_for_ingest(settings, load_contracts(settings.contracts), cancelled))
 
 
@@ -95,9 +95,9 @@ def marts(months: str) -> None:
     settings = load_settings()
     if first_data.is_launched(settings):
         return
-    if _months(months):
+    if count := first_data.months_to_replay(settings, _months(months)):
         print_line(f"marts: {first_data.build_marts(settings)}")
-    first_data.record_launch(settings, _months(months))
+    first_data.record_launch(settings, count)
 
 
 def settings() -> None:
@@ -118,11 +118,11 @@ def addresses(file: str) -> None:
         print_line(line)
 
 
-def _months(text: str) -> int:
-    from infra.launch.first_data import DEFAULT_MONTHS, check_months
+def _months(text: str) -> int | None:
+    from infra.launch.first_data import check_months
 
     if not text:
-        return DEFAULT_MONTHS
+        return None
     try:
         months = int(text)
     except ValueError:

@@ -67,12 +67,26 @@ def ignored_months(settings: Settings, months: int | None) -> list[str]:
     return [f"warning: MONTHS={months} has no effect: {done}. Hint: {hint}."]
 
 
+def months_to_replay(settings: Settings, months: int | None) -> int:
+    """Returns how many months the first launch replays.
+
+    Args:
+        settings: of the platform.
+        months: as given; None for the default. If a launch with more was interrupted, Kafka may have a part of each of
+            its months, so all of them are replayed.
+    """
+    given = DEFAULT_MONTHS if months is None else months
+    begun = _begun(settings)
+    return max(given, int(begun.read_text())) if begun.exists() else given
+
+
 def record_launch(settings: Settings, months: int) -> None:
     """Records that the first launch, with so many months, is complete."""
     through = str(last_day(months)) if months else None
     draft = _record(settings).with_suffix(".new")
     draft.write_text(json.dumps({"months": months, "through": through}))
     draft.replace(_record(settings))
+    _begun(settings).unlink(missing_ok=True)
 
 
 def replay(settings: Settings, months: int, cancelled: threading.Event) -> str:
@@ -83,6 +97,9 @@ def replay(settings: Settings, months: int, cancelled: threading.Event) -> str:
     Raises:
         LoggedError: the producer failed.
     """
+    draft = _begun(settings).with_suffix(".new")
+    draft.write_text(str(months))
+    draft.replace(_begun(settings))
     log = settings.home / "logs" / "replay.log"
     command = [
         sys.executable,
@@ -127,3 +144,8 @@ def build_marts(settings: Settings) -> str:
 
 def _record(settings: Settings) -> Path:
     return settings.home / "launched.json"
+
+
+def _begun(settings: Settings) -> Path:
+    """Returns the file that has the months of a first launch until it is complete."""
+    return settings.home / "replayed-months"

@@ -58,7 +58,7 @@ def up(months: int | None, live: bool, observe: bool = False, report: Report = p
     ports = [port for service in platform.services.values() if service.name not in off for port in service.ports]
     check_ports(settings, ports, env_file())
     provisioning = Provisioning(settings, contracts)
-    replayed = first_data.DEFAULT_MONTHS if months is None else months
+    replayed = first_data.months_to_replay(settings, months)
     run_steps(_steps(platform, provisioning, contracts, replayed, off), report)
     # Again, where they are not overlooked.
     for line in (*addresses(settings, env_file(), observe), *ignored, *contracts.warnings(), *provisioning.warnings()):

@@ -1,6 +1,7 @@
 """The table of `make status`, and what a launch says that is interrupted or repeated."""
 
 import sys
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -69,6 +70,22 @@ def test_ctrl_c_in_a_launch_says_what_keeps_running(
     monkeypatch.setattr(sys, "argv", ["sluice", "up"])
     assert app.run(app.build()) == 130
     assert capsys.readouterr().err.startswith(f"sluice: interrupted: {said}")
+
+
+def test_a_launch_after_an_interrupted_one_replays_all_of_its_months(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    settings = Settings(home=tmp_path)
+    assert [first_data.months_to_replay(settings, months) for months in (None, 0, 3)] == [1, 0, 3]
+    monkeypatch.setattr(first_data, "run_logged", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        first_data.replay(settings, 3, threading.Event())
+    assert [first_data.months_to_replay(settings, months) for months in (None, 0, 3, 4)] == [3, 3, 3, 4]
+    first_data.record_launch(settings, 3)
+    assert [path.name for path in tmp_path.iterdir()] == ["launched.json"]
 
 
 def test_months_that_a_later_launch_ignores_are_named_with_what_to_do(tmp_path: Path) -> None:
