@@ -10,6 +10,7 @@ import typer
 
 from cli.contracts import valid_contracts
 from cli.os_user import os_user
+from cli.usage import whole_number
 from sluice.contracts import Contract, get_contract, load_contracts, topic_names
 from sluice.errors import TerminalError
 from sluice.settings import Settings, load_settings
@@ -17,6 +18,13 @@ from sluice.settings import Settings, load_settings
 if TYPE_CHECKING:
     from sluice.sink.status import StreamStatus
 
+MAX_PARTITION = 2**31 - 1
+MAX_OFFSET = 2**63 - 1
+"""Kafka's largest numbers."""
+
+Partition = Annotated[
+    int, typer.Argument(parser=whole_number("partition", 0, MAX_PARTITION), help="The topic's partition.")
+]
 Streams = Annotated[list[str] | None, typer.Option("--stream", help="Only this stream; repeat for more.")]
 
 
@@ -54,8 +62,8 @@ def verify(streams: Streams = None) -> None:
 
 def find(
     stream: Annotated[str, typer.Argument(help="The stream, for example flights.departed.")],
-    partition: Annotated[int, typer.Argument(min=0, help="The topic's partition.")],
-    offset: Annotated[int, typer.Argument(min=0, help="The record's offset.")],
+    partition: Partition,
+    offset: Annotated[int, typer.Argument(parser=whole_number("offset", 0, MAX_OFFSET), help="The record's offset.")],
 ) -> None:
     """Print the lake's file that holds a record."""
     from sluice.lake.reader import LakeReader
@@ -74,11 +82,18 @@ def find(
 
 def gap(
     stream: Annotated[str, typer.Argument(help="The stream, for example flights.departed.")],
-    partition: Annotated[int, typer.Argument(help="The topic's partition.")],
-    end: Annotated[int, typer.Option("--to", help="First offset that is not lost.")],
+    partition: Partition,
+    end: Annotated[
+        int, typer.Option("--to", parser=whole_number("--to", 0, MAX_OFFSET), help="First offset that is not lost.")
+    ],
     reason: Annotated[str, typer.Option(help="Reason for the loss, recorded in the lake.")],
     start: Annotated[
-        int | None, typer.Option("--from", help="First lost offset, of a hole that `make reconcile` reports.")
+        int | None,
+        typer.Option(
+            "--from",
+            parser=whole_number("--from", 0, MAX_OFFSET),
+            help="First lost offset, of a hole that `make reconcile` reports.",
+        ),
     ] = None,
 ) -> None:
     """Record lost offsets: a hole, or those that Kafka deleted before they reached the lake; then the sink resumes."""

@@ -1,5 +1,6 @@
 """Mistakes in a command's arguments, as errors of one line, with an example of the command where one is missing."""
 
+import re
 from collections.abc import Callable
 
 import typer
@@ -23,6 +24,8 @@ EXAMPLES = {
 """A complete command for each that cannot run without arguments. ``producers`` has those that send events."""
 MAX_ROWS = 100_000
 """The most records that a command prints: they are held in memory, and no terminal keeps more."""
+
+_WHOLE_NUMBER = re.compile("[+-]?[0-9]{1,30}")
 
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 """What Typer raises for wrong arguments; it exports only this subclass."""
@@ -51,10 +54,10 @@ def whole_number(variable: str, low: int, high: int) -> Callable[[str | int], in
     """
 
     def parse(text: str | int) -> int:
-        try:
-            number = int(text)
-        except ValueError:
-            raise TerminalError(f"{variable}={text} is not a whole number", f"write it as {low}") from None
+        # Python would also read 1_000, and the digits of other scripts.
+        if not _WHOLE_NUMBER.fullmatch(str(text)):
+            raise TerminalError(f"{variable}={text} is not a whole number", f"write it as {low}")
+        number = int(text)
         if not low <= number <= high:
             raise TerminalError(f"{variable}={text} is out of range", f"give a number from {low:,} to {high:,}")
         return number
