@@ -102,7 +102,7 @@ def _replay(options: argparse.Namespace) -> int:
         first=_date("FROM", options.first),
         last=_date("TO", options.last),
         speed=_speed(options),
-        streams=tuple(name.strip() for name in options.streams.split(",") if name.strip()) or STREAMS,
+        streams=_streams(options.streams) or STREAMS,
         copies=_integer("COPIES", options.copies, 1, MAX_COPIES),
         faults=_faults(options),
         resume=options.resume,
@@ -215,7 +215,7 @@ def _date(variable: str, text: str) -> date:
 
 def _number(variable: str, text: str) -> float:
     try:
-        number = float(text)
+        number = float(_plain(text))
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
@@ -225,12 +225,28 @@ def _number(variable: str, text: str) -> float:
 
 def _integer(variable: str, text: str, low: int, high: int) -> int:
     try:
-        number = int(text)
+        number = int(_plain(text))
     except ValueError:
         raise TerminalError(f"{variable}={text} is not a whole number", "write it as 3") from None
     if not low <= number <= high:
         raise TerminalError(f"{variable}={text} is out of range", f"give a number from {low:,} to {high:,}")
     return number
+
+
+def _plain(text: str) -> str:
+    """Returns a number's text, unless only Python would read it as one: 1_000, or the digits of another script."""
+    if "_" in text or not text.isascii():
+        raise ValueError(text)
+    return text
+
+
+def _streams(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    if text and not names:
+        raise TerminalError(
+            f"STREAMS={text} names no stream", "write them as STREAMS=flights.departed,weather.observed"
+        )
+    return names
 
 
 def _print_line(line: str) -> None:
