@@ -9,6 +9,7 @@ from sluice.contracts.paths import Path, format_path, parse_path
 from sluice.contracts.standards.document import Document, complete, residual, to_document
 from sluice.contracts.standards.imported import Field, Imported, assemble, is_stream
 from sluice.contracts.standards.patterns import to_search, to_whole
+from sluice.contracts.standards.sql_types import from_sql
 from sluice.contracts.types import NUMERIC_TYPES, DataType, parse_type
 from sluice.errors import TerminalError
 
@@ -229,13 +230,19 @@ def column_of(item: Mapping[str, Any]) -> Document:
 
 
 def _type_of(item: Mapping[str, Any]) -> str:
-    """Returns the type that a property's physical type names, otherwise the one of its logical type."""
+    """Returns the type that a property's physical type names, otherwise the one of its logical type.
+
+    A database's type counts where the logical type does not say enough: digits of decimals, or if there is none.
+    """
+    physical = str(item.get("physicalType"))
     try:
-        return str(parse_type(str(item.get("physicalType"))))
+        return str(parse_type(physical))
     except ValueError:
         pass
     logical, options = str(item.get("logicalType")), item.get("logicalTypeOptions") or {}
     format_name = options.get("format")
+    if (known := from_sql(physical)) and ("logicalType" not in item or (logical == "number" and not format_name)):
+        return known
     if logical == "array" and item.get("items"):
         inner = _type_of(item["items"])
         return f"array({inner})" if inner != "json" and not inner.startswith("array") else "json"

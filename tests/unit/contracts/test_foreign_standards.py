@@ -141,6 +141,32 @@ slaProperties:
 """
 
 
+@pytest.mark.parametrize(
+    ("types", "expected"),
+    [
+        ("logicalType: number, physicalType: 'NUMERIC(18,4)'", "decimal(18, 4)"),
+        ("logicalType: number, physicalType: 'number(38)'", "decimal(38, 0)"),
+        ("logicalType: number, physicalType: NUMERIC", "float64"),
+        ("logicalType: number, physicalType: 'NUMERIC(4,18)'", "float64"),
+        ("logicalType: number, physicalType: 'DECIMAL(18,4)', logicalTypeOptions: {format: f64}", "float64"),
+        ("logicalType: number, physicalType: DOUBLE PRECISION", "float64"),
+        ("logicalType: integer, physicalType: 'NUMERIC(10,0)'", "int64"),
+        ("logicalType: string, physicalType: 'NUMERIC(10,2)'", "string"),
+        ("physicalType: 'VARCHAR(20)'", "string"),
+        ("physicalType: timestamp with time zone", "timestamp"),
+        ("physicalType: BIGINT", "int64"),
+        ("physicalType: jsonb", "json"),
+        ("physicalType: geometry", "json"),
+        ("description: Something.", "json"),
+    ],
+)
+def test_a_databases_type_counts_where_the_logical_type_does_not_say_enough(types: str, expected: str) -> None:
+    given = "{name: amount, logicalType: number, logicalTypeOptions: {minimum: 0, exclusiveMaximum: 100}}"
+    assert given in ODCS
+    contract = to_contract(import_contract(ODCS.replace(given, f"{{name: amount, {types}}}"), "shop.orders").document)
+    assert str(next(column for column in contract.columns if column.name == "amount").data_type) == expected
+
+
 def test_an_odcs_contract_of_another_tool_becomes_a_contract() -> None:
     imported = import_contract(ODCS, "shop.orders")
     contract = to_contract(imported.document)
