@@ -129,7 +129,7 @@ def _check_tests(project: Project, build: Build) -> None:
 
 
 def _versions(project: Project, day: date) -> list[tuple[object, ...]]:
-    """Returns the keys of a day's rows, each with the transaction that wrote the row."""
+    """Returns the keys of the rows up to a day, each with the transaction that wrote the row."""
     rows = project.rows(_VERSIONS.format(key=", ".join(KEY), date=day)).rows
     return sorted(rows, key=str)
 

@@ -2,9 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sluice.transform.archive import differing_files, project_files, unpack
@@ -37,11 +38,11 @@ class Changes:
 
 def project_digest(dbt: Dbt) -> str:
     """Returns a digest of the files of a project and of the sources that are derived from the contracts."""
-    content = hashlib.sha256()
-    for folder in (dbt.project, dbt.generated):
-        for file in project_files(folder):
-            content.update(f"{file.relative_to(folder)}\0{hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
-    return content.hexdigest()
+    return _digest(
+        (file.relative_to(folder), file.read_bytes())
+        for folder in (dbt.project, dbt.generated)
+        for file in project_files(folder)
+    )
 
 
 def built_digest(connection: Connection) -> str | None:
@@ -56,14 +57,8 @@ def seeds_digest(dbt: Dbt) -> str:
 
     A YAML file among the models counts if it mentions seeds.
     """
-    content = hashlib.sha256()
-    for file in project_files(dbt.project):
-        path = file.relative_to(dbt.project)
-        data = file.read_bytes()
-        is_model = path.parts[0] in _MODEL_FOLDERS
-        if not is_model or (path.suffix in _PROPERTIES and b"seeds" in data) or path.suffix == ".csv":
-            content.update(f"{path}\0{hashlib.sha256(data).hexdigest()}\n".encode())
-    return content.hexdigest()
+    files = ((file.relative_to(dbt.project), file.read_bytes()) for file in project_files(dbt.project))
+    return _digest((path, data) for path, data in files if _may_concern_seeds(path, data))
 
 
 def built_seeds(connection: Connection) -> str | None:
@@ -138,6 +133,19 @@ def find_changes(old: Manifest, new: Manifest) -> Changes:
     whole = descendants(new, {name for name in tables if _config(old, name) != _config(new, name)}) & models.keys()
     affected = descendants(new, {name for name in known if _sql(old, name) != _sql(new, name)}) & tables
     return Changes(frozenset(whole), frozenset(affected - whole))
+
+
+def _digest(files: Iterable[tuple[Path, bytes]]) -> str:
+    content = hashlib.sha256()
+    for path, data in files:
+        content.update(f"{path}\0{hashlib.sha256(data).hexdigest()}\n".encode())
+    return content.hexdigest()
+
+
+def _may_concern_seeds(path: Path, data: bytes) -> bool:
+    if path.parts[0] not in _MODEL_FOLDERS or path.suffix == ".csv":
+        return True
+    return path.suffix in _PROPERTIES and b"seeds" in data
 
 
 def _config(manifest: Manifest, name: str) -> list[Any]:
