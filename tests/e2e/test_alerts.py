@@ -2,14 +2,15 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from sluice.errors import TerminalError
 from sluice.orchestration.batch import airflow_client, run_dags
-from sluice.orchestration.follow import wait_for_dags
+from sluice.orchestration.follow import Run, follow, trigger_run, wait_for_dags
 from sluice.settings import ROOT
 from tests.fixtures.platform import Running
 from tests.fixtures.receivers import Received, mail_server, webhook
@@ -97,6 +98,27 @@ def test_an_invalid_contract_is_told_until_it_is_valid(platform: Running) -> Non
     assert _open(platform, "invalid contract") == {}
 
 
+def test_a_row_that_is_gone_from_the_warehouse_is_told_until_it_is_back(platform: Running) -> None:
+    platform.sluice("load", "weather.observed")
+    table = "raw.weather_observed"
+    lost = f"select * from {table} order by _event_date, _partition, _offset limit 1"
+    platform.sluice("sql", "--as", "postgres", f"create table ops.lost as {lost}")
+    try:
+        key = "(_topic_id, _partition, _offset)"
+        rows = f"select {key[1:-1]} from ops.lost"
+        platform.sluice("sql", "--as", "postgres", f"delete from {table} where {key} in ({rows})")
+        failed = _reconcile(platform)
+        assert _open(platform, "reconcile") == {"platform": (failed.dag_id, failed.run_id)}
+        # The alert stands for the failed run.
+        _monitor(platform)
+        assert "reconcile" not in _open(platform, "failed run")
+        platform.sluice("sql", "--as", "postgres", f"insert into {table} select * from ops.lost")
+        _reconcile(platform)
+        assert _open(platform, "reconcile") == {}
+    finally:
+        platform.sluice("sql", "--as", "postgres", "drop table ops.lost")
+
+
 def test_a_check_that_fails_is_told_and_costs_no_other(platform: Running) -> None:
     supervisor = platform.services().supervisor
     supervisor.stop("minio")
@@ -120,6 +142,16 @@ def _monitor(platform: Running) -> None:
     with airflow_client(platform.settings) as airflow:
         wait_for_dags(airflow, ["monitor"])
         run_dags(airflow, ["monitor"], print)
+
+
+def _reconcile(platform: Running) -> Run:
+    """Compares every record, not only the new ones, and returns the run, however it ended."""
+    with airflow_client(platform.settings) as airflow:
+        wait_for_dags(airflow, ["reconcile"])
+        run = trigger_run(airflow, "reconcile", {"full": True})
+        with suppress(TerminalError):
+            follow(airflow, [run], print)
+    return run
 
 
 def _open(platform: Running, kind: str) -> dict[str, tuple[str, str]]:

@@ -177,7 +177,9 @@ def test_each_change_is_one_line_of_the_log_with_the_address_of_its_run(caplog: 
     ]
 
 
-def test_only_a_high_quarantine_rate_raises_an_alert(servers: Settings, make_stream: Callable[..., Stream]) -> None:
+def test_a_high_quarantine_rate_is_a_problem_until_more_valid_records_are_loaded(
+    servers: Settings, make_stream: Callable[..., Stream]
+) -> None:
     good, bad = make_stream(), make_stream()
     for stream, invalid in ((good, 4), (bad, 10)):
         stream.send([*(_event(number) for number in range(100 - invalid)), *[b"{}"] * invalid])
@@ -186,6 +188,10 @@ def test_only_a_high_quarantine_rate_raises_an_alert(servers: Settings, make_str
     problems = high_quarantine_rate(servers)
     assert good.contract.stream not in problems
     assert problems[bad.contract.stream].startswith("10 of 100 records loaded in the last hour (10%) are invalid")
+    bad.send([_event(number) for number in range(100, 200)])
+    bad.land()
+    load(servers, bad.contract)
+    assert bad.contract.stream not in high_quarantine_rate(servers)
 
 
 def test_a_stalled_sink_is_a_problem_until_it_resumes(servers: Settings, make_stream: Callable[..., Stream]) -> None:

@@ -18,6 +18,7 @@ _SPARE_DIGITS = 2
 """Digits before the point that a decimal gets beyond those of the sample."""
 _MAX_DIGITS = 38
 """What Arrow's decimal128 holds."""
+_MICROSECOND_DIGITS = 6
 _INT32_ROOM = 100_000_000
 """Integers below it get int32: the largest value can still grow twentyfold."""
 
@@ -32,7 +33,7 @@ _EPOCH_YEARS = (631_152_000, 4_102_444_800)
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _TIME = re.compile(r"[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?")
 _TIMESTAMP = re.compile(
-    r"(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ](?P<time>[0-9]{2}:[0-9]{2}:[0-9]{2})(\.[0-9]+)?"
+    r"(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ](?P<time>[0-9]{2}:[0-9]{2}:[0-9]{2})(\.(?P<fraction>[0-9]+))?"
     r"(?P<zone>[Zz]|[+-][0-9]{2}:[0-9]{2})?"
 )
 _AMOUNT = re.compile(r"-?[0-9]+\.([0-9]+)")
@@ -126,11 +127,13 @@ def _text(values: Sequence[str]) -> Typing:
     found = [match for match in matches if match and _is_moment(match)]
     if len(found) < len(values):
         return Typing("string")
-    if all(match["zone"] for match in found):
-        return Typing("timestamp")
-    if any(match["zone"] for match in found):
+    has_zone = {bool(match["zone"]) for match in found}
+    if len(has_zone) > 1:
         return Typing("string", why="times of which only some have a zone")
-    return Typing("timestamp", zone="UTC", why="times without a zone, taken for UTC")
+    doubts = [] if has_zone == {True} else ["times without a zone, taken for UTC"]
+    if any(len(match["fraction"] or "") > _MICROSECOND_DIGITS for match in found):
+        doubts.append("times finer than a microsecond, which are cut; string if every digit counts")
+    return Typing("timestamp", zone="" if has_zone == {True} else "UTC", why="; ".join(doubts))
 
 
 def _amount(values: Sequence[str]) -> Typing | None:

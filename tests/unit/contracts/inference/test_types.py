@@ -103,6 +103,11 @@ def test_times_without_a_zone_get_one_that_a_person_decides_about() -> None:
     assert infer('["2018-02-07T01:26:13", "2018-02-07T01:26:13Z"]').type == "string"
 
 
+def test_times_finer_than_a_microsecond_are_said_to_be_cut() -> None:
+    assert "which are cut" in infer('["2018-02-07T01:26:13.1234567Z"]').why
+    assert infer('["2018-02-07T01:26:13.123456Z"]').why == ""
+
+
 def test_a_number_that_json_does_not_have_is_refused() -> None:
     with pytest.raises(ValueError, match="NaN is not JSON"):
         parse_json("[NaN]")
