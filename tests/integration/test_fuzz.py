@@ -32,6 +32,13 @@ RECORDS = 400
 """Per stream and round."""
 
 
+@pytest.fixture(autouse=True)
+def time_limit(request: pytest.FixtureRequest) -> None:
+    """Lets the test take as long as its option says, and as any other test for the rest."""
+    seconds = request.config.getoption("--fuzz-seconds") + int(request.config.getini("timeout"))
+    request.node.add_marker(pytest.mark.timeout(seconds))
+
+
 def test_no_record_stops_a_stream(tmp_path: Path, say: Callable[[str], None], request: pytest.FixtureRequest) -> None:
     # Servers of its own: other tests load the same streams, and would load these records, too.
     environment_file = new_environment_file(tmp_path)

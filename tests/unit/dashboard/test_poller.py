@@ -2,10 +2,14 @@
 
 from pathlib import Path
 
+import pytest
+
 from dashboard.poller import RATE_SECONDS, SPEED_SECONDS, Poller, Rate, Snapshot, Speed
 from dashboard.probes import sink_group
 from infra.config.ports import free_ports
 from sluice.contracts import load_contracts
+from sluice.errors import TransientError
+from sluice.kafka import topics
 from sluice.service.endpoint import serve
 from sluice.settings import LOOPBACK, Settings
 from sluice.sink.metrics import Metrics
@@ -80,7 +84,14 @@ def test_the_sinks_group_is_the_one_that_it_reports() -> None:
     assert sink_group(settings) is None
 
 
-def test_an_invalid_contract_is_in_the_snapshot_until_it_is_valid_or_gone(tmp_path: Path) -> None:
+def test_an_invalid_contract_is_in_the_snapshot_until_it_is_valid_or_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def down(*_: object, **__: object) -> None:
+        raise TransientError("Kafka is down")
+
+    # The client would wait ten seconds for it, at each poll.
+    monkeypatch.setattr(topics, "kafka_ranges", down)
     port = free_ports(1)[0]
     ports = dict.fromkeys(("kafka_port", "minio_port", "airflow_port", "sink_port"), port)
     poller = Poller(Settings(_env_file=None, contracts=tmp_path, **ports))  # type: ignore[call-arg, arg-type]
