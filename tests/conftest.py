@@ -17,8 +17,6 @@ from tests.fixtures.summary import pytest_terminal_summary, say
 __all__ = ["environment_file", "make_stream", "pytest_terminal_summary", "say", "servers"]
 
 TESTS = Path(__file__).parent
-SHARED_SERVERS = {"integration": "servers", "faults": "servers"}
-"""Suites that share one set of servers. Any other suite has servers of its own, and unit tests need none."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -37,11 +35,11 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 
 class SuiteScheduling(LoadScopeScheduling):
-    """Runs suites beside each other: tests that share servers go to one worker, unit tests to any."""
+    """Runs suites beside each other: the tests of one, which share servers, go to one worker, unit tests to any."""
 
     def _split_scope(self, nodeid: str) -> str:
         suite = nodeid.split("/")[1]
-        return nodeid if suite == "unit" else SHARED_SERVERS.get(suite, suite)
+        return nodeid if suite == "unit" else suite
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> SuiteScheduling:
