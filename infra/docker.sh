@@ -266,7 +266,7 @@ docker_up() {
             *) fail "unknown option of up: $1" "use --months, --live, --no-live, --observe or --force" ;;
         esac
     done
-    [[ $months =~ ^([0-9]|1[0-2]|)$ ]] ||
+    [[ $months =~ ^([0-9]|1[0-2])?$ ]] ||
         fail "MONTHS=$months is out of range: the data covers the 12 months of 2013" \
             "set MONTHS to a number from 0 (no replay) to 12"
     fault="$(engine_fault)"

@@ -9,7 +9,7 @@ from sluice.warehouse.connect import connect
 
 STREAM = "flights.departed"
 EVENT = "event.txt"
-KEYS = ("topic", "partition", "offset", "file", "flight_id")
+KEYS = {"topic": str, "partition": int, "offset": int, "file": str, "flight_id": str}
 
 
 def start(attempt: Attempt) -> None:
@@ -41,10 +41,10 @@ def check(attempt: Attempt) -> None:
         raise WrongAnswer(f"partition: the event is not in partition {answer['partition']}", "see its row in raw")
     if (answer["partition"], answer["offset"]) not in [(partition, offset) for partition, offset, _ in records]:
         raise WrongAnswer(
-            f"offset: another event has offset {answer['offset']} of this partition", "see the event's row in raw"
+            f"offset: the event is not at offset {answer['offset']} of this partition", "see the event's row in raw"
         )
     files = LakeReader(attempt.settings, STREAM).find(answer["partition"], answer["offset"])
-    if str(answer["file"]).lstrip("/") not in files:
+    if answer["file"].lstrip("/") not in files:
         raise WrongAnswer("file: that file does not hold the record", "maintenance may have merged it: look again")
     if answer["flight_id"] not in [flight for _, _, flight in records]:
         raise WrongAnswer("flight_id: the event is one of another flight", "see the event's row in raw")

@@ -1,12 +1,14 @@
-"""Grades the query on a few dates whose events arrive in another order, of which some are late."""
+"""Grades the query on a few adjacent dates whose events arrive in another order, of which some are late."""
 
-from secrets import randbelow
+from datetime import timedelta
+from secrets import choice, randbelow
 
 from exercises.grading.attempt import Attempt
 from sluice.errors import TerminalError
 from sluice.warehouse.connect import connect
 
 DATES = 4
+DAY = timedelta(days=1)
 
 _SHUFFLE = """
 with arrivals as (
@@ -31,10 +33,15 @@ where (record._topic_id, record._partition, record._offset)
 def check(attempt: Attempt) -> None:
     """Compares the rows of the learner's query with those of the solution."""
     with connect(attempt.settings, "reader") as connection:
-        query = "select _event_date from raw.flights_departed group by 1 order by random() limit %s"
-        dates = [f"'{row[0]}'" for row in connection.execute(query, (DATES,)).fetchall()]
-    if not dates:
-        raise TerminalError("the warehouse has no departures yet", "run `make load`, then try again")
-    with attempt.unseen_warehouse({"raw.flights_departed": f"_event_date in ({', '.join(dates)})"}) as warehouse:
+        stored = {row[0] for row in connection.execute("select distinct _event_date from raw.flights_departed")}
+    # An event is late only if others of a later date come before it: the dates must be adjacent.
+    pairs = sorted(day for day in stored if day + DAY in stored)
+    if not pairs:
+        raise TerminalError(
+            "the warehouse has no departures of two adjacent dates yet", "run `make load`, then try again"
+        )
+    first = choice(pairs)
+    last = first + (DATES - 1) * DAY
+    with attempt.unseen_warehouse({"raw.flights_departed": f"_event_date between '{first}' and '{last}'"}) as warehouse:
         warehouse.change(_SHUFFLE.format(seed=randbelow(2**31)))
         warehouse.compare("answer.sql")

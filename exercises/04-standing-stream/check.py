@@ -93,7 +93,7 @@ def check(attempt: Attempt) -> None:
 
 
 def _check_place(attempt: Attempt) -> None:
-    answer = read_yaml(attempt, "answer.yaml", ("partition", "offset"))
+    answer = read_yaml(attempt, "answer.yaml", {"partition": int, "offset": int})
     if not topic_exists(attempt.settings, TOPIC):
         raise TerminalError(f"Kafka has no topic {TOPIC}", "run `make learn N=4`, which makes it again")
     values = read_values(attempt.settings, TOPIC)

@@ -165,7 +165,7 @@ def _quarantine(messages: Sequence[Message]) -> list[dict[str, Any]]:
 
 
 def _check_invalid(attempt: Attempt) -> None:
-    answer = read_yaml(attempt, "answer.yaml", ("invalid",))["invalid"]
+    answer = read_yaml(attempt, "answer.yaml", {"invalid": object})["invalid"]
     named = {str(place).strip() for place in answer} if isinstance(answer, list) else {str(answer)}
     contract, known = read_contract(attempt.reference / CONTRACT), set()
     given = _given_quarantine(attempt)

@@ -34,6 +34,8 @@ _TOPIC = r"^\.*[a-zA-Z0-9_-][a-zA-Z0-9._-]*$"
 """Of more than dots: Kafka refuses `.` and `..`."""
 _POSTGRES_NAME_BYTES = 63
 _TOPIC_LENGTH = 249
+_OWNER_LENGTH = 200
+"""Airflow's log holds 500 characters of an owner, its table of DAGs 2,000; what is longer would remove every load."""
 _EVENT_ID = "event_id"
 _MAX_COLUMNS = 1_000
 """Postgres allows 1,600, besides the metadata columns, and counts dropped ones."""
@@ -78,7 +80,7 @@ def _check_type(text: str) -> str:
 
 def _check_path(text: str) -> str:
     parse_path(text)
-    return text
+    return _check_text(text)
 
 
 def _check_zone(zone: str) -> str:
@@ -179,7 +181,7 @@ class Column(_Strict):
     """The time zone of a timestamp's texts that have none. Without it, such a text is invalid."""
     years: Years | None = None
     """The valid years, in UTC. Date and timestamp columns only; timestamps have 1900 to 2199 by default, dates any."""
-    description: Annotated[_Text, Field(min_length=1)]
+    description: Annotated[str, Field(min_length=1), AfterValidator(_check_text)]
     """What the value means; every page and dbt's documentation show it."""
 
     @field_validator("minimum", "maximum")
@@ -271,9 +273,9 @@ class Contract(_Strict):
 
     stream: Annotated[str, Field(pattern=_STREAM, max_length=50), AfterValidator(check_stream)]
     """The stream's name, in lower case with dots; also the name of the file and, by default, of the topic."""
-    description: Annotated[_Text, Field(min_length=1)]
+    description: Annotated[str, Field(min_length=1), AfterValidator(_check_text)]
     """What an event of the stream means."""
-    owner: Annotated[_Text, Field(min_length=1)]
+    owner: Annotated[str, Field(min_length=1, max_length=_OWNER_LENGTH), AfterValidator(_check_text)]
     """Who answers for the stream; also the owner of its DAG."""
     topic: Topic
     """The Kafka topic."""

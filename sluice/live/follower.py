@@ -7,13 +7,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from sluice.contracts import Contract, contracts_version, get_contract, load_contracts, topic_names
-from sluice.contracts.values import ContractViolationError
 from sluice.errors import TerminalError, TransientError
 from sluice.live.consumer import Consumer
 from sluice.live.metrics import Metrics
 from sluice.live.store import PartitionKey, Store
 from sluice.live.view import Record, View
-from sluice.registry import Decoder, decoder
+from sluice.registry import Decoder, decode_or_reason, decoder
 from sluice.service.endpoint import serve
 from sluice.settings import Settings
 
@@ -90,10 +89,8 @@ def decode_record(record: Record, decode: Decoder | None) -> Record:
     """Returns a record with its value as JSON; without content if it cannot be decoded, so that the view skips it."""
     if decode is None or record.value is None:
         return record
-    try:
-        return record._replace(value=decode(record.value))
-    except ContractViolationError:
-        return record._replace(value=b"")
+    event, _ = decode_or_reason(decode, record.value)
+    return record._replace(value=event)
 
 
 def _count(metrics: Metrics, records: Sequence[Record], skipped: Sequence[Record]) -> None:

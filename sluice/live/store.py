@@ -9,7 +9,7 @@ from typing import LiteralString
 import psycopg
 
 from sluice.contracts import Contract
-from sluice.errors import TerminalError
+from sluice.errors import SluiceError, TerminalError
 from sluice.live.group import live_group
 from sluice.live.view import Cursor, Record, View
 from sluice.settings import Settings
@@ -119,7 +119,9 @@ class Store:
         try:
             with self._connection.transaction():
                 view.apply(cursor, contracts, records)
-        except (psycopg.Error, ArithmeticError, AssertionError, LookupError, TypeError, ValueError) as error:
+        except (SluiceError, MemoryError):
+            raise
+        except Exception as error:
             if isinstance(error, psycopg.Error) and is_transient(error):
                 raise
             if len(records) > 1:

@@ -2,11 +2,7 @@
 
 import pyarrow as pa
 
-from sluice.contracts.values import ContractViolationError
-from sluice.errors import SluiceError
-from sluice.registry import Decoder
-
-_UNREADABLE = b""
+from sluice.registry import Decoder, decode_or_reason
 
 
 def decode_values(decode: Decoder, values: pa.ChunkedArray) -> tuple[pa.ChunkedArray, dict[int, str]]:
@@ -21,15 +17,9 @@ def decode_values(decode: Decoder, values: pa.ChunkedArray) -> tuple[pa.ChunkedA
     """
     decoded: list[bytes | None] = []
     reasons: dict[int, str] = {}
-    for index, value in enumerate(values):
-        try:
-            decoded.append(decode(value.as_py()) if value.is_valid else None)
-            continue
-        except ContractViolationError as violation:
-            reasons[index] = str(violation)
-        except (SluiceError, MemoryError):
-            raise
-        except Exception as error:  # noqa: BLE001 - one record must not stop its stream; the reason names the class.
-            reasons[index] = f"cannot be read: {type(error).__name__}"
-        decoded.append(_UNREADABLE)
+    for index, value in enumerate(values.to_pylist()):
+        event, reason = (None, "") if value is None else decode_or_reason(decode, value)
+        decoded.append(event)
+        if reason:
+            reasons[index] = reason
     return pa.chunked_array([pa.array(decoded, values.type)]), reasons

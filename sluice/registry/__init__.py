@@ -6,6 +6,8 @@ Contracts with ``format: avro`` or ``format: json-registry`` use it. Their value
 from collections.abc import Callable
 
 from sluice.contracts import Contract
+from sluice.contracts.values import ContractViolationError
+from sluice.errors import SluiceError
 from sluice.registry import wire_format
 from sluice.settings import Settings
 
@@ -34,3 +36,19 @@ def decoder(contract: Contract, settings: Settings) -> Decoder | None:
             # The contract says what the event has to be: its schema is not needed.
             return lambda value: wire_format.split(value)[1]
     return None
+
+
+def decode_or_reason(decode: Decoder, value: bytes) -> tuple[bytes, str]:
+    """Returns a value's event as JSON and "", or no bytes and the reason why it cannot be decoded.
+
+    Raises:
+        TransientError, TerminalError: the registry is down or denies access.
+    """
+    try:
+        return decode(value), ""
+    except ContractViolationError as violation:
+        return b"", str(violation)
+    except (SluiceError, MemoryError):
+        raise
+    except Exception as error:  # noqa: BLE001 - one record must not stop its stream; the reason names the class.
+        return b"", f"cannot be read: {type(error).__name__}"

@@ -33,7 +33,7 @@ class Metrics:
             Gauge, "sluice_sink_lag_offsets", "Offsets in Kafka that are not in the lake yet.", partition
         )
         self.behind = self._make(
-            Gauge, "sluice_sink_lag_seconds", "Time since the lake had every offset in Kafka.", partition
+            Gauge, "sluice_sink_lag_seconds", "Time since Kafka ended where the lake ends now.", partition
         )
         # Adds memory, CPU time and open files of the process.
         ProcessCollector(registry=self.registry)

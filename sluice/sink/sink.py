@@ -18,11 +18,19 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Halt:
-    """A partition that is not read until an operator acts; the others go on."""
+    """A partition that is not read until an operator acts; the others continue."""
 
     topic_id: str
     next_offset: int
     error: TerminalError
+
+
+@dataclass(frozen=True)
+class _Watermark:
+    """Kafka's end of a partition, and when the sink saw it."""
+
+    offset: int
+    seen_at: float
 
 
 class Sink:
@@ -48,6 +56,7 @@ class Sink:
         self._halted: dict[TopicPartition, Halt] = {}
         self._rechecked_at = clock()
         self._taken_over: dict[TopicPartition, int] = {}
+        self._watermarks: dict[TopicPartition, _Watermark] = {}
         self._caught_up_at: dict[TopicPartition, float] = {}
         self._progress_at: dict[TopicPartition, float] = {}
         self._observed_at = self._alive_at = clock()
@@ -94,6 +103,7 @@ class Sink:
             self._paused.discard(topic_partition)
             self._halted.pop(topic_partition, None)
             self._taken_over.pop(topic_partition, None)
+            self._watermarks.pop(topic_partition, None)
             self._caught_up_at.pop(topic_partition, None)
             self._progress_at.pop(topic_partition, None)
             for gauge in (self.metrics.lag, self.metrics.behind):
@@ -278,9 +288,16 @@ class Sink:
             self.metrics.age.labels(stream).set(now - oldest)
             self.metrics.buffered.labels(stream).set(sum(buffer.size for buffer in buffers))
         for topic_partition, buffer in self._buffers.items():
-            lag = max(high_watermarks.get(topic_partition, buffer.next_offset) - buffer.start_offset, 0)
+            end = max(high_watermarks.get(topic_partition, buffer.next_offset), buffer.start_offset)
+            lag = end - buffer.start_offset
             if lag == 0 or topic_partition not in self._caught_up_at:
-                self._caught_up_at[topic_partition] = self._progress_at[topic_partition] = now
+                self._progress_at[topic_partition] = now
+                self._watermarks[topic_partition] = _Watermark(end, now)
+                self._caught_up_at[topic_partition] = now
+            elif buffer.start_offset >= (seen := self._watermarks[topic_partition]).offset:
+                # Under steady traffic the lag is never zero: what Kafka had when it was last looked at is in the lake.
+                self._watermarks[topic_partition] = _Watermark(end, now)
+                self._caught_up_at[topic_partition] = seen.seen_at
             self.metrics.lag.labels(topic_partition.stream, str(topic_partition.partition)).set(lag)
             self.metrics.behind.labels(topic_partition.stream, str(topic_partition.partition)).set(
                 now - self._caught_up_at[topic_partition]

@@ -114,6 +114,8 @@ ODD = {
     "limits of 400 digits": (f"minimum: 1\n    maximum: {'9' * 400}", "decimal(500, 0)"),
     "half of a surrogate pair": ('enum: ["\\ud800", "x"]', "string"),
     "unit with a NUL": ('unit: "\\0"', "int32"),
+    "path with half of a surrogate pair": ('from: "a\\ud800"', "string"),
+    "path with a NUL": ('from: ["b", "a\\0"]', "string"),
     "empty enum": ("enum: []", "string"),
     "unit that is an integer": (f"unit: 0x{'f' * 5_000}", "int32"),
 }

@@ -46,6 +46,7 @@ def test_all_contracts_of_the_project_load() -> None:
         ("48h", "soon", 9, "lateness: expected a number and a unit, such as 30m, 48h or 7d"),
         ('"*/2 * * * *"', '"hourly"', 13, 'load.schedule: expected five cron fields, such as "*/2 * * * *"'),
         ("owner: flight-operations\n", "", 1, "owner: Field required"),
+        ("owner: flight-operations", f"owner: {'a' * 201}", 3, "owner: String should have at most 200 characters"),
         ("  - name: carrier\n", "  - nam: carrier\n", 23, "columns.2.nam: Extra inputs are not permitted"),
         ("key: flight_id", "key: flight", 7, "key: flight: expected a column with nullable: false"),
         (

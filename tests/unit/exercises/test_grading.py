@@ -51,6 +51,10 @@ def test_a_missing_or_unreadable_file_is_a_wrong_answer(tmp_path: Path, content:
         ("a: 1\nb: 2\nc: 3", "must have the keys a, b, and no others"),
         ("- a\n- b", "must have the keys a, b"),
         ("a: 1\nb:", r"answer\.yaml: b is empty"),
+        ("a: [12]\nb: c", r"answer\.yaml: a is \[12\], expected a whole number"),
+        ("a: yes\nb: c", "a is True, expected a whole number"),
+        ("a: 1.5\nb: c", r"a is 1\.5, expected a whole number"),
+        ("a: 1\nb: {c: d}", r"b is \{'c': 'd'\}, expected a text"),
     ],
 )
 def test_an_invalid_yaml_answer_says_what_to_write_and_never_to_start_again(
@@ -58,9 +62,15 @@ def test_an_invalid_yaml_answer_says_what_to_write_and_never_to_start_again(
 ) -> None:
     (tmp_path / "answer.yaml").write_text(text)
     with pytest.raises(WrongAnswer, match=message) as error:
-        read_yaml(Attempt(Settings(), tmp_path, tmp_path), "answer.yaml", ("a", "b"))
+        read_yaml(Attempt(Settings(), tmp_path, tmp_path), "answer.yaml", {"a": int, "b": str})
     assert "make" not in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_the_type_of_a_yaml_answer_does_not_depend_on_quotes(tmp_path: Path) -> None:
+    (tmp_path / "answer.yaml").write_text('a: "12"\nb: 34')
+    attempt = Attempt(Settings(), tmp_path, tmp_path)
+    assert read_yaml(attempt, "answer.yaml", {"a": int, "b": str}) == {"a": 12, "b": "34"}
 
 
 @pytest.mark.parametrize("exercise", read_exercises(), ids=lambda exercise: exercise.name)

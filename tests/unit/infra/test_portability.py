@@ -24,6 +24,8 @@ BASH = {
     r"\[-\d+\]|\$\{\w+:\s*\d+:\s*-|\[\[?\s+-[vR]\s": "since bash 4.2 or later",
     r"printf\s+(-v\s+\w+\s+)?['\"][^'\"]*%\(": "since bash 4.2: write `date`",
     r"\bshopt\s+-s\s+(globstar|lastpipe|autocd|inherit_errexit)": "since bash 4.0 or later",
+    r"=~\s*\S*(\(\||\|\)|\|\|\S)": "macOS has no empty alternative in a regex: write `(…)?`",
+    r"=~\s*\S*\\[a-zA-Z<>]": "macOS has no such class in a regex: write `[0-9]`, `[[:space:]]`",
     r"\$\([^()]*\bcase\b": "bash 3.2 ends the substitution at the pattern's parenthesis: write a function",
 }
 TOOLS = {
@@ -80,6 +82,7 @@ def test_the_scripts_are_found() -> None:
         *((line, MAKE) for line in ("override export Q := 1", "define X =", "x != date", ".ONESHELL:", "$(file >x,y)")),
         *((line, BASH) for line in ("mapfile -t x", "echo ${x,,}", "declare -A x", "a |& b", "a &>>b", "wait -n")),
         *((line, BASH) for line in ("echo ${x[-1]}", "[ -v x ]", 'x="$(case $y in a) b ;; esac)"', "exec {fd}>x")),
+        *((line, BASH) for line in ("[[ $x =~ ^(a|)$ ]] || y", "[[ $x =~ ^(|a)$ ]]", r"[[ $x =~ ^\d+$ ]]")),
         *((line, TOOLS) for line in ("sha256sum x", "date -d now", "sed -i s/a/b/ x", "readlink -f x", "timeout 5 x")),
     ],
 )

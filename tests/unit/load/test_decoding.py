@@ -79,7 +79,8 @@ def test_the_live_view_decodes_as_the_load_does() -> None:
     assert decode_record(record, decode).value == b'{"value": 1}'
     assert decode_record(record, None) is record
     # Neither JSON nor a deletion.
-    assert decode_record(record._replace(value=b"?"), decode).value == b""
+    for value in (b"?", b"!"):
+        assert decode_record(record._replace(value=value), decode).value == b""
     assert decode_record(record._replace(value=None), decode).value is None
     with pytest.raises(TransientError):
         decode_record(record._replace(value=b"-"), decode)

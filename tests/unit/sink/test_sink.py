@@ -186,6 +186,28 @@ def test_health_and_lag_report_a_stuck_partition_and_its_recovery(loop: Loop) ->
     assert loop.sink.metrics.registry.get_sample_value("sluice_sink_lag_seconds", labels) == 0
 
 
+def test_under_steady_traffic_the_lag_is_that_of_a_few_commits_until_the_store_is_down(loop: Loop) -> None:
+    labels = {"stream": "small.stream", "partition": "0"}
+
+    def run(seconds: int) -> float:
+        # Whenever the sink looks, Kafka has one more record than the sink has read.
+        for _ in range(seconds):
+            loop.source.put(SMALL, offset[0], 5)
+            offset[0] += 5
+            loop.source.ends[SMALL] = offset[0] + 1
+            loop.step(1)
+        lag = loop.sink.metrics.registry.get_sample_value("sluice_sink_lag_seconds", labels)
+        assert lag is not None
+        return lag
+
+    offset = [0]
+    assert 0 < run(300) <= 40
+    loop.tables["small.stream"].broken = True
+    assert run(300) >= 300
+    loop.tables["small.stream"].broken = False
+    assert run(60) <= 40
+
+
 def test_a_stuck_loop_is_unhealthy(loop: Loop) -> None:
     loop.now += 61
     assert loop.sink.health() == "no loop iteration for 61 s"
