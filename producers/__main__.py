@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--from", dest="first", default="", metavar="DATE", help="first local date, such as 2013-01-01")
     add("--to", dest="last", default="", metavar="DATE", help="last local date, inclusive")
     add("--copies", default="1", metavar="K", help=f"send each flight as K distinct flights, at most {MAX_COPIES}")
-    add("--streams", default="", metavar="A,B", help="send only these streams; default: all")
+    add("--streams", default="", metavar="A,B", help="send only these streams; default: all with a valid contract")
     add("--resume", action="store_true", help="send only the events that Kafka does not have yet; without faults")
     _add_faults(replay)
     send = commands.add_parser("send", help="send the events of a file")
@@ -93,7 +93,6 @@ def _replay(options: argparse.Namespace) -> int:
     # Imported here, so that --help and invalid options do not wait for the imports of Arrow and Kafka.
     _require(_REPLAY_EXAMPLE, FROM=options.first, TO=options.last)
     from producers.flights.replay import Replay, replay
-    from producers.flights.streams import STREAMS
     from producers.position import Positions
     from sluice.contracts import load_contracts
     from sluice.settings import load_settings
@@ -102,7 +101,7 @@ def _replay(options: argparse.Namespace) -> int:
         first=_date("FROM", options.first),
         last=_date("TO", options.last),
         speed=_speed(options),
-        streams=_streams(options.streams) or STREAMS,
+        streams=_streams(options.streams),
         copies=_integer("COPIES", options.copies, 1, MAX_COPIES),
         faults=_faults(options),
         resume=options.resume,

@@ -6,7 +6,6 @@ from hashlib import blake2b
 from secrets import randbelow, token_bytes
 
 from producers.events import Event
-from producers.flights.streams import STREAMS
 from producers.flights.timeline import Timeline
 from sluice.contracts import Contract
 
@@ -21,16 +20,14 @@ def random_date(first: date = _FIRST, last: date = _LAST) -> date:
     return first + timedelta(days=randbelow((last - first).days + 1))
 
 
-def random_events(
-    contracts: dict[str, Contract], first: date, last: date, streams: Sequence[str] = STREAMS
-) -> list[Event]:
+def random_events(contracts: dict[str, Contract], first: date, last: date, streams: Sequence[str] = ()) -> list[Event]:
     """Returns the events of a random part of the flights, and of the weather, in the order of their event times.
 
     Args:
         contracts: the contracts by stream.
         first: the first local date of the flights.
         last: the last local date, included.
-        streams: the streams to include.
+        streams: the streams to include; none for all that have a valid contract.
     """
     salt = token_bytes(8)
     timeline = Timeline(contracts, first, last, streams)

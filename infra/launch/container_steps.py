@@ -84,7 +84,7 @@ def fill(months: str) -> None:
         return
     cancelled = threading.Event()
     if count := first_data.months_to_replay(settings, _months(months)):
-        print_line(f"replay: {first_data.replay(settings, count, cancelled)}")
+        print_line(f"replay: {first_data.replay(settings, count, cancelled, print_line)}")
     print_line("lake ingest: " + first_data.wait_for_ingest(settings, load_contracts(settings.contracts), cancelled))
 
 

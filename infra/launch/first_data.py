@@ -7,7 +7,7 @@ import calendar
 import json
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date
 from pathlib import Path
 
@@ -89,10 +89,16 @@ def record_launch(settings: Settings, months: int) -> None:
     _begun(settings).unlink(missing_ok=True)
 
 
-def replay(settings: Settings, months: int, cancelled: threading.Event) -> str:
+def replay(settings: Settings, months: int, cancelled: threading.Event, report: Callable[[str], None]) -> str:
     """Sends the first ``months`` months, 1 to 12, to Kafka and returns the producer's last line of output.
 
     What an earlier launch has sent before it was interrupted is not sent again.
+
+    Args:
+        settings: of the platform.
+        months: how many.
+        cancelled: set to end the producer.
+        report: receives the producer's warnings.
 
     Raises:
         LoggedError: the producer failed.
@@ -110,7 +116,11 @@ def replay(settings: Settings, months: int, cancelled: threading.Event) -> str:
         f"--to={last_day(months)}",
         "--resume",
     ]
+    earlier = log.stat().st_size if log.exists() else 0
     run_logged(command, log, environment=environment(PRODUCER, settings), folder=ROOT, cancelled=cancelled)
+    for line in log.read_bytes()[earlier:].decode(errors="replace").splitlines():
+        if line.startswith("warning: "):
+            report(line)
     return last_lines(log, 1).strip()
 
 

@@ -96,7 +96,7 @@ def _steps(
     known = {*platform.services, *(step.name for step in steps)}
     extra_needs: dict[str, tuple[str, ...]] = {}
     if not first_data.is_launched(settings):
-        steps += _first_data_steps(settings, contracts, months)
+        steps += _first_data_steps(settings, contracts, months, platform.report)
         # During the ingest the scheduler would run many small loads, each followed by a transform.
         extra_needs = {SCHEDULER.name: (INGEST,), PRODUCER.name: (LAUNCH_RECORD,)}
     for service in platform.services.values():
@@ -112,9 +112,9 @@ def _disable_step(names: Collection[str], platform: Platform) -> Step:
     return Step("disabled services", run, ("supervisor",))
 
 
-def _first_data_steps(settings: Settings, contracts: Mapping[str, Contract], months: int) -> list[Step]:
+def _first_data_steps(settings: Settings, contracts: Mapping[str, Contract], months: int, report: Report) -> list[Step]:
     def replay(cancelled: threading.Event) -> str:
-        return first_data.replay(settings, months, cancelled)
+        return first_data.replay(settings, months, cancelled, report)
 
     def ingest(cancelled: threading.Event) -> str:
         return first_data.wait_for_ingest(settings, contracts, cancelled)

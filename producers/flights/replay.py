@@ -7,12 +7,12 @@ from datetime import date
 
 from producers.delivery import connect
 from producers.fault_injection import Faults
-from producers.flights.streams import STREAMS
+from producers.flights.streams import STREAMS, with_contract
 from producers.flights.timeline import Timeline
 from producers.playback import send_all
 from producers.position import Positions
 from producers.resume import read_sent, unsent
-from sluice.contracts import Contract, topic_names
+from sluice.contracts import Contract, invalid_contracts, topic_names
 from sluice.settings import Settings
 
 
@@ -24,7 +24,8 @@ class Replay:
     last: date
     speed: float = 0.0
     """Seconds of event time per second; 0 for as fast as possible."""
-    streams: tuple[str, ...] = STREAMS
+    streams: tuple[str, ...] = ()
+    """None for all that have a valid contract."""
     copies: int = 1
     faults: Faults = field(default_factory=Faults)
     resume: bool = False
@@ -53,6 +54,11 @@ def replay(
     Raises:
         SluiceError: dates or streams are invalid, Kafka is down, a topic is missing, or events were not delivered.
     """
+    if not request.streams:
+        for file in invalid_contracts(contracts):
+            if file.stream in STREAMS:
+                again = f"`make replay FROM={request.first} TO={request.last} STREAMS={file.stream}`"
+                write_line(f"warning: not sending {file.stream}: {file.problem}. Hint: fix it, then {again} sends it.")
     timeline = Timeline(contracts, request.first, request.last, request.streams, request.copies)
     selected = {stream: contracts[stream] for stream in timeline.streams}
     topics = topic_names(selected)
@@ -65,6 +71,6 @@ def replay(
         outcome = send_all(batches, size, delivery, selected, request.faults, request.speed, write_line)
     if sent and outcome.complete:
         write_line(f"resumed: {delivery.total:,} of {len(timeline):,} events sent, Kafka had the others")
-    if outcome.complete and set(timeline.streams) == set(STREAMS):
+    if outcome.complete and set(timeline.streams) == set(with_contract(contracts)):
         positions.save_replayed_through(request.last)
     return outcome.exit_code

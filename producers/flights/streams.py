@@ -1,6 +1,6 @@
 """The mapping from source rows to streams: which rows have an event, its time, and its fields."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -118,3 +118,8 @@ MAPPINGS = {
 
 STREAMS = tuple(MAPPINGS)
 """The streams that the source provides. Events with the same time are sent in this order."""
+
+
+def with_contract(contracts: Container[str]) -> tuple[str, ...]:
+    """Returns the streams that have a valid contract; a contract may be removed, or not be valid for a while."""
+    return tuple(stream for stream in STREAMS if stream in contracts)

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from producers.events import Event
 from producers.flights import source
-from producers.flights.streams import MAPPINGS, STREAMS
+from producers.flights.streams import MAPPINGS, STREAMS, with_contract
 from producers.flights.values import json_values
 from sluice.contracts import Contract, invalid_contracts
 from sluice.errors import TerminalError
@@ -31,7 +31,7 @@ class Timeline:
         contracts: dict[str, Contract],
         first: date,
         last: date,
-        streams: Sequence[str] = STREAMS,
+        streams: Sequence[str] = (),
         copies: int = 1,
     ) -> None:
         """Reads the rows of ``first..last`` and orders their events.
@@ -40,16 +40,17 @@ class Timeline:
             contracts: the contracts by stream; each defines the key field.
             first: the first local date of the source's rows.
             last: the last local date, included.
-            streams: the streams to include.
+            streams: the streams to include; none for all that have a valid contract.
             copies: the number of distinct flights to derive from each flight.
 
         Raises:
-            TerminalError: a stream is unknown or has no contract, copies is below 1, or the source lacks the dates.
+            TerminalError: a stream is unknown or has no valid contract, no stream has one, copies is below 1, or the
+                source lacks the dates.
         """
         if copies < 1:
             raise TerminalError(f"copies: {copies} is below 1", "give an integer of at least 1")
-        self.streams = tuple(sorted(set(streams)))
-        for stream in self.streams:
+        self.streams = tuple(sorted(set(streams))) or with_contract(contracts)
+        for stream in self.streams or STREAMS:
             if stream not in MAPPINGS:
                 raise TerminalError(f"unknown stream {stream!r}", f"choose from {', '.join(STREAMS)}")
             for file in invalid_contracts(contracts):

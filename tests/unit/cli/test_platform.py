@@ -82,7 +82,7 @@ def test_a_launch_after_an_interrupted_one_replays_all_of_its_months(
     assert [first_data.months_to_replay(settings, months) for months in (None, 0, 3)] == [1, 0, 3]
     monkeypatch.setattr(first_data, "run_logged", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        first_data.replay(settings, 3, threading.Event())
+        first_data.replay(settings, 3, threading.Event(), print)
     assert [first_data.months_to_replay(settings, months) for months in (None, 0, 3, 4)] == [3, 3, 3, 4]
     first_data.record_launch(settings, 3)
     assert [path.name for path in tmp_path.iterdir()] == ["launched.json"]

@@ -11,8 +11,8 @@ from producers.fault_injection import Faults
 from producers.flights import replay as module
 from producers.flights.replay import Replay, replay
 from producers.position import Positions
-from sluice.contracts import Contract
-from sluice.errors import TransientError
+from sluice.contracts import Contract, Contracts, InvalidContract
+from sluice.errors import TerminalError, TransientError
 from sluice.settings import Settings
 
 SETTINGS = Settings(_env_file=None)  # type: ignore[call-arg]
@@ -59,6 +59,24 @@ def test_a_stopped_replay_reports_what_is_confirmed_and_saves_nothing(
     assert replay(Replay(DAY, DAY), SETTINGS, contracts, Positions(tmp_path), lines.append) == 143
     assert lines[-1] == f"stopped by SIGTERM: {len(delivery.events)} events confirmed, none unconfirmed"
     assert Positions(tmp_path).replayed_through is None
+
+
+def test_an_invalid_or_removed_contract_costs_its_own_stream(
+    delivery: Any, contracts: dict[str, Contract], tmp_path: Path
+) -> None:
+    invalid = InvalidContract(Path("contracts/weather.observed.yaml"), "line 3: odd", "fix it", "weather.observed")
+    kept = Contracts([contracts["flights.departed"], contracts["flights.arrived"]], [invalid])
+    lines: list[str] = []
+    assert replay(Replay(DAY, DAY), SETTINGS, kept, Positions(tmp_path), lines.append) == 0
+    assert {event.stream for event in delivery.events} == {"flights.departed", "flights.arrived"}
+    assert lines[0] == (
+        "warning: not sending weather.observed: line 3: odd. Hint: fix it, then"
+        " `make replay FROM=2013-01-01 TO=2013-01-01 STREAMS=weather.observed` sends it."
+    )
+    # The live producer continues after it.
+    assert Positions(tmp_path).replayed_through == DAY
+    with pytest.raises(TerminalError, match=r"no contract for flights\.arrived"):
+        replay(Replay(DAY, DAY), SETTINGS, Contracts(), Positions(tmp_path), ignore_line)
 
 
 @pytest.mark.usefixtures("delivery")
