@@ -96,7 +96,7 @@ def marts(months: str) -> None:
     if first_data.is_launched(settings):
         return
     if count := first_data.months_to_replay(settings, _months(months)):
-        print_line(f"marts: {first_data.build_marts(settings)}")
+        print_line(f"marts: {first_data.build_marts(settings, threading.Event())}")
     first_data.record_launch(settings, count)
 
 

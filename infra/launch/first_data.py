@@ -8,6 +8,7 @@ import json
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, wait
 from datetime import date
 from pathlib import Path
 
@@ -141,14 +142,33 @@ def wait_for_ingest(settings: Settings, contracts: Mapping[str, Contract], cance
         raise LoggedError(error.message, settings.home / "logs" / "sink.log") from error
 
 
-def build_marts(settings: Settings) -> str:
-    """Runs the loads and the transform in Airflow; returns the result for the launch's progress."""
+def build_marts(settings: Settings, cancelled: threading.Event) -> str:
+    """Runs the loads and the transform in Airflow; returns the result for the launch's progress.
+
+    Raises:
+        InterruptedRunError: ``cancelled`` was set meanwhile. The runs continue in Airflow.
+        SluiceError: a run failed, or Airflow is down.
+    """
+    built: Future[None] = Future()
 
     def quiet(_: str) -> None:
         """Prints nothing: the progress is in Airflow's logs, and a launch prints one line per step."""
 
-    run_loads(settings, show=quiet)
-    run_transform(settings, show=quiet)
+    def build() -> None:
+        try:
+            run_loads(settings, show=quiet)
+            run_transform(settings, show=quiet)
+        except BaseException as error:  # noqa: BLE001 - raised where the result is waited for.
+            built.set_exception(error)
+        else:
+            built.set_result(None)
+
+    # A daemon: an interrupted launch ends at once, and does not wait for runs that it does not stop.
+    threading.Thread(target=build, daemon=True).start()
+    while not wait([built], timeout=0.5).done:
+        if cancelled.is_set():
+            raise InterruptedRunError("interrupted while Airflow was building the marts", "run `make up` again")
+    built.result()
     return "built"
 
 

@@ -119,8 +119,8 @@ def _first_data_steps(settings: Settings, contracts: Mapping[str, Contract], mon
     def ingest(cancelled: threading.Event) -> str:
         return first_data.wait_for_ingest(settings, contracts, cancelled)
 
-    def marts(_: threading.Event) -> str:
-        return first_data.build_marts(settings)
+    def marts(cancelled: threading.Event) -> str:
+        return first_data.build_marts(settings, cancelled)
 
     def record(_: threading.Event) -> None:
         first_data.record_launch(settings, months)

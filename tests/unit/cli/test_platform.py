@@ -1,5 +1,7 @@
 """The table of `make status`, and what a launch says that is interrupted or repeated."""
 
+import os
+import signal
 import sys
 import threading
 from pathlib import Path
@@ -13,6 +15,7 @@ from typer.testing import CliRunner
 from cli import app, platform
 from cli.platform import _print
 from infra.launch import first_data
+from infra.processes.steps import Step, run_steps
 from infra.supervision.platform import Status
 from infra.supervision.supervisor import Supervisor
 from sluice.errors import TransientError
@@ -70,6 +73,32 @@ def test_ctrl_c_in_a_launch_says_what_keeps_running(
     monkeypatch.setattr(sys, "argv", ["sluice", "up"])
     assert app.run(app.build()) == 130
     assert capsys.readouterr().err.startswith(f"sluice: interrupted: {said}")
+
+
+def test_ctrl_c_while_airflow_builds_the_marts_ends_the_launch_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    released, ended = threading.Event(), []
+
+    def wait_for_runs(*_: object, **__: object) -> None:
+        ended.append(released.wait(30))
+
+    monkeypatch.setattr(first_data, "run_loads", wait_for_runs)
+    monkeypatch.setattr(first_data, "run_transform", wait_for_runs)
+    step = Step("marts", lambda cancelled: first_data.build_marts(Settings(), cancelled))
+    interrupt = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
+    interrupt.start()
+    with pytest.raises(KeyboardInterrupt):
+        run_steps([step], print)
+    assert ended == []
+    released.set()
+
+
+def test_a_launch_whose_loads_fail_names_the_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise TransientError("the run failed")
+
+    monkeypatch.setattr(first_data, "run_loads", fail)
+    with pytest.raises(TransientError, match="the run failed"):
+        first_data.build_marts(Settings(), threading.Event())
 
 
 def test_a_launch_after_an_interrupted_one_replays_all_of_its_months(

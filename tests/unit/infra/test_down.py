@@ -52,6 +52,13 @@ def test_a_command_that_needs_the_platform_says_that_it_is_down(tmp_path: Path, 
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 2
 
 
+def test_the_exercises_are_listed_while_the_platform_is_down_and_none_is_started(tmp_path: Path, home: Path) -> None:
+    started = launcher(tmp_path, "learn", "--", "4", SLUICE_HOME=str(home), SLUICE_ANSWERS=str(tmp_path / "answers"))
+    assert (started.returncode, started.stdout, started.stderr) == (1, "", DOWN)
+    listed = launcher(tmp_path, "learn", SLUICE_HOME=str(home), SLUICE_ANSWERS=str(tmp_path / "answers"))
+    assert listed.returncode == 0, listed.stderr
+
+
 def test_the_commands_are_found() -> None:
     assert {"status", "sql", "load", "transform", "backfill", "replay", "airflow", "dbt"} <= set(COMMANDS)
 
