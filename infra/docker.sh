@@ -85,7 +85,9 @@ need_settings() {
 run_cli() {
     local options=(--rm --no-deps --quiet-pull) arguments=() argument previous='' answers
     for argument in "$@"; do
-        case "$1 $previous" in "new-stream --sample" | "send --file")
+        # The place of the file that is imported depends on the options.
+        [ "$1" != contract ] || [ ! -f "$argument" ] || previous=FILE
+        case "$1 $previous" in "new-stream --sample" | "send --file" | "contract FILE")
             [ -f "$argument" ] || fail "$argument is not a file" "give the path of a file to read"
             options+=(--volume "$(cd "$(dirname "$argument")" && pwd)/${argument##*/}:/data/${argument##*/}:ro")
             argument="/data/${argument##*/}" ;;

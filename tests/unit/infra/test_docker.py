@@ -83,6 +83,15 @@ def test_a_command_that_reads_a_file_gets_it_in_the_container(tmp_path: Path, co
     assert ran.endswith(f"cli {command} {option} /data/my events.json --late 1")
 
 
+@pytest.mark.parametrize("options", ["'{file}' --name a.b", "--name a.b '{file}'"])
+def test_a_contract_is_imported_from_a_file_wherever_it_is_named(tmp_path: Path, options: str) -> None:
+    (tmp_path / "my schema.json").touch()
+    ran = call(tmp_path, f"run_cli contract import {options.format(file=tmp_path / 'my schema.json')}")
+    assert f"--volume {tmp_path}/my schema.json:/data/my schema.json:ro" in ran
+    assert ran.endswith(f"cli contract import {options.format(file='/data/my schema.json')}".replace("'", ""))
+    assert "/data" not in call(tmp_path, "run_cli contract export flights.departed --format odcs")
+
+
 def test_a_file_that_is_missing_is_an_error_before_a_container_starts(tmp_path: Path) -> None:
     ran = call(tmp_path, f"(run_cli send --file '{tmp_path}/missing.json') 2>&1 || true")
     assert ran == f"sluice: {tmp_path}/missing.json is not a file. Hint: give the path of a file to read."

@@ -121,6 +121,19 @@ def test_a_package_that_cannot_be_installed_is_one_line_and_changes_nothing(chec
     assert checkout.run().returncode == 0
 
 
+def test_a_folder_which_has_no_hash_is_refused_in_one_line(checkout: Checkout) -> None:
+    own = checkout.folder / "own"
+    own.mkdir()
+    (own / "pyproject.toml").write_text('[project]\nname = "own"\nversion = "1"\n')
+    checkout.add(str(own))
+    done = checkout.run("extra")
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line == (
+        f"sluice: the packages of {NAMES} cannot be installed: {own} has no hash. Hint: name packages of a package index."
+    )
+
+
 def test_packages_stay_after_a_change_of_the_locks_and_with_the_packages_of_tests(checkout: Checkout) -> None:
     checkout.wheel("addition", "1", "airflow")
     checkout.add("addition")
