@@ -41,7 +41,7 @@ SEND_OPTIONS := SPEED LATE DUPLICATES CORRUPT INVALID SEED
 REPLAY_OPTIONS := $(SEND_OPTIONS) COPIES STREAMS
 
 TARGETS := help up down clean status logs new-stream send new-mart replay load transform backfill rebuild-warehouse reconcile sql peek quarantine drop-stream lake contract airflow dbt learn check hint solution reset report new-exercise doctor \
-    test test-all test-unit test-exercises test-faults test-year test-browser test-compose docs screenshots bench-sink bench-backfill bench-load bench-transform lint format
+    test test-all test-unit test-exercises test-faults test-year test-browser test-compose docs screenshots bench-sink bench-backfill bench-load bench-transform bench-reconcile lint format
 .PHONY: $(TARGETS) .variables
 
 # A misnamed variable would be ignored. Each target's help text names those that it takes.
@@ -192,6 +192,9 @@ bench-transform: ## Benchmark a transform by stale dates and by history, on a se
 
 bench-backfill: ## Benchmark backfills of 1 to 366 dates, and a year from empty topics to the marts, into bench/results (20 minutes)
 	@infra/bootstrap dev && .venv/bin/python -m bench.backfill
+
+bench-reconcile: ## Benchmark reconciliations of real rows by what was verified before, on separate servers (10 minutes); EVENTS=200000 for a quick run
+	@infra/bootstrap dev && .venv/bin/python -m bench.reconcile $(if $(EVENTS),--events "$$EVENTS")
 
 lint: ## Run all static checks
 	@infra/bootstrap dev && infra/lint

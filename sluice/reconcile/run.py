@@ -19,6 +19,7 @@ from sluice.reconcile.holes import hole_faults
 from sluice.reconcile.lake import LakeSide, read_lake
 from sluice.reconcile.report import Reconciliation
 from sluice.reconcile.warehouse import (
+    RECOUNT_SECONDS,
     Ledger,
     WarehouseSide,
     pending_dates,
@@ -85,8 +86,9 @@ def _compare_all(
         ledgers = read_ledgers(warehouse)
         lakes = {stream: _open_lake(settings, stream, ledgers.get(stream, {})) for stream in contracts}
         kafka = kafka_ranges(settings, topic_names(contracts)) if with_kafka else []
+        until = time.monotonic() + RECOUNT_SECONDS
         sides = {
-            stream: read_side(warehouse, contract, ledgers.get(stream, {}), full=full, days=days)
+            stream: read_side(warehouse, contract, ledgers.get(stream, {}), full=full, days=days, recount_until=until)
             for stream, contract in contracts.items()
         }
         result.pending_dates = pending_dates(warehouse)

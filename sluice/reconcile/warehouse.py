@@ -1,5 +1,7 @@
 """The warehouse's side of a comparison: all of it from one snapshot, so that no figure is newer than another."""
 
+import math
+import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -30,8 +32,9 @@ _QUARANTINE_OF_DAYS = sql.SQL("t.event_date = any(%(days)s::date[])")
 
 RECOUNT_ROWS = 2_000_000
 """Rows of verified dates that a comparison counts again, beginning with those whose last count is oldest."""
-_RECOUNT_TIMEOUT = "2s"
-"""Where the rows of a date are scattered over the table, counting them would take as long as the table is large."""
+RECOUNT_SECONDS = 2.0
+"""How long a comparison counts them, all streams together. Where the rows of a date are scattered over the table,
+counting them would take as long as the table is large."""
 _CLOCK_SLACK = timedelta(hours=1)
 """More than a load's transaction takes, and more than the clocks of loader and server differ."""
 
@@ -117,6 +120,7 @@ def read_side(
     *,
     full: bool,
     days: Collection[date] = (),
+    recount_until: float = math.inf,
 ) -> WarehouseSide:
     """Returns a stream's side as of the snapshot.
 
@@ -126,6 +130,7 @@ def read_side(
         ledger: the stream's, of the same snapshot.
         full: whether to count all rows, whatever was verified before.
         days: event dates to recount in any case.
+        recount_until: when to stop counting other dates again, as a monotonic time in seconds.
     """
     side = WarehouseSide(ledger)
     stream = contract.stream
@@ -140,7 +145,7 @@ def read_side(
         side.raw, side.quarantined = _sums(warehouse, contract, _ALL, {})
         return side
     lake_dates = {*days, *(lake_date for lake_date, event_date in side.moved if event_date in days)}
-    _recount(warehouse, contract, side, lake_dates)
+    _recount(warehouse, contract, side, lake_dates, recount_until)
     keys = list(side.verified)
     beyond = sql.SQL(
         "{offset} >= coalesce((select next_offset from unnest(%(topic_ids)s::text[], %(partitions)s::int[],"
@@ -189,7 +194,9 @@ def _read_verified(warehouse: Connection, stream: str, side: WarehouseSide) -> d
     return since
 
 
-def _recount(warehouse: Connection, contract: Contract, side: WarehouseSide, days: Collection[date]) -> None:
+def _recount(
+    warehouse: Connection, contract: Contract, side: WarehouseSide, days: Collection[date], until: float
+) -> None:
     """Counts all rows of the requested dates, and of those whose last count is oldest, within limits."""
     oldest = warehouse.execute(
         "select event_date, sum(rows)::bigint from ops.verified_dates where stream = %s group by 1"
@@ -202,7 +209,10 @@ def _recount(warehouse: Connection, contract: Contract, side: WarehouseSide, day
             chosen.add(day)
             total += rows
     side.recounted = frozenset(days)
-    for dates, timeout in ((set(days), "0"), (chosen - set(days), _RECOUNT_TIMEOUT)):
+    # Two statements share what is left.
+    seconds = min(RECOUNT_SECONDS, until - time.monotonic()) / 2
+    others = chosen - set(days) if seconds > 0 else set[date]()
+    for dates, timeout in ((set(days), "0"), (others, f"{max(1, round(seconds * 1000))}ms")):
         try:
             with warehouse.transaction():
                 warehouse.execute(sql.SQL("set local statement_timeout = {}").format(timeout))
