@@ -1,6 +1,7 @@
 """Values that are read as columns are valid, invalid and equal exactly where they are so one by one."""
 
 import json
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from sluice.contracts import Contract, read_contract, validation
+from sluice.contracts import Column, Contract, read_contract, validation
+from sluice.contracts.paths import MISSING, first_value
 from sluice.contracts.validation import validate_event
 from sluice.load import columns as columns_module
 from sluice.load.columns import Columns, read_columns
@@ -31,6 +33,9 @@ columns:
   - {name: text, type: string, description: Any text.}
   - {name: code, type: string, max_length: 3, description: A short text.}
   - {name: plate, type: string, pattern: "(?i:[a-z]+\\\\d|é.$)|", description: A text with a pattern.}
+  - {name: choice, type: string, enum: ["", a, "é\\n"], description: One of a few texts.}
+  - {name: long, type: string, min_length: 2, description: A text that is not short.}
+  - {name: renamed, type: string, from: theName, description: A text from a field of another name.}
   - {name: flag, type: boolean, description: A truth value.}
   - {name: small, type: int32, description: A number.}
   - {name: bounded, type: int32, minimum: -2, maximum: 7, description: A number with limits.}
@@ -43,6 +48,8 @@ columns:
   - {name: moment, type: timestamp, description: A time.}
   - {name: wide, type: timestamp, years: {first: 1, last: 9999}, description: Any time.}
 """
+RECORD_TIME = ("event_time: at", "event_time: record")
+"""Replaced in the contract, the records' timestamps count."""
 AT = datetime(2013, 1, 1, 10, 17, 0, 123_000, UTC)
 
 _numbers = st.one_of(
@@ -126,6 +133,9 @@ _TYPICAL = {
     "text": _strings,
     "code": _strings,
     "plate": _strings | st.from_regex(r"[a-zA-Z]{0,3}(\d|é.)?\n?", fullmatch=True).map(json.dumps),
+    "choice": _strings | st.sampled_from(['""', '"a"', '"A"', '"a "', '"é\\n"', '"\\u0061"']),
+    "long": _strings,
+    "theName": _strings,
     "event_id": _strings,
     "id": _strings,
     "moment": _moments,
@@ -140,9 +150,9 @@ _known = st.sampled_from(sorted({*_TYPICAL, "flag"})).flatmap(
 _time = st.tuples(
     st.just("at"), st.sampled_from(["2013-01-01T12:17:00.123999+02:00", "2013-01-01T10:17:00.124Z"]).map(json.dumps)
 )
-_names = st.sampled_from(["other", "AT", "at ", "", "a.b", "\0", "\ud800", "é", "x" * 300, "text\0"]) | st.text(
-    _characters, max_size=4
-)
+_names = st.sampled_from(
+    ["other", "renamed", "AT", "at ", "", "a.b", "\0", "\ud800", "é", "x" * 300, "text\0"]
+) | st.text(_characters, max_size=4)
 _unknown = st.tuples(_names, _anything)
 _space = st.sampled_from(["", "", "", " ", "\n", "\r\n\t", "\u00a0", "\ufeff"])
 
@@ -180,32 +190,51 @@ def _mutated(draw: st.DrawFn) -> bytes:
     return bytes(value)
 
 
+_stamps = st.sampled_from(
+    [AT, AT, AT, None, datetime(1899, 12, 31, 23, 59, 59, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)]
+)
 _values = st.one_of(_objects(), _objects(), _objects(), _mutated(), st.binary(max_size=8), st.none())
+
+
+def _contract(tmp_path_factory: pytest.TempPathFactory, *change: str) -> Contract:
+    file: Path = tmp_path_factory.mktemp("contracts") / "all.types.yaml"
+    file.write_text(CONTRACT.replace(*change) if change else CONTRACT)
+    return read_contract(file)
 
 
 @pytest.fixture(scope="module")
 def contract(tmp_path_factory: pytest.TempPathFactory) -> Contract:
-    file: Path = tmp_path_factory.mktemp("contracts") / "all.types.yaml"
-    file.write_text(CONTRACT)
-    return read_contract(file)
+    return _contract(tmp_path_factory)
 
 
-def _read(contract: Contract, values: list[bytes | None]) -> Columns:
-    stamps = pa.array([AT] * len(values), pa.timestamp("us", tz="UTC"))
-    keys = pa.nulls(len(values), pa.binary())
-    return read_columns(contract, pa.table({"value": pa.array(values, pa.binary()), "timestamp": stamps, "key": keys}))
+@pytest.fixture(scope="module")
+def by_record(tmp_path_factory: pytest.TempPathFactory) -> Contract:
+    return _contract(tmp_path_factory, *RECORD_TIME)
+
+
+def _read(contract: Contract, values: list[bytes | None], stamps: list[datetime | None] | None = None) -> Columns:
+    records = {
+        "value": pa.array(values, pa.binary()),
+        "timestamp": pa.array(stamps or [AT] * len(values), pa.timestamp("us", tz="UTC")),
+        "key": pa.nulls(len(values), pa.binary()),
+    }
+    return read_columns(contract, pa.table(records))
 
 
 def _typed(contract: Contract, value: bytes | None) -> dict[str, Any]:
     """Converts a valid event as Python does, on its own."""
     event = json.loads(value or b"")
-    convert = {
-        "timestamp": lambda text: datetime.fromisoformat(text),
+    converters: dict[str, Callable[[Any], Any]] = {
+        "timestamp": datetime.fromisoformat,
         "date": date.fromisoformat,
         "float64": float,
     }
+
+    def convert(column: Column) -> Callable[[Any], Any]:
+        return converters.get(column.type, lambda value: value)
+
     return {
-        column.name: None if (found := event.get(column.name)) is None else convert.get(column.type, lambda v: v)(found)
+        column.name: None if (found := first_value(event, column.paths)) in (None, MISSING) else convert(column)(found)
         for column in contract.columns
     }
 
@@ -217,8 +246,21 @@ def _typed(contract: Contract, value: bytes | None) -> dict[str, Any]:
 @example([b'{"event_id":"e","id":"k","at":"2013-01-01T10:17:00.123Z","wide":"0001-01-01T00:00:00+01:00"}'])
 @example([b'{"event_id":"e","id":"k","at":"2013-01-01T10:17:00.123Z","wide":"9999-12-31T23:59:59-01:00"}'])
 def test_columns_agree_with_single_events_on_every_value(contract: Contract, values: list[bytes | None]) -> None:
-    columns = _read(contract, values)
-    expected = [validate_event(contract, value, AT) for value in values]
+    _assert_agreement(contract, values, [AT] * len(values))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(_values, _stamps), max_size=6))
+@example([(b'{"event_id":"e","id":"k","at":"2013-01-01T10:17:00.123Z"}', stamp) for stamp in (AT, None)])
+def test_columns_agree_with_single_events_on_every_timestamp_of_a_record(
+    by_record: Contract, records: list[tuple[bytes | None, datetime | None]]
+) -> None:
+    _assert_agreement(by_record, [value for value, _ in records], [stamp for _, stamp in records])
+
+
+def _assert_agreement(contract: Contract, values: list[bytes | None], stamps: list[datetime | None]) -> None:
+    columns = _read(contract, values, stamps)
+    expected = [validate_event(contract, value, stamp) for value, stamp in zip(values, stamps, strict=True)]
     assert columns.is_valid.to_pylist() == [event is not None for event, _ in expected]
     assert columns.reasons == [reason for event, reason in expected if event is None]
     assert columns.rows.to_pylist() == [
