@@ -79,6 +79,50 @@ def test_the_success_of_another_date_does_not_make_up_for_a_backfill_that_failed
     assert failed_runs(servers) == {}
 
 
+@pytest.mark.parametrize("run_type", ["backfill", "scheduled", "manual"])
+def test_a_run_of_any_kind_that_is_triggered_later_makes_up_for_a_manual_run_that_failed(
+    servers: Settings, airflow: Airflow, run_type: str
+) -> None:
+    _dag(airflow, "reprocess")
+    _dag(airflow, "transform")
+    refused = _run(airflow, "reprocess", "manual__1", "failed", 3)
+    assert failed_runs(servers)["reprocess"].run == refused
+    _run(airflow, "transform", "1", "success", 2, run_type)
+    _run(airflow, "reprocess", "2", "failed", 2, run_type)
+    assert "reprocess" in failed_runs(servers)
+    airflow.execute("delete from dag_run where run_id = '2'")
+    _run(airflow, "reprocess", "3", "success", 1, run_type)
+    assert failed_runs(servers) == {}
+
+
+@pytest.mark.parametrize("run_type", ["backfill", "scheduled", "manual"])
+def test_a_run_that_was_already_under_way_does_not_make_up_for_a_run_that_failed(
+    servers: Settings, airflow: Airflow, run_type: str
+) -> None:
+    _dag(airflow, "reprocess")
+    # Triggered before it, ended after it.
+    _run(airflow, "reprocess", "1", "success", 5, run_type)
+    airflow.execute("update dag_run set end_date = now() where run_id = '1'")
+    failed = _run(airflow, "reprocess", "2", "failed", 4)
+    # Triggered after it, ended before it.
+    airflow.execute("update dag_run set end_date = now() - interval '2 minutes' where run_id = '2'")
+    _run(airflow, "reprocess", "3", "success", 3, run_type)
+    assert failed_runs(servers)["reprocess"].run == failed
+    # Repeated runs are triggered again.
+    airflow.execute("update dag_run set queued_at = now(), end_date = now() where run_id = '3'")
+    assert failed_runs(servers) == {}
+
+
+def test_a_run_without_the_time_at_which_it_was_queued_is_compared_by_its_start(
+    servers: Settings, airflow: Airflow
+) -> None:
+    _dag(airflow, "reprocess")
+    _run(airflow, "reprocess", "1", "failed", 3)
+    _run(airflow, "reprocess", "2", "success", 2)
+    airflow.execute("update dag_run set queued_at = null")
+    assert failed_runs(servers) == {}
+
+
 def test_a_dag_that_airflow_no_longer_has_does_not_fail(servers: Settings, airflow: Airflow) -> None:
     _dag(airflow, "load_a_b")
     _run(airflow, "load_a_b", "1", "failed")
