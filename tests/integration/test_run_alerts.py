@@ -1,14 +1,17 @@
-"""Alerts on Airflow's runs, read as the reader from tables with the columns of Airflow's own."""
+"""Alerts on Airflow's runs and the latest runs, read as the reader from tables with the columns of Airflow's own."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from dashboard.queries import latest_runs
 from sluice.alerts.runs import failed_runs, import_errors, overdue_loads
 from sluice.alerts.store import Problem, Run
 from sluice.contracts import load_contracts
 from sluice.settings import Settings
+from sluice.warehouse import connect
+from sluice.warehouse.connect import AIRFLOW
 from tests.fixtures.airflow_tables import Airflow, airflow_tables
 from tests.fixtures.servers import CONTRACT
 
@@ -179,3 +182,24 @@ def test_a_file_that_does_not_import_is_named_with_the_last_line_of_its_error(
     assert import_errors(servers) == {
         "dags/mine.py": "ZeroDivisionError: division by zero; fix that file, its DAGs do not run"
     }
+
+
+def test_the_latest_runs_are_those_of_dags_that_airflow_has(servers: Settings, airflow: Airflow) -> None:
+    _dag(airflow, "load_a_b")
+    _dag(airflow, "transform")
+    for dag_id in ("load_a_b", "transform", "load_deleted"):
+        _run(airflow, dag_id, "1", "success", 3)
+        _run(airflow, dag_id, "2", "failed", 2)
+    airflow.execute("update dag_run set run_after = queued_at")
+
+    def latest() -> list[tuple[str, str, str]]:
+        with connect(servers, "reader", AIRFLOW) as reader:
+            return [(run.dag_id, run.run_id, run.state) for run in latest_runs(reader)]
+
+    assert latest() == [("load_a_b", "2", "failed"), ("transform", "2", "failed")]
+    # The contract was removed.
+    airflow.execute("update dag set is_stale = true where dag_id = 'load_a_b'")
+    assert latest() == [("transform", "2", "failed")]
+    _run(airflow, "transform", "3", "running")
+    airflow.execute("update dag_run set run_after = queued_at")
+    assert latest() == [("transform", "3", "running")]
