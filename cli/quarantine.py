@@ -5,6 +5,7 @@ Arrow and the servers' clients are imported where they are used, so that other c
 
 from collections import Counter
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import unquote
 
 import typer
 
@@ -27,6 +28,12 @@ MAX_KIND = 200
 Stream = Annotated[str | None, typer.Option(help="Only this stream.")]
 Date = Annotated[str | None, typer.Option(help="Only this event date, for example 2013-01-31.")]
 Reason = Annotated[str, typer.Option(help="Only reasons with this prefix, as `list` shows them or in full.")]
+Kind = Annotated[
+    str | None,
+    typer.Option(
+        parser=unquote, metavar="<str>", help="Only this kind of reason, in full; %27 is an apostrophe, as in URLs."
+    ),
+]
 All = Annotated[bool, typer.Option("--all", help="Include discarded records.")]
 By = Annotated[str | None, typer.Option(help="Actor recorded in the audit log; the OS user by default.")]
 
@@ -40,18 +47,20 @@ def register(app: typer.Typer) -> None:
     app.add_typer(quarantine, name="quarantine")
 
 
-def list_(stream: Stream = None, date: Date = None, reason: Reason = "", everything: All = False) -> None:
+def list_(
+    stream: Stream = None, date: Date = None, reason: Reason = "", kind: Kind = None, everything: All = False
+) -> None:
     """Count the records in quarantine by stream, date and kind of reason."""
     from sluice.quarantine.records import groups as count_groups
 
     settings = load_settings()
-    groups = count_groups(settings, _selection(settings, stream, date, reason, everything))
+    groups = count_groups(settings, _selection(settings, stream, date, reason, kind, everything))
     streams = [escape(group.stream) for group in groups]
     width = max(map(len, streams), default=0)
     for name, group in zip(streams, groups, strict=True):
         discarded = f"  ({group.discarded:,} discarded)" if group.discarded else ""
-        kind = shorten(escape(group.kind), MAX_KIND)
-        print(f"{name:<{width}}  {group.event_date}  {group.records:>7,}  {kind}{discarded}")
+        shown = shorten(escape(group.kind), MAX_KIND)
+        print(f"{name:<{width}}  {group.event_date}  {group.records:>7,}  {shown}{discarded}")
     count = sum(group.records for group in groups)
     print(f"{count:,} {'record' if count == 1 else 'records'} in quarantine")
 
@@ -60,6 +69,7 @@ def show(
     stream: Stream = None,
     date: Date = None,
     reason: Reason = "",
+    kind: Kind = None,
     everything: All = False,
     count: Annotated[
         int, typer.Option("-n", parser=whole_number("-n", 1, MAX_ROWS), help="Maximum number of records.")
@@ -69,7 +79,7 @@ def show(
     from sluice.quarantine.records import show as read_records
 
     settings = load_settings()
-    for record in read_records(settings, _selection(settings, stream, date, reason, everything), count):
+    for record in read_records(settings, _selection(settings, stream, date, reason, kind, everything), count):
         if not record["discarded"]:
             record = {name: record[name] for name in record if name not in ("discarded", "note", "done_by", "done_at")}
         print(json_row(record))
@@ -108,18 +118,24 @@ def discard(
     stream: Stream = None,
     date: Date = None,
     reason: Reason = "",
+    kind: Kind = None,
     by: By = None,
 ) -> None:
     """Mark records as discarded: they stay in quarantine, and are listed only with --all."""
     from sluice.quarantine.records import discard as discard_records
 
     settings = load_settings()
-    count = discard_records(settings, _selection(settings, stream, date, reason), note, by or os_user())
+    count = discard_records(settings, _selection(settings, stream, date, reason, kind), note, by or os_user())
     print(f"{count:,} discarded")
 
 
 def _selection(
-    settings: Settings, stream: str | None, date: str | None, reason: str, everything: bool = False
+    settings: Settings,
+    stream: str | None,
+    date: str | None,
+    reason: str,
+    kind: str | None = None,
+    everything: bool = False,
 ) -> "Selection":
     from sluice.quarantine.records import Selection
     from sluice.removed.remains import removed_streams
@@ -129,4 +145,4 @@ def _selection(
         # Records of a removed contract can be shown and discarded.
         if stream not in removed_streams(settings, contracts):
             get_contract(contracts, stream)
-    return Selection(stream, event_date(date) if date else None, reason, everything)
+    return Selection(stream, event_date(date) if date else None, reason, kind, everything)

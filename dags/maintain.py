@@ -18,6 +18,7 @@ many, into one file, copies the hashes of new commits to where they are kept, wr
 checkpoint, removes log entries older than 30 days, and removes files that no commit has referenced for a week. Rows do
 not change. Loads may run at the same time: they read by offset, so the file layout does not matter to them.
 
+- **Asset graph**: [the tables in the lake]({airflow}/assets?name_pattern=lake) and what is built from them
 - **When**: every night, `{schedule}` (cron, UTC), one task after another; on demand at any time.
 - **When it fails**: {on_failure}, or wait for the next night: files stay small, and no data is lost.
   `make lake A=verify` confirms that every offset is in the lake exactly once.

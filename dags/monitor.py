@@ -12,7 +12,7 @@ from sluice.settings import load_settings
 DOC = """
 ### Alerts
 
-- **Failed run**: the latest run of a DAG has failed. **Overdue load**: a load has not ended in time.
+- **Failed run**: a run of a DAG failed, and no later one succeeded. **Overdue load**: a load has not ended in time.
 - **Import error**: a file in `dags/` does not import. **Invalid contract**: a file in `contracts/` is not valid.
 - **Stalled sink**: Kafka has new records, but the sink commits nothing to [the lake]({lake}).
 - **Quarantine**: more than 5 % of a stream's rows of the last hour are in [quarantine]({dashboard}/quarantine).
@@ -22,6 +22,7 @@ DOC = """
 `reconcile` raises an alert if Kafka, lake and warehouse disagree. Each alert is raised once, names its run, and is
 cleared when the condition no longer holds.
 
+- **Asset graph**: [all data, from the topics to the dashboard]({airflow}/assets), with the figures of each run
 - **When**: every five minutes, `{schedule}` (cron, UTC).
 - **Notifications**: the task's log, [the dashboard]({dashboard}/pipeline), and the channels that have a connection:
   `alert_webhook`, `alert_slack`, `alert_email` (`docs/how-to/alerts.md`).

@@ -18,6 +18,7 @@ DOC = """
 - `marts_keep_up` checks, as the reader role, that no date has been stale for longer than `stale_minutes`
 - `audit` runs the dbt tests that read whole tables
 
+- **Asset graph**: [the raw tables]({airflow}/assets?name_pattern=raw), between the lake and the marts
 - **When**: every hour, `{schedule}` (cron, UTC). `make reconcile` runs the first check from a terminal.
 - **When it fails**: {on_failure}. If Kafka, lake and warehouse disagree, verify the lake with `make lake A=verify`; if
   it is intact, `make rebuild-warehouse` rebuilds the warehouse from it. If marts are stale, run `make transform`.

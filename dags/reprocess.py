@@ -24,8 +24,8 @@ which rebuilds the marts of its dates. If a contract has no `history`, yesterday
 `streams` and `what` limit the scope. For a date that is not over yet, trigger a run with its `event_date`: backfills
 leave it out, and `make backfill` does this by itself. A run's id contains the end of its interval.
 
-**When it fails**: {on_failure}, or run the backfill again: it is idempotent. **See** [dates]({dashboard}/pipeline),
-[their source, the lake]({lake}) and [downstream models]({dbt}).
+**Asset graph**: [the raw tables]({airflow}/assets?name_pattern=raw). **When it fails**: {on_failure}, or run the
+backfill again: it is idempotent. **See** [dates]({dashboard}/pipeline), [the lake]({lake}) and [models]({dbt}).
 """
 SETTINGS = load_settings()
 CONTRACTS = load_contracts(SETTINGS.contracts)

@@ -22,7 +22,7 @@ from dashboard.metrics import PlatformCollector, exposition
 from dashboard.page_request import PageRequest
 from dashboard.pages import PAGES
 from dashboard.poller import Poller
-from dashboard.quarantine import pretty, quarantine_command
+from dashboard.quarantine import discard_command, pretty, replay_command
 from dashboard.queries import Alert, DagRun, FailedTask
 from sluice.alerts import Run
 from sluice.errors import SluiceError
@@ -52,7 +52,8 @@ FILTERS = (
     formatting.duration,
     formatting.ago,
     pretty,
-    quarantine_command,
+    discard_command,
+    replay_command,
 )
 """The templates' filters, by function name."""
 

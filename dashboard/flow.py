@@ -66,6 +66,7 @@ def flow(
     marts: Marts,
     loads: Loads,
     links: Mapping[str, str],
+    behind: timedelta | None,
     now: datetime,
 ) -> list[Node]:
     """Returns the nodes in the order of the flow; ``live`` and ``quarantine`` are beside it.
@@ -77,6 +78,7 @@ def flow(
         marts: the tables in the schema of the marts.
         loads: the latest runs of Airflow.
         links: the URLs of ``airflow`` and ``lake``.
+        behind: how far the batch is behind in event time; None if it is as far as the events.
         now: the current time.
     """
     kafka, lake, live = (_total(counts) for counts in (snapshot.kafka, snapshot.lake, snapshot.live))
@@ -110,6 +112,7 @@ def flow(
     rate = snapshot.per_second
     sending: tuple[State, str] = ("good", "sending") if arriving else ("idle", "no new events")
     load_lag, sink_lag, live_lag = _behind(lake, loaded), _behind(kafka, lake), _behind(live_kafka, live)
+    newest = f"last record {formatting.timestamp(snapshot.newest)}" if snapshot.newest else ""
     load_runs = f"{links['airflow']}/dags?{urlencode({'tags': 'load'})}"
     return [
         Node(
@@ -123,7 +126,7 @@ def flow(
             "/pipeline",
             arriving,
         ),
-        Node("kafka", "Kafka", formatting.count(kafka), "records", "", "", *server("Kafka"), "/pipeline", arriving),
+        Node("kafka", "Kafka", formatting.count(kafka), "records", "", newest, *server("Kafka"), "/pipeline", arriving),
         Node(
             "sink",
             "Sink",
@@ -135,7 +138,17 @@ def flow(
             "/pipeline",
             arriving or bool(sink_lag),
         ),
-        Node("lake", "Lake", formatting.count(lake), "records", "", "", *server(store), links["lake"], bool(sink_lag)),
+        Node(
+            "lake",
+            "Lake",
+            formatting.count(lake),
+            "records",
+            _lag(sink_lag),
+            newest if sink_lag == 0 else "",
+            *server(store),
+            links["lake"],
+            bool(sink_lag),
+        ),
         Node(
             "load",
             "Load",
@@ -152,7 +165,7 @@ def flow(
             "Raw",
             formatting.count(rows),
             "rows",
-            "",
+            _lag(load_lag),
             f"changed {formatting.ago(loaded_at, now)}" if loaded_at else "",
             *server("Postgres"),
             "/pipeline",
@@ -174,7 +187,7 @@ def flow(
             "Marts",
             formatting.count(marts.tables),
             "tables" if marts.tables != 1 else "table",
-            "",
+            f"{formatting.about(behind)} behind" if behind else "",
             f"up to {formatting.timestamp(marts.event_time)}" if marts.event_time else "",
             *server("Postgres"),
             "/dbt",
@@ -185,7 +198,7 @@ def flow(
             "Live view",
             formatting.count(live),
             "records read",
-            f"{formatting.count(live_lag)} behind" if live_lag else "",
+            _lag(live_lag),
             "",
             *server("Live view", live_lag),
             "#live",
@@ -286,3 +299,7 @@ def _total(counts: Mapping[str, int] | None) -> int | None:
 
 def _behind(before: int | None, after: int | None) -> int | None:
     return None if before is None or after is None else max(before - after, 0)
+
+
+def _lag(records: int | None) -> str:
+    return f"{formatting.count(records)} behind" if records else ""

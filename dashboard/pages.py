@@ -45,7 +45,7 @@ def overview(request: PageRequest) -> dict[str, Any]:
     return {
         "headline": f"{subject}{flow.pace(snapshot)}.",
         "status": flow.status(snapshot, servers, loads, len(open_alerts), behind, waiting, now),
-        "nodes": flow.flow(snapshot, servers, request.streams, marts, loads, links, now),
+        "nodes": flow.flow(snapshot, servers, request.streams, marts, loads, links, behind, now),
         "open_alerts": open_alerts,
         "comparison": comparison,
     }

@@ -5,9 +5,10 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 from dashboard.formatting import excerpt
-from dashboard.queries import QuarantinedRecord, QuarantineReason
+from dashboard.queries import MAX_KIND, QuarantinedRecord, QuarantineReason
 
 Group = TypeVar("Group", "Family", "Column")
 
@@ -16,16 +17,25 @@ RECORD = "whole record"
 
 _FAMILIES = (
     ("Not JSON", re.compile(r"not JSON")),
-    ("Not an event", re.compile(r"no value|expected an object|the record has no timestamp")),
+    (
+        "Not an event",
+        re.compile(
+            r"no value|expected an object|the record has no timestamp|not Confluent's wire format|schema \d+: "
+            r"|not an event of its schema|expected the id of a registered schema"
+        ),
+    ),
     ("Missing or null", re.compile(r"\S+: (missing|null), ")),
     ("Wrong type", re.compile(r"\S+: expected ")),
     ("Given twice", re.compile(r".*: given twice$", re.DOTALL)),
     (
         "Outside the limits",
-        re.compile(r"\S+: (… is|longer than|shorter than|outside the years|not one of|does not match)"),
+        re.compile(
+            r"\S+: (… is|longer than|shorter than|outside the years|not one of|does not match|holds a character)"
+            r"|the record's timestamp "
+        ),
     ),
 )
-"""The families by the start of a reason, as the contracts' validation writes it."""
+"""The families by the start of a kind of reason, as the contracts' validation and the decoders write it."""
 OTHER = "Other"
 
 _COLUMN = re.compile(r"(\S+): ")
@@ -109,10 +119,22 @@ def pretty(value: bytes | None) -> str:
     return json.dumps(event, indent=2)
 
 
-def quarantine_command(stream: str, action: str, kind: str) -> str:
-    """Returns the command that replays or discards the records of a stream with a kind of reason."""
-    # Kinds hold characters that shells and make interpret. A prefix without them selects at least these records.
+def replay_command(stream: str, kind: str) -> str:
+    """Returns the command that replays at least the records of a stream with a kind of reason."""
+    # A kind holds characters that shells and make interpret. A prefix without them is enough: a replay
+    # leaves what is not valid.
     prefix = re.match(r"[\w .,:-]*", kind, re.ASCII)
-    reason = f' --reason "{prefix[0].strip()}"' if prefix and prefix[0].strip() else ""
-    note = ' --note "why"' if action == "discard" else ""
-    return f"make quarantine A='{action} --stream {stream}{reason}{note}'"
+    reason = f' --reason "{prefix[0].rstrip()}"' if prefix and prefix[0].rstrip() else ""
+    return f"make quarantine A='replay --stream {stream}{reason}'"
+
+
+def discard_command(stream: str, kind: str) -> str | None:
+    """Returns the command that discards exactly the records of a stream with a kind of reason.
+
+    None for a kind that the page may have cut: there is no command for others of the same beginning.
+    """
+    if len(kind) >= MAX_KIND:
+        return None
+    # What shells and make interpret, as in URLs.
+    exact = re.sub(r"[^\w .,:…-]", lambda match: quote(match[0], safe=""), kind, flags=re.ASCII)
+    return f'make quarantine A=\'discard --stream {stream} --kind "{exact}" --note "why"\''

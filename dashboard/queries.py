@@ -9,6 +9,8 @@ from datetime import date, datetime, timedelta
 
 from dashboard.database import Connection, fetch
 
+MAX_KIND = 200
+"""Characters of a kind of reason that a page shows; one of as many may be longer."""
 MAX_DATES = 750
 """How many event dates a page shows: more than two years have."""
 
@@ -269,13 +271,17 @@ def dag_runs(airflow: Connection, limit: int) -> list[DagRun]:
 
 
 def latest_runs(airflow: Connection) -> list[DagRun]:
-    """Returns the latest run of each DAG that ran within a day, from a connection to Airflow's own database."""
-    return fetch(
-        airflow,
-        DagRun,
-        "select distinct on (dag_id) dag_id, run_id, state, run_type, start_date, end_date from dag_run"
-        " where run_after > now() - interval '1 day' and start_date is not null order by dag_id, start_date desc",
-    )
+    """Returns the latest run of each DAG that ran within a day, from a connection to Airflow's own database.
+
+    DAGs that Airflow no longer has, such as the load of a removed contract, are left out.
+    """
+    query = """
+        select distinct on (dag_id) dag_id, run_id, state, run_type, start_date, end_date
+        from dag_run join dag using (dag_id)
+        where not is_stale and run_after > now() - interval '1 day' and start_date is not null
+        order by dag_id, start_date desc
+    """
+    return fetch(airflow, DagRun, query)
 
 
 def failed_tasks(airflow: Connection, limit: int) -> list[FailedTask]:
@@ -303,8 +309,8 @@ def quarantine_reasons(connection: Connection, stream: str | None, limit: int) -
     """Returns quarantined records by stream and kind of reason, the most frequent first; ``None`` is every stream."""
     query = """
         with reasons as (
-            select stream, left(kind, 200) as kind, count(*) as records, count(*) filter (where discarded) as discarded,
-                min(event_date) as first, max(event_date) as last
+            select stream, left(kind, %(max_kind)s) as kind, count(*) as records,
+                count(*) filter (where discarded) as discarded, min(event_date) as first, max(event_date) as last
             from ops.quarantine
             where %(stream)s::text is null or stream = %(stream)s
             group by 1, 2
@@ -313,7 +319,7 @@ def quarantine_reasons(connection: Connection, stream: str | None, limit: int) -
             (sum(discarded) over ())::bigint as all_discarded
         from reasons order by records desc, stream, kind limit %(limit)s
     """
-    return fetch(connection, QuarantineReason, query, {"stream": stream, "limit": limit})
+    return fetch(connection, QuarantineReason, query, {"stream": stream, "limit": limit, "max_kind": MAX_KIND})
 
 
 def quarantine_examples(
@@ -325,13 +331,12 @@ def quarantine_examples(
     """
     query = """
         with records as (
-            select stream, topic_id, partition, "offset", left(kind, 200) as kind,
-                row_number() over latest as rank, count(*) over (partition by stream, left(kind, 200)) as records
+            select stream, topic_id, partition, "offset", left(kind, %(max_kind)s) as kind,
+                row_number() over latest as rank, count(*) over same as records
             from ops.quarantine
             where not discarded and (%(stream)s::text is null or stream = %(stream)s)
-            window latest as (
-                partition by stream, left(kind, 200) order by loaded_at desc, topic_id, partition, "offset" desc
-            )
+            window same as (partition by stream, left(kind, %(max_kind)s)),
+                latest as (same order by loaded_at desc, topic_id, partition, "offset" desc)
         ),
         examples as (
             select *, dense_rank() over (order by records desc, stream, kind) as reason_rank
@@ -343,4 +348,5 @@ def quarantine_examples(
         where reason_rank <= %(reasons)s
         order by e.stream, e.kind, rank
     """
-    return fetch(connection, QuarantinedRecord, query, {"stream": stream, "reasons": reasons, "per_reason": per_reason})
+    values = {"stream": stream, "reasons": reasons, "per_reason": per_reason, "max_kind": MAX_KIND}
+    return fetch(connection, QuarantinedRecord, query, values)

@@ -8,6 +8,9 @@ from datetime import date
 from dashboard.flights.queries import Selection, Span
 from dashboard.parameters import choice_parameter, date_parameter
 
+SOURCE_FIRST, SOURCE_LAST = date(2013, 1, 1), date(2013, 12, 31)
+"""The dates of the source's flights, as ``producers.flights.source`` has them, which would load Arrow here."""
+
 
 @dataclass(frozen=True)
 class ParsedSelection:
@@ -24,8 +27,8 @@ def parse_selection(
 
     Args:
         parameters: the URL's query parameters, of which ``from`` and ``to`` (dates), ``carrier`` and ``origin`` count.
-        span: the dates with flights; a selection ends with the month of the last one, and does not begin before the
-            month of the first one.
+        span: the dates with flights; a selection that has some of them ends with the month of the last one, and does
+            not begin before the month of the first one. Any other selection keeps its dates.
         carriers: codes of the airlines.
         origins: codes of the origin airports.
     """
@@ -43,7 +46,7 @@ def parse_selection(
         first, last = last, first
     lowest, highest = span.first.replace(day=1), _end_of_month(span.last)
     clamped = tuple(min(max(day, lowest), highest) for day in (first, last))
-    if clamped != (first, last):
+    if clamped != (first, last) and span.overlaps(first, last):
         notices.append(f"there are flights from {span.first} to {span.last} only, so other dates were left out")
         first, last = clamped
     selection = Selection(
@@ -53,6 +56,12 @@ def parse_selection(
         choice_parameter(parameters, "origin", origins, notices),
     )
     return ParsedSelection(selection, notices)
+
+
+def replay_range(selection: Selection) -> tuple[date, date] | None:
+    """Returns those of the selection's dates that ``make replay`` can send; None if it can send none of them."""
+    first, last = max(selection.first, SOURCE_FIRST), min(selection.last, SOURCE_LAST)
+    return (first, last) if first <= last else None
 
 
 def _end_of_month(day: date) -> date:

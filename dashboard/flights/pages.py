@@ -7,7 +7,7 @@ from dashboard.database import NotBuiltError
 from dashboard.flights import queries, verdict
 from dashboard.flights.calendars import LEGEND, months, months_left_out
 from dashboard.flights.daily import flights_chart
-from dashboard.flights.filters import parse_selection
+from dashboard.flights.filters import SOURCE_FIRST, SOURCE_LAST, parse_selection, replay_range
 from dashboard.flights.queries import STREAMS
 from dashboard.flights.windows import windows
 from dashboard.page_request import PageRequest
@@ -64,7 +64,7 @@ def flights(request: PageRequest) -> dict[str, Any]:
     left_out = {
         "airlines": figures.sizes["carrier"] - len(figures.by_carrier),
         "origin airports": figures.sizes["origin"] - len(figures.by_origin),
-        "months before those of the calendar": months_left_out(selection),
+        "months before those of the calendar": months_left_out(selection) if figures.total.flights else 0,
         "flights before year 1 or after year 9999": span.outside,
         "airlines in the filter": len(carriers[queries.MAX_CHOICES :]),
         "origin airports in the filter": len(origins[queries.MAX_CHOICES :]),
@@ -73,6 +73,9 @@ def flights(request: PageRequest) -> dict[str, Any]:
         "selection": selection,
         "notices": parsed.notices,
         "span": span,
+        "outside": not span.overlaps(selection.first, selection.last),
+        "replay": replay_range(selection),
+        "source": (SOURCE_FIRST, SOURCE_LAST),
         "left_out": {name: number for name, number in left_out.items() if number},
         "carriers": carriers[: queries.MAX_CHOICES],
         "origins": origins[: queries.MAX_CHOICES],

@@ -119,6 +119,10 @@ class Span:
     outside: int
     """Flights on dates that Python does not have."""
 
+    def overlaps(self, first: date, last: date) -> bool:
+        """Whether a range of dates, both included, has one of the dates from the first to the last one."""
+        return first <= self.last and last >= self.first
+
 
 @dataclass(frozen=True)
 class WeatherGroup:

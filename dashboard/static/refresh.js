@@ -37,9 +37,10 @@ function announce(part) {
 }
 
 function replacePart(part, fresh) {
-  const open = new Set([...part.querySelectorAll("details[open]")].map((details) => details.querySelector("summary").textContent));
+  // By their keys: counts in their summaries change.
+  const open = new Set([...part.querySelectorAll("details[open]")].map((details) => details.dataset.key));
   part.innerHTML = fresh.innerHTML;
-  for (const details of part.querySelectorAll("details")) details.open = open.has(details.querySelector("summary").textContent);
+  for (const details of part.querySelectorAll("details")) details.open = open.has(details.dataset.key);
   shown.set(part, fresh.innerHTML);
   announce(part);
 }

@@ -21,7 +21,8 @@ function sortBy(table, column, descending) {
   table.tBodies[0].append(...[...present, ...absent].map(([, row]) => row));
 }
 
-for (const table of document.querySelectorAll("table.sortable")) {
+// Makes a table's headers buttons that sort it.
+function sortable(table) {
   const headers = [...table.tHead.rows[0].cells];
   for (const [column, header] of headers.entries()) {
     const button = document.createElement("button");
@@ -81,6 +82,11 @@ document.addEventListener("keydown", (event) => {
   target.focus();
 });
 
-const rovingIn = (root) => root.querySelectorAll("table.heat").forEach(roving);
-rovingIn(document);
-document.addEventListener("refreshed", (event) => rovingIn(event.target));
+function prepare(root) {
+  root.querySelectorAll("table.sortable").forEach(sortable);
+  root.querySelectorAll("table.heat").forEach(roving);
+}
+
+prepare(document);
+// A part that was refreshed has the tables that the server sent.
+document.addEventListener("refreshed", (event) => prepare(event.target));

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from sluice.contracts import Contract, topic_names
 from sluice.kafka.topics import kafka_ranges
+from sluice.lake.errors import NoTableError
 from sluice.lake.ranges import PartitionKey
 from sluice.lake.reader import LakeReader
 from sluice.settings import Settings
@@ -45,45 +46,57 @@ def lost_by_kafka(lake: NextOffsets, kafka: NextOffsets) -> dict[PartitionKey, i
 def stalled_sinks(settings: Settings, contracts: Mapping[str, Contract]) -> dict[str, str]:
     """Returns a description of the problem for each stream whose sink is stalled. Waits a while if a sink lags behind.
 
+    A stream without a topic, such as that of a contract that is not launched yet, has nothing to write. A stream with
+    records and without a table in the lake is stalled.
+
     Raises:
         TransientError, TerminalError: Kafka or the store is down or rejects a request.
     """
     kafka = _kafka_ends(settings, contracts)
-    before = {stream: lake_offsets(settings, contract, kafka[stream]) for stream, contract in contracts.items()}
+    before = {stream: _lake_ends(settings, contracts[stream], ends) for stream, ends in kafka.items()}
     # While the lake was read, the sink has gone on.
     newest = _kafka_ends(settings, contracts)
     problems = {
         stream: f"the lake has {sum(lost.values()):,} offsets beyond Kafka's end in {len(lost)} partitions: Kafka was"
         " restored from an older copy; see `make logs S=sink`"
-        for stream in contracts
-        if (lost := lost_by_kafka(before[stream], newest[stream]))
+        for stream, ends in before.items()
+        if (lost := lost_by_kafka(ends or {}, newest.get(stream, {})))
     }
     lagging = [
         stream
-        for stream in contracts
-        if any(next_offset > before[stream].get(key, 0) for key, next_offset in kafka[stream].items())
+        for stream, ends in before.items()
+        if any(next_offset > (ends or {}).get(key, 0) for key, next_offset in kafka[stream].items())
     ]
     if not lagging:
         return problems
     wait = PATIENCE * settings.sink_age_seconds
     time.sleep(wait)
     for stream in lagging:
-        after = lake_offsets(settings, contracts[stream], kafka[stream])
-        lag = stalled_partitions(before[stream], kafka[stream], after)
+        after = _lake_ends(settings, contracts[stream], kafka[stream])
+        lag = stalled_partitions(before[stream] or {}, kafka[stream], after or {})
         if lag and stream not in problems:
+            without = "without a commit to the lake" if after is not None else "and no table in the lake"
             problems[stream] = (
-                f"lag of {sum(lag.values()):,} offsets in {len(lag)} partitions without a commit to the lake for"
-                f" {wait:.0f} s; see `make logs S=sink`"
+                f"lag of {sum(lag.values()):,} offsets in {len(lag)} partitions {without} for {wait:.0f} s;"
+                " see `make logs S=sink`"
             )
     return problems
 
 
 def _kafka_ends(settings: Settings, contracts: Mapping[str, Contract]) -> dict[str, dict[PartitionKey, int]]:
-    """Returns Kafka's next offset of each partition, by stream."""
-    ends: dict[str, dict[PartitionKey, int]] = {stream: {} for stream in contracts}
+    """Returns Kafka's next offset of each partition, by stream; streams without a topic are left out."""
+    ends: dict[str, dict[PartitionKey, int]] = {}
     for partition in kafka_ranges(settings, topic_names(contracts), skip_missing=True):
-        ends[partition.stream][partition.topic_id, partition.partition] = partition.end
+        ends.setdefault(partition.stream, {})[partition.topic_id, partition.partition] = partition.end
     return ends
+
+
+def _lake_ends(settings: Settings, contract: Contract, partitions: NextOffsets) -> dict[PartitionKey, int] | None:
+    """Returns what ``lake_offsets`` does; None without a table."""
+    try:
+        return lake_offsets(settings, contract, partitions)
+    except NoTableError:
+        return None
 
 
 def high_quarantine_rate(settings: Settings) -> dict[str, str]:

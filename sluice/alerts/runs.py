@@ -14,23 +14,34 @@ from sluice.warehouse.connect import AIRFLOW
 from sluice.warehouse.failures import is_transient
 
 # A run that a backfill has created stands for its own date: only its own repetition makes up for it. Any other run is
-# made up for by the next success of its DAG, which does what it has left.
+# made up for by the next success of its DAG, whatever has created that: a run that was triggered and ended later
+# than it. Runs overlap: a success that was already under way makes up for nothing.
 _FAILED = """
 with ended as (
-    select r.dag_id, r.run_id, r.state, r.run_type = 'backfill' as backfill,
-        row_number() over (partition by r.dag_id, r.run_type = 'backfill' order by r.end_date desc, r.run_id) as number
+    select r.dag_id, r.run_id, r.state, r.run_type = 'backfill' as backfill, r.end_date,
+        coalesce(r.queued_at, r.start_date, r.end_date) as triggered_at
     from dag_run r join dag using (dag_id)
-    where not dag.is_stale and r.state in ('success', 'failed') and (r.run_type <> 'backfill' or r.state = 'failed')
+    where not dag.is_stale and r.state in ('success', 'failed')
+),
+failed as (
+    select f.*, count(*) over same as failures, row_number() over (same order by f.end_date desc, f.run_id) as number
+    from ended f
+    where f.state = 'failed' and (f.backfill or not exists (
+        select from ended s
+        where s.dag_id = f.dag_id and s.state = 'success' and s.triggered_at >= f.triggered_at
+            and s.end_date >= f.end_date
+    ))
+    window same as (partition by f.dag_id, f.backfill)
 )
-select e.dag_id, e.run_id, (select count(*) from ended o where o.dag_id = e.dag_id and o.backfill and e.backfill),
+select f.dag_id, f.run_id, case when f.backfill then f.failures else 0 end,
     array(
         select task_id from task_instance t
-        where t.dag_id = e.dag_id and t.run_id = e.run_id and t.state = 'failed'
+        where t.dag_id = f.dag_id and t.run_id = f.run_id and t.state = 'failed'
         group by task_id order by min(start_date), task_id
     )
-from ended e
-where e.number = 1 and e.state = 'failed'
-order by e.dag_id, e.backfill desc"""
+from failed f
+where f.number = 1
+order by f.dag_id, f.backfill desc"""
 _ACTIVE = """
 select distinct on (dag_id) dag_id, run_id, extract(epoch from now() - queued_at)::float8
 from dag_run where state in ('queued', 'running') and dag_id = any(%s)
@@ -43,7 +54,10 @@ group by dag_id"""
 
 
 def failed_runs(settings: Settings, reported: Collection[Run] = ()) -> dict[str, Problem]:
-    """Returns, by DAG, the problem of the latest run, if that failed; of backfills, of all runs that have failed.
+    """Returns, by DAG, the problem of the latest failed run that nothing has made up for yet.
+
+    Of a DAG's backfills, these are all runs that failed and were not repeated with success; of its other runs, those
+    without a later success of the DAG.
 
     DAGs that Airflow no longer has, such as the load of a removed contract, are left out.
 

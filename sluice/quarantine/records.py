@@ -26,19 +26,24 @@ class Selection:
     day: date | None = None
     reason: str = ""
     """Prefix of the reason or of its kind."""
+    kind: str | None = None
+    """The kind of the reason, exactly."""
     discarded: bool = False
     """Whether to include discarded records."""
 
     def where(self) -> tuple[sql.Composed, dict[str, Any]]:
         """Returns a condition on ``ops.quarantine``, with its parameters."""
         conditions = [sql.SQL("(starts_with(reason, %(reason)s) or starts_with(kind, %(reason)s))")]
+        if self.kind is not None:
+            conditions.append(sql.SQL("kind = %(kind)s"))
         if self.stream is not None:
             conditions.append(sql.SQL("stream = %(stream)s"))
         if self.day is not None:
             conditions.append(sql.SQL("event_date = %(day)s"))
         if not self.discarded:
             conditions.append(sql.SQL("not discarded"))
-        return sql.SQL(" and ").join(conditions), {"reason": self.reason, "stream": self.stream, "day": self.day}
+        values = {"reason": self.reason, "kind": self.kind, "stream": self.stream, "day": self.day}
+        return sql.SQL(" and ").join(conditions), values
 
 
 @dataclass(frozen=True)

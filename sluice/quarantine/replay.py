@@ -37,7 +37,7 @@ def replay(settings: Settings, contracts: dict[str, Contract], selection: Select
     Args:
         settings: with the loader's password.
         contracts: by stream; records of other streams stay in quarantine.
-        selection: the records; discarded ones are never replayed.
+        selection: the records, by anything but their exact kind; discarded ones are never replayed.
         done_by: the actor, for the audit log.
 
     Raises:

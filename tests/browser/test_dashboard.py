@@ -81,6 +81,11 @@ def test_a_killed_server_is_shown_as_down_and_then_as_up(open_page: Open, platfo
         expect(page.get_by_text("Retrying automatically")).to_have_count(0)
     expect(pages[0].locator('tr[data-stream="flights.departed"]')).to_be_visible()
     expect(pages[1].locator("#by-carrier")).to_contain_text("United")
+    # Its content was replaced; the tables are sorted as before.
+    header = pages[1].locator("#by-carrier thead th", has_text="Cancelled")
+    header.get_by_role("button").click()
+    expect(header).to_have_attribute("aria-sort", "descending")
+    expect(header.locator("button")).to_have_count(1)
     assert "carrier=UA" in pages[1].url
 
 

@@ -110,3 +110,7 @@ def test_an_empty_range_says_what_to_do(open_page: Open, platform: Running) -> N
     page.locator("#empty").get_by_role("link", name="all airlines and airports").click()
     flights = scalar(platform, "select count(*) from marts.fct_flights where flight_date = '2013-01-05'")
     assert number(page.locator("#flights").inner_text()) == flights > 0
+    later = open_page("/flights?from=2013-12-20&to=2014-01-05")
+    expect(later.locator("#empty")).to_contain_text("No flights match from 2013-12-20 to 2014-01-05")
+    expect(later.locator("#empty code")).to_have_text("make replay FROM=2013-12-20 TO=2013-12-31")
+    assert later.get_by_label("To", exact=True).input_value() == "2014-01-05"

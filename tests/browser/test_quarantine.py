@@ -3,7 +3,7 @@
 import json
 import re
 
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from dashboard.quarantine import family_and_column
 from tests.fixtures.browser import (
@@ -42,7 +42,7 @@ def test_quarantine_shows_invalid_records_by_family_and_column(open_page: Open, 
     expect(missing.locator("pre").first).to_be_visible()
     assert json.loads(missing.locator("pre").first.inner_text())
     expect(missing).to_contain_text("make quarantine A='replay --stream flights.departed --reason")
-    expect(missing).to_contain_text("make quarantine A='discard --stream flights.departed --reason")
+    expect(missing).to_contain_text("make quarantine A='discard --stream flights.departed --kind")
 
 
 def test_a_stream_whose_contract_is_gone_is_said_to_be_so(open_page: Open, platform: Running) -> None:
@@ -62,3 +62,23 @@ def test_a_stream_whose_contract_is_gone_is_said_to_be_so(open_page: Open, platf
     # A part of the page that has the focus is not replaced.
     page.get_by_label("Stream", exact=True).focus()
     expect(page.locator("#reasons .fault")).to_have_count(0, timeout=2 * REFRESH_MS)
+
+
+def test_what_is_open_stays_open_when_its_count_changes(open_page: Open) -> None:
+    page = open_page("/quarantine")
+    details = page.locator("#reasons details").first
+    closed = page.locator("#reasons details").nth(1)
+    details.locator("summary").click()
+    before = details.locator(".records").inner_text()
+    # A part of the page that has the focus is not replaced.
+    page.get_by_label("Stream", exact=True).focus()
+
+    def one_more(route: Route) -> None:
+        response = route.fetch()
+        body = response.text().replace(f'<span class="records">{before}<', '<span class="records">987,654<')
+        route.fulfill(response=response, body=body)
+
+    page.route("**/quarantine*", one_more)
+    expect(details.locator(".records")).to_have_text("987,654", timeout=REFRESH_MS)
+    expect(details).to_have_attribute("open", "")
+    expect(closed).not_to_have_attribute("open", "")

@@ -224,6 +224,24 @@ def test_discarded_records_stay_accounted_for_and_are_hidden(stream: Stream) -> 
     assert_agrees(stream)
 
 
+def test_a_kind_of_reason_is_discarded_without_others_that_begin_in_the_same_way(stream: Stream) -> None:
+    stream.send([event(10, reading="x"), b"{'", b'{"a": 1'], partition=1)
+    stream.land()
+    load(stream.settings, stream.contract)
+    stream_and_note = ("--stream", stream.name, "--note", "noise")
+    assert sluice(stream, "discard", *stream_and_note, "--kind", "reading:").stdout == "0 discarded\n"
+    below = "reading%3A … is below the minimum 0"
+    assert sluice(stream, "discard", *stream_and_note, "--kind", below).stdout == "3 discarded\n"
+    command = "not JSON: Expecting %27,%27 delimiter at character …"
+    assert sluice(stream, "discard", *stream_and_note, "--kind", command).stdout == "1 discarded\n"
+    assert sorted(group.kind for group in groups(stream.settings, Selection(stream.name))) == [
+        "not JSON: Expecting property name enclosed in double quotes at character …",
+        "not JSON: Expecting value at character …",
+        "not JSON: not UTF-8 at byte …",
+        "reading: expected int32, found …",
+    ]
+
+
 def test_the_commands(stream: Stream) -> None:
     listed = sluice(stream, "list", "--stream", stream.name)
     assert listed.returncode == 0, listed.stderr
@@ -246,6 +264,9 @@ def test_the_commands(stream: Stream) -> None:
     assert done.stdout == "2 discarded\n"
     everything = sluice(stream, "list", "--stream", stream.name, "--all").stdout
     assert "1  not JSON: not UTF-8 at byte …  (1 discarded)" in everything
+    below = ("--stream", stream.name, "--kind", "reading: … is below the minimum 0")
+    assert sluice(stream, "list", *below).stdout.splitlines()[-1] == "3 records in quarantine"
+    assert len(sluice(stream, "show", *below).stdout.splitlines()) == 3
     change(stream, *LOOSER)
     done = sluice(stream, "replay", "--stream", stream.name)
     assert done.stdout.splitlines() == [

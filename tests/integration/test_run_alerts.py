@@ -1,14 +1,17 @@
-"""Alerts on Airflow's runs, read as the reader from tables with the columns of Airflow's own."""
+"""Alerts on Airflow's runs and the latest runs, read as the reader from tables with the columns of Airflow's own."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from dashboard.queries import latest_runs
 from sluice.alerts.runs import failed_runs, import_errors, overdue_loads
 from sluice.alerts.store import Problem, Run
 from sluice.contracts import load_contracts
 from sluice.settings import Settings
+from sluice.warehouse import connect
+from sluice.warehouse.connect import AIRFLOW
 from tests.fixtures.airflow_tables import Airflow, airflow_tables
 from tests.fixtures.servers import CONTRACT
 
@@ -79,6 +82,50 @@ def test_the_success_of_another_date_does_not_make_up_for_a_backfill_that_failed
     assert failed_runs(servers) == {}
 
 
+@pytest.mark.parametrize("run_type", ["backfill", "scheduled", "manual"])
+def test_a_run_of_any_kind_that_is_triggered_later_makes_up_for_a_manual_run_that_failed(
+    servers: Settings, airflow: Airflow, run_type: str
+) -> None:
+    _dag(airflow, "reprocess")
+    _dag(airflow, "transform")
+    refused = _run(airflow, "reprocess", "manual__1", "failed", 3)
+    assert failed_runs(servers)["reprocess"].run == refused
+    _run(airflow, "transform", "1", "success", 2, run_type)
+    _run(airflow, "reprocess", "2", "failed", 2, run_type)
+    assert "reprocess" in failed_runs(servers)
+    airflow.execute("delete from dag_run where run_id = '2'")
+    _run(airflow, "reprocess", "3", "success", 1, run_type)
+    assert failed_runs(servers) == {}
+
+
+@pytest.mark.parametrize("run_type", ["backfill", "scheduled", "manual"])
+def test_a_run_that_was_already_under_way_does_not_make_up_for_a_run_that_failed(
+    servers: Settings, airflow: Airflow, run_type: str
+) -> None:
+    _dag(airflow, "reprocess")
+    # Triggered before it, ended after it.
+    _run(airflow, "reprocess", "1", "success", 5, run_type)
+    airflow.execute("update dag_run set end_date = now() where run_id = '1'")
+    failed = _run(airflow, "reprocess", "2", "failed", 4)
+    # Triggered after it, ended before it.
+    airflow.execute("update dag_run set end_date = now() - interval '2 minutes' where run_id = '2'")
+    _run(airflow, "reprocess", "3", "success", 3, run_type)
+    assert failed_runs(servers)["reprocess"].run == failed
+    # Repeated runs are triggered again.
+    airflow.execute("update dag_run set queued_at = now(), end_date = now() where run_id = '3'")
+    assert failed_runs(servers) == {}
+
+
+def test_a_run_without_the_time_at_which_it_was_queued_is_compared_by_its_start(
+    servers: Settings, airflow: Airflow
+) -> None:
+    _dag(airflow, "reprocess")
+    _run(airflow, "reprocess", "1", "failed", 3)
+    _run(airflow, "reprocess", "2", "success", 2)
+    airflow.execute("update dag_run set queued_at = null")
+    assert failed_runs(servers) == {}
+
+
 def test_a_dag_that_airflow_no_longer_has_does_not_fail(servers: Settings, airflow: Airflow) -> None:
     _dag(airflow, "load_a_b")
     _run(airflow, "load_a_b", "1", "failed")
@@ -135,3 +182,24 @@ def test_a_file_that_does_not_import_is_named_with_the_last_line_of_its_error(
     assert import_errors(servers) == {
         "dags/mine.py": "ZeroDivisionError: division by zero; fix that file, its DAGs do not run"
     }
+
+
+def test_the_latest_runs_are_those_of_dags_that_airflow_has(servers: Settings, airflow: Airflow) -> None:
+    _dag(airflow, "load_a_b")
+    _dag(airflow, "transform")
+    for dag_id in ("load_a_b", "transform", "load_deleted"):
+        _run(airflow, dag_id, "1", "success", 3)
+        _run(airflow, dag_id, "2", "failed", 2)
+    airflow.execute("update dag_run set run_after = queued_at")
+
+    def latest() -> list[tuple[str, str, str]]:
+        with connect(servers, "reader", AIRFLOW) as reader:
+            return [(run.dag_id, run.run_id, run.state) for run in latest_runs(reader)]
+
+    assert latest() == [("load_a_b", "2", "failed"), ("transform", "2", "failed")]
+    # The contract was removed.
+    airflow.execute("update dag set is_stale = true where dag_id = 'load_a_b'")
+    assert latest() == [("transform", "2", "failed")]
+    _run(airflow, "transform", "3", "running")
+    airflow.execute("update dag_run set run_after = queued_at")
+    assert latest() == [("transform", "3", "running")]

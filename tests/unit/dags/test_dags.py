@@ -123,7 +123,7 @@ def test_every_dag_is_documented(dag: DAG) -> None:
     assert dag.description
     assert dag.doc_md
     assert dag.tags
-    for phrase in ("When", "When it fails", "make ", "make status"):
+    for phrase in ("When", "When it fails", "make ", "make status", "**Asset graph**: ["):
         assert phrase in dag.doc_md, phrase
     for task in dag.tasks:
         assert task.doc_md, task.task_id
@@ -161,6 +161,7 @@ def test_every_dag_links_only_to_the_pages_of_this_platform(monkeypatch: pytest.
             "http://127.0.0.1:4321/pipeline",
             "http://127.0.0.1:4321/dbt",
             "http://127.0.0.1:4322/browser/lake",
+            "http://127.0.0.1:4323/assets",
         ):
             assert any(link.startswith(page) for link in links), (dag.dag_id, page)
         texts = [dag.doc_md or "", *(task.doc_md or "" for task in dag.tasks)]

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import re
 import socket
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from dashboard.poller import Snapshot
 from infra.config.ports import free_ports
 from sluice.contracts import load_contracts
 from sluice.settings import ROOT, Settings
+
+TEMPLATES = ROOT / "dashboard" / "templates"
 
 
 @pytest.fixture
@@ -163,3 +166,17 @@ def test_only_a_page_that_updates_can_be_paused(client: TestClient, page: str, u
 def test_the_charting_library_is_the_published_one(file: str, digest: str) -> None:
     content = (ROOT / "dashboard" / "static" / "vendor" / file).read_bytes()
     assert hashlib.sha256(content).hexdigest() == digest
+
+
+def test_what_can_be_opened_has_a_key_that_does_not_change_with_its_counts() -> None:
+    tags = [tag for path in TEMPLATES.glob("*.html") for tag in re.findall(r"<details [^>]*>", path.read_text())]
+    assert len(tags) == 2
+    for tag in tags:
+        key = re.search(r'data-key="([^"]+)"', tag)
+        assert key is not None, tag
+        assert "loop.index" not in key[1]
+
+
+def test_without_javascript_a_chart_promises_no_table() -> None:
+    chart = (TEMPLATES / "parts.html").read_text()
+    assert re.findall(r"<noscript>(.*?)</noscript>", chart) == ["The chart needs JavaScript."]

@@ -31,6 +31,8 @@ STREAMS = [
 ]
 LINKS = {"airflow": "http://airflow", "lake": "http://lake"}
 
+BEHIND = timedelta(hours=7, minutes=5)
+
 IDLE = Loads({})
 
 
@@ -39,13 +41,14 @@ def run(dag_id: str, state: str = "success") -> DagRun:
 
 
 def nodes(snapshot: Snapshot = SNAPSHOT, loads: Loads = IDLE, **servers: str | None) -> dict[str, Node]:
-    return {node.id: node for node in flow(snapshot, UP | servers, STREAMS, MARTS, loads, LINKS, NOW)}
+    found = flow(snapshot, UP | servers, STREAMS, MARTS, loads, LINKS, BEHIND, NOW)
+    return {node.id: node for node in found}
 
 
 def status_of(
     snapshot: Snapshot = SNAPSHOT, loads: Loads = IDLE, alerts: int = 0, waiting: int = 0, **servers: str | None
 ) -> tuple[tuple[str, ...], str]:
-    found = status(snapshot, UP | servers, loads, alerts, timedelta(hours=7, minutes=5), waiting, NOW)
+    found = status(snapshot, UP | servers, loads, alerts, BEHIND, waiting, NOW)
     return found.problems, found.progress
 
 
@@ -63,6 +66,23 @@ def test_every_node_has_its_count_and_its_lag() -> None:
         "live": "99",
         "quarantine": "4",
     }
+
+
+def test_what_holds_data_says_how_far_it_is_behind_and_how_new_it_is() -> None:
+    places = ("kafka", "lake", "raw", "marts", "live")
+    found = nodes()
+    assert {id_: found[id_].lag for id_ in places} == {
+        "kafka": "",
+        "lake": "10 behind",
+        "raw": "10 behind",
+        "marts": "7 h behind",
+        "live": "1 behind",
+    }
+    assert (found["kafka"].age, found["lake"].age) == ("last record 2013-01-31 07:00", "")
+    written = nodes(replace(SNAPSHOT, lake=SNAPSHOT.kafka))
+    assert (written["lake"].lag, written["lake"].age) == ("", "last record 2013-01-31 07:00")
+    unknown = nodes(Snapshot())
+    assert {unknown[id_].lag + unknown[id_].age for id_ in ("kafka", "lake", "live")} == {""}
 
 
 def test_the_live_view_is_compared_with_the_streams_that_it_reads() -> None:

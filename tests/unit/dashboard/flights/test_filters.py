@@ -57,8 +57,8 @@ def test_dates_in_the_wrong_order_are_swapped_with_a_notice() -> None:
     [
         ("0001-01-01", "9999-12-31", (date(2013, 1, 1), date(2013, 2, 28))),
         ("9999-12-31", "0001-01-01", (date(2013, 1, 1), date(2013, 2, 28))),
-        ("9999-12-31", "", (date(2013, 2, 28), date(2013, 2, 28))),
-        ("", "0001-01-01", (date(2013, 1, 1), date(2013, 1, 1))),
+        ("2013-02-12", "9999-12-31", (date(2013, 2, 12), date(2013, 2, 28))),
+        ("0001-01-01", "2013-01-03", (date(2013, 1, 1), date(2013, 1, 3))),
         ("2013-01-05", "2014-01-01", (date(2013, 1, 5), date(2013, 2, 28))),
     ],
 )
@@ -68,6 +68,21 @@ def test_a_range_is_limited_to_the_months_with_flights_with_a_notice(
     selection, notices = parse(from_=first, to=last)
     assert (selection.first, selection.last) == expected
     assert notices[-1] == "there are flights from 2013-01-03 to 2013-02-12 only, so other dates were left out"
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "expected"),
+    [
+        ("2013-06-01", "2013-06-30", (date(2013, 6, 1), date(2013, 6, 30))),
+        ("2013-02-13", "2014-01-01", (date(2013, 2, 13), date(2014, 1, 1))),
+        ("2012-01-01", "2013-01-02", (date(2012, 1, 1), date(2013, 1, 2))),
+        ("9999-12-31", "", (date(9999, 12, 31), date(9999, 12, 31))),
+        ("", "0001-01-01", (date(1, 1, 1), date(1, 1, 1))),
+    ],
+)
+def test_a_range_without_flights_keeps_its_dates(first: str, last: str, expected: tuple[date, date]) -> None:
+    selection, notices = parse(from_=first, to=last)
+    assert ((selection.first, selection.last), notices) == (expected, [])
 
 
 @pytest.mark.parametrize(
