@@ -218,6 +218,14 @@ def test_the_command_names_what_the_dbt_project_has_of_the_stream(tmp_path: Path
     ]
 
 
+def test_the_last_contract_of_a_folder_can_be_removed_and_its_stream_dropped(
+    command: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(drop_stream, "load_settings", lambda: SETTINGS.model_copy(update={"contracts": tmp_path}))
+    assert run("--force", "--", "a.b").exit_code == 0
+    assert command == ["kafka", "minio", "alerts", "warehouse"]
+
+
 def test_the_command_can_be_repeated_and_names_an_unknown_stream(
     command: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
