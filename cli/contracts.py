@@ -7,12 +7,15 @@ from sluice.settings import Settings
 
 
 def valid_contracts(settings: Settings) -> Contracts:
-    """Returns the valid contracts, and prints a warning to stderr for each file that is not one.
+    """Returns the valid contracts, and prints a warning to stderr for each other file, or if there is none.
 
     Raises:
-        TerminalError: there are no contracts.
+        TerminalError: there is no folder of contracts.
     """
     contracts = load_contracts(settings.contracts)
-    for line in contracts.warnings():
+    lines = contracts.warnings()
+    if not contracts and not lines:
+        lines = [f"{settings.contracts} has no contract, so there are no streams"]
+    for line in lines:
         print(f"sluice: {line}", file=sys.stderr)
     return contracts

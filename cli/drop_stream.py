@@ -56,14 +56,17 @@ def register(app: typer.Typer) -> None:
 
 
 def _readers(settings: Settings, found: "Remains") -> list[str]:
-    """Returns lines that name the dbt models that read the stream's table."""
+    """Returns lines that name what of the dbt project reads the stream's table."""
     from sluice.transform.dbt import Dbt
-    from sluice.transform.lineage import models_of_source
+    from sluice.transform.lineage import readers_of_source
 
-    models = models_of_source(Dbt(settings, print).read_manifest_if_any(), table_name(found.stream))
-    if not models:
-        return []
-    return [
-        f"these dbt models read it, stay as they are, and fail in each transform until you change or remove them:"
-        f" {', '.join(models)}"
-    ]
+    readers = readers_of_source(Dbt(settings, print).read_manifest_if_any(), table_name(found.stream))
+    lines = []
+    if readers.run:
+        lines.append(
+            "dbt reads it in the following, which stay as they are and fail in each transform until you change or"
+            f" remove them: {', '.join(readers.run)}"
+        )
+    if readers.referring:
+        lines.append(f"dbt refers to it in the following, which stay as they are: {', '.join(readers.referring)}")
+    return lines

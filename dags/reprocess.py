@@ -29,7 +29,7 @@ backfill again: it is idempotent. **See** [dates]({dashboard}/pipeline), [the la
 """
 SETTINGS = load_settings()
 CONTRACTS = load_contracts(SETTINGS.contracts)
-FIRST, LAST = history(CONTRACTS.values())
+STREAMS, (FIRST, LAST) = [*CONTRACTS], history(CONTRACTS.values())
 
 with DAG(
     dag_id=REPROCESS,
@@ -44,7 +44,7 @@ with DAG(
     is_paused_upon_creation=False,
     default_args=DEFAULT_ARGS | {"owner": "platform"},
     params={
-        "streams": Param(list(CONTRACTS), type="array", items={"enum": list(CONTRACTS)}, minItems=1),
+        "streams": Param(STREAMS, type="array", items={"enum": STREAMS}, minItems=min(1, len(STREAMS))),
         "event_date": Param(None, type=["null", "string"], format="date", description="Replaces the interval's date."),
         "what": Param(ALL, enum=list(WHATS), description="raw: from the lake; marts: from the raw rows; all: both."),
     },

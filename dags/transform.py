@@ -43,7 +43,7 @@ with DAG(
     dag_id="transform",
     description="rebuilds the marts of stale dates",
     doc_md=render(DOC, SETTINGS),
-    schedule=AssetAny(*RAW),
+    schedule=AssetAny(*RAW) if RAW else None,
     catchup=False,
     max_active_runs=1,
     dagrun_timeout=timedelta(hours=2),

@@ -90,4 +90,5 @@ def get_contract(contracts: Mapping[str, Contract], stream: str) -> Contract:
     for file in invalid_contracts(contracts):
         if file.stream == stream:
             raise file.error()
-    raise TerminalError(f"unknown stream {stream!r}", f"choose from {', '.join(contracts)}")
+    hint = f"choose from {', '.join(contracts)}" if contracts else "add its contract, and run `make up`"
+    raise TerminalError(f"unknown stream {stream!r}", hint)

@@ -24,9 +24,16 @@ _MAX_PROBLEMS = 12
 def load_contracts(folder: Path) -> Contracts:
     """Reads all contracts of a folder, and finds the files that are meant to be contracts but are not valid.
 
+    A folder may have none: its last contract may be removed like any other.
+
     Raises:
-        TerminalError: the folder has no such file at all.
+        TerminalError: there is no such folder.
     """
+    if not folder.is_dir():
+        raise TerminalError(
+            f"{folder}: no contracts found: there is no such folder",
+            "set SLUICE_CONTRACTS to the folder that has one <stream>.yaml file per event stream",
+        )
     valid: dict[Path, Contract] = {}
     invalid: list[InvalidContract] = []
     for path in files.candidates(folder):
@@ -35,8 +42,6 @@ def load_contracts(folder: Path) -> Contracts:
             valid[path] = read_contract(path)
         except TerminalError as error:
             invalid.append(InvalidContract(path, error.message, error.hint, _topic_name(path)))
-    if not valid and not invalid:
-        raise TerminalError(f"{folder}: no contracts found", "add one <stream>.yaml file per event stream")
     same_table = collisions(contract.stream for contract in valid.values())
     same_topic = shared_topics({contract.stream: contract.topic_name for contract in valid.values()})
     for path, contract in valid.items():

@@ -6,6 +6,7 @@ import threading
 import time
 
 import pyarrow as pa
+from prometheus_client import CollectorRegistry
 
 from sluice.contracts import load_contracts
 from sluice.errors import TerminalError
@@ -16,7 +17,7 @@ from sluice.lake.layout import storage_options, table_uri
 from sluice.lake.probe import require_create_once
 from sluice.lake.table import LakeTable
 from sluice.service.daemon import run_until_stopped
-from sluice.service.endpoint import serve
+from sluice.service.endpoint import Check, serve
 from sluice.settings import Settings
 from sluice.sink import HALTED_PATH
 from sluice.sink.consumer import KafkaSource
@@ -33,6 +34,9 @@ def run(settings: Settings, stopping: threading.Event) -> None:
     # The sink needs only a topic's name: a stream whose contract has become invalid reaches the lake all the same. A
     # new stream has no topic yet; the launch that creates it restarts the sink.
     known = contracts.known_topics()
+    if not known:
+        _idle(settings, stopping)
+        return
     streams = sorted({topic.stream for topic in kafka_ranges(settings, known, skip_missing=True)})
     if missing := sorted(set(contracts).difference(streams)):
         log.warning("no topic yet: streams=%s", ",".join(missing))
@@ -58,6 +62,14 @@ def run(settings: Settings, stopping: threading.Event) -> None:
         sink.flush()
     finally:
         source.close()
+
+
+def _idle(settings: Settings, stopping: threading.Event) -> None:
+    """Waits until the sink is stopped, and says that all is well: without a contract, there is nothing to read."""
+    log.info("no contract: nothing to read")
+    checks: dict[str, Check] = dict.fromkeys(("/health", "/live", HALTED_PATH), lambda: None)
+    serve(settings.sink_host, settings.sink_port, "SLUICE_SINK_PORT", CollectorRegistry(), checks)
+    stopping.wait()
 
 
 def main() -> int:

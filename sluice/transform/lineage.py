@@ -13,6 +13,10 @@ _BUILT_WHOLE = ("table", "view", "materialized_view", "ephemeral")
 """Materializations that build all rows in every run, so they need no date again. Others may build only stale rows."""
 _BUILT = ("model", "seed", "snapshot")
 """Types of nodes that build a relation."""
+_RUN = ("model", "snapshot", "test", "operation", "unit test")
+"""Kinds of what dbt runs."""
+_RECONCILE = frozenset({"exposure.sluice.reconcile"})
+"""dbt's id of the exposure of the reconciliation, which reads every raw table."""
 
 
 @dataclass(frozen=True)
@@ -73,30 +77,56 @@ def readiness(manifest: Mapping[str, Any], results: Sequence[Mapping[str, Any]])
     )
 
 
-def tables_with_models(manifest: Mapping[str, Any] | None) -> set[str]:
-    """Returns the raw tables that models read, by dbt's description of the project, if there is one."""
+def tables_read(manifest: Mapping[str, Any] | None) -> set[str]:
+    """Returns the raw tables that anything in the project reads, by dbt's description of it, if there is one.
+
+    The reconciliation's exposure, which is generated with the declarations of the tables, does not count.
+    """
     if manifest is None:
         return set()
     children = manifest["child_map"]
     return {
         source["name"]
         for name, source in manifest["sources"].items()
-        if source["source_name"] == "raw" and any(child.startswith("model.") for child in children.get(name, ()))
+        if source["source_name"] == "raw" and not _RECONCILE.issuperset(children.get(name, ()))
     }
 
 
-def models_of_source(manifest: Mapping[str, Any] | None, table: str) -> list[str]:
-    """Returns the models that are built from a raw table, directly or not, as ``folder.name``, marts first."""
+@dataclass(frozen=True)
+class Readers:
+    """What reads a raw table, directly or not, by name. Tests that a YAML file attaches to a model are left out."""
+
+    run: list[str]
+    """What a transform runs: models and snapshots as ``folder.name``, marts first; then singular tests and hooks."""
+    referring: list[str]
+    """What only refers to it: analyses, exposures, metrics and the like."""
+
+
+def readers_of_source(manifest: Mapping[str, Any] | None, table: str) -> Readers:
+    """Returns what reads a raw table, by dbt's description of the project, if there is one."""
     if manifest is None:
-        return []
-    reached: dict[str, str] = {}
-    sources = [name for name, source in manifest["sources"].items() if source["name"] == table]
-    _spread(reached, manifest, sources, "")
-    models = [manifest["nodes"][name] for name in reached if name.startswith("model.")]
-    return [
-        f"{'marts' if _is_mart(node) else node['fqn'][1]}.{node['name']}"
-        for node in sorted(models, key=lambda node: (not _is_mart(node), node["name"]))
+        return Readers([], [])
+    sources = [
+        name
+        for name, source in manifest["sources"].items()
+        if source["source_name"] == "raw" and source["name"] == table
     ]
+    reached = sorted(descendants(manifest, sources).difference(sources, _RECONCILE))
+    nodes = {name: manifest["nodes"][name] for name in reached if name in manifest["nodes"]}
+    built = [node for node in nodes.values() if node["resource_type"] in ("model", "snapshot")]
+    built.sort(key=lambda node: (not _is_mart(node), node["name"]))
+    # A test that a YAML file attaches to a model has metadata; it is removed with its model.
+    tests = [node for node in nodes.values() if node["resource_type"] == "test" and not node.get("test_metadata")]
+    hooks = [node for node in nodes.values() if node["resource_type"] == "operation"]
+    kinds = {name: name.split(".")[0].replace("_", " ") for name in reached}
+    return Readers(
+        [
+            *(f"{'marts' if _is_mart(node) else node['fqn'][1]}.{node['name']}" for node in built),
+            *(f"test {node['name']}" for node in tests),
+            *(f"hook {node['name']}" for node in hooks),
+        ],
+        [f"{kind} {name.split('.')[2]}" for name, kind in kinds.items() if kind not in _RUN],
+    )
 
 
 def marts_of(manifest: Mapping[str, Any]) -> list[Mart]:

@@ -2,11 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from sluice.transform.archive import differing_files, project_files, unpack
 from sluice.transform.dbt import Dbt
@@ -23,6 +26,13 @@ _TABLE_CONFIGS = ("materialized", "rebuild", "unique_key", "indexes", "unlogged"
 _CONTRACT = ("id", "keep", "deletes")
 """What the contract of a raw table says of all its rows at once: which of them count."""
 
+_SEED_CONFIGS = ("column_types", "delimiter", "quote_columns")
+"""The configuration by which dbt reads a seed's file."""
+_VARIABLES = "vars"
+"""The key of a description's variables. dbt's own has none."""
+_VARIABLE = re.compile(r"""\bvar(?:\.has_var)?\(\s*(?:(['"])(.+?)\1)?""")
+"""A call that reads a variable, whose name is known if it is a literal."""
+
 
 @dataclass(frozen=True)
 class Changes:
@@ -33,7 +43,22 @@ class Changes:
     or they are built from such a model. Models with other columns are not among them; dbt finds those when it builds
     them."""
     new_rule: frozenset[str] = frozenset()
-    """Other models whose SQL has changed, or that of a model or macro that they are built from."""
+    """Other models whose rule has changed: their SQL, that of a model or macro that they are built from, a variable
+    that one of these reads, or a seed that they are built from."""
+
+
+def description(dbt: Dbt) -> dict[str, Any]:
+    """Returns dbt's description of the project, as of its last invocation, with what dbt leaves out: the variables of
+    ``dbt_project.yml``, and the checksums of large seeds, instead of which it has their paths."""
+    manifest = dbt.read_manifest()
+    for node in manifest["nodes"].values():
+        if node["resource_type"] == "seed" and node["checksum"]["name"] == "path":
+            file = dbt.project / node["root_path"] / node["original_file_path"]
+            # A seed that was removed meanwhile is one of the next transform's changes.
+            with suppress(OSError):
+                node["checksum"] = {"name": "sha256", "checksum": hashlib.sha256(file.read_bytes()).hexdigest()}
+    manifest[_VARIABLES] = _variables(dbt.project / "dbt_project.yml")
+    return manifest
 
 
 def project_digest(dbt: Dbt) -> str:
@@ -77,7 +102,7 @@ def record_seeds(connection: Connection, digest: str | None) -> None:
 
 
 def built_manifest(connection: Connection) -> Manifest | None:
-    """Returns dbt's description of the project that was last built; None for a new warehouse."""
+    """Returns the description of the project that was last built; None for a new warehouse."""
     with postgres_errors():
         row = connection.execute("select manifest from staging.transform_project").fetchone()
     return json.loads(str(row[0])) if row else None
@@ -89,7 +114,7 @@ def record_built(connection: Connection, digest: str, manifest: Manifest, files:
     Args:
         connection: of the transformer.
         digest: as ``project_digest`` returned it before dbt read the files.
-        manifest: dbt's description of the project.
+        manifest: the description of the project.
         files: as ``pack`` returned them when dbt had read them.
     """
     with postgres_errors(), connection.transaction():
@@ -127,11 +152,17 @@ def last_built(connection: Connection, dbt: Dbt) -> Iterator[list[str] | None]:
 
 def find_changes(old: Manifest, new: Manifest) -> Changes:
     """Compares two descriptions of a project: the one that was last built, and the one that is built now."""
+    if _VARIABLES not in old:
+        # Of an earlier version, which did not keep them.
+        old = {**old, _VARIABLES: new.get(_VARIABLES)}
     models = {name: node for name, node in new["nodes"].items() if node["resource_type"] == "model"}
+    seeds = {name for name, node in new["nodes"].items() if node["resource_type"] == "seed"}
     known = models.keys() & old["nodes"].keys()
     tables = {name for name in known if builds_part(models[name])}
     whole = descendants(new, {name for name in tables if _config(old, name) != _config(new, name)}) & models.keys()
-    affected = descendants(new, {name for name in known if _sql(old, name) != _sql(new, name)}) & tables
+    rules = {name for name in known if _rule(old, name) != _rule(new, name)}
+    rules |= {name for name in seeds & old["nodes"].keys() if _seed(old, name) != _seed(new, name)}
+    affected = descendants(new, rules) & tables
     return Changes(frozenset(whole), frozenset(affected - whole))
 
 
@@ -155,8 +186,8 @@ def _config(manifest: Manifest, name: str) -> list[Any]:
     return [*(node["config"].get(config) for config in _TABLE_CONFIGS), *contracts]
 
 
-def _sql(manifest: Manifest, name: str) -> tuple[str, dict[str, str]]:
-    """Returns a digest of a model's file, and the macros that it calls, directly or indirectly."""
+def _rule(manifest: Manifest, name: str) -> tuple[str, dict[str, str], dict[str, Any]]:
+    """Returns a digest of a model's file, the macros that it calls, directly or not, and the variables of both."""
     node: Node = manifest["nodes"][name]
     macros: dict[str, str] = {}
     pending = list(node["depends_on"].get("macros", ()))
@@ -165,4 +196,31 @@ def _sql(manifest: Manifest, name: str) -> tuple[str, dict[str, str]]:
         if macro not in macros and macro in manifest["macros"]:
             macros[macro] = manifest["macros"][macro]["macro_sql"]
             pending += manifest["macros"][macro]["depends_on"]["macros"]
-    return node["checksum"]["checksum"], macros
+    read = {match[2] for code in (node["raw_code"], *macros.values()) for match in _VARIABLE.finditer(code)}
+    return node["checksum"]["checksum"], macros, _values(manifest.get(_VARIABLES) or {}, read)
+
+
+def _values(variables: Mapping[str, Any], names: Collection[str | None]) -> dict[str, Any]:
+    """Returns the variables of these names, also those that are for one package; all if a name is not known."""
+    if None in names:
+        return dict(variables)
+    values = {name: value for name, value in variables.items() if name in names}
+    for scope, value in variables.items():
+        if isinstance(value, Mapping):
+            values.update({f"{scope}.{name}": value[name] for name in value if name in names})
+    return values
+
+
+def _variables(file: Path) -> dict[str, Any]:
+    """Returns the variables of a ``dbt_project.yml`` as JSON has them; none if it cannot be read, which dbt reports."""
+    with suppress(OSError, UnicodeDecodeError, yaml.YAMLError):
+        document = yaml.safe_load(file.read_text(encoding="utf-8"))
+        variables = document.get("vars") if isinstance(document, Mapping) else None
+        if isinstance(variables, Mapping):
+            return dict(json.loads(json.dumps(variables, default=str)))
+    return {}
+
+
+def _seed(manifest: Manifest, name: str) -> list[Any]:
+    node = manifest["nodes"][name]
+    return [node["checksum"]["checksum"], *(node["config"].get(config) for config in _SEED_CONFIGS)]

@@ -17,7 +17,7 @@ import yaml
 from sluice.contracts import Contract, invalid_contracts
 from sluice.errors import TerminalError
 from sluice.transform.dbt import Dbt
-from sluice.transform.lineage import tables_with_models
+from sluice.transform.lineage import tables_read
 from sluice.warehouse.alterations import DELETED
 
 _QUOTED = re.compile(r"""\bdoc\(\s*['"](\w+)['"]\s*\)""")
@@ -40,7 +40,7 @@ def declare_sources(contracts: Mapping[str, Contract], dbt: Dbt) -> None:
     Raises:
         TerminalError: the folder cannot be written.
     """
-    tables = tables_with_models(dbt.read_manifest_if_any())
+    tables = tables_read(dbt.read_manifest_if_any())
     write_sources(contracts, dbt.generated, tables, quoted_blocks(dbt.project))
 
 
@@ -124,8 +124,9 @@ def write_sources(
     """Writes the files of ``source_files`` to a folder, which is created if it is missing, and removes all others.
 
     The files of a stream whose contract has become invalid stay as they are: its table and the models that read it are
-    still there. So do those of a stream whose contract was removed, as long as models read its table: a source that is
-    not declared would fail the whole project, and a table that is missing fails only the models that read it.
+    still there. So do those of a stream whose contract was removed, as long as anything in the project reads its table:
+    a source that is not declared would fail the whole project, and a table that is missing fails only what reads it.
+    For the same reason, its descriptions stay as long as another description quotes them.
 
     An unchanged file is not written. A changed one is replaced atomically, so that a dbt process that runs at the same
     time reads the old text or the new one.
@@ -133,7 +134,7 @@ def write_sources(
     Args:
         contracts: the contracts by stream.
         folder: of the files.
-        read_tables: the raw tables that models read.
+        read_tables: the raw tables that the project reads.
         quoted: as in ``source_files``.
 
     Raises:
@@ -148,12 +149,17 @@ def write_sources(
         for name, text in files.items():
             _replace(folder / name, text)
         for path in folder.iterdir():
-            if path.name not in files and path.stem not in kept:
-                path.unlink()
+            if path.name in files or path.stem in kept or (path.suffix == ".md" and _is_quoted(path.stem, quoted)):
+                continue
+            path.unlink()
     except OSError as error:
         raise TerminalError(
             f"{folder}: dbt's sources cannot be written: {error.strerror}", "make the folder writable"
         ) from error
+
+
+def _is_quoted(table: str, quoted: Collection[str]) -> bool:
+    return any(name == table or name.startswith(f"{table}__") for name in quoted)
 
 
 def _replace(path: Path, text: str) -> None:

@@ -21,6 +21,7 @@ from sluice.transform.project import (
     built_digest,
     built_manifest,
     built_seeds,
+    description,
     find_changes,
     last_built,
     project_digest,
@@ -164,7 +165,7 @@ class Steps:
         if builds_seeds := tuple(command) == PROJECT:
             record_seeds(self.connection, None)
         built = self._build(command)
-        manifest, results = self.dbt.read_manifest(), self.dbt.read_results()
+        manifest, results = description(self.dbt), self.dbt.read_results()
         changes = Changes()
         if changed and (previous := built_manifest(self.connection)):
             changes = find_changes(previous, manifest)
@@ -303,7 +304,7 @@ def _notes(manifest: Mapping[str, Any], rebuilt: Iterable[str], new_rule: Iterab
         notes.append(f"rebuilt all rows, because columns or configuration have changed: {', '.join(names)}")
     if names := _names(manifest, marts.intersection(new_rule)):
         notes.append(
-            f"SQL has changed, which earlier rows do not follow: {', '.join(names)}. Hint:"
+            f"SQL, seeds or vars have changed, which earlier rows do not follow: {', '.join(names)}. Hint:"
             " `make backfill FROM=… TO=… WHAT=marts` rebuilds a range of dates, and"
             ' `make dbt A="build --selector transform --full-refresh"` everything'
         )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from sluice.contracts import Column, Contract, DataType
-from sluice.warehouse.narrowing import is_number, misfits
+from sluice.warehouse.narrowing import conversion, misfits
 
 _SQL_TYPES = {
     "string": "text",
@@ -95,7 +95,7 @@ class Alteration:
     text: str
     """What changes, for people."""
     action: str = ""
-    """What follows ``alter table … ``, with ``{}`` for the column; empty if only the comment changes."""
+    """What follows ``alter table … ``, with ``{}`` or ``{0}`` for the column; empty if only the comment changes."""
     comment: str | None = None
     """The column's new comment, none if it is empty; None leaves it as it is."""
     changes_type: bool = False
@@ -181,11 +181,14 @@ def _required(name: str, waits: bool) -> Alteration:
 
 def _type_changed(name: str, before: str, after: str, declared: Column | None) -> Alteration:
     former = _contract_type(before)
+    using = conversion(before, after)
+    # Without a value to keep, there is nothing to convert.
+    expression = "null" if using is None else using
     paths = ", ".join((declared.sources if declared else None) or (name,))
     return Alteration(
         name,
         f"{name}: {before} → {after}",
-        f"alter column {{}} type {after}" + ("" if is_number(before) and is_number(after) else " using null"),
+        f"alter column {{0}} type {after}" + (f" using {expression}" if expression else ""),
         changes_type=True,
         # A row's column needs no quotes, whatever its name is: a person copies the condition into a shell.
         misfits=misfits(f"t.{name}", before, after),

@@ -17,6 +17,7 @@ from sluice.warehouse import connect, schema
 from tests.fixtures.servers import Stream
 
 EVENT = b'{"event_id": "%d", "sensor": "a", "read_at": "2013-01-01T10:15:00Z", "reading": %d}'
+UUID = "{6f9619ff-8b86-d011-b42d-00c04fc964ff}"
 READING = "{name: reading, type: int32, minimum: 0, description: Value of the reading.}"
 
 
@@ -282,6 +283,59 @@ def test_a_number_fits_in_another_type_if_it_stays_the_same(
     else:
         with pytest.raises(TerminalError, match="1 row does not fit"):
             provision(stream, contracts)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "value", "converted"),
+    [
+        ("array(int32)", "array(int64)", "{1,NULL,2}", "{1,NULL,2}"),
+        ("array(int64)", "array(int32)", "{1,NULL,2}", "{1,NULL,2}"),
+        ("array(int64)", "array(int32)", "{1,NULL,4294967296}", None),
+        ("array(decimal(5, 2))", "array(decimal(7, 2))", "{1.25}", "{1.25}"),
+        ("array(decimal(5, 2))", "array(decimal(5, 1))", "{1.50,1.25}", None),
+        ("array(float64)", "array(int32)", "{}", "{}"),
+        ("array(uuid)", "array(string)", UUID, UUID),
+        ("int64", "string", "7", "7"),
+        ("decimal(5, 2)", "string", "1.50", "1.50"),
+        ("float64", "string", "0.1", "0.1"),
+        ("boolean", "string", "true", "true"),
+        ("uuid", "string", UUID.strip("{}"), UUID.strip("{}")),
+        ("date", "string", "2020-03-01", "2020-03-01"),
+        ("time", "string", "10:15:00.5", "10:15:00.5"),
+        ("timestamp", "string", "2020-03-01 10:15:00+02", "2020-03-01T08:15:00Z"),
+        ("timestamp", "string", "2020-03-01 10:15:00.250+00", "2020-03-01T10:15:00.25Z"),
+        ("timestamp", "json", "2020-03-01 10:15:00+00", '"2020-03-01T10:15:00Z"'),
+        ("string", "json", 'a "word"', r'"a \"word\""'),
+        ("int64", "json", "9007199254740993", "9007199254740993"),
+        ("decimal(5, 2)", "json", "1.50", "1.50"),
+        ("date", "json", "2020-03-01", '"2020-03-01"'),
+        ("array(string)", "json", "{a,NULL}", '["a", null]'),
+        ("array(timestamp)", "json", "{2020-03-01 10:15:00+00}", None),
+        ("json", "string", '"a"', None),
+        ("array(string)", "array(int32)", "{1}", None),
+    ],
+)
+def test_a_value_becomes_one_of_a_type_that_has_room_for_all_of_them(
+    make_stream: Callable[..., Stream], before: str, after: str, value: str, converted: str | None
+) -> None:
+    stream = make_stream(partitions=1)
+    former, present = (READING.replace("int32, minimum: 0", f'"{name}"') for name in (before, after))
+    provision(stream, change(stream, (READING, former)))
+    with connect(stream.settings, "postgres") as postgres:
+        for number, text in enumerate((value, None)):
+            postgres.execute(
+                f"insert into raw.{stream.contract.table}"
+                " (event_id, sensor, read_at, reading, _event_date, _topic_id, _partition, _offset, _loaded_at)"
+                " values (%s, 's', now(), %s, now(), '', 0, 0, now())".encode(),
+                (str(number), text),
+            )
+    contracts = change(stream, (former, present))
+    if converted is None:
+        with pytest.raises(TerminalError, match="1 row does not fit"):
+            provision(stream, contracts)
+    else:
+        assert len(provision(stream, contracts)) == 1
+        assert rows(stream, "reading::text") == [(converted,), (None,)]
 
 
 def test_a_column_becomes_required_once_no_row_lacks_it_and_loads_go_on_meanwhile(

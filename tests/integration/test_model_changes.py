@@ -150,6 +150,30 @@ def test_a_project_that_dbt_cannot_read_is_built_as_it_was_and_the_file_is_named
     assert learner.transform().dates == {}
 
 
+NEW_RULE = "SQL, seeds or vars have changed, which earlier rows do not follow"
+
+
+def test_a_changed_seed_or_variable_is_named_with_the_marts_whose_earlier_rows_do_not_follow_it(
+    learner: Marts,
+) -> None:
+    names = "(select count(*) from {{ ref('my_codes') }} where name = '{{ var('my_name', 'one') }}')"
+    column = "        avg_departure_delay_minutes,\n"
+    changed = f"        avg_departure_delay_minutes + {names} as avg_departure_delay_minutes,\n"
+    with (
+        learner.broken("seeds/my_codes.csv", "", "code,name\n1,one\n"),
+        learner.broken(DAILY, column, changed),
+    ):
+        learner.transform()
+        assert not learner.transform().notes
+        with learner.broken("seeds/my_codes.csv", "1,one", "1,eins"):
+            assert f"{NEW_RULE}: agg_carrier_daily" in learner.transform().text()
+        learner.transform()
+        with learner.broken("dbt_project.yml", "models:\n", "vars: {my_name: two}\n\nmodels:\n"):
+            assert f"{NEW_RULE}: agg_carrier_daily" in learner.transform().text()
+    learner.by_hand("build", "--selector", "transform", "--full-refresh")
+    assert not learner.transform().notes
+
+
 def test_changed_sql_holds_for_new_dates_and_the_message_says_how_to_have_history_too(learner: Marts) -> None:
     delays = "select max(avg_departure_delay_minutes) from marts.agg_carrier_daily where flight_date = "
     old, new = (
@@ -163,13 +187,13 @@ def test_changed_sql_holds_for_new_dates_and_the_message_says_how_to_have_histor
         before = values(learner, f"{delays} '2013-01-01'")
         day = learner.load()
         text = learner.transform().text()
-        assert "SQL has changed, which earlier rows do not follow: agg_carrier_daily. Hint: `make backfill" in text
+        assert f"{NEW_RULE}: agg_carrier_daily. Hint: `make backfill" in text
         assert values(learner, f"{delays} '2013-01-01'") == before
         assert values(learner, f"{delays} '{day}'") > [9000]
         # What the hint says.
         stale = "insert into ops.stale_dates (stream, event_date) values ('flights.departed', '2013-01-01')"
         learner.execute(stale, "loader")
-        assert "SQL has changed" not in learner.transform().text()
+        assert NEW_RULE not in learner.transform().text()
         assert values(learner, f"{delays} '2013-01-01'") > [9000]
     learner.by_hand("build", "--selector", "transform", "--full-refresh")
     assert not learner.transform().notes

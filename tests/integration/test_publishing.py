@@ -13,7 +13,7 @@ from sluice.contracts import read_contract
 from sluice.errors import TerminalError, TransientError
 from sluice.transform import publish
 from sluice.transform.dbt import Dbt
-from sluice.transform.lineage import models_of_source
+from sluice.transform.lineage import readers_of_source
 from sluice.warehouse import connect, schema
 from sluice.warehouse.streams import drop_stream
 from tests.fixtures.marts import TABLES, Marts, built, marts
@@ -121,7 +121,7 @@ def test_a_stream_without_a_contract_keeps_its_models_and_a_dropped_one_fails_on
         learner.transform()
         learner.assert_correct()
         manifest = Dbt(learner.settings, print).read_manifest_if_any()
-        assert models_of_source(manifest, "my_sensors") == ["marts.my_sensors"]
+        assert readers_of_source(manifest, "my_sensors").run == ["marts.my_sensors"]
         with connect(learner.settings, "postgres") as postgres:
             drop_stream(postgres, contract.stream)
         learner.load()

@@ -177,9 +177,15 @@ def test_a_schedule_may_name_days_and_months(tmp_path: Path) -> None:
     assert read_contract(path).load.schedule == "0,30 6-18/2 * JAN-MAR MON-FRI"
 
 
-def test_a_folder_without_contracts_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(TerminalError, match="no contracts found"):
-        load_contracts(tmp_path)
+def test_a_folder_that_does_not_exist_is_an_error_and_one_without_contracts_is_not(tmp_path: Path) -> None:
+    for path in (tmp_path / "missing", Path(__file__)):
+        with pytest.raises(TerminalError, match=r"no contracts found: there is no such folder. Hint: set SLUICE_CONTR"):
+            load_contracts(path)
+    # The last contract was removed.
+    contracts = load_contracts(tmp_path)
+    assert (dict(contracts), contracts.invalid, contracts.known_topics()) == ({}, (), {})
+    with pytest.raises(TerminalError, match=r"unknown stream 'a\.b'. Hint: add its contract, and run `make up`"):
+        get_contract(contracts, "a.b")
 
 
 def test_the_error_for_an_unknown_stream_lists_the_known_ones() -> None:

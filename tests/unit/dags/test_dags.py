@@ -92,6 +92,16 @@ def test_an_invalid_contract_removes_its_own_load_and_nothing_else(
     )
 
 
+def test_without_any_contract_only_its_loads_are_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLUICE_CONTRACTS", str(tmp_path))
+    bag = parse(ROOT / "dags")
+    assert_complete(bag, OTHERS)
+    for dag in bag.dags.values():
+        dag.validate()
+        assert dag.params.validate() is not None
+    assert bag.dags["maintain"].task_ids == []
+
+
 def test_a_schedule_that_no_contract_may_have_would_remove_every_load(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

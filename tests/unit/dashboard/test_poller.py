@@ -94,12 +94,15 @@ def test_an_invalid_contract_is_in_the_snapshot_until_it_is_valid_or_gone(
     monkeypatch.setattr(topics, "kafka_ranges", down)
     port = free_ports(1)[0]
     ports = dict.fromkeys(("kafka_port", "minio_port", "airflow_port", "sink_port"), port)
-    poller = Poller(Settings(_env_file=None, contracts=tmp_path, **ports))  # type: ignore[call-arg, arg-type]
+    folder = tmp_path / "contracts"
+    poller = Poller(Settings(_env_file=None, contracts=folder, **ports))  # type: ignore[call-arg, arg-type]
     (problem,) = poller.poll().invalid_contracts
     assert "no contracts found" in problem
-    file = tmp_path / "a.b.yaml"
+    folder.mkdir()
+    assert poller.poll().invalid_contracts == ()
+    file = folder / "a.b.yaml"
     file.write_text("stream: a.b\n")
     (problem,) = poller.poll().invalid_contracts
     assert f"{file}: line 1: description: Field required" in problem
-    (tmp_path / "a.b.yml").write_text("")
+    (folder / "a.b.yml").write_text("")
     assert len(poller.poll().invalid_contracts) == 2

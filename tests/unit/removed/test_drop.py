@@ -1,5 +1,6 @@
 """What a removed contract leaves is named, and dropped only if nothing uses it; an interrupted drop can be repeated."""
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -191,6 +192,38 @@ def test_the_command_lists_what_it_deletes_and_needs_a_confirmation(command: lis
     assert forced.exit_code == 0
     assert command == ["kafka", "minio", "alerts", "warehouse"]
     assert forced.output.splitlines()[-1] == "cleared: clock: a.b: slow"
+
+
+def test_the_command_names_what_the_dbt_project_has_of_the_stream(tmp_path: Path) -> None:
+    settings = SETTINGS.model_copy(update={"home": tmp_path})
+    assert drop_stream._readers(settings, EVERYTHING) == []
+    raw, node = "source.sluice.raw.a_b", {"fqn": ["sluice", "m"], "config": {"materialized": "table"}}
+    nodes = {
+        "model.sluice.m": node | {"resource_type": "model", "name": "m"},
+        "snapshot.sluice.s": node | {"resource_type": "snapshot", "name": "s"},
+        "test.sluice.t": {"resource_type": "test", "name": "t"},
+    }
+    manifest = {
+        "nodes": nodes,
+        "sources": {raw: {"name": "a_b", "source_name": "raw"}},
+        "child_map": {raw: [*nodes, "exposure.sluice.reconcile", "exposure.sluice.e"]},
+    }
+    target = tmp_path / "dbt" / "target"
+    target.mkdir(parents=True)
+    (target / "manifest.json").write_text(json.dumps(manifest))
+    assert drop_stream._readers(settings, EVERYTHING) == [
+        "dbt reads it in the following, which stay as they are and fail in each transform until you change or remove"
+        " them: marts.m, marts.s, test t",
+        "dbt refers to it in the following, which stay as they are: exposure e",
+    ]
+
+
+def test_the_last_contract_of_a_folder_can_be_removed_and_its_stream_dropped(
+    command: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(drop_stream, "load_settings", lambda: SETTINGS.model_copy(update={"contracts": tmp_path}))
+    assert run("--force", "--", "a.b").exit_code == 0
+    assert command == ["kafka", "minio", "alerts", "warehouse"]
 
 
 def test_the_command_can_be_repeated_and_names_an_unknown_stream(

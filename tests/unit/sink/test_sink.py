@@ -1,6 +1,8 @@
 """The loop's decisions: when to commit a stream, how to retry, when to pause consumption, and what is healthy."""
 
+import threading
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
 
 import pytest
 
@@ -11,9 +13,12 @@ from sluice.lake.table import AppendResult
 from sluice.service.endpoint import serve
 from sluice.settings import LOOPBACK, Settings
 from sluice.sink import HALTED_PATH
+from sluice.sink.__main__ import run
 from sluice.sink.flush_policy import FlushPolicy
 from sluice.sink.protocols import Records, TopicPartition
 from sluice.sink.sink import Sink
+from tests.fixtures.ports import free_ports
+from tests.fixtures.waiting import wait
 
 SMALL, LARGE = TopicPartition("small.stream", 0), TopicPartition("large.stream", 0)
 
@@ -254,6 +259,22 @@ def test_metrics_health_and_liveness_are_served(loop: Loop) -> None:
     finally:
         server.shutdown()
         server.server_close()
+
+
+def test_a_sink_without_any_contract_is_well_and_reads_nothing(tmp_path: Path) -> None:
+    # No server runs: it asks none.
+    (port,) = free_ports(1)
+    settings = Settings(contracts=tmp_path, sink_host=LOOPBACK, sink_port=port)
+    stopping = threading.Event()
+    sink = threading.Thread(target=run, args=(settings, stopping), daemon=True)
+    sink.start()
+    try:
+        wait("the sink to serve", lambda: probes.http_ok(LOOPBACK, port, "/health") is None)
+        assert probes.sink_notice(settings) is None
+    finally:
+        stopping.set()
+        sink.join(10)
+    assert not sink.is_alive()
 
 
 def test_offsets_without_a_record_at_a_partitions_end_are_committed_as_progress(loop: Loop) -> None:

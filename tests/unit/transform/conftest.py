@@ -26,7 +26,8 @@ def model(unique_id: str, **changes: Any) -> dict[str, Any]:
         "config": {"materialized": "table"},
         "tags": [],
         "depends_on": {"nodes": [], "macros": []},
-        "checksum": {"checksum": "1"},
+        "checksum": {"name": "sha256", "checksum": "1"},
+        "raw_code": "",
     } | changes
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from sluice.transform.lineage import Readiness, models_of_source, readiness, tables_with_models
+from sluice.transform.lineage import Readers, Readiness, readers_of_source, readiness, tables_read
 from tests.unit.transform.conftest import model
 
 FACTS = "model.sluice.facts"
@@ -130,28 +130,54 @@ def test_a_failed_snapshot_holds_back_what_is_built_from_it_and_needs_no_date_ag
     assert found.complete
 
 
-def test_the_models_of_a_source_are_those_built_from_it_marts_first() -> None:
+RAW = "source.sluice.raw.a_b"
+RECONCILE = "exposure.sluice.reconcile"
+
+
+def read_by(*children: str, **others: Any) -> dict[str, Any]:
+    """Returns a manifest in which a raw table has these children; nodes that are named by keywords, besides others."""
+    sources = {RAW: {"name": "a_b", "source_name": "raw"}, "source.sluice.o.a_b": {"name": "a_b", "source_name": "o"}}
+    known = CHILDREN | {RAW: [RECONCILE, *children], "source.sluice.o.a_b": [LIST]}
+    return {"nodes": NODES | others, "sources": sources, "child_map": known}
+
+
+def test_the_readers_of_a_table_are_what_is_built_from_it_marts_first() -> None:
     staging = "model.sluice.stg_a_b"
-    nodes = NODES | {staging: model(staging, fqn=["sluice", "staging", "stg_a_b"])}
-    sources = {
-        f"source.sluice.{schema}.{table}": {"name": table, "source_name": schema}
-        for schema, table in (("raw", "a_b"), ("raw", "c_d"), ("raw", "e_f"), ("other", "g_h"))
-    }
-    children = CHILDREN | {
-        "source.sluice.raw.a_b": [staging, "exposure.sluice.reconcile"],
-        staging: [FACTS],
-        "source.sluice.raw.c_d": ["exposure.sluice.reconcile", TEST],
-        "source.sluice.other.g_h": [MINE],
-    }
-    manifest = {"nodes": nodes, "sources": sources, "child_map": children}
-    assert models_of_source(manifest, "a_b") == [
-        "marts.built_on_mine",
-        "marts.daily",
-        "marts.facts",
-        "marts.mine",
-        "staging.stg_a_b",
-    ]
-    assert models_of_source(manifest, "c_d") == []
-    assert tables_with_models(manifest) == {"a_b"}
-    assert models_of_source(None, "a_b") == []
-    assert tables_with_models(None) == set()
+    manifest = read_by(staging, **{staging: model(staging, fqn=["sluice", "staging", "stg_a_b"])})
+    manifest["child_map"][staging] = [FACTS]
+    manifest["nodes"][TEST] = NODES[TEST] | {"name": "counts", "test_metadata": {"name": "counts"}}
+    assert readers_of_source(manifest, "a_b") == Readers(
+        ["marts.built_on_mine", "marts.daily", "marts.facts", "marts.mine", "staging.stg_a_b"], []
+    )
+    assert tables_read(manifest) == {"a_b"}
+    assert readers_of_source(None, "a_b") == Readers([], [])
+    assert tables_read(None) == set()
+
+
+def test_a_table_that_only_the_reconciliation_reads_has_no_reader() -> None:
+    assert readers_of_source(read_by(), "a_b") == Readers([], [])
+    assert tables_read(read_by()) == set()
+    unknown = read_by()
+    del unknown["child_map"][RAW]
+    assert tables_read(unknown) == set()
+
+
+@pytest.mark.parametrize(
+    ("reader", "run", "referring"),
+    [
+        (SNAPSHOT, ["marts.history"], []),
+        ("test.sluice.no_gap", ["test no_gap"], []),
+        ("operation.sluice.on-run-end-0", ["hook on-run-end-0"], []),
+        ("analysis.sluice.routes", [], ["analysis routes"]),
+        ("exposure.sluice.report", [], ["exposure report"]),
+        ("semantic_model.sluice.gates", [], ["semantic model gates"]),
+    ],
+)
+def test_whatever_reads_a_table_is_one_of_its_readers(reader: str, run: list[str], referring: list[str]) -> None:
+    kind, _, name = reader.split(".")
+    node = {"resource_type": kind, "name": name, "depends_on": {"nodes": [RAW]}}
+    # dbt lists exposures and semantic models elsewhere.
+    nodes = {} if kind in ("exposure", "semantic_model") else {reader: snapshot() if kind == "snapshot" else node}
+    manifest = read_by(reader, **nodes)
+    assert tables_read(manifest) == {"a_b"}
+    assert readers_of_source(manifest, "a_b") == Readers(run, referring)

@@ -419,7 +419,7 @@ def test_a_model_with_other_sql_is_named_with_the_commands_that_rebuild_its_hist
     (dbt.executable.parent / "manifest.json").write_text(manifest)
     report = build(dbt, log_lines)
     assert len(invocations(dbt)) == 1
-    assert "SQL has changed, which earlier rows do not follow: a. Hint: `make backfill" in report.text()
+    assert "SQL, seeds or vars have changed, which earlier rows do not follow: a. Hint: `make backfill" in report.text()
     # Only once.
     assert not build(dbt, log_lines).notes
 

@@ -153,7 +153,7 @@ def test_a_stream_whose_contract_became_invalid_keeps_its_declaration(tmp_path: 
     assert {path.name for path in tmp_path.iterdir()} == set(source_files({"a.one": both["a.one"]}))
 
 
-def test_a_removed_contract_keeps_its_declaration_as_long_as_models_read_its_table(tmp_path: Path) -> None:
+def test_a_removed_contract_keeps_its_declaration_as_long_as_anything_reads_its_table(tmp_path: Path) -> None:
     both = {name: contract(stream=name) for name in ("a.one", "b.two")}
     write_sources(both, tmp_path)
     written = {name: text for name, text in source_files(both).items() if name.startswith("b_two")}
@@ -163,6 +163,17 @@ def test_a_removed_contract_keeps_its_declaration_as_long_as_models_read_its_tab
     # The reconciliation compares streams with a contract.
     assert found == written | source_files(one)
     write_sources(one, tmp_path, {"a_one"})
+    assert {path.name for path in tmp_path.iterdir()} == set(source_files(one))
+
+
+def test_a_removed_contract_keeps_its_descriptions_as_long_as_any_description_quotes_them(tmp_path: Path) -> None:
+    both = {name: contract(stream=name) for name in ("a.one", "b.two")}
+    write_sources(both, tmp_path)
+    one = {"a.one": both["a.one"]}
+    for quoted in ({"b_two"}, {"b_two__walk"}):
+        write_sources(one, tmp_path, quoted=quoted)
+        assert {path.name for path in tmp_path.iterdir()} == {*source_files(one), "b_two.md"}
+    write_sources(one, tmp_path, quoted={"b_twofold__walk"})
     assert {path.name for path in tmp_path.iterdir()} == set(source_files(one))
 
 
