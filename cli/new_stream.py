@@ -142,7 +142,9 @@ def _invalid_example(contract: Contract, valid: bytes) -> bytes:
     violations = contract_violations(contract)
     nulls = {violation.column: violation for violation in violations if violation.kind == "null"}
     found = [nulls[name] for name in (contract.event_time, *contract.id_columns, *nulls) if name in nulls]
-    return (found or violations)[0].apply(valid)
+    invalid = (violation.apply(valid) for violation in (*found, *violations))
+    # The violations of the whole event apply to any.
+    return next(event for event in invalid if event is not None)
 
 
 def _print_report(

@@ -45,11 +45,17 @@ def send(request: Send, settings: Settings, contract: Contract, write_line: Call
         The exit code: 0, or the one for the signal that stopped it.
 
     Raises:
-        SluiceError: the file cannot be read, Kafka is down, the topic is missing, or events were not delivered.
+        SluiceError: the stream's format is not plain JSON, the file cannot be read, Kafka is down, the topic is
+            missing, or events were not delivered.
     """
     if request.speed and contract.happens_at_record:
         raise TerminalError(
             f"speed: events of {contract.stream} happen when they are sent", "leave out SPEED, or give it an event_time"
+        )
+    if contract.format != "json":
+        raise TerminalError(
+            f"events of {contract.stream} have the format {contract.format}, and the events of a file are plain JSON",
+            "send them with a producer that writes this format; docs/reference/formats.md describes it",
         )
     records = open_records(request.path, csv_kinds(contract))
     write_line(f"{len(records):,} records in {request.path}")
