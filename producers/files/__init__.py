@@ -26,7 +26,8 @@ def open_records(path: Path, kinds: Mapping[str, str] | None = None) -> Records:
         path: JSON Lines, a JSON list, a GeoJSON feature collection (its features), CSV with a header, or Parquet, as
             its suffix says.
         kinds: how to write the fields of a CSV file, which has no types, as JSON: ``string``, ``number``, ``boolean``,
-            ``timestamp`` or ``json``, by name. Other fields are written as what all their values are.
+            ``timestamp``, ``json`` or ``value`` (any other type that has no empty text), by name. Other fields are
+            written as what all their values are.
 
     Raises:
         TerminalError: the file cannot be read, or has no events.

@@ -18,6 +18,7 @@ _KINDS = {
     **dict.fromkeys(("json", "array"), "json"),
     "boolean": "boolean",
     "timestamp": "timestamp",
+    **dict.fromkeys(("date", "time", "uuid"), "value"),
 }
 """How a field of a CSV file is written as JSON, by the type of its column; as a string otherwise."""
 

@@ -37,7 +37,7 @@ _TOPIC_LENGTH = 249
 _OWNER_LENGTH = 200
 """Airflow's log holds 500 characters of an owner, its table of DAGs 2,000; what is longer would remove every load."""
 _EVENT_ID = "event_id"
-_MAX_COLUMNS = 1_000
+MAX_COLUMNS = 1_000
 """Postgres allows 1,600, besides the metadata columns, and counts dropped ones."""
 _MAX_DURATION = timedelta(days=36_500)
 _YEARS = {"ge": date(1900, 1, 1), "le": date(2199, 12, 31)}
@@ -299,7 +299,7 @@ class Contract(_Strict):
     history: History | None = None
     """The event dates that the stream can have, to which backfills are limited. A stream without it has no end:
     backfills take any date up to tomorrow, and ``reprocess`` reloads yesterday each night."""
-    columns: Annotated[tuple[Column, ...], Field(min_length=1, max_length=_MAX_COLUMNS), BeforeValidator(_tuple)]
+    columns: Annotated[tuple[Column, ...], Field(min_length=1, max_length=MAX_COLUMNS), BeforeValidator(_tuple)]
     """The values that are taken from an event, in the order of the raw table's columns."""
 
     @property

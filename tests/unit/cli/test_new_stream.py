@@ -1,5 +1,6 @@
 """A new stream's files are those that the project's own tests accept, and an error writes none of them."""
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -132,6 +133,8 @@ def test_generated_files_pass_the_projects_checks(project: Path) -> None:
         (("a.b", "--sample", "{folder}/numbers.json"), "record 1 is not an object"),
         (("a.b", "--sample", "{folder}/empty.json"), "the records have no fields"),
         (("a.b", "--sample", "{folder}/surrogates.json"), "no record of the sample is valid"),
+        (("a.b", "--sample", "{folder}/wide.csv"), "/wide.csv: 1,500 columns, but a contract has at most 1,000"),
+        (("a.b", "--sample", "{folder}/long.json"), "/long.json: its contract is not valid: line 1: expected at most"),
     ],
 )
 def test_an_error_is_one_line_and_writes_nothing(project: Path, arguments: tuple[Any, ...], message: str) -> None:
@@ -141,12 +144,21 @@ def test_an_error_is_one_line_and_writes_nothing(project: Path, arguments: tuple
     (samples / "numbers.json").write_text("[1, 2]")
     (samples / "empty.json").write_text("[{}]")
     (samples / "surrogates.json").write_text(r'[{"a": "\ud800"}]')
+    (samples / "wide.csv").write_text(f"{','.join(f'c{number}' for number in range(1_500))}\n{'1,' * 1_499}1\n")
+    (samples / "long.json").write_text(json.dumps({f"{number:0400}": number for number in range(900)}))
     before = files(project)
     with pytest.raises(TerminalError) as error:
         run("new-stream", *(str(argument).format(folder=samples) for argument in arguments))
     assert message in str(error.value)
     assert "\n" not in str(error.value)
     assert files(project) == before
+
+
+@pytest.mark.parametrize("number", ["12e4567890", "1e999999999", "-1e99999999999999999999", "1e-99999999999999999999"])
+def test_a_number_of_any_size_in_a_sample_is_taken(project: Path, number: str) -> None:
+    sample = project / "a.jsonl"
+    sample.write_text(f'{{"id": "a", "size": {number}}}\n{{"id": "b", "size": 2.5}}\n')
+    assert "2 columns from 2 records of a.jsonl, 2 of them valid" in run("new-stream", "a.b", "--sample", sample).stdout
 
 
 def test_force_replaces_the_files_of_a_stream(project: Path) -> None:

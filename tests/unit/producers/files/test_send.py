@@ -17,6 +17,7 @@ from producers.files.send import Send, csv_kinds, send
 from producers.files.timeline import FileTimeline
 from sluice.contracts import Contract, read_contract
 from sluice.contracts.inference import infer, parse_json
+from sluice.contracts.validation import validate_event
 from sluice.errors import TerminalError, TransientError
 from tests.fixtures.quakes import COUNT, QUAKES
 
@@ -167,6 +168,19 @@ def test_the_columns_of_a_contract_say_how_csv_is_written(contract: Contract, tm
     assert csv_kinds(contract) == {"code": "string", "at": "timestamp", "amount": "number"}
     records = open_records(path, csv_kinds(contract))
     assert records.texts([0]) == [b'{"code":"7","at":"2018-02-07T00:00:00Z","amount":1.50,"more":"x"}']
+
+
+@pytest.mark.parametrize("kind", ["date", "time", "uuid", "json", "array(date)"])
+def test_a_null_of_a_csv_file_is_one_for_every_type_but_strings(tmp_path: Path, kind: str) -> None:
+    column = f'  - {{name: more, type: "{kind}", description: "-"}}\n'
+    contract = contract_of(tmp_path, CONTRACT + column)
+    rows = [f"NA,2018-02-07T00:00:00Z,1.50,{null}" for null in ("NA", "NULL", "NaN", "", '""')]
+    records = open_records(write(tmp_path, "code,at,amount,more", *rows, name="a.csv"), csv_kinds(contract))
+    for text in records.texts(range(len(records))):
+        event, reason = validate_event(contract, text, None)
+        assert reason == ""
+        assert event is not None
+        assert (event.values["code"], event.values["more"]) == ("NA", None)
 
 
 def test_faults_of_any_stream_can_be_injected(quakes: Contract, delivery: Any) -> None:
