@@ -67,7 +67,11 @@ def infer_contract(name: str, sample: Path) -> tuple[Contract, "Inference", list
     texts = records.texts(range(min(len(records), _MAX_RECORDS)))
     try:
         inference = infer(
-            name, [_record(sample, text, number) for number, text in enumerate(texts, 1)], os_user(), sample.name
+            name,
+            [_record(sample, text, number) for number, text in enumerate(texts, 1)],
+            os_user(),
+            sample.name,
+            records.types,
         )
     except ValueError as error:
         raise TerminalError(f"{sample}: {error}", "give a file of JSON objects with fields") from None

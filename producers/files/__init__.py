@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from sluice.contracts.paths import Path as JsonPath
 from sluice.errors import TerminalError
 
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".geojson", ".csv", ".tsv", ".parquet")
@@ -11,6 +12,10 @@ SUFFIXES = (".jsonl", ".ndjson", ".json", ".geojson", ".csv", ".tsv", ".parquet"
 
 class Records(Protocol):
     """The events of a file, in its order."""
+
+    @property
+    def types(self) -> Mapping[JsonPath, str]:
+        """The types that the file declares for its values, as a contract writes them, by where they are in events."""
 
     def __len__(self) -> int:
         """Number of events."""

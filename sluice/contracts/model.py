@@ -178,7 +178,8 @@ class Column(_Strict):
     format: Literal["rfc3339", "epoch_s", "epoch_ms", "epoch_us"] | None = None
     """How a timestamp is written: as a text (``rfc3339``, the default), or as a number since 1970-01-01, UTC."""
     zone: Annotated[str, AfterValidator(_check_zone)] | None = None
-    """The time zone of a timestamp's texts that have none. Without it, such a text is invalid."""
+    """The time zone of a timestamp's texts that have none, and of dates, such as ``2013-01-31``, which are read as
+    their midnight. Without it, such a text is invalid."""
     years: Years | None = None
     """The valid years, in UTC. Date and timestamp columns only; timestamps have 1900 to 2199 by default, dates any."""
     description: Annotated[str, Field(min_length=1), AfterValidator(_check_text)]

@@ -91,6 +91,8 @@ def _years(column: InferredColumn) -> Iterator[str]:
 
 def _limits(column: InferredColumn) -> Iterator[str]:
     values = column.leaf.values
+    if not values:
+        return
     if column.typing.type in ("int32", "int64", "float64") or column.typing.type.startswith("decimal"):
         number = float if column.typing.type == "float64" else Decimal
         yield f"    # minimum: {min(values, key=number)}"

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from sluice.contracts.inference.records import Fraction, Integer
 from sluice.contracts.paths import Path
+from sluice.contracts.types import parse_type
 
 MAX_SCALE = 4
 """Digits after the point up to which numbers are taken for decimals: amounts, ratings and readings of instruments have
@@ -74,6 +75,25 @@ def infer_type(path: Path, values: Sequence[Any]) -> Typing:
     if all(isinstance(value, dict) for value in values):
         return Typing("json", why="an object whose names are data, or that is empty")
     return Typing("json", why="values of several kinds")
+
+
+def declared_type(text: str, values: Sequence[Any]) -> Typing:
+    """Returns the decimal, or the array of decimals, that a file declares for a column, with at most 38 digits.
+
+    It keeps all digits that the file declares if a value of the sample needs them.
+
+    Args:
+        text: the type.
+        values: the values that are not null.
+    """
+    kind = parse_type(text)
+    decimal = kind.item or kind
+    items = [item for value in values for item in value if item is not None] if kind.item else values
+    whole = max((Decimal(item).adjusted() + 1 for item in items), default=0)
+    if decimal.precision <= _MAX_DIGITS or whole > _MAX_DIGITS - decimal.scale:
+        return Typing(text)
+    capped = f"decimal({_MAX_DIGITS}, {decimal.scale})"
+    return Typing(f"array({capped})" if kind.item else capped, why=f"the file's {decimal}, with fewer digits")
 
 
 def _number(path: Path, values: Sequence[str]) -> Typing:

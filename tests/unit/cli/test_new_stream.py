@@ -3,14 +3,20 @@
 import json
 import shutil
 import subprocess
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 import yaml
+from pyarrow import parquet
 from typer.testing import CliRunner, Result
 
 from cli.app import build
+from producers.files import open_records
+from producers.files.timeline import FileTimeline
 from sluice.contracts import load_contracts
 from sluice.contracts.validation import validate_event
 from sluice.errors import TerminalError
@@ -159,6 +165,50 @@ def test_a_number_of_any_size_in_a_sample_is_taken(project: Path, number: str) -
     sample = project / "a.jsonl"
     sample.write_text(f'{{"id": "a", "size": {number}}}\n{{"id": "b", "size": 2.5}}\n')
     assert "2 columns from 2 records of a.jsonl, 2 of them valid" in run("new-stream", "a.b", "--sample", sample).stdout
+
+
+def test_the_decimals_of_a_parquet_file_are_those_of_the_contract(project: Path) -> None:
+    sample = project / "a.parquet"
+    amounts = [Decimal("12.34"), Decimal("99999.99"), None]
+    columns = {
+        "id": ["a", "b", "c"],
+        "amount": pa.array(amounts, pa.decimal128(38, 9)),
+        "ratio": pa.array(amounts, pa.decimal128(38, 30)),
+        "total": pa.array(amounts, pa.decimal256(60, 2)),
+        "empty": pa.array([None] * 3, pa.decimal128(9, 2)),
+        "nested": [{"fee": amount} for amount in amounts],
+        "coordinates": pa.array([amounts[:2]] * 3, pa.list_(pa.decimal128(11, 6))),
+    }
+    parquet.write_table(pa.table(columns), sample)
+    assert "3 of them valid" in run("new-stream", "a.b", "--sample", sample).stdout
+    contract = load_contracts(project / "contracts")["a.b"]
+    types = {column.name: column.type for column in contract.columns}
+    assert [types[name] for name in ("amount", "ratio", "total", "empty")] == [
+        "decimal(38, 9)",
+        "decimal(38, 30)",
+        "decimal(38, 2)",
+        "decimal(9, 2)",
+    ]
+    assert {types["fee"], types["longitude"], types["latitude"]} == {"decimal(7, 2)", "decimal(11, 6)"}
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.parquet"])
+def test_dates_become_the_event_time_of_events_without_a_time_of_day(project: Path, name: str) -> None:
+    sample = project / name
+    if name == "a.csv":
+        sample.write_text("date,country,cases\n2020-03-01,AT,14\n2020-03-02,AT,18\n")
+    elif name == "a.jsonl":
+        sample.write_text('{"date": "2020-03-01", "cases": 14}\n{"date": "2020-03-02", "cases": 18}\n')
+    else:
+        parquet.write_table(pa.table({"date": [date(2020, 3, 1), date(2020, 3, 2)], "cases": [14, 18]}), sample)
+    done = run("new-stream", "a.b", "--sample", sample)
+    assert "2 of them valid" in done.stdout
+    assert "  event_time  date\n" in done.stdout
+    assert "timestamp: a date, taken for its midnight in UTC so that it can be the event time" in done.stdout
+    contract = load_contracts(project / "contracts")["a.b"]
+    assert contract.event_time == "date"
+    times = [event.timestamp for batch in FileTimeline(contract, open_records(sample)).batches() for event in batch]
+    assert times == [int(datetime(2020, 3, day, tzinfo=UTC).timestamp() * 1_000) for day in (1, 2)]
 
 
 def test_force_replaces_the_files_of_a_stream(project: Path) -> None:

@@ -188,6 +188,26 @@ def test_the_values_of_a_parquet_file_are_exact(tmp_path: Path) -> None:
     assert {name for name, value in fields.items() if value is not None} == {"big", "at"}
 
 
+def test_a_parquet_file_declares_its_decimals(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    decimal = pa.decimal128(38, 9)
+    table = pa.table(
+        {
+            "amount": pa.array([None], decimal),
+            "many": pa.array([None], pa.list_(pa.decimal128(5, 2))),
+            "place": pa.array([None], pa.struct([("height", pa.decimal256(60, 2)), ("name", pa.string())])),
+            "deep": pa.array([None], pa.list_(pa.struct([("height", decimal)]))),
+            "half": [0.5],
+        }
+    )
+    parquet.write_table(table, path)
+    assert open_records(path).types == {
+        ("amount",): "decimal(38, 9)",
+        ("many",): "array(decimal(5, 2))",
+        ("place", "height"): "decimal(60, 2)",
+    }
+
+
 @pytest.mark.parametrize("name", ["a.parquet", "a.csv"])
 def test_rows_come_in_the_order_in_which_they_are_asked_for(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
