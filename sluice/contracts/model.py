@@ -378,6 +378,8 @@ class Contract(_Strict):
         time = self.column(self.event_time)
         if not self.happens_at_record and (time is None or time.type != "timestamp" or time.nullable):
             message = f"expected {RECORD}, or the name of a timestamp column with nullable: false"
+            if time is not None and time.type == "date":
+                message += "; a timestamp with a zone reads dates, too"
             raise InvalidFieldError("event_time", message=message)
         if self.deletes and self.id_columns != (self.key,):
             raise InvalidFieldError("deletes", message="expected an id that is the key: a tombstone has only that")
