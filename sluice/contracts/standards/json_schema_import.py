@@ -167,7 +167,7 @@ def _resolved(root: Schema, schema: Any, notes: list[str], path: Path, entered: 
                 notes.append(f"{_place(path)}: the reference {reference} is not in the file: read as any value")
                 return own
             if any(target is around for around in outer):
-                notes.append(f"{_place(path)}: the reference {reference} is to what it is in: read as any value")
+                notes.append(f"{_place(path)}: the reference {reference} is recursive: read as any value")
                 return own
             entered.append(target)
             schema = {**target, **own}

@@ -324,7 +324,7 @@ def test_a_recursive_schema_is_a_json_column_with_a_note(reference: dict[str, An
     recursive = [column for column in contract.columns if column.type == "json"]
     assert len(recursive) == 1
     assert max(len(column.paths[0]) for column in contract.columns) <= 3
-    (note,) = [note for note in imported.notes if "is to what it is in" in note]
+    (note,) = [note for note in imported.notes if "is recursive" in note]
     assert note.startswith(f"{format_path(recursive[0].paths[0])}: the reference #")
 
 
