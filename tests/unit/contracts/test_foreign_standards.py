@@ -300,6 +300,22 @@ def test_a_required_primary_key_of_any_name_is_the_id() -> None:
     assert to_contract(imported.document).id == ("department_id", "group_name_2")
 
 
+def test_a_topic_that_kafka_does_not_have_is_a_note() -> None:
+    text = WAREHOUSE.replace("physicalType: table", "physicalType: topic\n    physicalName: a b")
+    imported = import_contract(text, "shop.departments")
+    assert to_contract(imported.document).topic_name == "shop.departments"
+    assert any(note.startswith("physicalName: not taken over as topic: ") for note in imported.notes), imported.notes
+
+
+@pytest.mark.parametrize("event_id", [{"type": "string"}, {"type": ["string", "null"]}, {"type": "object"}])
+def test_a_field_event_id_that_cannot_be_the_id_has_another_name(event_id: dict[str, Any]) -> None:
+    required = ["event_id"] if event_id["type"] == "object" else []
+    schema = {"properties": {"event_id": event_id, "a": {"type": "integer"}}, "required": required}
+    contract = to_contract(import_contract(json.dumps(schema), "a.b").document)
+    assert [column.name for column in contract.columns] == ["event_id_value", "a"]
+    assert contract.id_columns == ()
+
+
 @pytest.mark.parametrize(
     "reference",
     [
