@@ -16,6 +16,7 @@ from cli.new_files import write_files
 from cli.os_user import os_user
 from cli.usage import require
 from sluice.contracts import Contract, read_contract
+from sluice.contracts.model import MAX_COLUMNS
 from sluice.contracts.names import collisions
 from sluice.errors import TerminalError
 from sluice.escaping import escape
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 _MAX_RECORDS = 50_000
 """Records of a sample that are read."""
+_FEWER = "leave out columns that nobody needs"
 
 
 def register(app: typer.Typer) -> None:
@@ -65,14 +67,32 @@ def infer_contract(name: str, sample: Path) -> tuple[Contract, "Inference", list
     texts = records.texts(range(min(len(records), _MAX_RECORDS)))
     try:
         inference = infer(
-            name, [_record(sample, text, number) for number, text in enumerate(texts, 1)], os_user(), sample.name
+            name,
+            [_record(sample, text, number) for number, text in enumerate(texts, 1)],
+            os_user(),
+            sample.name,
+            records.types,
         )
     except ValueError as error:
         raise TerminalError(f"{sample}: {error}", "give a file of JSON objects with fields") from None
+    if len(inference.columns) > MAX_COLUMNS:
+        raise TerminalError(
+            f"{sample}: {len(inference.columns):,} columns, but a contract has at most {MAX_COLUMNS:,}",
+            _FEWER,
+        )
+    return _contract(sample, name, inference.contract), inference, texts
+
+
+def _contract(sample: Path, name: str, text: str) -> Contract:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{name}.yaml"
-        path.write_text(inference.contract, encoding="utf-8")
-        return read_contract(path), inference, texts
+        path.write_text(text, encoding="utf-8")
+        try:
+            return read_contract(path)
+        except TerminalError as error:
+            # The file is gone when the message is read.
+            problem = error.message.removeprefix(f"{path}: ")
+            raise TerminalError(f"{sample}: its contract is not valid: {problem}", _FEWER) from None
 
 
 def stream_files(
@@ -142,7 +162,9 @@ def _invalid_example(contract: Contract, valid: bytes) -> bytes:
     violations = contract_violations(contract)
     nulls = {violation.column: violation for violation in violations if violation.kind == "null"}
     found = [nulls[name] for name in (contract.event_time, *contract.id_columns, *nulls) if name in nulls]
-    return (found or violations)[0].apply(valid)
+    invalid = (violation.apply(valid) for violation in (*found, *violations))
+    # The violations of the whole event apply to any.
+    return next(event for event in invalid if event is not None)
 
 
 def _print_report(

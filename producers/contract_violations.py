@@ -10,6 +10,8 @@ from typing import Any
 from sluice.contracts import Column, Contract, DataType
 from sluice.contracts.paths import MISSING, Path
 from sluice.contracts.patterns import matches
+from sluice.contracts.validation import parse
+from sluice.contracts.values import ContractViolationError
 
 _WRONG_TYPES: dict[str, tuple[object, ...]] = {
     "string": (7, ["a", "list"]),
@@ -41,14 +43,18 @@ class Violation:
     paths: tuple[Path, ...] = ()
     """Where the column's value can be in the event; of several, the first that has one counts."""
 
-    def apply(self, event: bytes) -> bytes:
-        """Returns ``event`` (a JSON object) with this violation; the result is still JSON."""
+    def apply(self, event: bytes) -> bytes | None:
+        """Returns ``event`` with this violation, which is still JSON; None if it is not a JSON object that can be."""
         if not self.column:
             return json.dumps(self.value).encode()
-        fields = json.loads(event)
-        for path in self.paths if self.value in (None, MISSING) else self.paths[:1]:
-            _replace(fields, path, self.value)
-        return json.dumps(fields, separators=(",", ":")).encode()
+        try:
+            fields = parse(event)
+            for path in self.paths if self.value in (None, MISSING) else self.paths[:1]:
+                _replace(fields, path, self.value)
+            # A number beyond a float, such as 1e999, has become an infinity.
+            return json.dumps(fields, separators=(",", ":"), allow_nan=False).encode()
+        except (ContractViolationError, ValueError):
+            return None
 
 
 def contract_violations(contract: Contract) -> list[Violation]:

@@ -2,7 +2,7 @@
 
 A late event is the original, sent later. The other faults add records, and the original is sent as well. The same seed
 over the same events injects the same faults. Each fault has random numbers of its own: enabling or disabling one does
-not change the others.
+not change the others. A value that is not a JSON object is invalid as it is: it gets neither of the last two faults.
 """
 
 import math
@@ -16,6 +16,8 @@ import numpy as np
 from producers.contract_violations import Violation, contract_violations
 from producers.events import Event
 from sluice.contracts import Contract
+from sluice.contracts.validation import parse
+from sluice.contracts.values import ContractViolationError
 from sluice.errors import TerminalError
 
 LATE = "late"
@@ -116,9 +118,9 @@ class _Injector:
             delay = math.ceil(variation * self._faults.late_hours * _HOUR)
             events[index] = event._replace(due=event.due + delay, fault=LATE)
         events += [_duplicate(batch[index], variation) for index, variation in selected[DUPLICATE]]
-        events += [_corrupt(batch[index], variation) for index, variation in selected[CORRUPT]]
-        events += [self._invalid(batch[index], variation) for index, variation in selected[INVALID]]
-        return events
+        corrupt = (_corrupt(batch[index], variation) for index, variation in selected[CORRUPT])
+        invalid = (self._invalid(batch[index], variation) for index, variation in selected[INVALID])
+        return events + [event for event in (*corrupt, *invalid) if event is not None]
 
     def _select(self, fault: str, share: float, size: int) -> list[tuple[int, float]]:
         """Returns the indices of the selected events, each with a number from 0 to 1 that varies the fault."""
@@ -126,10 +128,11 @@ class _Injector:
         indices = np.flatnonzero(selection < share)
         return list(zip(indices.tolist(), variation[indices].tolist(), strict=True))
 
-    def _invalid(self, event: Event, variation: float) -> Event:
+    def _invalid(self, event: Event, variation: float) -> Event | None:
         violations = self._violations[event.stream]
         violation = violations[int(variation * len(violations))]
-        return event._replace(value=violation.apply(event.value), fault=INVALID)
+        value = violation.apply(event.value) if _is_object(event.value) else None
+        return None if value is None else event._replace(value=value, fault=INVALID)
 
 
 def _duplicate(event: Event, variation: float) -> Event:
@@ -137,10 +140,24 @@ def _duplicate(event: Event, variation: float) -> Event:
     return event._replace(due=event.due + round(delay), fault=DUPLICATE)
 
 
-def _corrupt(event: Event, variation: float) -> Event:
-    """Returns an event with the same key and timestamp, but invalid JSON: truncated, not UTF-8, XML-like, or empty."""
-    value = event.value
+def _corrupt(event: Event, variation: float) -> Event | None:
+    """Returns an event with the same key and timestamp, but invalid JSON: truncated, not UTF-8, XML-like, or empty.
+
+    None if it is not a JSON object: a part of a number, for example, can be one.
+    """
+    if not _is_object(event.value):
+        return None
+    # Without the space at its end, an object would still be one.
+    value = event.value.strip()
     corruption, fraction = divmod(variation * 4, 1)
     cut = 1 + int(fraction * (len(value) - 2))
     corrupted = (value[:cut], value[:cut] + b"\xff\xfe" + value[cut:], b"<event>" + value[1:cut], b"")[int(corruption)]
     return event._replace(value=corrupted, fault=CORRUPT)
+
+
+def _is_object(value: bytes) -> bool:
+    try:
+        parse(value)
+    except ContractViolationError:
+        return False
+    return True

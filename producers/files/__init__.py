@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from sluice.contracts.paths import Path as JsonPath
 from sluice.errors import TerminalError
 
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".geojson", ".csv", ".tsv", ".parquet")
@@ -11,6 +12,10 @@ SUFFIXES = (".jsonl", ".ndjson", ".json", ".geojson", ".csv", ".tsv", ".parquet"
 
 class Records(Protocol):
     """The events of a file, in its order."""
+
+    @property
+    def types(self) -> Mapping[JsonPath, str]:
+        """The types that the file declares for its values, as a contract writes them, by where they are in events."""
 
     def __len__(self) -> int:
         """Number of events."""
@@ -26,7 +31,8 @@ def open_records(path: Path, kinds: Mapping[str, str] | None = None) -> Records:
         path: JSON Lines, a JSON list, a GeoJSON feature collection (its features), CSV with a header, or Parquet, as
             its suffix says.
         kinds: how to write the fields of a CSV file, which has no types, as JSON: ``string``, ``number``, ``boolean``,
-            ``timestamp`` or ``json``, by name. Other fields are written as what all their values are.
+            ``timestamp``, ``json`` or ``value`` (any other type that has no empty text), by name. Other fields are
+            written as what all their values are.
 
     Raises:
         TerminalError: the file cannot be read, or has no events.

@@ -13,16 +13,26 @@ from pyarrow import csv
 from producers.files.table_records import Encode, TableRecords
 
 _DELIMITERS = ",;\t|"
-_NUMBER = r"[+-]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?"
-"""No number has leading zeros: what has is a code."""
+_NUMBER = r"[+-]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?"
+"""No number has leading zeros: what has is a code, and so is what is beyond a float, such as 12e4567890."""
 _JSON_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
-_ANY_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_ANY_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
 _BOOLEAN = "(?i:true|false)"
 _TIMESTAMP = (
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})[ Tt]([0-9]{2}:[0-9]{2})(:[0-9]{2}(?:\.[0-9]+)?)?"
     r"( ?(?:Z|z|UTC)|[+-][0-9]{2}(?::?[0-9]{2})?)?"
 )
 """A timestamp as databases and spreadsheets export it."""
+_DATE = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
+_TIME = r"[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?"
+_UUID = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+_PATTERNS = (
+    ("number", _NUMBER),
+    ("boolean", _BOOLEAN),
+    ("timestamp", _TIMESTAMP),
+    *(("value", pattern) for pattern in (_DATE, _TIME, _UUID)),
+)
+"""The kinds of columns all of whose values match a pattern."""
 _QUOTED = re.compile(r'"[^"]*"')
 _NULLS = ("", "NA", "N/A", "NULL", "null", "None", "NaN", "nan")
 """Texts for null in columns of any type but strings."""
@@ -33,8 +43,8 @@ def read_csv(path: Path, kinds: Mapping[str, str]) -> TableRecords:
 
     Args:
         path: the file, in UTF-8, with commas, semicolons, tabs or bars between its fields.
-        kinds: a key of ``_ENCODERS`` by column. A column without one is of numbers, booleans or timestamps if all its
-            values are, otherwise of strings.
+        kinds: a key of ``_ENCODERS`` by column. A column without one is of numbers, booleans, timestamps, dates, times
+            or UUIDs if all its values are, otherwise of strings.
 
     Raises:
         ValueError: the file is not CSV.
@@ -63,14 +73,23 @@ def _kind(column: pa.ChunkedArray) -> str:
     values = column.filter(pc.invert(pc.is_in(column, pa.array([None, *_NULLS], pa.string()))))
     if not len(values):
         return "string"
-    for kind, pattern in (("number", _NUMBER), ("boolean", _BOOLEAN), ("timestamp", _TIMESTAMP)):
+    for kind, pattern in _PATTERNS:
         if pc.all(pc.match_substring_regex(values, f"^{pattern}$")).as_py():
-            return kind
+            return "string" if kind == "number" and not _are_finite(values) else kind
     return "string"
+
+
+def _are_finite(numbers: pa.ChunkedArray) -> bool:
+    finite: bool = pc.all(pc.is_finite(pc.cast(numbers, pa.float64()))).as_py()
+    return finite
 
 
 def _string(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
+
+
+def _value(text: str) -> str:
+    return "null" if text in _NULLS else _string(text)
 
 
 def _number(text: str) -> str:
@@ -78,20 +97,20 @@ def _number(text: str) -> str:
         return text
     if _ANY_NUMBER.fullmatch(text):
         return format(Decimal(text), "f")
-    return "null" if text in _NULLS else _string(text)
+    return _value(text)
 
 
 def _boolean(text: str) -> str:
     if text.lower() in ("true", "false"):
         return text.lower()
-    return "null" if text in _NULLS else _string(text)
+    return _value(text)
 
 
 def _timestamp(text: str) -> str:
     """Returns a timestamp as RFC 3339 writes it: with a T, with seconds, and with a zone of hours and minutes."""
     match = re.fullmatch(_TIMESTAMP, text)
     if match is None:
-        return "null" if text in _NULLS else _string(text)
+        return _value(text)
     zone = match[4] or ""
     if zone.startswith(("+", "-")):
         zone = f"{zone[:3]}:{zone[3:].strip(':') or '00'}"
@@ -100,10 +119,14 @@ def _timestamp(text: str) -> str:
 
 def _json(text: str) -> str:
     try:
-        json.loads(text)
-    except ValueError:
-        return _string(text)
+        json.loads(text, parse_constant=_reject)
+    except (ValueError, RecursionError):
+        return _value(text)
     return text
+
+
+def _reject(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
 
 
 _ENCODERS: dict[str, Encode] = {
@@ -112,4 +135,5 @@ _ENCODERS: dict[str, Encode] = {
     "boolean": _boolean,
     "timestamp": _timestamp,
     "json": _json,
+    "value": _value,
 }

@@ -2,8 +2,10 @@
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+
+from sluice.contracts.paths import Path as JsonPath
 
 _WHITESPACE = re.compile(r"[ \t\n\r]*")
 _DECODER = json.JSONDecoder()
@@ -17,6 +19,7 @@ class JsonRecords:
         """Takes the text, with surrogates for bytes that are not UTF-8, and each event's start and end in it."""
         self._text = text
         self._spans = spans
+        self.types: Mapping[JsonPath, str] = {}
 
     def __len__(self) -> int:
         return len(self._spans)

@@ -3,6 +3,7 @@
 import base64
 import json
 import math
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -12,6 +13,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from producers.files.table_records import TableRecords
+from sluice.contracts.paths import Path as JsonPath
 
 
 def read_parquet(path: Path) -> TableRecords:
@@ -24,7 +26,8 @@ def read_parquet(path: Path) -> TableRecords:
     # Python's times have microseconds, and so has the warehouse.
     schema = pa.schema([field.with_type(_microseconds(field.type)) for field in table.schema])
     table = table.cast(schema, safe=False)
-    return TableRecords(table, dict.fromkeys(table.column_names, json_text))
+    types = {path: kind for field in schema for path, kind in _decimals((field.name,), field.type)}
+    return TableRecords(table, dict.fromkeys(table.column_names, json_text), types)
 
 
 def json_text(value: Any) -> str:
@@ -44,6 +47,18 @@ def json_text(value: Any) -> str:
     if isinstance(value, bool | int | float) and math.isfinite(value):
         return json.dumps(value)
     return json.dumps(_text(value), ensure_ascii=False)
+
+
+def _decimals(path: JsonPath, kind: pa.DataType) -> Iterator[tuple[JsonPath, str]]:
+    """Yields where an event has decimals, or arrays of them, and their types in a contract."""
+    if pa.types.is_decimal(kind):
+        yield path, f"decimal({kind.precision}, {kind.scale})"
+    elif pa.types.is_struct(kind):
+        for field in kind:
+            yield from _decimals((*path, field.name), field.type)
+    elif (pa.types.is_list(kind) or pa.types.is_large_list(kind)) and pa.types.is_decimal(kind.value_type):
+        for _, item in _decimals(path, kind.value_type):
+            yield path, f"array({item})"
 
 
 def _text(value: Any) -> str:

@@ -18,6 +18,7 @@ _KINDS = {
     **dict.fromkeys(("json", "array"), "json"),
     "boolean": "boolean",
     "timestamp": "timestamp",
+    **dict.fromkeys(("date", "time", "uuid"), "value"),
 }
 """How a field of a CSV file is written as JSON, by the type of its column; as a string otherwise."""
 
@@ -45,11 +46,17 @@ def send(request: Send, settings: Settings, contract: Contract, write_line: Call
         The exit code: 0, or the one for the signal that stopped it.
 
     Raises:
-        SluiceError: the file cannot be read, Kafka is down, the topic is missing, or events were not delivered.
+        SluiceError: the stream's format is not plain JSON, the file cannot be read, Kafka is down, the topic is
+            missing, or events were not delivered.
     """
     if request.speed and contract.happens_at_record:
         raise TerminalError(
             f"speed: events of {contract.stream} happen when they are sent", "leave out SPEED, or give it an event_time"
+        )
+    if contract.format != "json":
+        raise TerminalError(
+            f"events of {contract.stream} have the format {contract.format}, and the events of a file are plain JSON",
+            "send them with a producer that writes this format; docs/reference/formats.md describes it",
         )
     records = open_records(request.path, csv_kinds(contract))
     write_line(f"{len(records):,} records in {request.path}")

@@ -6,6 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from sluice.contracts.paths import Path
 from sluice.errors import TerminalError
 
 Encode = Callable[[Any], str]
@@ -15,8 +16,11 @@ Encode = Callable[[Any], str]
 class TableRecords:
     """The rows of a table as JSON objects."""
 
-    def __init__(self, table: pa.Table, encoders: Mapping[str, Encode]) -> None:
-        """Takes a table and, by column, how its values are written."""
+    def __init__(
+        self, table: pa.Table, encoders: Mapping[str, Encode], types: Mapping[Path, str] | None = None
+    ) -> None:
+        """Takes a table; by column, how its values are written; and the types that the file declares."""
+        self.types: Mapping[Path, str] = types or {}
         self._table = table
         self._encoders = [encoders[name] for name in table.column_names]
         self._names = [json.dumps(name, ensure_ascii=False) for name in table.column_names]

@@ -37,7 +37,7 @@ _TOPIC_LENGTH = 249
 _OWNER_LENGTH = 200
 """Airflow's log holds 500 characters of an owner, its table of DAGs 2,000; what is longer would remove every load."""
 _EVENT_ID = "event_id"
-_MAX_COLUMNS = 1_000
+MAX_COLUMNS = 1_000
 """Postgres allows 1,600, besides the metadata columns, and counts dropped ones."""
 _MAX_DURATION = timedelta(days=36_500)
 _YEARS = {"ge": date(1900, 1, 1), "le": date(2199, 12, 31)}
@@ -178,7 +178,8 @@ class Column(_Strict):
     format: Literal["rfc3339", "epoch_s", "epoch_ms", "epoch_us"] | None = None
     """How a timestamp is written: as a text (``rfc3339``, the default), or as a number since 1970-01-01, UTC."""
     zone: Annotated[str, AfterValidator(_check_zone)] | None = None
-    """The time zone of a timestamp's texts that have none. Without it, such a text is invalid."""
+    """The time zone of a timestamp's texts that have none, and of dates, such as ``2013-01-31``, which are read as
+    their midnight. Without it, such a text is invalid."""
     years: Years | None = None
     """The valid years, in UTC. Date and timestamp columns only; timestamps have 1900 to 2199 by default, dates any."""
     description: Annotated[str, Field(min_length=1), AfterValidator(_check_text)]
@@ -299,7 +300,7 @@ class Contract(_Strict):
     history: History | None = None
     """The event dates that the stream can have, to which backfills are limited. A stream without it has no end:
     backfills take any date up to tomorrow, and ``reprocess`` reloads yesterday each night."""
-    columns: Annotated[tuple[Column, ...], Field(min_length=1, max_length=_MAX_COLUMNS), BeforeValidator(_tuple)]
+    columns: Annotated[tuple[Column, ...], Field(min_length=1, max_length=MAX_COLUMNS), BeforeValidator(_tuple)]
     """The values that are taken from an event, in the order of the raw table's columns."""
 
     @property
@@ -377,6 +378,8 @@ class Contract(_Strict):
         time = self.column(self.event_time)
         if not self.happens_at_record and (time is None or time.type != "timestamp" or time.nullable):
             message = f"expected {RECORD}, or the name of a timestamp column with nullable: false"
+            if time is not None and time.type == "date":
+                message += "; a timestamp with a zone reads dates, too"
             raise InvalidFieldError("event_time", message=message)
         if self.deletes and self.id_columns != (self.key,):
             raise InvalidFieldError("deletes", message="expected an id that is the key: a tombstone has only that")

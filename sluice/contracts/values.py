@@ -182,7 +182,12 @@ def _bounds(years: Years) -> tuple[int, int]:
 
 
 def _microseconds(column: Column, value: Any) -> int | None:
-    """Returns a text's moment; None if it is not a timestamp. Digits beyond the microsecond are cut."""
+    """Returns a text's moment; None if it is not a timestamp. Digits beyond the microsecond are cut.
+
+    In a column with a zone, a date is its midnight there.
+    """
+    if column.zone is not None and isinstance(value, str) and _DATE.fullmatch(value):
+        value = f"{value}T00:00:00"
     match = _TIMESTAMP.fullmatch(value) if isinstance(value, str) else None
     if match is None or (match["zone"] is None and column.zone is None):
         return None

@@ -25,7 +25,7 @@ _AVRO: Mapping[str, Types] = {
     "time": frozenset({"time-millis", "time-micros", "string"}),
     "timestamp": _TIMESTAMPS | {"string"},
     "epoch": _NUMBERS,
-    "local": _TIMESTAMPS | {"local-timestamp-millis", "local-timestamp-micros", "string"},
+    "local": _TIMESTAMPS | {"local-timestamp-millis", "local-timestamp-micros", "date", "string"},
     "uuid": frozenset({"uuid", "string"}),
     "array": frozenset({"array"}),
 }

@@ -91,9 +91,12 @@ def _years(column: InferredColumn) -> Iterator[str]:
 
 def _limits(column: InferredColumn) -> Iterator[str]:
     values = column.leaf.values
+    if not values:
+        return
     if column.typing.type in ("int32", "int64", "float64") or column.typing.type.startswith("decimal"):
-        yield f"    # minimum: {min(values, key=Decimal)}"
-        yield f"    # maximum: {max(values, key=Decimal)}"
+        number = float if column.typing.type == "float64" else Decimal
+        yield f"    # minimum: {min(values, key=number)}"
+        yield f"    # maximum: {max(values, key=number)}"
     elif column.typing.type == "string":
         distinct = sorted(set(values))
         # One line of YAML, so that it can be uncommented as it is.

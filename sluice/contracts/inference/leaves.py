@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sluice.contracts.inference.records import Fraction, Integer
+from sluice.contracts.model import is_storable
 from sluice.contracts.paths import Path, format_path, parse_path
 
 _POSITIONS = ("coordinates", "coords", "position")
@@ -36,9 +37,10 @@ def leaves(records: Sequence[dict[str, Any]]) -> Iterator[Leaf]:
 
 
 def is_expressible(path: Path) -> bool:
-    """Returns whether a contract can name a path: a field with an empty name, for example, has none."""
+    """Returns whether a contract can name a path: a field with an empty name or a NUL in it, for example, has none."""
+    text = format_path(path)
     try:
-        return parse_path(format_path(path)) == path
+        return is_storable(text) and parse_path(text) == path
     except ValueError:
         return False
 

@@ -1,14 +1,22 @@
 """Guesses what columns are for: the event's time, its id, its key."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sluice.contracts.inference.leaves import Leaf
 from sluice.contracts.inference.types import Typing
 from sluice.contracts.model import RECORD
 
-_EVENT_TIMES = ("event_time", "occurred_at", "event_timestamp", "timestamp", "time", "ts", "datetime", "date_time")
+_EVENT_TIMES = (
+    *("event_time", "occurred_at", "event_timestamp", "timestamp", "time", "ts", "datetime", "date_time"),
+    *("event_date", "date", "day"),
+)
 _CHANGES = ("updated", "modified", "changed", "loaded", "ingested", "processed", "inserted", "expires", "until", "end")
+_MIDNIGHT = Typing(
+    "timestamp",
+    zone="UTC",
+    why="a date, taken for its midnight in UTC so that it can be the event time: no column has a time of day",
+)
 EVENT_ID = "event_id"
 """The column that is the id of a contract that names none."""
 _IDS = (EVENT_ID, "id", "uuid", "guid", "key", "code", "number")
@@ -39,10 +47,22 @@ class Guess:
     others: tuple[str, ...] = field(default=())
 
 
-def guess_event_time(columns: Sequence[InferredColumn]) -> Guess:
-    """Returns the column that says when an event happened, or ``record`` if every record has none."""
-    candidates = [column.name for column in columns if column.typing.type == "timestamp" and not column.leaf.nullable]
-    return _first(sorted(candidates, key=_event_time_rank), RECORD)
+def guess_event_time(columns: Sequence[InferredColumn]) -> tuple[Guess, tuple[InferredColumn, ...]]:
+    """Returns the column that says when an event happened, or ``record`` if every record has none; and the columns.
+
+    Where no column is of timestamps, dates can be the event time: the column that has them becomes one of timestamps.
+    """
+    if times := _never_null(columns, "timestamp"):
+        return _first(times, RECORD), tuple(columns)
+    guess = _first(_never_null(columns, "date"), RECORD)
+    typings = {guess.name: _MIDNIGHT}
+    return guess, tuple(replace(column, typing=typings.get(column.name, column.typing)) for column in columns)
+
+
+def _never_null(columns: Sequence[InferredColumn], kind: str) -> list[str]:
+    """Returns the columns of a type that every record has, with the likeliest event time first."""
+    names = [column.name for column in columns if column.typing.type == kind and not column.leaf.nullable]
+    return sorted(names, key=_event_time_rank)
 
 
 def guess_id(columns: Sequence[InferredColumn]) -> Guess:

@@ -1,5 +1,6 @@
 """Infers a column's type from its values in a sample."""
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -10,6 +11,7 @@ from uuid import UUID
 
 from sluice.contracts.inference.records import Fraction, Integer
 from sluice.contracts.paths import Path
+from sluice.contracts.types import parse_type
 
 MAX_SCALE = 4
 """Digits after the point up to which numbers are taken for decimals: amounts, ratings and readings of instruments have
@@ -75,22 +77,43 @@ def infer_type(path: Path, values: Sequence[Any]) -> Typing:
     return Typing("json", why="values of several kinds")
 
 
+def declared_type(text: str, values: Sequence[Any]) -> Typing:
+    """Returns the decimal, or the array of decimals, that a file declares for a column, with at most 38 digits.
+
+    It keeps all digits that the file declares if a value of the sample needs them.
+
+    Args:
+        text: the type.
+        values: the values that are not null.
+    """
+    kind = parse_type(text)
+    decimal = kind.item or kind
+    items = [item for value in values for item in value if item is not None] if kind.item else values
+    whole = max((Decimal(item).adjusted() + 1 for item in items), default=0)
+    if decimal.precision <= _MAX_DIGITS or whole > _MAX_DIGITS - decimal.scale:
+        return Typing(text)
+    capped = f"decimal({_MAX_DIGITS}, {decimal.scale})"
+    return Typing(f"array({capped})" if kind.item else capped, why=f"the file's {decimal}, with fewer digits")
+
+
 def _number(path: Path, values: Sequence[str]) -> Typing:
-    numbers = [Decimal(value) for value in values]
+    if any(isinstance(value, Fraction) for value in values) and not all(map(math.isfinite, map(float, values))):
+        return Typing("json", why="numbers beyond float64; decimal(p, s) holds up to 1,000 digits")
+    numbers = [_decimal(value) for value in values]
     if epoch := _epoch(path, numbers):
         return Typing("timestamp", format=epoch, why=f"integers that are times in this century, as {epoch}")
-    largest = max(abs(number) for number in numbers)
+    largest = max(number.copy_abs() for number in numbers)
+    digits = largest.adjusted() + 1
     if all(isinstance(value, Integer) for value in values):
         if largest < _INT32_ROOM:
             return Typing("int32")
         if all(-(2**63) <= number < 2**63 for number in numbers):
             return Typing("int64")
-        digits = len(str(int(largest)))
         if digits <= _MAX_DIGITS:
             return Typing(f"decimal({_MAX_DIGITS}, 0)", why="integers beyond int64")
         return Typing("json", why=f"integers of {digits} digits")
     scale = max(-int(number.as_tuple().exponent) for number in numbers)
-    whole = len(str(int(largest))) + _SPARE_DIGITS
+    whole = max(1, digits) + _SPARE_DIGITS
     if any("e" in value.lower() for value in values):
         return Typing("float64", why="numbers with an exponent")
     if scale > MAX_SCALE or whole + scale > _MAX_DIGITS:
@@ -99,6 +122,11 @@ def _number(path: Path, values: Sequence[str]) -> Typing:
         f"decimal({whole + scale}, {scale})",
         why=f"at most {_count(scale, 'digit')} after the point; float64 if events may have more",
     )
+
+
+def _decimal(text: str) -> Decimal:
+    """Returns a number to compare. With an exponent it is a float, as no Decimal has one of 20 digits."""
+    return Decimal(float(text)) if "e" in text.lower() else Decimal(text)
 
 
 def _epoch(path: Path, numbers: Sequence[Decimal]) -> str:

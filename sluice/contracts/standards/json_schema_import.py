@@ -98,7 +98,9 @@ class Found:
     notes: list[str] = field(default_factory=list)
 
 
-def read_schema(root: Schema, schema: Any, path: Path, *, required: bool = True, depth: int = 0) -> Found:
+def read_schema(
+    root: Schema, schema: Any, path: Path, *, required: bool = True, outer: tuple[Schema, ...] = ()
+) -> Found:
     """Returns the values that a schema describes, and what a contract cannot say of them.
 
     Args:
@@ -106,13 +108,14 @@ def read_schema(root: Schema, schema: Any, path: Path, *, required: bool = True,
         schema: a schema within it.
         path: of the values that it describes.
         required: whether every event has such a value.
-        depth: how many schemas it is inside.
+        outer: the schemas that it is inside.
     """
     found = Found()
-    for part in _parts(root, schema, found.notes, path):
-        children = [] if COLUMN in part or depth > _MAX_DEPTH else list(_children(part, required))
+    entered = [*outer, schema]
+    for part in _parts(root, schema, found.notes, path, entered):
+        children = [] if COLUMN in part or len(path) > _MAX_DEPTH else list(_children(part, required))
         for step, child, is_required in children:
-            inner = read_schema(root, child, (*path, step), required=is_required, depth=depth + 1)
+            inner = read_schema(root, child, (*path, step), required=is_required, outer=tuple(entered))
             found.fields += inner.fields
             found.notes += inner.notes
         if path and not children:
@@ -123,10 +126,10 @@ def read_schema(root: Schema, schema: Any, path: Path, *, required: bool = True,
     return found
 
 
-def _parts(root: Schema, schema: Any, notes: list[str], path: Path) -> Iterator[Document]:
+def _parts(root: Schema, schema: Any, notes: list[str], path: Path, entered: list[Schema]) -> Iterator[Document]:
     """Yields the schemas to read at a place: one, unless several columns are taken from it."""
-    schema = _resolved(root, schema, notes, path)
-    parts = [_resolved(root, part, notes, path) for part in schema.get("allOf", ())]
+    schema = _resolved(root, schema, notes, path, entered)
+    parts = [_resolved(root, part, notes, path, entered) for part in schema.get("allOf", ())]
     own = {key: value for key, value in schema.items() if key != "allOf"}
     if any(COLUMN in part for part in parts):
         yield from parts
@@ -142,8 +145,17 @@ def _parts(root: Schema, schema: Any, notes: list[str], path: Path) -> Iterator[
     yield own
 
 
-def _resolved(root: Schema, schema: Any, notes: list[str], path: Path) -> Document:
-    """Returns a schema without references, and without alternatives if all but one of them is null."""
+def _resolved(root: Schema, schema: Any, notes: list[str], path: Path, entered: list[Schema]) -> Document:
+    """Returns a schema without references, and without alternatives if all but one of them is null.
+
+    Args:
+        root: the document.
+        schema: a schema within it.
+        notes: receives what a contract cannot say.
+        path: of the values that it describes.
+        entered: the schemas that it is inside, and itself; receives those that it refers to.
+    """
+    outer = entered[:-1]
     for _ in range(_MAX_DEPTH):
         if not isinstance(schema, Mapping):
             return {}
@@ -154,6 +166,10 @@ def _resolved(root: Schema, schema: Any, notes: list[str], path: Path) -> Docume
             if target is None:
                 notes.append(f"{_place(path)}: the reference {reference} is not in the file: read as any value")
                 return own
+            if any(target is around for around in outer):
+                notes.append(f"{_place(path)}: the reference {reference} is recursive: read as any value")
+                return own
+            entered.append(target)
             schema = {**target, **own}
         elif isinstance(alternatives, list):
             others = [option for option in alternatives if option != {"type": "null"}]

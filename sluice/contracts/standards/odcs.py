@@ -4,10 +4,13 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
+from pydantic import ValidationError
+
+from sluice.contracts.inference.roles import EVENT_ID
 from sluice.contracts.model import Column, Contract
 from sluice.contracts.paths import Path, format_path, parse_path
 from sluice.contracts.standards.document import Document, complete, residual, to_document
-from sluice.contracts.standards.imported import Field, Imported, assemble, is_stream
+from sluice.contracts.standards.imported import Field, Imported, assemble, can_identify, is_stream, named
 from sluice.contracts.standards.patterns import to_search, to_whole
 from sluice.contracts.standards.sql_types import from_sql
 from sluice.contracts.types import NUMERIC_TYPES, DataType, parse_type
@@ -34,6 +37,13 @@ _TYPES = {
 }
 """The type of each logical type without a format."""
 _OPTIONS = {"minLength": "min_length", "maxLength": "max_length", "minimum": "minimum", "maximum": "maximum"}
+_LIMITS = (*_OPTIONS.values(), "zone")
+_UNITS = {
+    **dict.fromkeys(("m", "min", "minute", "minutes"), "m"),
+    **dict.fromkeys(("h", "hr", "hour", "hours"), "h"),
+    **dict.fromkeys(("d", "day", "days"), "d"),
+}
+"""The units of a latency, and those of a contract's durations."""
 _HOUR = timedelta(hours=1)
 
 
@@ -80,9 +90,37 @@ def from_odcs(odcs: Mapping[str, Any], stream: str | None) -> Imported:
         raise TerminalError("the file has no schema", "add one: a contract needs columns")
     notes = [f"schema {other.get('name')}: not taken over: a contract has one" for other in schemas[1:]]
     notes += [f"{key}: not taken over" for key in odcs if key not in _READ]
-    read = complete(_contract_of(odcs, schemas[0]), _extensions(odcs))
+    extensions = _extensions(odcs)
     fields = list(_fields(schemas[0].get("properties") or (), (), True, notes))
-    return assemble(read, fields, stream, notes)
+    labels, fields = [item.label for item in fields], named(fields)
+    names = {label: item.column["name"] for label, item in zip(labels, fields, strict=True) if label}
+    read = _renamed(_contract_of(odcs, schemas[0]), names)
+    types = {item.column["name"]: item.column["type"] for item in fields}
+    if schemas[0].get("physicalType") != "topic" and types.get(read.get("key")) in ("date", "timestamp"):
+        notes.append(f"partitioned: {read.pop('key')} is a time, as tables have it: not taken over as key")
+    # What a custom property says was a contract's: there, an error is one.
+    terms = {key: term for key, term in _TERMS.items() if key in read and key not in extensions}
+    return assemble(complete(read, extensions), fields, stream, notes, terms)
+
+
+_TERMS = {
+    "lateness": "latency",
+    "event_time": "latency's element",
+    "id": "primaryKey",
+    "key": "partitioned",
+    "load": "frequency",
+    "topic": "physicalName",
+}
+"""Keys that other tools' documents may have terms for that no contract can hold, and the terms."""
+
+
+def _renamed(read: Document, names: Mapping[str, str]) -> Document:
+    """Returns a contract's keys with the names of columns in place of those that no column can have."""
+    identity = read.get("id")
+    if isinstance(identity, list):
+        read = {**read, "id": [names.get(name, name) for name in identity]}
+    roles = {key: names.get(str(read[key]), read[key]) for key in ("id", "key", "event_time") if key in read}
+    return {**read, **{key: name for key, name in roles.items() if isinstance(name, str)}}
 
 
 _READ = (
@@ -129,8 +167,8 @@ def _contract_of(odcs: Mapping[str, Any], schema: Mapping[str, Any]) -> Document
 
 def _agreement(agreement: Mapping[str, Any]) -> Document:
     read: Document = {}
-    value, unit = agreement.get("value"), str(agreement.get("unit", ""))[:1]
-    if agreement.get("property") == "latency" and unit in ("m", "h", "d") and isinstance(value, int):
+    value, unit = agreement.get("value"), _UNITS.get(str(agreement.get("unit")).lower())
+    if agreement.get("property") == "latency" and unit and isinstance(value, int):
         read["lateness"] = f"{value}{unit}"
         if element := agreement.get("element"):
             read["event_time"] = str(element).rpartition(".")[2]
@@ -186,15 +224,42 @@ def _fields(properties: Any, path: Path, required: bool, notes: list[str]) -> It
         if inner := item.get("properties"):
             yield from _fields(inner, place, is_required, notes)
             continue
-        column = column_of(item)
+        extensions = _extensions(item)
+        column = _without_impossible_limits(column_of(item), extensions)
         if not is_required:
             column.pop("nullable", None)
-        if path:
-            # A nested property's name does not name the column alone.
+        label = "" if path or _is_column(column) else str(item["name"])
+        if path or label:
+            # A nested property's name does not name the column alone, and another one is not a column's.
             del column["name"]
             column.pop("from", None)
-        yield Field(place, complete(column, _extensions(item)))
+        yield Field(place, complete(column, extensions), label)
         notes += [f"{format_path(place)}: {problem}: not taken over" for problem in _not_taken_over(item, column)]
+
+
+def _is_column(column: Document) -> bool:
+    """Returns whether a column can have the name that the file has for it."""
+    if column["name"] == EVENT_ID and not can_identify(column):
+        return False
+    return _is_valid({"name": column["name"], "type": "json"})
+
+
+def _is_valid(column: Document) -> bool:
+    try:
+        Column.model_validate({"name": "any", "description": "-", **column})
+    except ValidationError:
+        return False
+    return True
+
+
+def _without_impossible_limits(column: Document, extensions: Document) -> Document:
+    """Returns a column's keys without the limits that no contract can hold, such as a fraction for an integer."""
+    limits: Document = {}
+    for key in _LIMITS:
+        attempt = {**limits, key: column.get(key)}
+        if key in column and (key in extensions or _is_valid({"type": column["type"], **attempt})):
+            limits = attempt
+    return {key: value for key, value in column.items() if key not in _LIMITS or key in limits}
 
 
 def _path(item: Mapping[str, Any], parent: Path) -> Path:
@@ -264,8 +329,9 @@ def _not_taken_over(item: Mapping[str, Any], column: Document) -> Iterator[str]:
     taken = {*_OPTIONS, "pattern", "defaultTimezone", "format", "timezone"}
     yield from (f"logicalTypeOptions.{option}" for option in options if option not in taken)
     yield from (option for option in _OPTIONS if option in options and _OPTIONS[option] not in column)
-    if "pattern" in options and "pattern" not in column:
-        yield "pattern"
+    for option, key in (("pattern", "pattern"), ("defaultTimezone", "zone")):
+        if option in options and key not in column:
+            yield option
     yield from ("quality" for rule in item.get("quality") or () if rule.get("metric") != "invalidValues")
     if item.get("unique"):
         yield "unique"

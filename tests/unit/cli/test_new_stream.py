@@ -1,15 +1,22 @@
 """A new stream's files are those that the project's own tests accept, and an error writes none of them."""
 
+import json
 import shutil
 import subprocess
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 import yaml
+from pyarrow import parquet
 from typer.testing import CliRunner, Result
 
 from cli.app import build
+from producers.files import open_records
+from producers.files.timeline import FileTimeline
 from sluice.contracts import load_contracts
 from sluice.contracts.validation import validate_event
 from sluice.errors import TerminalError
@@ -132,6 +139,8 @@ def test_generated_files_pass_the_projects_checks(project: Path) -> None:
         (("a.b", "--sample", "{folder}/numbers.json"), "record 1 is not an object"),
         (("a.b", "--sample", "{folder}/empty.json"), "the records have no fields"),
         (("a.b", "--sample", "{folder}/surrogates.json"), "no record of the sample is valid"),
+        (("a.b", "--sample", "{folder}/wide.csv"), "/wide.csv: 1,500 columns, but a contract has at most 1,000"),
+        (("a.b", "--sample", "{folder}/long.json"), "/long.json: its contract is not valid: line 1: expected at most"),
     ],
 )
 def test_an_error_is_one_line_and_writes_nothing(project: Path, arguments: tuple[Any, ...], message: str) -> None:
@@ -141,12 +150,65 @@ def test_an_error_is_one_line_and_writes_nothing(project: Path, arguments: tuple
     (samples / "numbers.json").write_text("[1, 2]")
     (samples / "empty.json").write_text("[{}]")
     (samples / "surrogates.json").write_text(r'[{"a": "\ud800"}]')
+    (samples / "wide.csv").write_text(f"{','.join(f'c{number}' for number in range(1_500))}\n{'1,' * 1_499}1\n")
+    (samples / "long.json").write_text(json.dumps({f"{number:0400}": number for number in range(900)}))
     before = files(project)
     with pytest.raises(TerminalError) as error:
         run("new-stream", *(str(argument).format(folder=samples) for argument in arguments))
     assert message in str(error.value)
     assert "\n" not in str(error.value)
     assert files(project) == before
+
+
+@pytest.mark.parametrize("number", ["12e4567890", "1e999999999", "-1e99999999999999999999", "1e-99999999999999999999"])
+def test_a_number_of_any_size_in_a_sample_is_taken(project: Path, number: str) -> None:
+    sample = project / "a.jsonl"
+    sample.write_text(f'{{"id": "a", "size": {number}}}\n{{"id": "b", "size": 2.5}}\n')
+    assert "2 columns from 2 records of a.jsonl, 2 of them valid" in run("new-stream", "a.b", "--sample", sample).stdout
+
+
+def test_the_decimals_of_a_parquet_file_are_those_of_the_contract(project: Path) -> None:
+    sample = project / "a.parquet"
+    amounts = [Decimal("12.34"), Decimal("99999.99"), None]
+    columns = {
+        "id": ["a", "b", "c"],
+        "amount": pa.array(amounts, pa.decimal128(38, 9)),
+        "ratio": pa.array(amounts, pa.decimal128(38, 30)),
+        "total": pa.array(amounts, pa.decimal256(60, 2)),
+        "empty": pa.array([None] * 3, pa.decimal128(9, 2)),
+        "nested": [{"fee": amount} for amount in amounts],
+        "coordinates": pa.array([amounts[:2]] * 3, pa.list_(pa.decimal128(11, 6))),
+    }
+    parquet.write_table(pa.table(columns), sample)
+    assert "3 of them valid" in run("new-stream", "a.b", "--sample", sample).stdout
+    contract = load_contracts(project / "contracts")["a.b"]
+    types = {column.name: column.type for column in contract.columns}
+    assert [types[name] for name in ("amount", "ratio", "total", "empty")] == [
+        "decimal(38, 9)",
+        "decimal(38, 30)",
+        "decimal(38, 2)",
+        "decimal(9, 2)",
+    ]
+    assert {types["fee"], types["longitude"], types["latitude"]} == {"decimal(7, 2)", "decimal(11, 6)"}
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.parquet"])
+def test_dates_become_the_event_time_of_events_without_a_time_of_day(project: Path, name: str) -> None:
+    sample = project / name
+    if name == "a.csv":
+        sample.write_text("date,country,cases\n2020-03-01,AT,14\n2020-03-02,AT,18\n")
+    elif name == "a.jsonl":
+        sample.write_text('{"date": "2020-03-01", "cases": 14}\n{"date": "2020-03-02", "cases": 18}\n')
+    else:
+        parquet.write_table(pa.table({"date": [date(2020, 3, 1), date(2020, 3, 2)], "cases": [14, 18]}), sample)
+    done = run("new-stream", "a.b", "--sample", sample)
+    assert "2 of them valid" in done.stdout
+    assert "  event_time  date\n" in done.stdout
+    assert "timestamp: a date, taken for its midnight in UTC so that it can be the event time" in done.stdout
+    contract = load_contracts(project / "contracts")["a.b"]
+    assert contract.event_time == "date"
+    times = [event.timestamp for batch in FileTimeline(contract, open_records(sample)).batches() for event in batch]
+    assert times == [int(datetime(2020, 3, day, tzinfo=UTC).timestamp() * 1_000) for day in (1, 2)]
 
 
 def test_force_replaces_the_files_of_a_stream(project: Path) -> None:

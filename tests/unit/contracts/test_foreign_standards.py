@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from sluice.contracts import Contract
+from sluice.contracts.paths import format_path
 from sluice.contracts.standards import import_contract
 from sluice.contracts.standards.document import to_contract
 from sluice.errors import TerminalError
@@ -197,6 +198,150 @@ def test_an_odcs_contract_of_another_tool_becomes_a_contract() -> None:
         "servers: not taken over",
         "topic: not in the file, assumed name shop-orders, partitions 4, retention_bytes 1073741824",
     ]
+
+
+WAREHOUSE = """\
+apiVersion: v3.1.0
+kind: DataContract
+id: warehouse
+version: 1.0.0
+status: active
+schema:
+  - name: departments
+    physicalType: table
+    properties:
+      - {name: DepartmentId, physicalName: dept_id, logicalType: integer, primaryKey: true, primaryKeyPosition: 1}
+      - {name: Group Name, logicalType: string, required: true, primaryKey: true, primaryKeyPosition: 2}
+      - {name: group_name, logicalType: string}
+      - {name: day, logicalType: date, required: true, partitioned: true, partitionKeyPosition: 1}
+      - {name: ModifiedDate, logicalType: timestamp, required: true}
+      - {name: xmin, logicalType: integer}
+      - {name: event_id, logicalType: string}
+      - {name: details, logicalType: object, properties: [{name: day, logicalType: date}]}
+slaProperties:
+  - {property: latency, value: 4, unit: days, element: departments.ModifiedDate}
+  - {property: frequency, value: 1, unit: d, scheduler: cron, schedule: "0 30 9 ? * MON *"}
+"""
+
+
+def test_names_of_an_odcs_contract_that_no_column_can_have_are_put_into_snake_case() -> None:
+    imported = import_contract(WAREHOUSE, "shop.departments")
+    contract = to_contract(imported.document)
+    assert _columns(contract) == {
+        "department_id": ("int64", True, "dept_id"),
+        "group_name_2": ("string", False, '$["Group Name"]'),
+        "group_name": ("string", True),
+        "day": ("date", False),
+        "modified_date": ("timestamp", False, "ModifiedDate"),
+        "xmin_value": ("int64", True, "xmin"),
+        "event_id_value": ("string", True, "event_id"),
+        "details_day": ("date", True, "details.day"),
+    }
+    assert (contract.id, contract.key, contract.event_time) == (None, None, "modified_date")
+    assert contract.lateness.days == 4
+    assert [note for note in imported.notes if "not taken over" in note] == [
+        "partitioned: day is a time, as tables have it: not taken over as key",
+        "primaryKey: not taken over as id: department_id: expected a column with nullable: false that is neither an "
+        "array nor json",
+        "frequency: not taken over as load: load.schedule: expected five cron fields, such as "
+        '"*/2 * * * *", found "0 30 9 ? * MON *"',
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "changed", "key", "note"),
+    [
+        (
+            "departments.ModifiedDate",
+            "departments.day",
+            "event_time",
+            "latency's element: not taken over as event_time",
+        ),
+        ("departments.ModifiedDate", "elsewhere.missing", "event_time", "latency's element: not taken over as event"),
+        ("departments.ModifiedDate", '"departments.Group Name"', "event_time", "latency's element: not taken over"),
+        ("value: 4, unit: days", "value: 999999, unit: days", "lateness", "latency: not taken over as lateness: "),
+        ("value: 4, unit: days", "value: 4, unit: months", "lateness", "lateness: not in the file, assumed 48h"),
+        ("partitioned: true", "primaryKey: true", "id", "primaryKey: not taken over as id: department_id: expected"),
+        ("Name, logicalType: string", "Name, partitioned: true, logicalType: object", "key", "partitioned: not taken"),
+    ],
+)
+def test_a_term_of_an_odcs_contract_that_no_contract_can_hold_is_a_note(
+    given: str, changed: str, key: str, note: str
+) -> None:
+    assert given in WAREHOUSE
+    imported = import_contract(WAREHOUSE.replace(given, changed), "shop.departments")
+    default = {"event_time": "record", "lateness": "48h"}.get(key)
+    assert (imported.document.get(key), to_contract(imported.document).stream) == (default, "shop.departments")
+    assert any(line.startswith(note) for line in imported.notes), imported.notes
+
+
+@pytest.mark.parametrize(
+    ("limits", "note"),
+    [
+        ("logicalType: integer, logicalTypeOptions: {minimum: 0.5}", "minimum"),
+        ("logicalType: integer, logicalTypeOptions: {minimum: 7, maximum: 2}", "maximum"),
+        ("logicalType: string, logicalTypeOptions: {maxLength: 0}", "maxLength"),
+        ("logicalType: timestamp, logicalTypeOptions: {defaultTimezone: Nowhere/There}", "defaultTimezone"),
+    ],
+)
+def test_a_limit_of_an_odcs_contract_that_no_column_can_have_is_a_note(limits: str, note: str) -> None:
+    given = "{name: group_name, logicalType: string}"
+    assert given in WAREHOUSE
+    imported = import_contract(WAREHOUSE.replace(given, f"{{name: group_name, {limits}}}"), "shop.departments")
+    assert "group_name" in _columns(to_contract(imported.document))
+    assert f"group_name: {note}: not taken over" in imported.notes
+
+
+def test_a_required_primary_key_of_any_name_is_the_id() -> None:
+    imported = import_contract(
+        WAREHOUSE.replace("logicalType: integer, primaryKey", "logicalType: integer, required: true, primaryKey"),
+        "shop.departments",
+    )
+    assert to_contract(imported.document).id == ("department_id", "group_name_2")
+
+
+def test_a_topic_that_kafka_does_not_have_is_a_note() -> None:
+    text = WAREHOUSE.replace("physicalType: table", "physicalType: topic\n    physicalName: a b")
+    imported = import_contract(text, "shop.departments")
+    assert to_contract(imported.document).topic_name == "shop.departments"
+    assert any(note.startswith("physicalName: not taken over as topic: ") for note in imported.notes), imported.notes
+
+
+@pytest.mark.parametrize("event_id", [{"type": "string"}, {"type": ["string", "null"]}, {"type": "object"}])
+def test_a_field_event_id_that_cannot_be_the_id_has_another_name(event_id: dict[str, Any]) -> None:
+    required = ["event_id"] if event_id["type"] == "object" else []
+    schema = {"properties": {"event_id": event_id, "a": {"type": "integer"}}, "required": required}
+    contract = to_contract(import_contract(json.dumps(schema), "a.b").document)
+    assert [column.name for column in contract.columns] == ["event_id_value", "a"]
+    assert contract.id_columns == ()
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        {"$ref": "#"},
+        {"$ref": "#/$defs/Node"},
+        {"anyOf": [{"$ref": "#/$defs/Node"}, {"type": "null"}]},
+        {"$ref": "#/$defs/Even"},
+        {"type": "object", "properties": {"b": {"$ref": "#/properties/a"}}},
+    ],
+)
+def test_a_recursive_schema_is_a_json_column_with_a_note(reference: dict[str, Any]) -> None:
+    schema = {
+        "$defs": {
+            "Node": {"type": "object", "properties": {"name": {"type": "string"}, "next": {"$ref": "#/$defs/Node"}}},
+            "Even": {"type": "object", "properties": {"odd": {"$ref": "#/$defs/Odd"}}},
+            "Odd": {"type": "object", "properties": {"even": {"$ref": "#/$defs/Even"}}},
+        },
+        "properties": {"a": reference, "id": {"type": "integer"}},
+    }
+    imported = import_contract(json.dumps(schema), "a.b")
+    contract = to_contract(imported.document)
+    recursive = [column for column in contract.columns if column.type == "json"]
+    assert len(recursive) == 1
+    assert max(len(column.paths[0]) for column in contract.columns) <= 3
+    (note,) = [note for note in imported.notes if "is recursive" in note]
+    assert note.startswith(f"{format_path(recursive[0].paths[0])}: the reference #")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sluice.contracts import get_contract, load_contracts, read_contract
+from sluice.contracts import Contract, get_contract, load_contracts, read_contract
 from sluice.errors import TerminalError
 from sluice.settings import ROOT
 
@@ -191,3 +191,20 @@ def test_a_folder_that_does_not_exist_is_an_error_and_one_without_contracts_is_n
 def test_the_error_for_an_unknown_stream_lists_the_known_ones() -> None:
     with pytest.raises(TerminalError, match=r"unknown stream 'flights.lost'.*flights.arrived, flights.cancelled"):
         get_contract(load_contracts(ROOT / "contracts"), "flights.lost")
+
+
+def test_a_date_as_the_event_time_is_an_error_that_names_the_type_that_reads_it() -> None:
+    column = {"name": "day", "type": "date", "nullable": False, "description": "-"}
+    contract = {
+        "stream": "a.b",
+        "description": "-",
+        "owner": "you",
+        "event_time": "day",
+        "lateness": "1h",
+        "topic": {"partitions": 1, "retention_bytes": 1 << 20},
+        "load": {"schedule": "0 0 * * *"},
+    }
+    with pytest.raises(ValueError, match=r"expected record, .* a timestamp with a zone reads dates, too"):
+        Contract.model_validate({**contract, "columns": [column]})
+    column |= {"type": "timestamp", "zone": "UTC"}
+    assert Contract.model_validate({**contract, "columns": [column]}).event_time == "day"

@@ -62,6 +62,10 @@ AT = microseconds(datetime(2013, 1, 31, 23, 59, 59, tzinfo=UTC))
         ({"type": "timestamp"}, '"2013-01-31 23:59:59+00:00"', AT),
         ({"type": "timestamp", "zone": "America/New_York"}, '"2013-01-31T18:59:59"', AT),
         ({"type": "timestamp", "zone": "America/New_York"}, '"2013-02-01T00:59:59+01:00"', AT),
+        ({"type": "timestamp", "zone": "America/New_York"}, '"2013-01-31"', AT - 68_399_000_000),
+        ({"type": "timestamp", "zone": "UTC"}, '"2013-01-31"', AT - 86_399_000_000),
+        # Midnight was left out when the clocks were put forward: it is read with the offset before.
+        ({"type": "timestamp", "zone": "America/Sao_Paulo"}, '"2013-10-20"', 1_382_238_000_000_000),
         ({"type": "timestamp", "format": "epoch_s"}, "1359676799", AT),
         ({"type": "timestamp", "format": "epoch_s"}, "1359676799.25", AT + 250_000),
         ({"type": "timestamp", "format": "epoch_s"}, "-0.5", -500_000),
@@ -108,6 +112,11 @@ def test_a_valid_value_is_read_exactly(fields: dict[str, Any], text: str, value:
         ({"type": "timestamp", "format": "epoch_s"}, "true", "x: expected timestamp, found true"),
         ({"type": "timestamp", "format": "epoch_ms"}, "1e300", "x: outside the years 1900 to 2199, found 1e300"),
         ({"type": "timestamp", "zone": "UTC"}, '"2013-02-30T00:00:00"', "x: expected timestamp"),
+        ({"type": "timestamp", "zone": "UTC"}, '"2013-02-30"', "x: expected timestamp"),
+        ({"type": "timestamp", "zone": "UTC"}, '"2013-2-3"', "x: expected timestamp"),
+        ({"type": "timestamp", "zone": "UTC"}, '"1815-06-18"', "x: outside the years 1900 to 2199"),
+        ({"type": "timestamp"}, '"2013-01-31"', "x: expected timestamp"),
+        ({"type": "timestamp", "format": "epoch_s"}, '"2013-01-31"', "x: expected timestamp"),
     ],
 )
 def test_anything_else_has_a_reason(fields: dict[str, Any], text: str, reason: str) -> None:

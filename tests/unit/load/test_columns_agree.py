@@ -279,6 +279,21 @@ def _positions(columns: Columns, name: str) -> list[int]:
     return [positions[int(index)] for index in columns.unknown[name]]
 
 
+def test_times_without_a_zone_and_dates_agree_where_the_contract_has_a_zone(tmp_path: Path) -> None:
+    path = tmp_path / "all.types.yaml"
+    path.write_text(
+        CONTRACT.replace("name: moment, type: timestamp", "name: moment, type: timestamp, zone: Asia/Tokyo")
+    )
+    contract = read_contract(path)
+    moments = ["2013-01-31", "2013-01-31T00:00:00", "2013-01-30T15:00:00Z", "2013-02-30", "1815-06-18", "2013-1-31"]
+    values = [PLAIN[:-1] % 0 + f',"moment":"{moment}"}}'.encode() for moment in moments]
+    columns = _read(contract, list(values))
+    expected = [validate_event(contract, value, AT) for value in values]
+    assert columns.is_valid.to_pylist() == [True] * 3 + [False] * 3
+    assert columns.reasons == [reason for event, reason in expected if event is None]
+    assert columns.rows["moment"].to_pylist() == [datetime(2013, 1, 30, 15, tzinfo=UTC)] * 3
+
+
 PLAIN = b'{"event_id":"%d","id":"k","at":"2013-01-01T10:17:00.123Z"}'
 ERRORS = [AssertionError, OverflowError, pa.ArrowInvalid, RecursionError]
 

@@ -19,7 +19,7 @@ def test_a_violation_changes_one_column_and_is_json(
     value = next(event.value for batch in january.batches() for event in batch if event.stream == stream)
     event = json.loads(value)
     for violation in contract_violations(contracts[stream]):
-        invalid = json.loads(violation.apply(value))
+        invalid = json.loads(violation.apply(value) or b"")
         if not violation.column:
             assert not isinstance(invalid, dict)
             continue
@@ -98,3 +98,13 @@ def test_a_violation_names_its_column_in_the_reason(every_type: Contract) -> Non
         if violation.column:
             _, reason = validate_event(every_type, violation.apply(json.dumps(EVENT).encode()), NOW)
             assert reason.startswith(f"{violation.column}: "), violation
+
+
+@pytest.mark.parametrize(
+    "event",
+    [b"not json", b"[1,2]", b"7", b"", b"\xff", b'{"a":NaN}', b'{"a":1e999}', b'{"a":1,"a":2}', b"[" * 100_000],
+    ids=lambda event: event[:12].decode("utf-8", "replace"),
+)
+def test_what_is_not_an_object_of_json_cannot_violate_a_column(every_type: Contract, event: bytes) -> None:
+    for violation in contract_violations(every_type):
+        assert (violation.apply(event) is None) == bool(violation.column)

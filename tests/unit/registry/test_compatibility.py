@@ -56,6 +56,7 @@ _PLACE = {"type": "record", "name": "Place", "fields": [{"name": "code", "type":
         ({"type": "timestamp"}, _logical("long", "timestamp-millis")),
         ({"type": "timestamp", "format": "epoch_ms"}, "long"),
         ({"type": "timestamp", "zone": "Europe/Vienna"}, _logical("long", "local-timestamp-micros")),
+        ({"type": "timestamp", "zone": "Europe/Vienna"}, _logical("int", "date")),
         ({"type": "uuid"}, _logical("string", "uuid")),
         ({"type": "json"}, {"type": "map", "values": "int"}),
         ({"type": "array(int64)"}, ["null", {"type": "array", "items": ["null", "int"]}]),

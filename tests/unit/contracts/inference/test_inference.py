@@ -109,6 +109,9 @@ def test_arrays_of_objects_and_maps_are_json(tmp_path: Path) -> None:
         ({"record": "2018-02-07T00:00:00Z"}, "record_value", ()),
         ({"order_id": 7, "event_id": "a"}, "record", ("event_id",)),
         ({"magnitude": 7}, "record", ()),
+        ({"changed_on": "2018-02-07", "born": "1815-06-18", "day": "2018-02-07"}, "day", ()),
+        ({"day": "1815-06-18"}, "day", ()),
+        ({"day": "2018-02-07", "seen_at": "2018-02-07T00:00:00Z"}, "seen_at", ()),
         ({"id": 1.5}, "record", ()),
         ({"id": "x" * 257}, "record", ()),
     ],
@@ -125,6 +128,19 @@ def test_a_column_that_repeats_or_lacks_values_is_no_id_and_no_time() -> None:
         ['{"id": 1, "time": "2018-02-07T00:00:00Z"}', '{"id": 1, "time": null}', '{"id": 2, "time": null}']
     )
     assert (inference.id.name, inference.event_time.name) == ("", "record")
+
+
+def test_only_the_date_that_is_the_event_time_becomes_a_timestamp(tmp_path: Path) -> None:
+    texts: list[str | bytes] = [
+        '{"updated": "2018-02-08", "day": "1815-06-18", "seen": "2018-02-08T00:00:00Z"}',
+        '{"updated": "2018-02-08", "day": "2018-02-07", "seen": null}',
+    ]
+    inference = infer_texts(texts)
+    contract = contract_of(inference, tmp_path)
+    types = [(column.name, column.type, column.zone) for column in contract.columns]
+    assert types == [("updated", "date", None), ("day", "timestamp", "UTC"), ("seen", "timestamp", None)]
+    assert (inference.event_time.name, inference.event_time.others) == ("day", ("updated",))
+    assert [validate_event(contract, str(text).encode(), NOW)[1] for text in texts] == ["", ""]
 
 
 @pytest.mark.parametrize(

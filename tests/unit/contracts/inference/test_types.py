@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from sluice.contracts.inference import parse_json
-from sluice.contracts.inference.types import Typing, infer_type
+from sluice.contracts.inference.types import Typing, declared_type, infer_type
 
 UUID = "6F9619FF-8B86-D011-B42D-00CF4FC964FF"
 
@@ -32,6 +32,12 @@ def infer(values: str, name: str = "value") -> Typing:
         ("[0.00001]", "float64"),
         ("[1.5, 0.30000000000000004]", "float64"),
         ("[1e3, 2.5]", "float64"),
+        ("[1e308, 1e-99999999999999999999]", "float64"),
+        ("[1e999999999, 1]", "json"),
+        ("[-1e99999999999999999999]", "json"),
+        (f"[{'9' * 400}.5]", "json"),
+        (f"[{'9' * 5000}, 1.5]", "json"),
+        (f"[{'9' * 5000}]", "json"),
         ('["a", ""]', "string"),
         ('["12.50", "-3.25"]', "decimal(6, 2)"),
         ('["12.50", "3.5"]', "string"),
@@ -106,6 +112,27 @@ def test_times_without_a_zone_get_one_that_a_person_decides_about() -> None:
 def test_times_finer_than_a_microsecond_are_said_to_be_cut() -> None:
     assert "which are cut" in infer('["2018-02-07T01:26:13.1234567Z"]').why
     assert infer('["2018-02-07T01:26:13.123456Z"]').why == ""
+
+
+@pytest.mark.parametrize(
+    ("declared", "values", "expected"),
+    [
+        ("decimal(38, 9)", "[12.340000000, 99999.990000000]", "decimal(38, 9)"),
+        ("decimal(38, 30)", "[0.5]", "decimal(38, 30)"),
+        ("decimal(20, 0)", "[1517966773840]", "decimal(20, 0)"),
+        ("decimal(9, 2)", "[]", "decimal(9, 2)"),
+        ("decimal(60, 2)", "[-12.34]", "decimal(38, 2)"),
+        ("decimal(60, 2)", f"[{'9' * 36}.00]", "decimal(38, 2)"),
+        ("decimal(60, 2)", f"[{'9' * 37}.00]", "decimal(60, 2)"),
+        ("decimal(60, 50)", "[0.5]", "decimal(60, 50)"),
+        ("array(decimal(60, 2))", "[[12.34, null], []]", "array(decimal(38, 2))"),
+        ("array(decimal(5, 2))", "[[12.34]]", "array(decimal(5, 2))"),
+    ],
+)
+def test_a_decimal_that_a_file_declares_is_one_with_at_most_38_digits_unless_it_needs_more(
+    declared: str, values: str, expected: str
+) -> None:
+    assert declared_type(declared, parse_json(values)).type == expected
 
 
 def test_a_number_that_json_does_not_have_is_refused() -> None:

@@ -80,6 +80,48 @@ def test_a_contract_says_what_the_fields_of_a_csv_file_are(tmp_path: Path) -> No
     ]
 
 
+@pytest.mark.parametrize("codes", [("12e4567890", "3e12345678"), ("12e456", "3e12"), ("9e99", "1e999")])
+def test_codes_that_look_like_numbers_beyond_a_float_stay_text(tmp_path: Path, codes: tuple[str, str]) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("hash\n{}\n{}\n".format(*codes))
+    assert [json.loads(text)["hash"] for text in texts(path)] == list(codes)
+
+
+def test_an_exponent_of_any_length_is_read_at_once_where_a_contract_wants_a_number(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("a\n+1e3\n+1e999999999\n")
+    assert texts(path, {"a": "number"}) == [b'{"a":1000}', b'{"a":"+1e999999999"}']
+
+
+UUID = "6f9619ff-8b86-d011-b42d-00cf4fc964ff"
+
+
+@pytest.mark.parametrize("value", ["2020-03-01", "23:59:59.5", UUID])
+@pytest.mark.parametrize("kinds", [{}, {"a": "value"}], ids=["from the values", "from the contract"])
+def test_a_date_a_time_and_a_uuid_can_be_null(tmp_path: Path, value: str, kinds: dict[str, str]) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(f'id,a\n1,{value}\n2,NA\n3,NULL\n4,\n5,""\n')
+    assert [json.loads(text)["a"] for text in texts(path, kinds)] == [value, None, None, None, None]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("NaN", "null"),
+        ("NA", "null"),
+        ("Infinity", '"Infinity"'),
+        ("-Infinity", '"-Infinity"'),
+        ("[NaN]", '"[NaN]"'),
+        ("[" * 100_000, f'"{"[" * 100_000}"'),
+    ],
+    ids=lambda text: text[:12],
+)
+def test_a_field_for_json_that_is_not_json_is_null_or_a_text(tmp_path: Path, text: str, expected: str) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(f"id,a\n1,{text}\n")
+    assert texts(path, {"id": "number", "a": "json"}) == [f'{{"id":1,"a":{expected}}}'.encode()]
+
+
 def test_timestamps_are_read_as_databases_export_them(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     zones = ["", "Z", " UTC", "+00", "-0530", "+05:30"]
@@ -144,6 +186,26 @@ def test_the_values_of_a_parquet_file_are_exact(tmp_path: Path) -> None:
     fields = json.loads(second)
     assert list(fields) == list(columns)
     assert {name for name, value in fields.items() if value is not None} == {"big", "at"}
+
+
+def test_a_parquet_file_declares_its_decimals(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    decimal = pa.decimal128(38, 9)
+    table = pa.table(
+        {
+            "amount": pa.array([None], decimal),
+            "many": pa.array([None], pa.list_(pa.decimal128(5, 2))),
+            "place": pa.array([None], pa.struct([("height", pa.decimal256(60, 2)), ("name", pa.string())])),
+            "deep": pa.array([None], pa.list_(pa.struct([("height", decimal)]))),
+            "half": [0.5],
+        }
+    )
+    parquet.write_table(table, path)
+    assert open_records(path).types == {
+        ("amount",): "decimal(38, 9)",
+        ("many",): "array(decimal(5, 2))",
+        ("place", "height"): "decimal(60, 2)",
+    }
 
 
 @pytest.mark.parametrize("name", ["a.parquet", "a.csv"])

@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 
 from producers.events import Event
-from producers.fault_injection import Faults
+from producers.fault_injection import Faults, inject_faults
 from producers.files import open_records
 from producers.files import send as module
 from producers.files.send import Send, csv_kinds, send
 from producers.files.timeline import FileTimeline
 from sluice.contracts import Contract, read_contract
 from sluice.contracts.inference import infer, parse_json
+from sluice.contracts.validation import validate_event
 from sluice.errors import TerminalError, TransientError
 from tests.fixtures.quakes import COUNT, QUAKES
 
@@ -169,6 +170,19 @@ def test_the_columns_of_a_contract_say_how_csv_is_written(contract: Contract, tm
     assert records.texts([0]) == [b'{"code":"7","at":"2018-02-07T00:00:00Z","amount":1.50,"more":"x"}']
 
 
+@pytest.mark.parametrize("kind", ["date", "time", "uuid", "json", "array(date)"])
+def test_a_null_of_a_csv_file_is_one_for_every_type_but_strings(tmp_path: Path, kind: str) -> None:
+    column = f'  - {{name: more, type: "{kind}", description: "-"}}\n'
+    contract = contract_of(tmp_path, CONTRACT + column)
+    rows = [f"NA,2018-02-07T00:00:00Z,1.50,{null}" for null in ("NA", "NULL", "NaN", "", '""')]
+    records = open_records(write(tmp_path, "code,at,amount,more", *rows, name="a.csv"), csv_kinds(contract))
+    for text in records.texts(range(len(records))):
+        event, reason = validate_event(contract, text, None)
+        assert reason == ""
+        assert event is not None
+        assert (event.values["code"], event.values["more"]) == ("NA", None)
+
+
 def test_faults_of_any_stream_can_be_injected(quakes: Contract, delivery: Any) -> None:
     lines: list[str] = []
     faults = Faults(late=0.5, duplicates=1, corrupt=1, invalid=1, seed=7)
@@ -178,6 +192,46 @@ def test_faults_of_any_stream_can_be_injected(quakes: Contract, delivery: Any) -
     }
     assert counts == dict.fromkeys(counts, COUNT)
     assert f"{COUNT:,} duplicate, {COUNT:,} corrupt, {COUNT:,} invalid" in lines[2]
+
+
+def test_a_line_that_is_not_a_json_object_is_sent_without_faults_that_make_it_invalid(
+    contract: Contract, delivery: Any, tmp_path: Path
+) -> None:
+    good = '{"code": "a", "at": "2018-02-07T00:00:00Z"}'
+    others = ("not json", "[1,2]", "12345", '"text"', "null", "{", f"{good} {good}")
+    lines: list[str] = []
+    faults = Faults(duplicates=1, corrupt=1, invalid=1, seed=7)
+    path = write(tmp_path, f"{good}   ", *others)
+    assert send(Send(path, faults=faults), "-", contract, lines.append) == 0
+    assert f"{1 + len(others)} duplicate, 1 corrupt, 1 invalid" in lines[2]
+    assert sorted(event.value.decode() for event in delivery.events if not event.fault) == sorted(
+        [f"{good}   ", *others]
+    )
+
+
+def test_a_corrupt_copy_is_not_json_although_its_line_ends_with_space(contract: Contract, tmp_path: Path) -> None:
+    path = write(tmp_path, *['{"code": "a"}' + " " * 100] * 200)
+    batches = FileTimeline(contract, open_records(path)).batches()
+    faulty = inject_faults(batches, Faults(corrupt=1), {contract.stream: contract})
+    corrupt = [event.value for batch in faulty for event in batch if event.fault]
+    assert len(corrupt) == 200
+    for value in corrupt:
+        with pytest.raises(ValueError):
+            json.loads(value)
+
+
+@pytest.mark.parametrize("format_name", ["avro", "json-registry"])
+def test_a_file_is_not_sent_to_a_stream_of_another_format(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format_name: str
+) -> None:
+    monkeypatch.setattr(module, "connect", lambda *_: pytest.fail("connected"))
+    path = write(tmp_path, '{"code": "a", "at": "2018-02-07T00:00:00Z"}')
+    contract = contract_of(tmp_path, f"{CONTRACT}format: {format_name}\n")
+    with pytest.raises(TerminalError) as error:
+        send(Send(path), "-", contract, lambda _: None)
+    message = f"events of a.b have the format {format_name}, and the events of a file are plain JSON. Hint: "
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 def test_speed_paces_by_event_time(contract: Contract, delivery: Any, tmp_path: Path) -> None:
