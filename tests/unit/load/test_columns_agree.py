@@ -254,7 +254,7 @@ def test_columns_agree_with_single_events_on_every_value(contract: Contract, val
 
 
 @pytest.mark.parametrize("name", sorted(_TYPICAL))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_columns_agree_with_single_events_on_every_value_of_a_column(
     contract: Contract, name: str, data: st.DataObject
