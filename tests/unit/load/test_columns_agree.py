@@ -229,7 +229,7 @@ def _typed(contract: Contract, value: bytes | None) -> dict[str, Any]:
     """Converts a valid event as Python does, on its own."""
     event = json.loads(value or b"")
     converters: dict[str, Callable[[Any], Any]] = {
-        "timestamp": datetime.fromisoformat,
+        "timestamp": lambda text: datetime.fromisoformat(text.upper()),
         "date": date.fromisoformat,
         "float64": float,
     }
