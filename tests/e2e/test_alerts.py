@@ -99,7 +99,7 @@ def test_an_invalid_contract_is_told_until_it_is_valid(platform: Running) -> Non
 
 
 def test_a_row_that_is_gone_from_the_warehouse_is_told_until_it_is_back(platform: Running) -> None:
-    platform.sluice("load", "weather.observed")
+    platform.sluice("load")
     table = "raw.weather_observed"
     lost = f"select * from {table} order by _event_date, _partition, _offset limit 1"
     platform.sluice("sql", "--as", "postgres", f"create table ops.lost as {lost}")
