@@ -14,11 +14,12 @@ _DOUBLE_DIGITS = 15
 
 _TIMESTAMP = "timestamp with time zone"
 _RFC_3339 = "rtrim(rtrim(to_char({0} at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US'), '0'), '.') || 'Z'"
-_TEXTS = {"date": "to_char({0}, 'YYYY-MM-DD')", _TIMESTAMP: _RFC_3339}
-"""Types whose own text depends on the session, with the expression of the text that a contract reads as such a type."""
-_AS_TEXT = ("boolean", "time without time zone", "uuid")
-"""Types besides numbers whose own text, also in an array, is one that a contract reads as such a type."""
-_AS_JSON = (*_AS_TEXT, "text", "date")
+_DATE = "date"
+_DATE_TEXT = "to_char({0}, 'YYYY-MM-DD')"
+"""The text of a date that does not depend on the session."""
+_TEXTS = ("time without time zone", "uuid")
+"""Types that events have as texts, with the text that Postgres gives them, also in arrays."""
+_AS_JSON = (*_TEXTS, "boolean", "text", _DATE)
 """Types besides numbers whose value, also in an array, is the same in a JSON document."""
 
 
@@ -52,10 +53,10 @@ def conversion(before: str, after: str) -> str | None:
         if before == _TIMESTAMP:
             return f"to_jsonb({_RFC_3339})"
         return "to_jsonb({0})" if is_number(item) or item in _AS_JSON else None
-    if after == "text" and before in _TEXTS:
-        return _TEXTS[before]
-    plain = is_number(item) or item in _AS_TEXT
-    return f"{{0}}::{after}" if plain and after == ("text[]" if is_array else "text") else None
+    # An event has a number, or true, not as a text: a string would refuse it.
+    if after == "text" and before == _DATE:
+        return _DATE_TEXT
+    return f"{{0}}::{after}" if item in _TEXTS and after == ("text[]" if is_array else "text") else None
 
 
 def misfits(value: str, before: str, after: str) -> str:

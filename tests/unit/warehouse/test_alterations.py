@@ -99,9 +99,7 @@ WIDENED = {
 }
 CONVERTED = {
     *((before, "json") for before in TYPES if before != "json"),
-    *((before, "string") for before in TYPES if before not in ("string", "json") and not before.startswith("array")),
-    ("array(int32)", "array(string)"),
-    ("array(int64)", "array(string)"),
+    *((before, "string") for before in ("date", "time", "uuid")),
 }
 """Types that are no numbers, and have a value for each one."""
 
