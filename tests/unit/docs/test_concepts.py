@@ -38,11 +38,14 @@ def test_a_page_has_an_experiment_of_few_commands(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", CONCEPTS, ids=name)
-def test_a_page_is_linked_from_the_glossary_and_leads_to_the_exercises_that_lead_to_it(page: Path) -> None:
-    assert f"concepts/{page.name}" in links(ROOT / "docs" / "glossary.md")
+def test_a_page_is_linked_from_glossary_tutorial_and_an_exercise_and_leads_to_the_exercises(page: Path) -> None:
+    for other in ("glossary.md", "tutorial.md"):
+        assert f"concepts/{page.name}" in links(ROOT / "docs" / other)
     listed = {(FOLDER / target).resolve() for target in links(page) if target.startswith("../../exercises/")}
     assert listed
-    assert {exercise for exercise in EXERCISES if f"../../docs/concepts/{page.name}" in links(exercise)} <= listed
+    leading = {exercise for exercise in EXERCISES if f"../../docs/concepts/{page.name}" in links(exercise)}
+    assert leading
+    assert leading <= listed
 
 
 def test_every_picture_is_on_a_page() -> None:
