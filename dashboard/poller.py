@@ -124,6 +124,7 @@ class Poller:
         self._speed = Speed()
         self._ends: dict[tuple[str, int], int] = {}
         """The next offsets of the latest poll, by topic and partition."""
+        self._newest: datetime | None = None
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="poller", daemon=True)
         self._groups: dict[str, str] = {}
@@ -157,8 +158,10 @@ class Poller:
                     ends[partition.topic, partition.partition] = partition.end
             existing = {stream: known[stream] for stream in records}
             grown = dict(ends.items() - self._ends.items())
-            newest = (last_timestamp(self._settings, grown) if grown else None) or self.snapshot.newest
-            self._ends = ends
+            self._newest = (last_timestamp(self._settings, grown) if grown else None) or self._newest
+            # Kafka may have been too slow: until one time is known, it is asked for again.
+            if self._newest:
+                self._ends = ends
             groups = self._find_groups()
             committed = topics.group_offsets(self._settings, list(groups.values()), existing)
         except SluiceError as error:
@@ -172,8 +175,8 @@ class Poller:
             lake=progress.get(LAKE),
             live=progress.get(LIVE),
             per_second=self._rate.update(sum(records.values()), now),
-            newest=newest,
-            speed=self._speed.update(newest.timestamp(), now) if newest else None,
+            newest=self._newest,
+            speed=self._speed.update(self._newest.timestamp(), now) if self._newest else None,
         )
 
     def _read_contracts(self) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """The event rate, from counts that are polled; the sink's consumer group; and the contracts, read when they change."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,9 @@ from infra.config.ports import free_ports
 from sluice.contracts import load_contracts
 from sluice.errors import TransientError
 from sluice.kafka import topics
+from sluice.kafka.topics import KafkaRange
 from sluice.service.endpoint import serve
-from sluice.settings import LOOPBACK, Settings
+from sluice.settings import LOOPBACK, ROOT, Settings
 from sluice.sink.metrics import Metrics
 
 
@@ -106,3 +108,35 @@ def test_an_invalid_contract_is_in_the_snapshot_until_it_is_valid_or_gone(
     assert f"{file}: line 1: description: Field required" in problem
     (folder / "a.b.yml").write_text("")
     assert len(poller.poll().invalid_contracts) == 2
+
+
+def test_the_newest_time_is_known_again_after_an_outage_of_kafka(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = KafkaRange("weather.observed", "weather.observed", "id", 0, 0, 7)
+    moment = datetime(2013, 1, 31, tzinfo=UTC)
+    asked: list[object] = []
+    up = [True]
+
+    def ranges(*_: object, **__: object) -> list[KafkaRange]:
+        if not up[0]:
+            raise TransientError("Kafka is down")
+        return [part]
+
+    def newest(_: object, ends: object) -> datetime | None:
+        asked.append(ends)
+        # The first answer comes too late.
+        return moment if len(asked) > 1 else None
+
+    monkeypatch.setattr("dashboard.poller.probes", lambda settings: {"Postgres": lambda: None})
+    monkeypatch.setattr("dashboard.poller.last_timestamp", newest)
+    monkeypatch.setattr(topics, "kafka_ranges", ranges)
+    monkeypatch.setattr(topics, "group_offsets", lambda *_: {})
+    monkeypatch.setattr(Poller, "_find_groups", lambda _: {})
+    poller = Poller(Settings(_env_file=None, contracts=ROOT / "contracts"))  # type: ignore[call-arg]
+    polled = []
+    for is_up in (True, True, False, True):
+        up[0] = is_up
+        polled.append(poller.poll().newest)
+    assert polled == [None, moment, None, moment]
+    assert len(asked) == 2
