@@ -17,8 +17,8 @@ def decode_values(decode: Decoder, values: pa.ChunkedArray) -> tuple[pa.ChunkedA
     """
     decoded: list[bytes | None] = []
     reasons: dict[int, str] = {}
-    for index, value in enumerate(values.to_pylist()):
-        event, reason = (None, "") if value is None else decode_or_reason(decode, value)
+    for index, value in enumerate(values):
+        event, reason = decode_or_reason(decode, value.as_py()) if value.is_valid else (None, "")
         decoded.append(event)
         if reason:
             reasons[index] = reason

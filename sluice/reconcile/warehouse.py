@@ -1,6 +1,5 @@
 """The warehouse's side of a comparison: all of it from one snapshot, so that no figure is newer than another."""
 
-import math
 import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -120,7 +119,7 @@ def read_side(
     *,
     full: bool,
     days: Collection[date] = (),
-    recount_until: float = math.inf,
+    recount_until: float,
 ) -> WarehouseSide:
     """Returns a stream's side as of the snapshot.
 
@@ -210,7 +209,7 @@ def _recount(
             total += rows
     side.recounted = frozenset(days)
     # Two statements share what is left.
-    seconds = min(RECOUNT_SECONDS, until - time.monotonic()) / 2
+    seconds = (until - time.monotonic()) / 2
     others = chosen - set(days) if seconds > 0 else set[date]()
     for dates, timeout in ((set(days), "0"), (others, f"{max(1, round(seconds * 1000))}ms")):
         try:
