@@ -4,6 +4,7 @@ The tier ``essential`` is what `make test` runs: all unit and acceptance tests, 
 servers. ``thorough`` tests run in targets of their own. Everything else is the rest of `make test-all`.
 """
 
+import os
 from pathlib import Path
 from random import Random
 
@@ -17,6 +18,10 @@ from tests.fixtures.summary import pytest_terminal_summary, say
 __all__ = ["environment_file", "make_stream", "pytest_terminal_summary", "say", "servers"]
 
 TESTS = Path(__file__).parent
+
+# What make passes on to a make below it: one that a test runs prints and does the same without `make test` around it.
+for inherited in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL"):
+    os.environ.pop(inherited, None)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
