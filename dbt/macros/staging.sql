@@ -1,7 +1,8 @@
 {#-
     The body of a staging model: the columns of a raw table, one row per event. The stream's contract names the columns
     that identify an event, and which of several events with the same id counts: the first or the last in the order of
-    partitions and offsets. If no column identifies an event, every record is one.
+    partitions and offsets. If no column identifies an event, every record is one. So is a record without a value in a
+    column of the id: it was loaded before the contract had that column (`identity`).
 
     An incremental run reads only stale dates, so it also leaves out events that are already kept under fresh dates. An
     event that is kept under a stale date and is gone from there may have been sent again on a fresh one: only for such
@@ -35,7 +36,7 @@ source as (
 
 renamed as (
     select
-        {%- for column in quoted(columns) + deleted %}
+        {%- for column in quoted(columns + contract.get('id', []) | reject('in', columns) | list) + deleted %}
         {{ column }},
         {%- endfor %}
         _event_date,
@@ -47,7 +48,7 @@ renamed as (
 {%- if id %},
 
 final as (
-    select distinct on ({{ id | join(', ') }}) renamed.*
+    select distinct on ({{ identity(id) | join(', ') }}) renamed.*
     from renamed
     {%- if rebuilds_part() %}
     where
@@ -71,7 +72,7 @@ final as (
         )
         {%- endif %}
     {%- endif %}
-    order by {{ id | join(', ') }}, {{ place | join(' desc, ' if better == '>' else ', ') }}{{ ' desc' if better == '>' }}
+    order by {{ identity(id) | join(', ') }}, {{ place | join(' desc, ' if better == '>' else ', ') }}{{ ' desc' if better == '>' }}
 )
 
 select * from final
@@ -91,9 +92,19 @@ select * from renamed
     {{ return(sources[0].config.meta if sources else {}) }}
 {%- endmacro -%}
 
-{#- The columns of a staging model that no two rows share: the contract's id, or else the record's place in Kafka. -#}
+{#- What no two rows of a staging model share: the contract's id, or else the record's place in Kafka. -#}
 {%- macro identity_of(table) -%}
-    {{ return(quoted(contract_of({'identifier': table}).get('id', [])) or ['_topic_id', '_partition', '_offset']) }}
+    {%- set id = quoted(contract_of({'identifier': table}).get('id', [])) -%}
+    {{ return(identity(id) if id else ['_topic_id', '_partition', '_offset']) }}
+{%- endmacro -%}
+
+{#-
+    Expressions that identify an event: the columns of the id and, for a row that has no value in one of them, its place.
+    Elsewhere, ids are compared with `=`, by which such a row equals no other.
+-#}
+{%- macro identity(id) -%}
+    {%- set place = "concat_ws(' ', _topic_id, _partition, _offset)" -%}
+    {{ return(id + ['case when ' ~ id | join(' is null or ') ~ ' is null then ' ~ place ~ ' end']) }}
 {%- endmacro -%}
 
 {#-

@@ -74,24 +74,30 @@
 {%- endmacro -%}
 
 {#-
-    A model's columns, quoted, in the order of its query. Fails if the table has different columns or types; the transform
-    recognises the message, and rebuilds the whole model.
+    A model's columns, quoted, in the order of its query. Fails if the table has different columns or types. A staging
+    model's query also reads the columns of the id from the table: if one is missing there, it cannot run at all.
 -#}
 {%- macro columns_of_query(sql, table) -%}
-    {%- set expected, actual = {}, {} -%}
-    {%- for column in get_column_schema_from_query(sql) -%}
-        {%- do expected.update({column.name: column.data_type}) -%}
-    {%- endfor -%}
+    {%- set expected, actual, missing = {}, {}, [] -%}
     {%- for column in get_column_schema_from_query('select * from ' ~ table) -%}
         {%- do actual.update({column.name: column.data_type}) -%}
     {%- endfor -%}
-    {%- if expected != actual -%}
-        {%- do exceptions.raise_compiler_error(
-            'the columns of ' ~ table ~ ' are out of date: ' ~ describe_difference(expected, actual)
-            ~ '. Hint: `make transform` rebuilds the whole table'
-        ) -%}
-    {%- endif -%}
+    {%- for column in row_id() if column | replace('"', '') not in actual -%}
+        {%- do missing.append(column | replace('"', '') ~ ' is missing') -%}
+    {%- endfor -%}
+    {%- if missing -%}{%- do raise_out_of_date(table, missing | join(', ')) -%}{%- endif -%}
+    {%- for column in get_column_schema_from_query(sql) -%}
+        {%- do expected.update({column.name: column.data_type}) -%}
+    {%- endfor -%}
+    {%- if expected != actual -%}{%- do raise_out_of_date(table, describe_difference(expected, actual)) -%}{%- endif -%}
     {{ return(adapter.quote(expected.keys() | join('", "'))) }}
+{%- endmacro -%}
+
+{#- Fails with a message that the transform recognises: it rebuilds the whole model. -#}
+{%- macro raise_out_of_date(table, differences) -%}
+    {%- do exceptions.raise_compiler_error(
+        'the columns of ' ~ table ~ ' are out of date: ' ~ differences ~ '. Hint: `make transform` rebuilds the whole table'
+    ) -%}
 {%- endmacro -%}
 
 {%- macro describe_difference(expected, actual) -%}
