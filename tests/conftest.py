@@ -12,10 +12,20 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
+from tests.fixtures import leftovers
+from tests.fixtures.leftovers import pytest_keyboard_interrupt, pytest_unconfigure
 from tests.fixtures.servers import environment_file, make_stream, servers
 from tests.fixtures.summary import pytest_terminal_summary, say
 
-__all__ = ["environment_file", "make_stream", "pytest_terminal_summary", "say", "servers"]
+__all__ = [
+    "environment_file",
+    "make_stream",
+    "pytest_keyboard_interrupt",
+    "pytest_terminal_summary",
+    "pytest_unconfigure",
+    "say",
+    "servers",
+]
 
 TESTS = Path(__file__).parent
 
@@ -30,6 +40,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    leftovers.pytest_configure(config)
     config.addinivalue_line("markers", "essential: runs in `make test`, as all unit and acceptance tests do")
     config.addinivalue_line("markers", "thorough: takes longer than `make test-all` has; a target of its own runs it")
 
