@@ -191,7 +191,10 @@ def run(
 
 def test_without_docker_the_platform_runs_without_containers_and_reports_why(tmp_path: Path) -> None:
     done = run(tree(tmp_path), "up", "--months", "0")
-    assert done.stdout.splitlines()[0].startswith("running without containers: Docker is not installed. Hint: ")
+    information = (
+        "running without containers, which needs no Docker (Docker is not installed); RUNTIME=docker runs in them"
+    )
+    assert done.stdout.splitlines()[0] == information
     assert done.stdout.splitlines()[1] == "native -m cli up --months 0"
 
 
