@@ -18,7 +18,12 @@ class SluiceError(Exception):
     def __str__(self) -> str:
         message, hint = (" ".join(text.split()) for text in (self.message, self.hint))
         # Names, values and servers' answers in it may hold anything.
-        return escape(f"{message.rstrip('.')}. Hint: {hint.rstrip('.')}." if hint else message)
+        return escape(f"{_sentence(message)} Hint: {_sentence(hint)}" if hint else message)
+
+
+def _sentence(text: str) -> str:
+    """Returns a text with one mark at its end."""
+    return text if text.endswith("?") else f"{text.rstrip('.')}."
 
 
 class TransientError(SluiceError):
