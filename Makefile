@@ -123,7 +123,7 @@ dbt: ## Run dbt's own command line under the transforms' lock: A="build --select
 learn: ## List the exercises; N=1 starts one
 	@$(SLUICE) learn $(if $(N),-- "$$N")
 
-check: ## Grade an exercise: N=1, by default the one opened last; WATCH=1: again whenever a file is saved
+check: ## Grade an exercise: N=1, by default the one named last; WATCH=1: again whenever a file is saved
 	@$(SLUICE) check $(call flag,WATCH) $(if $(N),-- "$$N")
 
 hint: ## Show the next hint of an exercise: N=1; it costs a point

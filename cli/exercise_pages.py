@@ -1,9 +1,14 @@
 """What the commands of the exercises print: formatted and coloured in a terminal, plain lines anywhere else."""
 
+import os
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
+from rich.progress import Progress as Steps
+from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -23,9 +28,44 @@ _HEADINGS: dict[Stage, str] = {
 }
 
 
+class _Screen(Console):
+    def on_broken_pipe(self) -> None:
+        """Leaves the decision to the command: by default, this ends the process."""
+        raise BrokenPipeError
+
+
 def console() -> Console:
     """Returns a console for standard output, which is plain unless that is a terminal."""
-    return Console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH, highlight=False)
+    return _Screen(width=None if sys.stdout.isatty() else _PLAIN_WIDTH, highlight=False)
+
+
+@contextmanager
+def until_closed() -> Iterator[None]:
+    """Prints as far as it is read: `head` closes the pipe, which is not an error."""
+    try:
+        yield
+    except BrokenPipeError:
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, sys.stdout.fileno())
+        os.close(nothing)
+
+
+@contextmanager
+def steps(name: str) -> Iterator[Callable[[str], None]]:
+    """Yields a function that shows what a check does now: with the time so far in a terminal, else in a line each."""
+    screen = console()
+    if not screen.is_terminal:
+
+        def print_step(step: str) -> None:
+            with until_closed():
+                print(f"checking: {step}")
+
+        yield print_step
+        return
+    columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
+    with Steps(*columns, console=screen, transient=True) as shown_steps:
+        task = shown_steps.add_task(f"checking {name}", total=None)
+        yield lambda step: shown_steps.update(task, description=f"checking {name}: {step}")
 
 
 def show_markdown(text: str) -> None:
@@ -80,9 +120,9 @@ def _add_row(table: Table, exercise: Exercise, progress: Progress, following: bo
     table.add_row(
         Text(mark, style),
         f"{exercise.number}",
-        Text(exercise.description.title, style),
+        Text.assemble((exercise.description.title, style), "\n", (exercise.words, "dim")),
         Text(exercise.description.learn, "dim"),
-        f"{progress.points(exercise)}/{exercise.description.points}",
+        f"{progress.points(exercise)}/{progress.reachable(exercise)}",
         str(record.hints) if record else "",
     )
 
@@ -97,18 +137,20 @@ def show_result(exercise: Exercise, progress: Progress, wrong: WrongAnswer | Non
     print(f"compare: make solution N={exercise.number}")
 
 
-def show_next(exercises: list[Exercise], progress: Progress) -> None:
-    """Prints how to start the first exercise that is not solved."""
-    following = next_exercise(exercises, progress)
+def show_next(exercises: list[Exercise], progress: Progress, solved: Exercise | None = None) -> None:
+    """Prints how to start the next exercise that is not solved, after one that was solved now."""
+    following = next_exercise(exercises, progress, solved)
     if following:
         print(f"next: make learn N={following.number} ({following.description.title})")
     else:
         print("all exercises are solved; `make report` writes a page of it")
 
 
-def next_exercise(exercises: list[Exercise], progress: Progress) -> Exercise | None:
-    """Returns the first exercise that is not solved; None if all are."""
-    return next((exercise for exercise in exercises if not progress.solved(exercise)), None)
+def next_exercise(exercises: list[Exercise], progress: Progress, after: Exercise | None = None) -> Exercise | None:
+    """Returns the first exercise that is not solved, of those after one if there are any; None if all are solved."""
+    unsolved = [exercise for exercise in exercises if not progress.solved(exercise)]
+    later = [exercise for exercise in unsolved if after and exercise.number > after.number]
+    return next(iter(later or unsolved), None)
 
 
 def shown(path: Path) -> Path:

@@ -1,12 +1,12 @@
 """The commands of the exercises: learn, check, hint, solution, reset."""
 
 import sys
-from contextlib import nullcontext
+from dataclasses import replace
 from typing import Annotated
 
 import typer
 
-from cli.exercise_pages import console, show_list, show_markdown, show_next, show_result, shown
+from cli.exercise_pages import show_list, show_markdown, show_next, show_result, shown, steps, until_closed
 from cli.usage import require
 from exercises import answers
 from exercises.catalogue import Exercise, get_exercise, read_exercises
@@ -15,7 +15,7 @@ from exercises.progress import changed_progress, now, read_progress
 from sluice.errors import TerminalError
 from sluice.settings import Settings, load_settings
 
-Name = Annotated[str, typer.Argument(help="The exercise's number or name; by default the one opened last.")]
+Name = Annotated[str, typer.Argument(help="The exercise's number or name; by default the one named last.")]
 Force = Annotated[bool, typer.Option("--force", help="Skip the confirmation.")]
 
 _CHECKS_BEFORE_HINT = 3
@@ -36,7 +36,8 @@ def learn(
     """List the exercises, or start one."""
     settings = load_settings()
     if not name.strip():
-        show_list(read_exercises(), read_progress(settings.answers))
+        with until_closed():
+            show_list(read_exercises(), read_progress(settings.answers))
         return
     exercise = get_exercise(name)
     # An invalid file is reported before anything changes.
@@ -58,9 +59,11 @@ def check(
             return
         if not watch:
             raise typer.Exit(1)
-        print(f"waiting for a change in {shown(attempt.folder)}; Ctrl-C ends this")
+        with until_closed():
+            print(f"waiting for a change in {shown(attempt.folder)}; Ctrl-C ends this")
         answers.wait_for_change(attempt.folder, seen)
-        print()
+        with until_closed():
+            print()
 
 
 def hint(name: Name = "") -> None:
@@ -73,10 +76,11 @@ def hint(name: Name = "") -> None:
         costs = record.solved is None and record.hints < len(hints)
         if costs:
             record.hints += 1
-    for number, text in enumerate(hints if record.solved else hints[: record.hints], start=1):
-        show_markdown(f"**Hint {number} of {len(hints)}.** {text}")
-    if costs and not record.solution_seen:
-        print(f"this hint costs a point: {max(points - record.hints, 1)} of {points} are left")
+    with until_closed():
+        for number, text in enumerate(hints if record.solved else hints[: record.hints], start=1):
+            show_markdown(f"**Hint {number} of {len(hints)}.** {text}")
+        if costs and not record.solution_seen:
+            print(f"this hint costs a point: {record.reachable(exercise)} of {points} are left")
 
 
 def solution(name: Name = "", force: Force = False) -> None:
@@ -88,10 +92,11 @@ def solution(name: Name = "", force: Force = False) -> None:
         _confirm(force, "the solution ends the points of this exercise", f"make solution N={exercise.number}")
         with changed_progress(settings.answers) as progress:
             progress.record(exercise).solution_seen = now()
-    for path in exercise.solution_files:
-        text = path.read_text().rstrip()
-        name = path.relative_to(exercise.solution).as_posix()
-        show_markdown(text if path.suffix == ".md" else f"`{name}`\n\n```{path.suffix[1:]}\n{text}\n```")
+    with until_closed():
+        for path in exercise.solution_files:
+            text = path.read_text().rstrip()
+            name = path.relative_to(exercise.solution).as_posix()
+            show_markdown(text if path.suffix == ".md" else f"`{name}`\n\n```{path.suffix[1:]}\n{text}\n```")
 
 
 def reset(
@@ -101,7 +106,11 @@ def reset(
     settings = load_settings()
     exercise = get_exercise(require(name, "N", "reset"))
     attempt = _attempt(settings, exercise)
-    read_progress(settings.answers)
+    if exercise.name not in read_progress(settings.answers).exercises and not attempt.folder.is_dir():
+        raise TerminalError(
+            f"there is nothing to reset: exercise {exercise.number} was not started",
+            f"`make learn N={exercise.number}` starts it",
+        )
     if answers.digests(attempt.folder):
         _confirm(force, f"this deletes your files in {shown(attempt.folder)}", f"make reset N={exercise.number}")
     answers.reset(exercise, attempt)
@@ -112,18 +121,18 @@ def _open(settings: Settings, exercise: Exercise) -> None:
     """Shows an exercise's page; from now on, it is the one that the other commands mean."""
     with changed_progress(settings.answers) as progress:
         progress.record(exercise).opened = now()
-    show_markdown(exercise.page.split("\n## Hints")[0])
-    print(f"your files: {shown(settings.answers / exercise.name)}")
-    print(f"when you are done: make check N={exercise.number}")
+    with until_closed():
+        show_markdown(exercise.page.split("\n## Hints")[0])
+        print(f"your files: {shown(settings.answers / exercise.name)}")
+        print(f"when you are done: make check N={exercise.number}")
 
 
 def _check(exercise: Exercise, attempt: Attempt, submitted: dict[str, str]) -> bool:
     """Grades an answer, prints the result and records it."""
     wrong = None
-    screen = console()
-    with screen.status(f"checking {exercise.name}") if screen.is_terminal else nullcontext():
+    with steps(exercise.name) as tell:
         try:
-            _grade(exercise, attempt)
+            _grade(exercise, replace(attempt, tell=tell))
             if answers.digests(attempt.folder) != submitted:
                 raise WrongAnswer("a file was saved during the check", "check again")
         except WrongAnswer as error:
@@ -134,11 +143,12 @@ def _check(exercise: Exercise, attempt: Attempt, submitted: dict[str, str]) -> b
         record.checks += 1
         if wrong is None:
             record.solved, record.submitted = record.solved or now(), submitted
-    show_result(exercise, progress, wrong)
-    if wrong is None:
-        show_next(read_exercises(), progress)
-    elif record.checks >= _CHECKS_BEFORE_HINT and record.hints < len(exercise.hints) and record.solved is None:
-        print(f"a hint costs a point: make hint N={exercise.number}")
+    with until_closed():
+        show_result(exercise, progress, wrong)
+        if wrong is None:
+            show_next(read_exercises(), progress, exercise)
+        elif record.checks >= _CHECKS_BEFORE_HINT and record.hints < len(exercise.hints) and record.solved is None:
+            print(f"a hint costs a point: make hint N={exercise.number}")
     return wrong is None
 
 
@@ -155,7 +165,7 @@ def _attempt(settings: Settings, exercise: Exercise) -> Attempt:
 
 
 def _opened(settings: Settings, name: str) -> tuple[Attempt, Exercise]:
-    """Returns the named exercise, or the one opened last, with the learner's files."""
+    """Returns the named exercise, which later commands then mean, or the one named last, with the learner's files."""
     if name.strip():
         exercise = get_exercise(name)
     else:
@@ -170,6 +180,9 @@ def _opened(settings: Settings, name: str) -> tuple[Attempt, Exercise]:
         raise TerminalError(
             f"there is no {shown(attempt.folder)}", f"`make learn N={exercise.number}` starts the exercise"
         )
+    if name.strip():
+        with changed_progress(settings.answers) as progress:
+            progress.record(exercise).opened = now()
     return attempt, exercise
 
 

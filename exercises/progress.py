@@ -26,7 +26,7 @@ class Record(BaseModel):
 
     started: AwareDatetime = Field(default_factory=now)
     opened: AwareDatetime = Field(default_factory=now)
-    """When the learner last asked for its page."""
+    """When the learner last named it, or asked for its page."""
     checks: NonNegativeInt = 0
     hints: NonNegativeInt = 0
     solution_seen: AwareDatetime | None = None
@@ -36,7 +36,11 @@ class Record(BaseModel):
 
     def points(self, exercise: Exercise) -> int:
         """Returns the points: all, less one per hint; none if the solution was seen first, or before it is solved."""
-        if self.solved is None or (self.solution_seen and self.solution_seen <= self.solved):
+        return self.reachable(exercise) if self.solved else 0
+
+    def reachable(self, exercise: Exercise) -> int:
+        """Returns the points that it gives once it is solved, or has given."""
+        if self.solution_seen and (self.solved is None or self.solution_seen <= self.solved):
             return 0
         return max(exercise.description.points - self.hints, 1)
 
@@ -57,13 +61,18 @@ class Progress(BaseModel):
         record = self.exercises.get(exercise.name)
         return record.points(exercise) if record else 0
 
+    def reachable(self, exercise: Exercise) -> int:
+        """Returns the points that an exercise gives once it is solved; for a solved one, those that it has."""
+        record = self.exercises.get(exercise.name)
+        return record.reachable(exercise) if record else exercise.description.points
+
     def solved(self, exercise: Exercise) -> bool:
         """Returns whether an answer to the exercise has passed."""
         record = self.exercises.get(exercise.name)
         return record is not None and record.solved is not None
 
     def latest(self, exercises: list[Exercise]) -> Exercise | None:
-        """Returns the exercise that was opened last; None before the first."""
+        """Returns the exercise that was named last; None before the first."""
         opened = [exercise for exercise in exercises if exercise.name in self.exercises]
         return max(opened, key=lambda exercise: self.exercises[exercise.name].opened, default=None)
 

@@ -1,7 +1,8 @@
 """A learner's attempt at one exercise, and the warehouse of unseen data that it is graded on."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -10,6 +11,7 @@ from secrets import token_hex
 from typing import Any
 
 import psycopg
+import yaml
 from psycopg import sql
 
 from exercises.grading.databases import drop_database
@@ -23,6 +25,7 @@ _TIMEOUT = "30s"
 """How long a learner's query may run."""
 _DIGITS = 6
 """Decimal digits in which numbers are compared: a mean may be a float or a numeric."""
+_UNSEEN, _OWN = "on data that you have not seen", "on your own data already"
 _COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 
 
@@ -39,6 +42,8 @@ class Attempt:
     """The learner's files."""
     reference: Path
     """The files of the solution."""
+    tell: Callable[[str], None] = lambda _: None
+    """Is told what a long check does now."""
 
     @property
     def learn(self) -> str:
@@ -69,6 +74,34 @@ class Attempt:
         if not _COMMENT.sub("", query).strip(" \n\t;"):
             raise WrongAnswer(f"{name} has no query yet", "write one, and save the file")
         return query
+
+    def program(self, name: str) -> str:
+        """Returns the text of a Python program.
+
+        Raises:
+            WrongAnswer: the file is missing, or Python cannot read it.
+        """
+        text = self.read(name)
+        try:
+            compile(text, name, "exec", dont_inherit=True)
+        except (SyntaxError, ValueError) as error:
+            place = f" (line {error.lineno})" if isinstance(error, SyntaxError) and error.lineno else ""
+            reason = error.msg if isinstance(error, SyntaxError) else error
+            raise WrongAnswer(f"{name} is not Python: {reason}{place}", "correct the line, and save the file") from None
+        return text
+
+    def properties(self, name: str) -> str:
+        """Returns the text of a YAML file that dbt reads.
+
+        Raises:
+            WrongAnswer: the file is missing, or is not YAML.
+        """
+        text = self.read(name)
+        try:
+            yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise WrongAnswer(f"{name} is not YAML: {yaml_reason(error)}", "see how the lines are indented") from None
+        return text
 
     @contextmanager
     def unseen_warehouse(self, tables: Mapping[str, str]) -> Iterator["UnseenWarehouse"]:
@@ -125,16 +158,41 @@ class UnseenWarehouse:
         """Compares the rows of the learner's query with those of the solution's, in their order.
 
         Raises:
-            WrongAnswer: the query fails, or the rows differ; the message names the first row that does.
+            WrongAnswer: the query fails, or the rows differ; the message names the first row that does, of the
+                learner's own data if it is wrong there too.
         """
-        names, rows = self.answer(file)
-        with connect(self.attempt.settings, "reader", self.name) as connection:
-            expected_names, expected = _run(connection, (self.attempt.reference / file).read_text(), file)
-        compare(names, rows, expected_names, expected)
+        query, solution = self.attempt.query(file), (self.attempt.reference / file).read_text()
+        try:
+            with connect(self.attempt.settings, "reader", self.name) as connection:
+                compare(*_run(connection, query, file), *_run(connection, solution, file))
+        except DifferentRows:
+            self._compare_own(query, solution, file)
+            raise
+
+    def _compare_own(self, query: str, solution: str, file: str) -> None:
+        """Compares the results on the learner's own data, as long as both queries run there."""
+        try:
+            with connect(self.attempt.settings, "reader") as connection:
+                # Both see the same rows, whatever is loaded meanwhile.
+                connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+                with connection.transaction():
+                    results = *_run(connection, query, file), *_run(connection, solution, file)
+        except WrongAnswer:
+            return
+        compare(*results, where=_OWN, hint="ask your own tables with make sql: what does one row of each stand for?")
+
+
+class DifferentRows(WrongAnswer):
+    """The query runs, and returns other rows than the solution's."""
 
 
 def compare(
-    names: list[str], rows: list[tuple[Any, ...]], expected_names: list[str], expected: list[tuple[Any, ...]]
+    names: list[str],
+    rows: list[tuple[Any, ...]],
+    expected_names: list[str],
+    expected: list[tuple[Any, ...]],
+    where: str = _UNSEEN,
+    hint: str = "think of what the tables may contain elsewhere: other dates, other values, nulls, ties",
 ) -> None:
     """Compares a result with the expected one: columns, rows and their order. Numbers may differ after six digits.
 
@@ -150,15 +208,29 @@ def compare(
         for name, value, correct in zip(names, row, other, strict=True):
             if comparable(value) != comparable(correct):
                 difference = f"row {number} has {name} {shown(value)}, expected {shown(correct)}"
-                raise WrongAnswer(
-                    f"on data that you have not seen, {difference}",
-                    "think of what the tables may contain elsewhere: other dates, other airlines, nulls, ties",
-                )
+                if _counted(rows) == _counted(expected):
+                    hint = "the rows are right, and their order is not: see what comes first, and what decides a tie"
+                elif _is_rounded(value, correct):
+                    hint = "return the number as it is, not rounded"
+                raise DifferentRows(f"{where}, {difference}", hint)
     if len(rows) != len(expected):
-        raise WrongAnswer(
-            f"on data that you have not seen, the query returns {len(rows)} rows, expected {len(expected)}",
-            "check conditions, joins and grouping",
+        returned = "1 row" if len(rows) == 1 else f"{len(rows)} rows"
+        raise DifferentRows(
+            f"{where}, the query returns {returned}, expected {len(expected)}", "check conditions, joins and grouping"
         )
+
+
+def _counted(rows: Sequence[tuple[Any, ...]]) -> Counter[str]:
+    return Counter(repr([comparable(value) for value in row]) for row in rows)
+
+
+def _is_rounded(value: object, correct: object) -> bool:
+    """Returns whether a number is another one with fewer digits after its point."""
+    number, exact = comparable(value), comparable(correct)
+    if not isinstance(number, Decimal) or not isinstance(exact, Decimal):
+        return False
+    digits = max(-int(number.normalize().as_tuple().exponent), 0)
+    return digits < _DIGITS and round(exact, digits) == number
 
 
 def _run(connection: Connection, query: str, file: str) -> tuple[list[str], list[tuple[object, ...]]]:
@@ -209,5 +281,16 @@ def comparable(value: object) -> object:
 
 
 def shown(value: object) -> str:
-    """Returns a value as text, for messages."""
-    return "null" if value is None else str(value)
+    """Returns a value as text, for messages: numbers without the zeros at their end."""
+    if value is None:
+        return "null"
+    if isinstance(value, float | Decimal) and isinstance(number := comparable(value), Decimal):
+        return f"{number.normalize() + 0:f}"
+    return str(value)
+
+
+def yaml_reason(error: yaml.YAMLError) -> str:
+    """Returns what is wrong and where, on one line."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
+        return f"line {error.problem_mark.line + 1}: {error.problem}"
+    return " ".join(str(error).split())

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from exercises.grading.attempt import Attempt, WrongAnswer
+from exercises.grading.attempt import Attempt, WrongAnswer, yaml_reason
 
 _NUMBER = re.compile(r"[0-9]{1,18}")
 
@@ -25,7 +25,7 @@ def read_yaml(attempt: Attempt, name: str, keys: Mapping[str, type]) -> dict[str
     try:
         answer = yaml.safe_load(attempt.read(name))
     except yaml.YAMLError as error:
-        raise WrongAnswer(f"{name} is not YAML: {_reason(error)}", "write one `key: value` a line") from error
+        raise WrongAnswer(f"{name} is not YAML: {yaml_reason(error)}", "write one `key: value` a line") from error
     example = f"{next(iter(keys))}: …"
     if not isinstance(answer, dict) or sorted(map(str, answer)) != sorted(keys):
         raise WrongAnswer(
@@ -48,10 +48,3 @@ def _typed(place: str, kind: type, value: Any) -> Any:
         expected = "a whole number" if kind is int else "a text"
         raise WrongAnswer(f"{place} is {value!r}, expected {expected}", "write it after the colon, on the same line")
     return value
-
-
-def _reason(error: yaml.YAMLError) -> str:
-    """Returns what is wrong and where, on one line."""
-    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
-        return f"line {error.problem_mark.line + 1}: {error.problem}"
-    return " ".join(str(error).split())

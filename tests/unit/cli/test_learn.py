@@ -1,5 +1,8 @@
 """The commands of the exercises, with exercises that need no server."""
 
+import os
+import re
+import shutil
 import sys
 import threading
 import time
@@ -11,6 +14,7 @@ import pytest
 from cli import app
 from exercises import answers
 from exercises.catalogue import Exercise
+from exercises.grading.attempt import Attempt
 from exercises.progress import read_progress
 from sluice.errors import TerminalError
 from tests.fixtures.toy_exercises import toy_exercises
@@ -116,6 +120,80 @@ def test_a_reset_asks_cleans_and_leaves_other_exercises_alone(run: Run, folder: 
     assert (folder / "02-second" / "answer.txt").read_text() == "mine"
     assert (folder / "cleaned-01-first").exists()
     assert read_progress(folder).exercises["01-first"].hints == 1
+
+
+def test_a_reset_of_an_exercise_that_was_never_started_starts_nothing(run: Run, folder: Path) -> None:
+    run("learn", "1")
+    with pytest.raises(TerminalError, match=r"nothing to reset: exercise 2 was not started. Hint: `make learn N=2`"):
+        run("reset", "--force", "2")
+    assert not (folder / "02-second").exists()
+    (folder / "01-first" / "answer.txt").write_text("right")
+    assert "solved: The first" in run("check")[1]
+
+
+def test_an_exercise_whose_folder_was_deleted_can_be_reset(run: Run, folder: Path) -> None:
+    run("learn", "1")
+    shutil.rmtree(folder / "01-first")
+    assert run("reset", "1")[0] == 0
+    assert (folder / "01-first" / "answer.txt").exists()
+
+
+def test_a_command_without_a_name_is_about_the_exercise_that_was_named_last(run: Run, folder: Path) -> None:
+    for number in "12":
+        run("learn", number)
+    (folder / "01-first" / "answer.txt").write_text("right")
+    assert run("check")[1].startswith("not yet")
+    for command in ("check", "hint", "solution"):
+        run("learn", "2")
+        run(command, "1")
+        assert run("check")[1].startswith("solved: The first")
+
+
+def test_the_list_has_names_and_the_points_that_are_left(run: Run) -> None:
+    run("learn", "1")
+    run("hint")
+    listed = run("learn")[1]
+    assert re.search(r"1  The first +a word +0/9 +1 *\n +first *\n", listed)
+    assert re.search(r"2  The second +a word +0/10 *\n +second *\n", listed)
+    run("solution", "--force")
+    assert re.search(r"1  The first +a word +0/0 +1 *\n", run("learn")[1])
+
+
+def test_after_an_exercise_the_next_one_of_the_list_follows(run: Run, folder: Path) -> None:
+    for number in "21":
+        run("learn", number)
+    (folder / "02-second" / "answer.txt").write_text("right")
+    # None is left behind it: the first that is not solved.
+    assert run("check", "2")[1].endswith("next: make learn N=1 (The first)\n")
+
+
+@pytest.mark.parametrize(
+    ("command", "answer", "code"),
+    [(["learn"], "", 0), (["learn", "1"], "", 0), (["check"], "right", 0), (["check"], "", 1)],
+)
+def test_a_closed_pipe_leaves_the_exit_code_as_it_is(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, command: list[str], answer: str, code: int
+) -> None:
+    run("learn", "1")
+    (folder / "01-first" / "answer.txt").write_text(answer)
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w", buffering=1) as closed, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", closed)
+        patch.setattr(sys, "argv", ["sluice", *command])
+        assert app.run(app.build()) == code
+
+
+def test_a_long_check_prints_its_steps(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def graded(exercise: Exercise, attempt: Attempt) -> None:
+        attempt.tell("looking at the word")
+
+    run("learn", "1")
+    with monkeypatch.context() as patch:
+        patch.setattr(Exercise, "check", graded)
+        assert run("check")[1].startswith("checking: looking at the word\nsolved: The first")
+        patch.setenv("FORCE_COLOR", "1")
+        assert "checking: looking" not in run("check")[1]
 
 
 @pytest.mark.parametrize("command", ["learn", "reset"])

@@ -23,7 +23,7 @@ def test_numbers_are_equal_whatever_their_type_and_last_digits() -> None:
         (["b"], [(1,), (2,)], "the columns are b, expected a"),
         (["a"], [(1,), (3,)], "row 2 has a 3, expected 2"),
         (["a"], [(2,), (1,)], "row 1 has a 2, expected 1"),
-        (["a"], [(1,)], "returns 1 rows, expected 2"),
+        (["a"], [(1,)], "returns 1 row, expected 2"),
         (["a"], [(1,), (2,), (3,)], "returns 3 rows, expected 2"),
         (["a"], [(1,), (None,)], "row 2 has a null, expected 2"),
         ([], [], "the columns are none"),
@@ -32,6 +32,54 @@ def test_numbers_are_equal_whatever_their_type_and_last_digits() -> None:
 def test_the_first_difference_is_named(names: list[str], rows: list[tuple[object, ...]], message: str) -> None:
     with pytest.raises(WrongAnswer, match=message):
         compare(names, rows, ["a"], [(1,), (2,)])
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected", "message"),
+    [
+        ([(2,), (1,)], [(1,), (2,)], r"row 1 has a 2, expected 1\. Hint: .*their order is not"),
+        (
+            [(Decimal("513.1"),)],
+            [(Decimal("513.0600000000000000"),)],
+            r"has a 513.1, expected 513.06\. Hint: .*not rounded",
+        ),
+        ([(513,)], [(Decimal("513.06"),)], r"has a 513, expected 513.06\. Hint: .*not rounded"),
+        ([(544.5,)], [(Decimal("544.0800000000000000"),)], r"has a 544.5, expected 544.08\. Hint: think of"),
+        ([(Decimal("1200.0"),)], [(None,)], r"has a 1200, expected null\. Hint: think of"),
+    ],
+)
+def test_the_hint_names_what_is_wrong_with_the_rows(
+    rows: list[tuple[object, ...]], expected: list[tuple[object, ...]], message: str
+) -> None:
+    with pytest.raises(WrongAnswer, match=message):
+        compare(["a"], rows, ["a"], expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("with DAG(\n", r"dag\.py is not Python: '\(' was never closed \(line 1\)\. Hint: correct the line"),
+        ("x = 1\n  y = 2\n", r"unexpected indent \(line 2\)"),
+        ("x = '\0'", "is not Python: "),
+    ],
+)
+def test_a_program_that_python_cannot_read_is_found_before_anything_starts(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    (tmp_path / "dag.py").write_text(text)
+    with pytest.raises(WrongAnswer, match=message):
+        Attempt(Settings(), tmp_path, tmp_path).program("dag.py")
+
+
+def test_properties_that_are_not_yaml_are_found_before_anything_starts(tmp_path: Path) -> None:
+    (tmp_path / "a.yml").write_text("models:\n  - name: a\n description: b\n")
+    with pytest.raises(WrongAnswer, match=r"a\.yml is not YAML: line 3: .*Hint: see how the lines are indented"):
+        Attempt(Settings(), tmp_path, tmp_path).properties("a.yml")
+
+
+def test_a_hint_that_is_a_question_ends_with_its_mark() -> None:
+    assert str(WrongAnswer("the file is empty.", "which rows?")) == "the file is empty. Hint: which rows?"
+    assert str(WrongAnswer("is it empty?", "see its rows.")) == "is it empty? Hint: see its rows."
 
 
 @pytest.mark.parametrize("content", [None, b"\xff\xfe\x00"])

@@ -24,6 +24,17 @@ def test_a_hint_costs_a_point_and_a_solution_all_of_them() -> None:
     assert Record(started=NOW, solved=NOW, solution_seen=NOW + timedelta(1)).points(FIRST) == 10
 
 
+def test_the_points_that_are_left_are_those_that_it_gives_once_solved() -> None:
+    assert Progress().reachable(FIRST) == 10
+    for record, left in (
+        (Record(hints=2), 8),
+        (Record(hints=99), 1),
+        (Record(solution_seen=NOW), 0),
+        (Record(solved=NOW, hints=1, solution_seen=NOW + timedelta(1)), 9),
+    ):
+        assert Progress(exercises={FIRST.name: record}).reachable(FIRST) == left
+
+
 def test_a_change_survives_in_a_folder_that_does_not_exist_yet(tmp_path: Path) -> None:
     folder = tmp_path / "class" / "answers"
     assert read_progress(folder) == Progress()
