@@ -1,11 +1,30 @@
-"""Grades the query on a third of the flights, with other delays, and with two airlines at the limit of departures."""
+"""Grades the query on a third of the flights, on other dates, with two airlines at the limit and others in a tie."""
 
 from secrets import randbelow
 
 from exercises.grading.attempt import Attempt
 
+ANSWER = "answer.sql"
+TRIES = 4
+_TIE = ", carrier\nlimit"
+_OTHER_DATES = """
+-- Some dates are moved into the future, the others into the past.
+update marts.fct_flights as flight
+set
+    flight_date = flight_date + days,
+    scheduled_at = scheduled_at + interval '1 day' * days,
+    departed_at = departed_at + interval '1 day' * days,
+    landed_at = landed_at + interval '1 day' * days
+from (
+    select
+        flight_date as moved,
+        case when row_number() over (order by flight_date) % 2 = 0 then {later} else -{earlier} end as days
+    from marts.fct_flights
+    group by flight_date
+) as moves
+where flight.flight_date = moved"""
 _OTHER_DELAYS = """
--- Of the departures of two airlines, 49 and 50 are left.
+-- Of the departures of two airlines, 49 and 50 are left, and of some others 53 each.
 create temporary table departures as
 select
     flight_id,
@@ -14,13 +33,15 @@ select
 from marts.fct_flights
 where status <> 'cancelled';
 
-create temporary table at_limit as
-select carrier, 48 + row_number() over (order by hashtextextended(carrier, {seed})) as kept
-from departures
-group by carrier
-having count(*) > 50
-order by kept
-limit 2;
+create temporary table limited as
+select carrier, place, case when place <= 2 then 48 + place else 53 end as kept
+from (
+    select carrier, row_number() over (order by hashtextextended(carrier, {seed})) as place
+    from departures
+    group by carrier
+    having count(*) > 53
+) as places
+where place <= 10;
 
 update marts.fct_flights
 set
@@ -29,12 +50,18 @@ set
     landed_at = null,
     departure_delay_minutes = null,
     arrival_delay_minutes = null
-where flight_id in (select flight_id from departures join at_limit using (carrier) where number > kept);
+where flight_id in (select flight_id from departures join limited using (carrier) where number > kept);
 
--- Both are among the latest. The others are in another order than on the platform.
+-- The two are among the latest. The next ones have one mean, which has no end. The others are in another order than on
+-- the platform.
 update marts.fct_flights
 set departure_delay_minutes = departure_delay_minutes + abs(hashtextextended(carrier, {seed}) % 60)
-    + case when carrier in (select carrier from at_limit) then 500 else 0 end;
+    + case when carrier in (select carrier from limited where place <= 2) then 500 else 0 end;
+
+update marts.fct_flights as flight
+set departure_delay_minutes = 400 + number % 7
+from departures join limited using (carrier)
+where flight.flight_id = departures.flight_id and place > 2 and flight.status <> 'cancelled';
 
 truncate marts.agg_carrier_daily;
 
@@ -58,9 +85,17 @@ group by flight_date, carrier"""
 
 def check(attempt: Attempt) -> None:
     """Compares the rows of the learner's query with those of the solution."""
-    seed = randbelow(2**31)
-    dates = f"hashtextextended(flight_date::text, {seed}) % 3 = 0"
-    tables = {"marts.fct_flights": dates, "marts.agg_carrier_daily": dates, "marts.dim_carrier": "true"}
-    with attempt.unseen_warehouse(tables) as warehouse:
-        warehouse.change(_OTHER_DELAYS.format(seed=seed))
-        warehouse.compare("answer.sql")
+    solution = (attempt.reference / ANSWER).read_text()
+    attempt.query(ANSWER)
+    for more in reversed(range(TRIES)):
+        seed = randbelow(2**31)
+        dates = f"hashtextextended(flight_date::text, {seed}) % 3 = 0"
+        tables = {"marts.fct_flights": dates, "marts.agg_carrier_daily": dates, "marts.dim_carrier": "true"}
+        with attempt.unseen_warehouse(tables) as warehouse:
+            warehouse.change(_OTHER_DATES.format(later=400 + randbelow(2000), earlier=400 + randbelow(2000)))
+            warehouse.change(_OTHER_DELAYS.format(seed=seed))
+            # Between equal ones, Postgres may choose the right order by chance.
+            if more and warehouse.rows(solution) == warehouse.rows(solution.replace(_TIE, "\nlimit")):
+                continue
+            warehouse.compare(ANSWER)
+            return

@@ -1,4 +1,4 @@
-"""Grades the query on a few adjacent dates whose events arrive in another order, of which some are late."""
+"""Grades the query on a few adjacent dates whose events arrive in another order; some are late, and some sent again."""
 
 from datetime import timedelta
 from secrets import choice, randbelow
@@ -11,13 +11,24 @@ DATES = 4
 DAY = timedelta(days=1)
 
 _SHUFFLE = """
+-- Some events are sent again.
+insert into raw.flights_departed
+select (jsonb_populate_record(record, jsonb_build_object('_offset', _offset + 1000000000))).*
+from raw.flights_departed as record
+where hashtextextended(event_id, {seed} + 2) % 20 = 0;
+
+-- After midnight, the watermark stays at the very end of a date for hours.
+update raw.flights_departed
+set departed_at = _event_date::timestamp at time zone 'UTC'
+where departed_at < (_event_date + time '06:00') at time zone 'UTC';
+
 with arrivals as (
     select _topic_id, _partition, _offset,
         row_number() over (
             partition by _topic_id, _partition
             order by departed_at + case
-                when hashtextextended(event_id, {seed}) % 12 = 0
-                then interval '1 hour' * (abs(hashtextextended(event_id, {seed} + 1)) % 60)
+                when hashtextextended(event_id || _offset, {seed}) % 8 = 0
+                then interval '1 hour' * (abs(hashtextextended(event_id || _offset, {seed} + 1)) % 60)
                 else interval '0'
             end
         ) - 1 as place

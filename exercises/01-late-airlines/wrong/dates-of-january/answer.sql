@@ -1,0 +1,12 @@
+select
+    flight.carrier,
+    airline.name as airline,
+    count(*) as departures,
+    avg(flight.departure_delay_minutes) as mean_delay
+from marts.fct_flights as flight
+join marts.dim_carrier as airline using (carrier)
+where flight.status <> 'cancelled' and flight.flight_date between '2013-01-01' and '2013-01-31'
+group by flight.carrier, airline.name
+having count(*) >= 50
+order by mean_delay desc, carrier
+limit 3
