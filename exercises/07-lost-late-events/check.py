@@ -1,4 +1,7 @@
-"""Grades the model on late events of dates that it has built and of a date that it has not, and what it has written."""
+"""Grades the model on late events of dates that it has built and of a date that it has not, and what it has written.
+
+One of the dates that must not be written again is stale all the same: another stream has changed there.
+"""
 
 from datetime import date, timedelta
 from secrets import choice, randbelow
@@ -11,6 +14,7 @@ from producers.events import Event
 
 MART = "agg_departures_daily"
 STREAMS = ["flights.departed"]
+OTHER_STREAM = "weather.observed"
 DAY = timedelta(days=1)
 DAY_MS = 86_400_000
 
@@ -33,15 +37,18 @@ def check(attempt: Attempt) -> None:
     files = {f"models/marts/{MART}.sql": attempt.query(f"{MART}.sql")}
     if (attempt.folder / "macros.sql").exists():
         files["macros/macros.sql"] = attempt.read("macros.sql")
+    attempt.tell("filling a warehouse of the check with events")
     with unseen_project(attempt.settings) as project:
         project.lay_over(files)
-        first, late, touched = _events(project)
+        first, late, touched, other = _events(project)
         project.fill(first)
+        attempt.tell("building the model for the first time")
         project.build(f"+{MART}")
         _compare(project, "after the first run")
         project.mark_built()
         table, versions = _written(project)
 
+        attempt.tell("building it again after late events")
         project.fill(late)
         project.build(f"+{MART}")
         _compare(project, "after late events have arrived", _HINT)
@@ -52,21 +59,31 @@ def check(attempt: Attempt) -> None:
             )
         for day, version in versions.items():
             if day not in touched and again[1][day] != version:
+                if day == other:
+                    raise WrongAnswer(
+                        f"the row of {day} was written again, although only events of {OTHER_STREAM} have arrived",
+                        "the figures are right; the plan says of each date which stream has changed",
+                    )
                 raise WrongAnswer(
                     f"the row of {day} was written again, although no event of that date has arrived",
                     "the figures are right; build only the dates of the plan",
                 )
 
+        attempt.tell("repeating the run")
         # As after a failure: the plan of the run is still the same.
         project.build(f"+{MART}")
         _compare(project, "after the same run was repeated", _HINT)
 
 
-def _events(project: Project) -> tuple[list[Event], list[Event], set[date]]:
-    """Returns the events that arrive first, those that arrive later, and the dates of the latter."""
+def _events(project: Project) -> tuple[list[Event], list[Event], set[date], date]:
+    """Returns the events that arrive first and those that arrive later; the dates of late departures; another date.
+
+    On that one, only events of another stream are late.
+    """
     day = random_date(date(2013, 9, 1))
     old = day - timedelta(days=20 + randbelow(200))
     never_seen, touched = old + DAY, choice([day, day + DAY])
+    other = day + DAY if touched == day else day
     contracts = project.raw.contracts
     events = random_events(contracts, old, old + DAY, STREAMS) + random_events(contracts, day, day + 2 * DAY, STREAMS)
     first, late = [], []
@@ -76,7 +93,8 @@ def _events(project: Project) -> tuple[list[Event], list[Event], set[date]]:
             late.append(event)
         elif date_of_event != old + 2 * DAY:
             first.append(event)
-    return first, late, {_date(event) for event in late}
+    weather = [event for event in random_events(contracts, other, other, [OTHER_STREAM]) if _date(event) == other]
+    return first, late + weather, {_date(event) for event in late}, other
 
 
 def _date(event: Event) -> date:
