@@ -1,9 +1,11 @@
 """The weather station's API, with the faults that a grader plans."""
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
+from typing import Any
 
 from exercises.grading.http_server import http_server, send
 
@@ -59,6 +61,27 @@ def drip(handler: BaseHTTPRequestHandler) -> None:
         handler.wfile.write(bytes([byte]))
         handler.wfile.flush()
         time.sleep(_PAUSE_SECONDS)
+
+
+def slow(readings: Any, seconds: float) -> Answer:
+    """The readings, byte by byte at first; the last byte comes after some seconds."""
+    body = json.dumps(readings).encode()
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        end = time.monotonic() + seconds
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(body)))
+        handler.end_headers()
+        sent = 0
+        while (left := end - time.monotonic()) > _PAUSE_SECONDS and sent < len(body) - 1:
+            handler.wfile.write(body[sent : sent + 1])
+            handler.wfile.flush()
+            sent += 1
+            time.sleep(_PAUSE_SECONDS)
+        time.sleep(max(left, 0))
+        handler.wfile.write(body[sent:])
+
+    return answer
 
 
 class Station:
