@@ -1,6 +1,6 @@
 """Grades the query on days of which some events are sent again, corrected, delayed or missing in the mart."""
 
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from secrets import randbelow
 
@@ -11,6 +11,19 @@ from sluice.warehouse.connect import connect
 ANSWER = "answer.sql"
 DAYS = 8
 COLUMNS = ["report_date", "mart", "cancelled", "other_date", "resent", "unexplained", "tile"]
+
+_SUMMER = """
+-- The day becomes one of summer, with the same times in New York.
+update marts.fct_flights set flight_date = '{summer}' where flight_date = '{day}';
+
+update raw.flights_departed set
+    scheduled_at = (scheduled_at at time zone 'America/New_York' + shift) at time zone 'America/New_York',
+    departed_at = (departed_at at time zone 'America/New_York' + shift) at time zone 'America/New_York',
+    _event_date = cast(
+        (departed_at at time zone 'America/New_York' + shift) at time zone 'America/New_York' at time zone 'UTC' as date
+    )
+from (select interval '1 day' * (date '{summer}' - date '{day}') as shift) as shifted
+where cast(scheduled_at at time zone 'America/New_York' as date) = '{day}'"""
 
 _DISTURB = """
 -- Every flight of one day is cancelled.
@@ -32,6 +45,13 @@ select
 from raw.flights_departed
 group by flight_id, scheduled_at;
 
+-- A few are scheduled shortly after midnight in New York, and shortly before: another zone has another date.
+update raw.flights_departed as departure set
+    scheduled_at = (flight_date + case when place < 15 then time '00:20' else time '23:40' end)
+        at time zone 'America/New_York'
+from places
+where departure.flight_id = places.flight_id and place between 13 and 16;
+
 -- On each day a few flights are cancelled.
 delete from raw.flights_departed
 where flight_id in (select flight_id from places where place <= 2);
@@ -51,12 +71,24 @@ create temporary table resent as
 select * from raw.flights_departed
 where flight_id in (select flight_id from places where place between 5 and 12);
 
-update resent set _offset = _offset + 1000000000;
+-- Some follow the event in its partition. The others are in a higher one, at a lower offset, and were loaded before.
+update raw.flights_departed set _offset = _offset + 1000000000;
+
+update resent set _offset = _offset + 2000000000
+where flight_id in (select flight_id from places where place % 2 = 1);
 
 update resent set
-    departed_at = departed_at + interval '26 hours',
-    _event_date = cast((departed_at + interval '26 hours') at time zone 'UTC' as date)
-where flight_id in (select flight_id from places where place between 9 and 12);
+    _partition = _partition + 1000,
+    _loaded_at = _loaded_at - interval '1 hour'
+where flight_id in (select flight_id from places where place % 2 = 0);
+
+-- The corrected time may be the later one or the earlier one.
+update resent set
+    departed_at = departed_at + correction,
+    _event_date = cast((departed_at + correction) at time zone 'UTC' as date)
+from (select flight_id, interval '26 hours' * case when place < 11 then 1 else -1 end as correction, place from places)
+    as corrected
+where resent.flight_id = corrected.flight_id and place between 9 and 12;
 
 insert into raw.flights_departed select * from resent;
 
@@ -87,6 +119,9 @@ def check(attempt: Attempt) -> None:
         "raw.flights_departed": f"{some} and cast(scheduled_at at time zone 'America/New_York' as date) in ({among})",
     }
     with attempt.unseen_warehouse(tables) as warehouse:
+        summer = date(2031, 7, 1 + randbelow(20))
+        for number, day in enumerate(days[3:6]):
+            warehouse.change(_SUMMER.format(day=day, summer=summer + number * timedelta(days=2)))
         cancelled, behind, ahead = days[:3]
         warehouse.change(
             _DISTURB.format(cancelled=cancelled, behind=behind, ahead=ahead, seed=seed + 1, last=22 + randbelow(5))
