@@ -19,13 +19,33 @@ COLUMNS = ["flight_id", "carrier", "flight_number", "origin", "arrival_delay_min
 MANY = 7
 
 _DATE = """
-select flight_date from marts.fct_flights
-group by flight_date having count(distinct dest) > %s order by random() limit 1"""
+select flight_date
+from (select flight_date, dest from marts.fct_flights group by flight_date, dest having count(*) > 2) as busy
+group by flight_date having count(*) > %s order by random() limit 1"""
+_BUSY = "select dest from marts.fct_flights group by dest having count(*) > 2 order by dest"
 _MOVE = """
 create table flights as select * from marts.fct_flights where flight_date = '{source}' and dest in ({airports});
 update flights set flight_date = '{target}';
 insert into marts.fct_flights select * from flights;
 drop table flights"""
+_FIELDS = """
+update marts.fct_flights as flight
+set arrival_delay_minutes = case when flight_id = first then null else 0 end
+from (
+    select flight_date, dest, min(flight_id) as first, max(flight_id) as last
+    from marts.fct_flights group by flight_date, dest
+) as found
+where flight.flight_date = found.flight_date and flight.dest = found.dest and flight_id in (first, last)"""
+"""An empty field and a zero are in every file."""
+_REVERSE = """
+create table reversed as select * from marts.fct_flights order by flight_id desc;
+truncate marts.fct_flights;
+insert into marts.fct_flights select * from reversed order by flight_id desc;
+drop table reversed"""
+"""Without `order by`, a file has the last flight first."""
+_WITHOUT_SORT = "alter database {database} set enable_sort = off"
+"""Nor does Postgres sort on its way to different airports."""
+_UNSORTED = "select distinct dest from marts.fct_flights where flight_date = '{day}'"
 _DELETE_ONE = """
 delete from marts.fct_flights where flight_id = (
     select max(flight_id) from marts.fct_flights where flight_date = '{day}' and dest = {airport}
@@ -39,11 +59,16 @@ where flight_date = '{day}' and dest = {airport} order by flight_id"""
 
 def check(attempt: Attempt) -> None:
     """Runs each date, repeats one after its flights have changed, and lets one file fail."""
+    attempt.program(FILE)
     random = Random(token_hex())  # noqa: S311 - no secret
+    attempt.tell("inventing dates in a warehouse of the check, and starting an Airflow")
     with connect(attempt.settings, "reader") as connection:
         row = connection.execute(_DATE, (MANY,)).fetchone()
     if row is None:
-        raise TerminalError(f"no date of the warehouse has {MANY + 1} destinations", "run `make load`, then try again")
+        raise TerminalError(
+            f"no date of the warehouse has {MANY + 1} busy destinations",
+            "run `make load`, then try again",
+        )
     (source,) = row
     with (
         attempt.unseen_warehouse({"marts.fct_flights": f"flight_date = '{source}'"}) as warehouse,
@@ -54,9 +79,12 @@ def check(attempt: Attempt) -> None:
             _check_tasks(airflow)
             dates = Dates(random, warehouse, source)
             grader = Grader(airflow, warehouse, Path(name) / token_hex(3))
+            attempt.tell("running a date with one airport")
             grader.compare(dates.one, "with one airport")
+            attempt.tell(f"running a date with {MANY} airports, then one without a flight")
             airports = grader.compare(dates.many, f"with {MANY} airports")
             grader.compare(dates.none, "without a flight")
+            attempt.tell("repeating a date after its flights have changed, then with a file that cannot be written")
 
             changed = random.choice(airports[1:])
             warehouse.change(_DELETE_ONE.format(day=dates.many, airport=_text(changed)))
@@ -72,12 +100,21 @@ class Dates:
         self.one, self.many, self.none = (
             first + timedelta(days=random.randrange(90 * n, 90 * n + 60)) for n in range(3)
         )
-        found = warehouse.rows("select distinct dest from marts.fct_flights order by 1")
-        airports = random.sample([str(airport) for (airport,) in found], MANY)
+        found = [str(airport) for (airport,) in warehouse.rows(_BUSY)]
+        airports = random.sample(found, MANY)
         for day, some in ((self.one, airports[:1]), (self.many, airports)):
             warehouse.change(_MOVE.format(source=source, target=day, airports=", ".join(map(_text, some))))
         odd = f"O'{random.choice('ABCDEF')}"
         warehouse.change(_RENAME.format(day=self.many, old=_text(airports[0]), new=_text(odd)))
+        warehouse.change(_FIELDS)
+        warehouse.change(_WITHOUT_SORT.format(database=warehouse.name))
+        warehouse.change(_REVERSE)
+        # Postgres returns them by their hashes, which may be in the order of the alphabet by chance.
+        while (unsorted := warehouse.rows(_UNSORTED.format(day=self.many))) == sorted(unsorted):
+            other = random.choice([airport for airport in found if airport not in airports])
+            warehouse.change(_RENAME.format(day=self.many, old=_text(airports[-1]), new=_text(other)))
+            warehouse.change(_REVERSE)
+            airports[-1] = other
 
 
 class Grader:
@@ -94,7 +131,10 @@ class Grader:
         if run.state != "success":
             raise WrongAnswer(f"{when} ({day}) the run fails: {run.error}", "see what the task does with this value")
         if (found := run.of(LIST)[0].value) != airports:
-            raise WrongAnswer(f"{when} ({day}) {LIST} returns {found}, expected {airports}", "compare its query")
+            hint = "compare its query"
+            if isinstance(found, list) and sorted(map(str, found)) == airports:
+                hint = "the airports are right, and their order is not: a query without `order by` has none"
+            raise WrongAnswer(f"{when} ({day}) {LIST} returns {found}, expected {airports}", hint)
         instances = [instance for instance in run.of(EXPORT) if instance.index >= 0]
         if len(instances) != len(airports):
             raise WrongAnswer(
@@ -150,11 +190,13 @@ class Grader:
         columns = ", ".join(COLUMNS)
         flights = self._warehouse.rows(_ROWS.format(columns=columns, day=day, airport=_text(airport)))
         expected = [COLUMNS, *(["" if value is None else str(value) for value in flight] for flight in flights)]
+        hint = "which flights belong into it, and how is each field written?"
+        if sorted(found) == sorted(expected):
+            hint = "the lines are right, and their order is not: a query without `order by` has none"
         for number, (row, correct) in enumerate(zip(found, expected, strict=False), start=1):
             if row != correct:
                 raise WrongAnswer(
-                    f"{when} line {number} of {name} is {','.join(row)}, expected {','.join(correct)}",
-                    "which flights belong into it, and in what order?",
+                    f"{when} line {number} of {name} is {','.join(row)}, expected {','.join(correct)}", hint
                 )
         if len(found) != len(expected):
             raise WrongAnswer(
