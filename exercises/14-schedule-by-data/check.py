@@ -17,7 +17,7 @@ from sluice.warehouse.connect import connect
 
 FILE, DAG, TASK = "daily_report.py", "daily_report", "report"
 DEPARTED, ARRIVED, WEATHER = "raw.flights_departed", "raw.flights_arrived", "raw.weather_observed"
-DATES = 8
+DATES = 12
 
 Event = tuple[str, dict[str, Any]]
 
@@ -32,14 +32,18 @@ _DELETE = "delete from raw.flights_departed where _event_date = '{day}' and _par
 
 def check(attempt: Attempt) -> None:
     """Emits events on one table and on both, with dates, repeated dates and none."""
+    attempt.program(FILE)
     random = Random(token_hex())  # noqa: S311 - no secret
     first = date(2031, 1, 1) + timedelta(days=random.randrange(3000))
     days = [str(first + timedelta(days=number)) for number in range(DATES)]
-    random.shuffle(days)
+    while days == sorted(days):
+        random.shuffle(days)
+    days, more = days[:8], days[8:]
     with connect(attempt.settings, "reader") as connection:
         row = connection.execute(_DATE).fetchone()
     if row is None:
         raise TerminalError("the warehouse has no departures yet", "run `make load`, then try again")
+    attempt.tell("inventing dates in a warehouse of the check, and starting an Airflow")
     tables = dict.fromkeys((DEPARTED, ARRIVED), f"_event_date = '{row[0]}'")
     with attempt.unseen_warehouse(tables) as warehouse, tempfile.TemporaryDirectory(prefix="sluice-check-") as name:
         for table in tables:
@@ -51,9 +55,10 @@ def check(attempt: Attempt) -> None:
             if TASK not in airflow.dag(DAG).tasks:
                 raise WrongAnswer(f"the DAG {DAG} has no task {TASK}", "keep the id of the task")
             grader = Grader(airflow, warehouse, folder)
-            grader.expect_none([(DEPARTED, {"dates": days[:2]}), (DEPARTED, {"dates": [days[2], days[1]]})])
+            attempt.tell("emitting events on the assets of tables")
+            grader.expect_none([(DEPARTED, {"dates": [*more, *days[:2]]}), (DEPARTED, {"dates": [days[2], days[1]]})])
             grader.expect_none([(DEPARTED, {"rows": 3}), (WEATHER, {"dates": [days[7]]})])
-            grader.expect_run([(ARRIVED, {"dates": [days[1], days[3]]})], days[:4])
+            grader.expect_run([(ARRIVED, {"dates": [days[1], days[3]]})], [*more, *days[:4]])
             warehouse.change(_DELETE.format(day=days[0]))
             grader.expect_none([(ARRIVED, {"event_date": day, "rows": 5}) for day in (days[4], days[1], days[4])])
             grader.expect_run([(DEPARTED, {})], [days[4], days[1]])
@@ -101,7 +106,10 @@ class Grader:
             raise WrongAnswer(f"{when} the run fails: {run.error}", "an event may lack what others have")
         (task,) = run.of(TASK)
         if task.value != days:
-            raise WrongAnswer(f"{when} {TASK} returns {task.value}, expected {days}", "which dates do the events name?")
+            hint = "which dates do the events name?"
+            if isinstance(task.value, list) and sorted(map(str, task.value)) == days:
+                hint = "the dates are right: return them as texts, the earliest first"
+            raise WrongAnswer(f"{when} {TASK} returns {task.value}, expected {days}", hint)
         for day in days:
             ((departed, arrived),) = self._warehouse.rows(_COUNTS.format(day=day))
             self._reports[day] = {"date": day, "departed": departed, "arrived": arrived}
