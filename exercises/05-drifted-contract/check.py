@@ -59,6 +59,7 @@ def check(attempt: Attempt) -> None:
     """Loads unseen messages with the old contract, applies the learner's, replays the quarantine, and loads more."""
     contract = learners_contract(attempt, CONTRACT)
     random = Random(token_hex())  # noqa: S311 - no secret
+    attempt.tell("loading unseen messages with the old contract")
     with scratch_stream(attempt.settings, OLD, PARTITIONS) as stream:
         early = _ingest(stream, _messages(random, valid=60))
         before = _rows(stream)
@@ -66,6 +67,7 @@ def check(attempt: Attempt) -> None:
             stream.apply(contract)
         except TerminalError as error:
             raise WrongAnswer(error.message.replace(f"{stream.settings.contracts}/", ""), error.hint) from None
+        attempt.tell("replaying the quarantine with your contract, and loading more messages")
         stream.replay()
         late = _ingest(stream, _messages(random, valid=60))
         _compare(stream, early, late, before)

@@ -39,11 +39,12 @@ def check(attempt: Attempt) -> None:
     """Builds other marts, then the mart, then the mart after new and late events."""
     files = {
         f"models/marts/{MART}.sql": attempt.query(f"{MART}.sql"),
-        f"models/marts/{MART}.yml": attempt.read(f"{MART}.yml"),
+        f"models/marts/{MART}.yml": attempt.properties(f"{MART}.yml"),
     }
     if (attempt.folder / "macros.sql").exists():
         files["macros/macros.sql"] = attempt.read("macros.sql")
     expected = f"expected_{token_hex(4)}"
+    attempt.tell("filling a warehouse of the check, and building the other marts")
     with unseen_project(attempt.settings) as project:
         day = random_date()
         first, later = _events(project, day)
@@ -55,9 +56,11 @@ def check(attempt: Attempt) -> None:
 
         solution = (attempt.reference / f"{MART}.sql").read_text()
         project.lay_over({**files, f"models/intermediate/{expected}.sql": solution})
+        attempt.tell("building your mart for the first time")
         build = project.build(f"+{MART}", expected)
         _compare(project, expected, "after its first run")
         _check_descriptions(project)
+        attempt.tell("planting wrong rows for your tests")
         _check_tests(project, build)
 
         for name, contents in _contents(project).items():
@@ -65,6 +68,7 @@ def check(attempt: Attempt) -> None:
                 raise WrongAnswer(f"the rows of {name} have changed", "change no other model, and none of its macros")
         project.mark_built()
         versions = _versions(project, day - REST)
+        attempt.tell("building it again after new and late events")
         project.fill(later)
         project.build(f"+{MART}", expected, tests=False)
         _compare(project, expected, "after new and late events", "see which dates a later run builds")
