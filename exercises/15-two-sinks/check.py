@@ -37,10 +37,12 @@ planted = load_program(FOLDER / "planted.py")
 def check(attempt: Attempt) -> None:
     """Runs the verifier on tables, then the experiment on a stream of its own."""
     for name in ("verify.py", "experiment.py"):
-        attempt.read(name)
+        attempt.program(name)
     random = Random(token_hex())  # noqa: S311 - no secret
     with tempfile.TemporaryDirectory(prefix="sluice-check-") as name:
+        attempt.tell("running your verifier on tables with planted faults")
         _check_verifier(attempt, Path(name), random)
+        attempt.tell("running your experiment")
         _check_experiment(attempt, Path(name), random)
 
 
@@ -157,6 +159,11 @@ def _check_sinks(stream: ScratchStream, result: Mapping[str, Any]) -> None:
             f"before the kill, two sinks never shared the {len(everything)} partitions: they had"
             f" {_listed(before[-1] if before else [])}",
             "wait until each sink reads some of the partitions, and together they read all",
+        )
+    if not _shares(result["at_first_send"], everything):
+        raise WrongAnswer(
+            f"when the first records were sent, the sinks had the partitions {_listed(result['at_first_send'])}",
+            "wait until each sink reads some of the partitions, and together they read all, and send then",
         )
     mine: list[int] = next((parts[victim] for parts in reversed(before) if len(parts) > victim and parts[victim]), [])
     ends = [ends for at, ends in result["sends"] if at <= moment]

@@ -31,6 +31,8 @@ class ObservedStream(ScratchStream):
         """When Kafka had records, in seconds since 1970, and the end of each partition then."""
         self.samples: list[tuple[float, list[list[int]]]] = []
         """The partitions of each sink, by the order in which they were started, at a time."""
+        self.at_first_send: list[list[int]] = []
+        """The same when the first records were sent."""
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._observe, daemon=True)
         self._thread.start()
@@ -38,6 +40,8 @@ class ObservedStream(ScratchStream):
     def send(self, records: Iterable[Record]) -> list[int]:
         """Sends records, and records that."""
         records = list(records)
+        if not self.sends:
+            self.at_first_send = self._partitions()
         offsets = super().send(records)
         for record in records:
             self.sent[record.partition].append(record.value or b"")
@@ -52,8 +56,10 @@ class ObservedStream(ScratchStream):
     def _observe(self) -> None:
         while not self._stopping.wait(_SAMPLE_SECONDS):
             now = time.time()
-            partitions = [sorted(sink.partitions()) if sink.is_running else [] for sink in self.sinks]
-            self.samples.append((now, partitions))
+            self.samples.append((now, self._partitions()))
+
+    def _partitions(self) -> list[list[int]]:
+        return [sorted(sink.partitions()) if sink.is_running else [] for sink in self.sinks]
 
 
 def experiment(records: list[Record]) -> dict[str, Any]:
@@ -71,6 +77,7 @@ def experiment(records: list[Record]) -> dict[str, Any]:
         "killed_at": killed,
         "sends": stream.sends,
         "samples": stream.samples,
+        "at_first_send": stream.at_first_send,
         "faults": verify(stream.table_uri, stream.storage_options, stream.sent),
     }
 
