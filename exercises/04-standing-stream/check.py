@@ -69,8 +69,9 @@ def clean(attempt: Attempt) -> None:
 
 def check(attempt: Attempt) -> None:
     """Compares the answer with the topic, and what the consumer writes on an unseen topic with what was sent."""
+    attempt.program("consumer.py")
     _check_place(attempt)
-    attempt.read("consumer.py")
+    attempt.tell("sending other records to a topic of the check")
     topic = f"check.{token_hex(6)}"
     unseen = readings.unseen(Random(topic))  # noqa: S311 - no secret
     with (
@@ -85,6 +86,7 @@ def check(attempt: Attempt) -> None:
         shutil.copy(FOLDER / "answer" / "store.py", folder / "plain_store.py")
         shutil.copy(FOLDER / "faulty_store.py", folder / "store.py")
         (folder / "faults.json").write_text(json.dumps({f"{p}/{o}": kind for (p, o), kind in unseen.faults.items()}))
+        attempt.tell("running your consumer, which is killed twice and finds the disk full once")
         try:
             runs = _supervise(attempt.settings, topic, folder, out, unseen)
         finally:

@@ -35,7 +35,10 @@ class History:
 def check(attempt: Attempt) -> None:
     """Delivers registers, builds the snapshots, and compares the history with what was delivered."""
     found = [file for file in FILES if (attempt.folder / file).exists()]
-    files = {f"snapshots/{file}": attempt.read(file) for file in found or FILES[:1]}
+    files = {
+        f"snapshots/{file}": attempt.properties(file) if file.endswith(".yml") else attempt.read(file)
+        for file in found or FILES[:1]
+    }
     histories = [
         History("aircraft_history", "planes", "tailnum", []),
         History("carrier_history", "airlines", "carrier", []),
@@ -46,6 +49,7 @@ def check(attempt: Attempt) -> None:
         deliveries = {history.seed: _deliveries(seeds / f"{history.seed}.csv", history.key) for history in histories}
         project.lay_over(files)
         for number in range(3):
+            attempt.tell(f"delivering the registers for the {_ORDINALS[number + 1]} time")
             project.lay_over({f"seeds/{seed}.csv": _csv(registers[number]) for seed, registers in deliveries.items()})
             project.build(*(f"+{history.name}" for history in histories))
             moments += project.rows("select localtimestamp").rows[0]

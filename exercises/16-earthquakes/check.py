@@ -43,27 +43,34 @@ def check(attempt: Attempt) -> None:
     contract = read_contract(path)
     _check_contract(contract, [*reports.first, *reports.later])
     models = _models(attempt)
-    for name in (BACKFILL, PAGE, DAG_FILE):
+    for name in (BACKFILL, PAGE):
         attempt.read(name)
+    attempt.program(DAG_FILE)
+    attempt.tell("making a topic, a lake, a warehouse and an Airflow of the check")
     with quake_platform(attempt, path, contract, models, DAG_FILE) as platform:
         _check_schedule(platform.airflow)
+        attempt.tell("loading reports")
         platform.ingest(reports.first)
         _check_quarantine(platform, reports)
+        attempt.tell("building the mart")
         platform.project.transform()
         expected = mart(reports.first)
         _compare(platform, expected)
+        attempt.tell("planting wrong rows for your tests")
         _check_tests(platform, random.choice(_dates_with_all_classes(expected)))
         # From here on, the outdated dates have the rows of yesterday's logic.
         platform.write_rows(reports.outdated, mart(reports.first, earthquakes_only=False))
         _check_backfill(UnseenWarehouse(attempt, platform.project.settings.warehouse), reports.outdated)
         before = platform.stored_rows()
         mark_stale(platform.stream.settings, contract, reports.outdated)
+        attempt.tell("loading late reports and corrections, and rebuilding their dates")
         platform.ingest(reports.later)
         platform.project.transform()
         _check_rebuilt(before, platform.stored_rows(), {*reports.outdated, *reports.changed})
         final = mart([*reports.first, *reports.later])
         with when("after late reports, corrections and the backfill"):
             _compare(platform, final)
+        attempt.tell("publishing the mart, which triggers the report")
         _check_report(platform.airflow, final, reports)
     _check_page(attempt.read(PAGE))
 
@@ -101,11 +108,8 @@ def _models(attempt: Attempt) -> dict[str, str]:
     """Returns the texts of the learner's dbt files, by path in the project."""
     folder = attempt.folder / "dbt"
     paths = (path.relative_to(folder) for path in sorted(folder.rglob("[!.]*")) if path.is_file())
-    return {
-        path.as_posix(): attempt.read(f"dbt/{path.as_posix()}")
-        for path in paths
-        if path.suffix in (".sql", ".yml", ".yaml", ".md", ".csv")
-    }
+    read = dict.fromkeys((".sql", ".md", ".csv"), attempt.read) | dict.fromkeys((".yml", ".yaml"), attempt.properties)
+    return {path.as_posix(): read[path.suffix](f"dbt/{path.as_posix()}") for path in paths if path.suffix in read}
 
 
 def _check_schedule(airflow: DagSandbox) -> None:
