@@ -128,6 +128,22 @@ class CommitLog:
                 return None
         return None
 
+    def transactions(self) -> dict[str, int]:
+        """Returns the version of every application transaction.
+
+        They are in the newest checkpoint and in the log after it, so what this reads does not grow with the table.
+
+        Raises:
+            TransientError, TerminalError: the store is down or rejects the request.
+        """
+        checkpoint = self._newest_checkpoint()
+        versions = {} if checkpoint is None else self._progress(checkpoint)
+        newer = range(0 if checkpoint is None else checkpoint + 1, self._version + 1)
+        with ThreadPoolExecutor(_PARALLEL) as executor:
+            for actions in executor.map(lambda version: self._actions(version, "txn"), newer):
+                versions |= {action["txn"]["appId"]: action["txn"]["version"] for action in actions or ()}
+        return versions
+
     def date_commits(self, day: date, newest_file: int) -> list[CommittedRange]:
         """Returns the commits that may have rows of an event date, as far as they are archived or in the log.
 
@@ -190,20 +206,39 @@ class CommitLog:
         files = [match.groups() for name in names if (match := _FILE.match(name))]
         oldest = min((int(version) for version, kind in files if kind == "json"), default=self._version + 1)
         checkpoints = sorted(
-            int(version) for version, kind in files if kind != "json" and oldest <= int(version) < self._version
+            int(version) for version, kind in files if kind != "json" and oldest <= int(version) <= self._version
         )
         return oldest, checkpoints
 
+    def _newest_checkpoint(self) -> int | None:
+        """Returns the version of the newest checkpoint; None if there is none."""
+        try:
+            with self._filesystem.open_input_stream(f"{_LOG}/_last_checkpoint") as file:
+                newest = int(json.loads(file.read())["version"])
+        except FileNotFoundError:
+            newest = None
+        except OSError as error:
+            raise store_error(self._uri, error) from error
+        if newest is not None and newest <= self._version:
+            return newest
+        # Written since the table was opened.
+        checkpoints = self._oldest_and_checkpoints()[1]
+        return checkpoints[-1] if checkpoints else None
+
     def _is_beyond(self, checkpoint: int, ranges: Mapping[PartitionKey, Range]) -> bool:
         """Returns whether a partition's progress at a checkpoint has passed the start of its range."""
+        progress = self._progress(checkpoint)
+        return any(progress.get(transaction_id(*key), 0) > offsets.start_offset for key, offsets in ranges.items())
+
+    def _progress(self, checkpoint: int) -> dict[str, int]:
+        """Returns the version of every application transaction at a checkpoint."""
         try:
             with self._filesystem.open_input_file(f"{_LOG}/{checkpoint:020d}.checkpoint.parquet") as file:
                 # In this thread; a checkpoint lists every file of the table, so it is not read as a whole.
-                transactions = pq.ParquetFile(file).read(["txn"], use_threads=False)["txn"].to_pylist()
+                transactions = pq.ParquetFile(file).read(["txn"], use_threads=False)["txn"]
         except OSError as error:
             raise store_error(self._uri, error) from error
-        progress = {entry["appId"]: entry["version"] for entry in transactions if entry and entry["appId"]}
-        return any(progress.get(transaction_id(*key), 0) > offsets.start_offset for key, offsets in ranges.items())
+        return {entry["appId"]: entry["version"] for entry in transactions.drop_null().to_pylist() if entry["appId"]}
 
     def _read(self, versions: range) -> tuple[list[CommittedRange], dict[int, frozenset[str]]]:
         """Returns the ranges of some versions in order, and the files that each added; not of those cleaned."""
@@ -218,15 +253,24 @@ class CommitLog:
 
     def _entry(self, version: int) -> tuple[dict[str, Any], frozenset[str]] | None:
         """Returns a version's commit info and the files it added; None if it was cleaned from the log."""
+        actions = self._actions(version, "commitInfo", "add")
+        if actions is None:
+            return None
+        info: dict[str, Any] = next((action["commitInfo"] for action in actions if "commitInfo" in action), {})
+        return info, frozenset(action["add"]["path"] for action in actions if "add" in action)
+
+    def _actions(self, version: int, *kinds: str) -> list[dict[str, Any]] | None:
+        """Returns a version's actions of some kinds; None if the version was cleaned from the log."""
         try:
             with self._filesystem.open_input_stream(f"{_LOG}/{version:020d}.json") as file:
-                actions = [json.loads(line) for line in file.read().splitlines() if line]
+                lines = file.read().splitlines()
         except FileNotFoundError:
             return None
         except OSError as error:
             raise store_error(self._uri, error) from error
-        info: dict[str, Any] = next((action["commitInfo"] for action in actions if "commitInfo" in action), {})
-        return info, frozenset(action["add"]["path"] for action in actions if "add" in action)
+        # A commit has thousands of actions of the other kinds if it has as many dates.
+        wanted = [line for line in lines if any(f'"{kind}"'.encode() in line for kind in kinds)]
+        return [action for action in map(json.loads, wanted) if not action.keys().isdisjoint(kinds)]
 
 
 def _folder(path: str) -> str:
