@@ -5,23 +5,33 @@ import re
 from bisect import bisect_left
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from sluice.lake.errors import store_error
+from sluice.lake.errors import corrupt_error, store_error
 from sluice.lake.layout import transaction_id
-from sluice.lake.range_archive import RangeArchive
-from sluice.lake.ranges import CommittedRange, PartitionKey, Range, cut_ranges, read_commit_history
+from sluice.lake.range_archive import ArchiveRows, RangeArchive
+from sluice.lake.ranges import (
+    CommitHistory,
+    CommittedRange,
+    PartitionKey,
+    Range,
+    cut_ranges,
+    dated_ranges,
+    read_commit_history,
+)
 
 SLICE = 64
 """Versions of the log that are read before what they wrote is passed on."""
 _PARALLEL = 16
 _ARCHIVED = 4_096
 """Versions per object of the archive, at most."""
+_ARCHIVED_ROWS = 1 << 18
+"""Ranges and event dates of an object of the archive above which it ends, about 30 MB in memory."""
 _WRITE_MS = 60_000
 """The longest time between a file and the commit that adds it, in milliseconds."""
 _LOG = "_delta_log"
@@ -156,10 +166,29 @@ class CommitLog:
         commits = [committed for versions in objects for committed in self._archive.read(versions, day)]
         if not objects or newest_file >= self._archive.time(objects[-1]) - _WRITE_MS:
             first = max(objects[-1].last + 1 if objects else 0, self._oldest_and_checkpoints()[0])
-            for start in range(first, self._version + 1, SLICE):
-                recorded, _ = self._read(range(start, min(start + SLICE, self._version + 1)))
-                commits += [committed for committed in recorded if day in committed.dates or not committed.dates]
+            for info in self._infos(range(first, self._version + 1)):
+                commits += [
+                    # Without the other dates, of which it can have thousands.
+                    replace(committed, dates={day: committed.dates[day]} if committed.dates else {})
+                    for committed in dated_ranges(info)
+                    if day in committed.dates or not committed.dates
+                ]
         return commits
+
+    def history(self) -> CommitHistory:
+        """Returns the ranges of all commits that are in the log or archived, without their dates.
+
+        Raises:
+            TransientError, TerminalError: the store is down or rejects the request.
+        """
+        result = CommitHistory(self._oldest_and_checkpoints()[0])
+        for info in self._infos(range(result.oldest, self._version + 1)):
+            result.add(info)
+        objects = self._archive.objects()
+        if objects and objects[-1].last + 1 >= result.oldest > objects[0].first:
+            archived = [committed for versions in objects for committed in self._archive.read(versions)]
+            result.prepend(objects[0].first, archived)
+        return result
 
     def archive(self) -> int:
         """Copies what the log recorded and the archive lacks into the archive; returns the number of versions.
@@ -169,13 +198,13 @@ class CommitLog:
         """
         objects = self._archive.objects()
         first = max(objects[-1].last + 1 if objects else 0, self._oldest_and_checkpoints()[0])
-        for start in range(first, self._version + 1, _ARCHIVED):
-            versions = range(start, min(start + _ARCHIVED, self._version + 1))
-            ranges: list[CommittedRange] = []
-            for part in range(versions.start, versions.stop, SLICE):
-                ranges += self._read(range(part, min(part + SLICE, versions.stop)))[0]
-            last = self._entry(versions[-1])
-            self._archive.write(versions[0], versions[-1], ranges, int(last[0].get("timestamp", 0)) if last else 0)
+        begin, rows = first, ArchiveRows()
+        for info in self._infos(range(first, self._version + 1)):
+            version = info["version"]
+            rows.add(dated_ranges(info))
+            if rows.count >= _ARCHIVED_ROWS or version - begin + 1 >= _ARCHIVED or version == self._version:
+                self._archive.write(begin, version, rows.table(), int(info.get("timestamp", 0)))
+                begin, rows = version + 1, ArchiveRows()
         return max(self._version + 1 - first, 0)
 
     def _forwards(
@@ -241,7 +270,10 @@ class CommitLog:
         return {entry["appId"]: entry["version"] for entry in transactions.drop_null().to_pylist() if entry["appId"]}
 
     def _read(self, versions: range) -> tuple[list[CommittedRange], dict[int, frozenset[str]]]:
-        """Returns the ranges of some versions in order, and the files that each added; not of those cleaned."""
+        """Returns the ranges of some versions in order, and the files that each added; not of those cleaned.
+
+        The ranges are without their dates.
+        """
         commits: list[CommittedRange] = []
         added: dict[int, frozenset[str]] = {}
         with ThreadPoolExecutor(_PARALLEL) as executor:
@@ -250,6 +282,18 @@ class CommitLog:
                     info, added[version] = entry
                     commits += read_commit_history([info | {"version": version}], version).ranges
         return commits, added
+
+    def _infos(self, versions: range) -> Iterator[dict[str, Any]]:
+        """Yields the commit infos of some versions in order, each with its version; not of those cleaned."""
+        with ThreadPoolExecutor(_PARALLEL) as executor:
+            for start in range(versions.start, versions.stop, SLICE):
+                part = range(start, min(start + SLICE, versions.stop))
+                for version, actions in zip(part, executor.map(self._info, part), strict=True):
+                    if actions is not None:
+                        yield {**(actions[0]["commitInfo"] if actions else {}), "version": version}
+
+    def _info(self, version: int) -> list[dict[str, Any]] | None:
+        return self._actions(version, "commitInfo")
 
     def _entry(self, version: int) -> tuple[dict[str, Any], frozenset[str]] | None:
         """Returns a version's commit info and the files it added; None if it was cleaned from the log."""
@@ -261,8 +305,9 @@ class CommitLog:
 
     def _actions(self, version: int, *kinds: str) -> list[dict[str, Any]] | None:
         """Returns a version's actions of some kinds; None if the version was cleaned from the log."""
+        path = f"{_LOG}/{version:020d}.json"
         try:
-            with self._filesystem.open_input_stream(f"{_LOG}/{version:020d}.json") as file:
+            with self._filesystem.open_input_stream(path) as file:
                 lines = file.read().splitlines()
         except FileNotFoundError:
             return None
@@ -270,7 +315,10 @@ class CommitLog:
             raise store_error(self._uri, error) from error
         # A commit has thousands of actions of the other kinds if it has as many dates.
         wanted = [line for line in lines if any(f'"{kind}"'.encode() in line for kind in kinds)]
-        return [action for action in map(json.loads, wanted) if not action.keys().isdisjoint(kinds)]
+        try:
+            return [action for action in map(json.loads, wanted) if not action.keys().isdisjoint(kinds)]
+        except ValueError as error:
+            raise corrupt_error(self._uri, path, error) from error
 
 
 def _folder(path: str) -> str:
