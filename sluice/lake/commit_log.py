@@ -181,8 +181,8 @@ class CommitLog:
         Raises:
             TransientError, TerminalError: the store is down or rejects the request.
         """
-        result = CommitHistory(self._oldest_and_checkpoints()[0])
-        for info in self._infos(range(result.oldest, self._version + 1)):
+        result = CommitHistory(oldest=self._version + 1)
+        for info in self._infos(range(self._oldest_and_checkpoints()[0], self._version + 1)):
             result.add(info)
         objects = self._archive.objects()
         if objects and objects[-1].last + 1 >= result.oldest > objects[0].first:
@@ -250,7 +250,7 @@ class CommitLog:
             raise store_error(self._uri, error) from error
         if newest is not None and newest <= self._version:
             return newest
-        # Written since the table was opened.
+        # Written since the table was opened, or named by no file, as in a partial copy.
         checkpoints = self._oldest_and_checkpoints()[1]
         return checkpoints[-1] if checkpoints else None
 

@@ -106,7 +106,7 @@ class CommitHistory:
     """The ranges of all commits that are still in the log, in version order."""
 
     oldest: int
-    """The first version in the log; earlier ones were cleaned from it."""
+    """The first version in the log, the one after the newest if there is none; earlier ones were cleaned from it."""
     commits: int = 0
     """The number of commits that record ranges."""
     ranges: list[CommittedRange] = field(default_factory=list)
@@ -122,9 +122,12 @@ class CommitHistory:
             dates: whether the ranges keep their event dates. A commit can have thousands.
         """
         number = int(commit["version"])
-        expected = self.oldest if self._next is None else self._next
-        if number != expected:
-            self.faults.append(f"versions {expected} to {number - 1} are missing from the log, and so are their ranges")
+        if self._next is None:
+            self.oldest = number
+        elif number != self._next:
+            self.faults.append(
+                f"versions {self._next} to {number - 1} are missing from the log, and so are their ranges"
+            )
         self._next = number + 1
         recorded = commit.get(RANGES_KEY)
         if recorded is None:
@@ -174,7 +177,7 @@ def read_commit_history(history: Iterable[Mapping[str, Any]], version: int) -> C
     missing from the log.
     """
     commits = sorted((info for info in history if info["version"] <= version), key=lambda info: int(info["version"]))
-    result = CommitHistory(oldest=int(commits[0]["version"]) if commits else version + 1)
+    result = CommitHistory(oldest=version + 1)
     for commit in commits:
         result.add(commit)
     return result

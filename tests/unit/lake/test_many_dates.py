@@ -144,3 +144,16 @@ def test_the_archive_is_the_same_wherever_its_objects_end(
     # Nothing is new, so nothing is archived.
     assert _log(folder).archive() == 0
     assert len(list(folder.glob("_ranges/*.parquet"))) == {1: 8, 5: 4, 1_000: 1}[rows]
+
+
+def test_a_log_that_is_cleaned_while_it_is_read_has_no_gap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = _lake(tmp_path, 8, 3)
+    DeltaTable(str(folder)).create_checkpoint()
+    log = _log(folder)
+    log.archive()
+    listed = log._oldest_and_checkpoints()
+    monkeypatch.setattr(log, "_oldest_and_checkpoints", lambda: listed)
+    for version in range(5):
+        (folder / "_delta_log" / f"{version:020d}.json").unlink()
+    history = log.history()
+    assert (history.faults, history.commits, history.oldest) == ([], 8, 0)
