@@ -1,7 +1,6 @@
 """Which events a staging model has, for every identity that a contract can give them, equals a few lines of Python."""
 
 import json
-import shutil
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from random import Random
@@ -12,7 +11,7 @@ import pytest
 from producers.events import Event
 from sluice.settings import Settings
 from sluice.warehouse import connect
-from tests.fixtures.marts import FIRST, Marts, make_marts
+from tests.fixtures.marts import FIRST, Marts, make_staging
 
 CONTRACT = """\
 stream: items.{name}
@@ -101,19 +100,8 @@ def history(random: Random, steps: list[list[date]]) -> list[Step]:
 
 @pytest.fixture(scope="module")
 def marts(servers: Settings, tmp_path_factory: pytest.TempPathFactory) -> Marts:
-    folder = tmp_path_factory.mktemp("identity")
-    (folder / "contracts").mkdir()
-    for name, identity in IDENTITIES.items():
-        (folder / "contracts" / f"items.{name}.yaml").write_text(CONTRACT.format(name=name, identity=identity))
-    made = make_marts(servers.model_copy(update={"contracts": folder / "contracts"}), folder, "event_identity")
-    # Without the models of flights, a transform takes a few seconds.
-    for part in ("models", "tests", "seeds"):
-        shutil.rmtree(made.settings.dbt / part)
-    (made.settings.dbt / "models" / "staging").mkdir(parents=True)
-    for name in IDENTITIES:
-        model = made.settings.dbt / "models" / "staging" / f"stg_items_{name}.sql"
-        model.write_text(f"{{{{ stage_events('items_{name}', ['shelf', 'item', 'at', 'value']) }}}}\n")
-    return made
+    contracts = {f"items.{name}": CONTRACT.format(name=name, identity=text) for name, text in IDENTITIES.items()}
+    return make_staging(servers, tmp_path_factory.mktemp("identity"), "event_identity", contracts)
 
 
 def test_the_events_that_count_are_staged(marts: Marts, seed: int) -> None:
