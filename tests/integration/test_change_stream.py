@@ -11,6 +11,7 @@ from sluice.kafka import topics
 from sluice.load import load, reload
 from sluice.reconcile import reconcile
 from sluice.settings import Settings
+from sluice.warehouse import connect
 from tests.fixtures.change_stream import COMMITTED_MS, CONTRACT, change, key
 from tests.fixtures.marts import Marts, make_staging
 from tests.fixtures.servers import Stream
@@ -51,14 +52,17 @@ class Customers:
         self.marts.transform()
         return report.rows, report.quarantined
 
+    def query(self, statement: str) -> list[tuple[Any, ...]]:
+        with connect(self.marts.settings, "transformer") as connection:
+            return connection.execute(statement.encode()).fetchall()
+
     def staged(self) -> dict[int, tuple[str, str | None]]:
         """Returns the operation and the address of each customer."""
-        rows = self.marts.query("select customer, operation, email from staging.stg_shop_customers", "transformer")
-        return {row.customer: (row.operation, row.email) for row in rows.itertuples()}
+        rows = self.query("select customer, operation, email from staging.stg_shop_customers")
+        return {number: (operation, email) for number, operation, email in rows}
 
-    def raw(self, columns: str) -> list[tuple[Any, ...]]:
-        rows = self.marts.query(f"select {columns} from raw.shop_customers where _deleted order by _offset")
-        return list(rows.itertuples(index=False, name=None))
+    def tombstones(self, columns: str) -> list[tuple[Any, ...]]:
+        return self.query(f"select {columns} from raw.shop_customers where _deleted order by _offset")
 
 
 def test_rows_are_staged_as_the_source_has_them_after_changes_deletions_and_reloads(
@@ -98,7 +102,7 @@ def _follow(customers: Customers) -> None:
     assert customers.take(1, *gone, *invalid, (key(2), change("c", None, NEW[2]))) == (6, 3)
     expected = changed | {2: ("c", "2@new.example")}
     assert customers.staged() == expected
-    assert customers.raw("customer, operation, email") == [(number, None, None) for number in (2, 3, 4, 77)]
+    assert customers.tombstones("customer, operation, email") == [(number, None, None) for number in (2, 3, 4, 77)]
     marts, stream = customers.marts, customers.contract
     reasons = marts.query('select reason from raw.quarantine order by "offset"')["reason"].tolist()
     assert reasons == [
@@ -118,4 +122,4 @@ def _follow(customers: Customers) -> None:
     assert result.agrees, result.text()
     # A tombstone is an event of its record's date.
     days = [datetime.fromtimestamp(COMMITTED_MS / 1000, UTC).date() + timedelta(days=day) for day in (2, 1, 1, 1)]
-    assert customers.raw("_event_date") == [(day,) for day in days]
+    assert customers.tombstones("_event_date") == [(day,) for day in days]
