@@ -65,7 +65,8 @@ def offer_to_drop(force: bool) -> None:
 
 
 def _is_confirmed(names: list[str]) -> bool:
-    if not sys.stdin.isatty():
+    # With the output in a file, a launch would wait for an answer to a question that is not on the screen.
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
         return False
     tables = ", ".join(f"marts.{name}" for name in names)
     try:

@@ -63,10 +63,11 @@ def answer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Answer]:
 
 @pytest.fixture(params=[("up",), ("removed-marts", "--drop")], ids=["make up", "in containers"])
 def launch(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
-    """Runs the command that asks, and returns what it prints after the launch."""
+    """Runs the command that asks, with its output on the screen, and returns what it prints after the launch."""
 
-    def run(*arguments: str) -> str:
+    def run(*arguments: str, screen: bool = True) -> str:
         monkeypatch.setattr(sys, "argv", ["sluice", *request.param, *arguments])
+        monkeypatch.setattr(sys.stdout, "isatty", lambda: screen)
         assert app.run(app.build()) == 0
         return capsys.readouterr().out.removeprefix("the platform is up\n")
 
@@ -109,7 +110,9 @@ def test_ctrl_c_at_the_question_is_a_no(
     warehouse: Warehouse, launch: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stdin", InterruptedTerminal())
-    assert launch().endswith(warning(["old", "older"]) + "\n")
+    shown = launch()
+    assert shown.startswith(QUESTION)
+    assert shown.endswith(warning(["old", "older"]) + "\n")
     assert warehouse.dropped == []
 
 
@@ -123,6 +126,14 @@ def test_without_a_terminal_nothing_is_asked_and_nothing_dropped(
     with os.fdopen(reading) as stdin:
         monkeypatch.setattr(sys, "stdin", stdin)
         assert launch() == warning(["old", "older"]) + "\n"
+    assert warehouse.dropped == []
+
+
+def test_with_the_output_in_a_file_nothing_is_asked_because_nobody_would_see_it(
+    warehouse: Warehouse, answer: Answer, launch: Callable[..., str]
+) -> None:
+    answer(b"y\n")
+    assert launch(screen=False) == warning(["old", "older"]) + "\n"
     assert warehouse.dropped == []
 
 
