@@ -27,7 +27,7 @@ for inherited in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL"):
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--fuzz-seconds", type=int, default=30, help="how long the fuzz test sends odd records")
+    parser.addoption("--fuzz-seconds", type=int, default=10, help="how long the fuzz test sends odd records")
     parser.addoption("--seed", type=int, default=_new_seed(), help="the seed of tests that draw their own cases")
 
 

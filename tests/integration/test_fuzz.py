@@ -45,7 +45,7 @@ from tests.fixtures.random_events import EPOCH, date_of, random_events
 from tests.fixtures.servers import Stream, new_environment_file, running_servers
 
 FIRST = date(2013, 1, 1)
-RECORDS = 300
+RECORDS = 400
 """Per stream and round."""
 DAY = timedelta(days=1) // timedelta(microseconds=1)
 
