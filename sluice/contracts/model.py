@@ -288,7 +288,7 @@ class Contract(_Strict):
     keep: Literal["first", "last"] = "first"
     """Which of several events with the same id counts, in the order of partitions and offsets."""
     deletes: Literal["tombstone"] | None = None
-    """``tombstone``: a record with a key and no value deletes the events of that key."""
+    """``tombstone``: a record with a key and no value deletes the events of that key. Only with ``keep: last``."""
     event_time: str
     """The column with the time at which an event happened, or ``record`` for the Kafka record's timestamp."""
     format: Literal["json", "json-registry", "avro"] = "json"
@@ -383,6 +383,9 @@ class Contract(_Strict):
             raise InvalidFieldError("event_time", message=message)
         if self.deletes and self.id_columns != (self.key,):
             raise InvalidFieldError("deletes", message="expected an id that is the key: a tombstone has only that")
+        if self.deletes and self.keep != "last":
+            message = "expected keep: last as well: the first event of an id counts whatever comes after it"
+            raise InvalidFieldError("deletes", message=message)
         self._check_key_lengths()
         return self
 
