@@ -24,7 +24,7 @@ RECORD_YEARS = DEFAULT_YEARS["timestamp"]
 """The years of a record's timestamp, where that is the event time."""
 _MAX_SHOWN = 60
 """Characters of a name that a reason quotes."""
-_MAX_DEPTH = 200
+MAX_DEPTH = 200
 """How deep arrays and objects may be nested. Python's own limit depends on its caller: not always the same."""
 
 
@@ -117,7 +117,7 @@ def parse(value: bytes | None, *, exact: bool = False) -> dict[str, Any]:
         raise ContractViolationError(f"not JSON: {error}") from None
     except RecursionError:
         raise _too_deep() from None
-    if value.count(b"[") + value.count(b"{") > _MAX_DEPTH and _depth(event) > _MAX_DEPTH:
+    if value.count(b"[") + value.count(b"{") > MAX_DEPTH and _depth(event) > MAX_DEPTH:
         raise _too_deep()
     if not isinstance(event, dict):
         raise ContractViolationError(f"expected an object, found {quote(event)}")
