@@ -11,10 +11,11 @@ from typing import Any
 import msgspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from msgspec import Raw
 
 from sluice.contracts.paths import Path
-from sluice.contracts.validation import MAX_DEPTH
+from sluice.contracts.validation import is_too_deep
 from sluice.contracts.values import JsonNumber
 from sluice.load.json_values import LINE_BREAK, RowIndices, byte_view
 
@@ -43,9 +44,9 @@ def _parse_object(value: bytes) -> dict[str, Any] | None:
     except _REFUSED:
         return None
     # A field given twice is lost, and so are the quotes around its name.
-    if type(found) is not dict or _quotes(written) != _quotes(value):
+    if type(found) is not dict or _quotes(written) != _quotes(value) or is_too_deep(value, found):
         return None
-    return found if value.count(b"[") + value.count(b"{") <= MAX_DEPTH else None
+    return found
 
 
 def _quotes(text: bytes) -> int:
@@ -87,7 +88,7 @@ def json_texts(values: list[Any]) -> pa.Array:
     bounds = np.concatenate([[0], ends]).astype(np.int32)
     text = lines.translate(None, b"\n")
     texts = pa.StringArray.from_buffers(len(values), pa.py_buffer(bounds), pa.py_buffer(text))
-    return pa.compute.if_else(pa.array([value is None for value in values]), None, texts)
+    return pc.if_else(pc.equal(texts, "null"), None, texts)
 
 
 def exact_value(value: Any) -> Any:

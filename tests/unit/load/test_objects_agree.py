@@ -1,5 +1,6 @@
 """Values of newer types and nested fields become the same columns, reasons and unknown fields as one by one."""
 
+import gc
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -78,6 +79,7 @@ columns:
   - {name: reference, type: uuid, description: An id.}
   - {name: part, type: string, from: "document[\\"a b\\"][1]", description: A text.}
 """
+RECORDS = pa.schema({"value": pa.binary(), "timestamp": pa.timestamp("us", tz="UTC"), "key": pa.binary()})
 AT = datetime(2013, 1, 1, 10, 17, 0, 123_000, UTC)
 
 _uuids = st.one_of(
@@ -209,11 +211,9 @@ def nested(tmp_path_factory: pytest.TempPathFactory) -> Contract:
 
 def _assert_agreement(contract: Contract, records: Sequence[tuple[bytes | None, datetime | None, bytes | None]]) -> int:
     """Compares columns with events that are read one by one, and returns how many are valid."""
-    schema = pa.schema({"value": pa.binary(), "timestamp": pa.timestamp("us", tz="UTC"), "key": pa.binary()})
-    rows = [dict(zip(schema.names, record, strict=True)) for record in records]
-    table = pa.Table.from_pylist(rows, schema)
-    columns = read_columns(contract, table)
-    expected = columns_module._read_one_by_one(contract, pa.RecordBatch.from_pylist(rows, schema))
+    rows = [dict(zip(RECORDS.names, record, strict=True)) for record in records]
+    columns = read_columns(contract, pa.Table.from_pylist(rows, RECORDS))
+    expected = columns_module._read_one_by_one(contract, pa.RecordBatch.from_pylist(rows, RECORDS))
     assert columns.is_valid.to_pylist() == expected.is_valid.to_pylist()
     assert columns.reasons == expected.reasons
     assert columns.rows.equals(expected.rows)
@@ -257,3 +257,70 @@ def test_objects_agree_with_single_events_on_every_value_of_a_field(
     values = data.draw(st.lists(_TYPICAL[name], min_size=1, max_size=8))
     objects = [_object({**_REQUIRED, name: value}) for value in values]
     _assert_agreement(contract, [(value, AT, None) for value in objects])
+
+
+TYPICAL = {
+    **_REQUIRED,
+    "price": "12.50",
+    "rate": '"0.125"',
+    "count": "9007199254740993",
+    "document": '{"a b": [1, {"ratio": 1.50, "quote": "\\"\\\\"}], "é": "\\u00e9", "far": [[[]]]}',
+    "clock": '"23:59:59.5"',
+    "reference": '"6F9619FF-8B86-D011-B42D-00C04FC964FF"',
+    "millis": "1357035420123",
+    "seconds": "1357035420.123456789",
+    "local": '"2013-01-31"',
+    "moment": '"2013-01-31 18:59:59.123456789-05:00"',
+    "pair": "[1, 2, 3.25, null]",
+    "odd name": '"a"',
+    "texts": '["a", "\\"", null, "\\\\"]',
+    "amounts": '[1.5, "2", 3]',
+    "dates": '["2013-01-31"]',
+    "moments": '["2013-01-31T23:59:59Z"]',
+    "references": '["6F9619FF-8B86-D011-B42D-00C04FC964FF"]',
+    "other": f'{{"unknown": [1e400, -0.0], "line": [{",".join(["[1,2]"] * 300)}]}}',
+}
+
+
+def test_valid_events_of_newer_types_are_not_read_one_by_one(
+    contract: Contract, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = [_object({**TYPICAL, "small": str(number)}) for number in range(8)]
+    assert _assert_agreement(contract, [(value, AT, None) for value in values]) == len(values)
+
+    def fail(*arguments: Any) -> Any:
+        raise AssertionError(arguments)
+
+    monkeypatch.setattr(columns_module, "validate_event", fail)
+    rows = [{"value": value, "timestamp": AT, "key": None} for value in values]
+    assert read_columns(contract, pa.Table.from_pylist(rows, RECORDS)).rows.num_rows == len(values)
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        '"small":1,"small":1',
+        '"small":1,"sm\\u0061ll":2',
+        '"other":1,"other":2',
+        '"other":{"x":1,"x":1}',
+        '"other":[{"x":"\\"","x":"\\u0022\\u0022"}]',
+        '"other":[{"x\\\\":1,"x\\\\":":"}]',
+        '"document":{"a b":[1,{"x":{"":null,"":"\\u0022x\\u0022"}}]}',
+        '"":1,"":2',
+    ],
+)
+def test_a_field_that_is_given_twice_is_found_at_any_depth(contract: Contract, field: str) -> None:
+    value = f"{_object(_REQUIRED).decode()[:-1]},{field}}}".encode()
+    assert _assert_agreement(contract, [(_object(_REQUIRED), AT, None), (value, AT, None)]) == 1
+
+
+@pytest.mark.parametrize("depth", [150, 199, 200, 201, 2_000, 200_000])
+def test_events_may_be_nested_as_deep_as_events_that_are_read_one_by_one(contract: Contract, depth: int) -> None:
+    value = _object({**_REQUIRED, "other": "[" * (depth - 1) + "]" * (depth - 1)})
+    assert _assert_agreement(contract, [(value, AT, None)]) == (depth <= 200)
+
+
+@pytest.mark.parametrize("value", [_object(TYPICAL), b"odd"])
+def test_reading_leaves_the_collection_of_cycles_on(contract: Contract, value: bytes) -> None:
+    _assert_agreement(contract, [(value, AT, None)])
+    assert gc.isenabled()
