@@ -82,7 +82,7 @@ def _failed_checks(contract: Contract, column: Column, values: pa.ChunkedArray) 
         if column.min_length:
             yield pc.less(pc.utf8_length(values), column.min_length)
         if column.enum is not None:
-            yield pc.invert(pc.is_in(values, pa.array(column.enum, pa.string())))
+            yield pc.invert(pc.is_in(values, pa.array([*column.enum, None], pa.string())))
         if column.pattern is not None:
             yield pc.invert(pc.match_substring_regex(values, whole(column.pattern)))
     elif column.type in _PATTERNS:

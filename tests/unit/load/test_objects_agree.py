@@ -285,7 +285,7 @@ TYPICAL = {
 def test_valid_events_of_newer_types_are_not_read_one_by_one(
     contract: Contract, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    values = [_object({**TYPICAL, "small": str(number)}) for number in range(8)]
+    values = [_object(_REQUIRED), *(_object({**TYPICAL, "small": str(number)}) for number in range(8))]
     assert _assert_agreement(contract, [(value, AT, None) for value in values]) == len(values)
 
     def fail(*arguments: Any) -> Any:
