@@ -117,7 +117,7 @@ def parse(value: bytes | None, *, exact: bool = False) -> dict[str, Any]:
         raise ContractViolationError(f"not JSON: {error}") from None
     except RecursionError:
         raise _too_deep() from None
-    if value.count(b"[") + value.count(b"{") > _MAX_DEPTH and _depth(event) > _MAX_DEPTH:
+    if is_too_deep(value, event):
         raise _too_deep()
     if not isinstance(event, dict):
         raise ContractViolationError(f"expected an object, found {quote(event)}")
@@ -135,6 +135,16 @@ def _unique_fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _too_deep() -> ContractViolationError:
     return ContractViolationError("not JSON: nested too deep")
+
+
+def is_too_deep(value: bytes, found: Any) -> bool:
+    """Returns whether a value's arrays and objects are nested deeper than any event may be.
+
+    Args:
+        value: a record's bytes.
+        found: what is in it.
+    """
+    return value.count(b"[") + value.count(b"{") > _MAX_DEPTH and _depth(found) > _MAX_DEPTH
 
 
 def _depth(value: Any) -> int:
