@@ -78,10 +78,17 @@ def test_the_asset_graph_leads_from_the_topics_to_the_dashboard(platform: Runnin
             ("transform.publish", "marts.fct_flights"),
             ("marts.fct_flights", "transform.document"),
             ("transform.document", "dashboard"),
+            ("transform.publish", "dashboard"),
         } <= edges
         loaded = _newest_figures(airflow, assets["raw.flights_departed"], "load")
         assert {"rows", "quarantined", "dates", "offsets", "seconds"} <= loaded.keys()
-        assert {"dates", "tests", "seconds", "run"} <= _newest_figures(airflow, assets["marts.fct_flights"]).keys()
+        published = _newest_figures(airflow, assets["marts.fct_flights"])
+        assert {"dates", "tests", "seconds", "run", "marts"} <= published.keys()
+        # Whoever looks at the dashboard sees the same run.
+        assert _newest_figures(airflow, assets["dashboard"], "publish") == published
+        documented = _newest_figures(airflow, assets["dashboard"], "document")
+        assert documented["documentation"] == "generated"
+        assert min(documented[kind] for kind in ("models", "tests", "exposures")) > 0
         assert {"lag", "kafka", "lake"} <= _newest_figures(airflow, assets["lake.flights.departed"]).keys()
 
 
