@@ -309,12 +309,15 @@ def dag_runs(airflow: Connection, limit: int) -> list[DagRun]:
 def latest_runs(airflow: Connection) -> list[DagRun]:
     """Returns the latest run of each DAG that ran within a day, from a connection to Airflow's own database.
 
-    DAGs that Airflow no longer has, such as the load of a removed contract, are left out.
+    DAGs that Airflow no longer has, such as the load of a removed contract, are left out, and so are runs that have
+    refused their parameters.
     """
     query = """
         select distinct on (dag_id) dag_id, run_id, state, run_type, start_date, end_date
         from dag_run join dag using (dag_id)
-        where not is_stale and run_after > now() - interval '1 day' and start_date is not null
+        where not is_stale and run_after > now() - interval '1 day' and start_date is not null and not exists (
+            select from xcom x where x.dag_id = dag_run.dag_id and x.run_id = dag_run.run_id and x.key = 'refused'
+        )
         order by dag_id, start_date desc
     """
     return fetch(airflow, DagRun, query)

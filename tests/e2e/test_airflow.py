@@ -4,6 +4,7 @@ from datetime import date
 
 import pytest
 
+from sluice.alerts.runs import failed_runs
 from sluice.contracts import load_contracts
 from sluice.load import mark_stale
 from sluice.orchestration.batch import airflow_client
@@ -55,6 +56,9 @@ def test_every_dag_runs_without_parameters_or_says_in_one_line_what_it_needs(pla
         assert task["try_number"] == 1
         errors = [entry for entry in airflow.log(run.dag_id, run.run_id, "reload", 1) if entry.get("error_detail")]
         assert "there is no date to reload" in str(errors[-1]["error_detail"][0]["exc_value"])
+        # Nothing is wrong with the platform.
+        problem = failed_runs(platform.settings).get("reprocess")
+        assert problem is None or problem.run.run_id != run.run_id
 
 
 def test_the_asset_graph_leads_from_the_topics_to_the_dashboard(platform: Running) -> None:

@@ -29,6 +29,7 @@ from sluice.backfill.request import Request
 from sluice.contracts import load_contracts
 from sluice.settings import ROOT, Settings
 from sluice.warehouse import connect, schema
+from sluice.warehouse.values import load_odd_times_as_text
 from tests.fixtures.hostile_text import TEXTS, assert_harmless
 from tests.fixtures.servers import Stream
 from tests.fixtures.waiting import wait
@@ -155,6 +156,7 @@ def test_a_record_waits_for_a_decision_until_it_is_discarded(hostile: Settings) 
         ' from raw.quarantine where "offset" < 5'
     )
     with connect(hostile, "postgres") as warehouse, connect(hostile, "reader") as reader:
+        load_odd_times_as_text(reader)
         waiting = []
         # The last decision counts: a record that came back after a reload waits again.
         for action in (None, "discarded", "reloaded"):
