@@ -19,7 +19,7 @@ from pydantic import (
 
 from sluice.contracts.bounds import check_bound
 from sluice.contracts.names import check_column, check_stream, table_name
-from sluice.contracts.paths import Path, parse_path
+from sluice.contracts.paths import Path, Tree, parse_path, path_tree
 from sluice.contracts.patterns import check_pattern
 from sluice.contracts.schedule import check_cron
 from sluice.contracts.types import NUMERIC_TYPES, DataType, parse_type
@@ -336,7 +336,12 @@ class Contract(_Strict):
     @cached_property
     def fields(self) -> frozenset[str]:
         """The fields of an event's object that columns are taken from."""
-        return frozenset(str(path[0]) for column in self.columns for path in column.paths)
+        return frozenset(str(path[0]) for path in self._paths)
+
+    @cached_property
+    def inner_paths(self) -> Tree:
+        """The paths of columns that lead into an event's fields; empty if each column is a field of its own."""
+        return {step: inner for step, inner in path_tree(self._paths).items() if inner}
 
     @cached_property
     def has_exact_numbers(self) -> bool:
@@ -357,6 +362,10 @@ class Contract(_Strict):
             return column.max_length
         texts = sum(candidate.type == "string" for candidate in self.columns if candidate.name in self.id_columns)
         return min(DEFAULT_KEY_LENGTH, MAX_KEY_LENGTH // max(texts, 1))
+
+    @property
+    def _paths(self) -> list[Path]:
+        return [path for column in self.columns for path in column.paths]
 
     @property
     def _key_columns(self) -> tuple[str | None, ...]:
