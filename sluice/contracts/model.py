@@ -281,7 +281,8 @@ class Contract(_Strict):
     topic: Topic
     """The Kafka topic."""
     key: str | None = None
-    """The column used as the Kafka key. Events with the same key stay in order. Without it, records have no key."""
+    """The column used as the Kafka key. Events with the same key stay in order. Without it, records have no key, or one
+    that is no column."""
     id: Annotated[tuple[str, ...] | None, Field(min_length=1), BeforeValidator(_tuple_of_one)] = None
     """The column or columns that identify an event: ``event_id`` by default, if there is such a column. Without an id,
     every record is an event of its own, and nothing is deduplicated."""
@@ -390,8 +391,12 @@ class Contract(_Strict):
             if time is not None and time.type == "date":
                 message += "; a timestamp with a zone reads dates, too"
             raise InvalidFieldError("event_time", message=message)
-        if self.deletes and self.id_columns != (self.key,):
-            raise InvalidFieldError("deletes", message="expected an id that is the key: a tombstone has only that")
+        # A key with several columns is none of them.
+        if self.deletes and self.id_columns != (self.key,) and (self.key or len(self.id_columns) < 2):
+            message = (
+                "expected an id that is the key, or one of several columns and no key: a tombstone has only its key"
+            )
+            raise InvalidFieldError("deletes", message=message)
         self._check_key_lengths()
         return self
 

@@ -37,7 +37,7 @@ class Event:
     unknown: frozenset[str] = frozenset()
     """The fields of the object that no column is taken from, and those of objects that a column's path leads into."""
     is_tombstone: bool = False
-    """Whether the record deletes the events of its key. Of the values, only the key's is not None."""
+    """Whether the record deletes the events of its key. Of the values, only those of its id are not None."""
 
 
 def validate_event(
@@ -86,10 +86,7 @@ def unknown_fields(contract: Contract, event: dict[str, Any]) -> frozenset[str]:
 
 def _tombstone(contract: Contract, key: bytes | None, timestamp: datetime | None) -> Event:
     _check_record_time(timestamp)
-    values: dict[str, Any] = dict.fromkeys(column.name for column in contract.columns)
-    for column in contract.columns:
-        if column.name == contract.key:
-            values[column.name] = read_key(column, key, contract.max_length(column))
+    values = dict.fromkeys((column.name for column in contract.columns), None) | read_key(contract, key)
     return Event(values, is_tombstone=True)
 
 
