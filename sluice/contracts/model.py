@@ -300,7 +300,7 @@ class Contract(_Strict):
     """When the stream is loaded."""
     history: History | None = None
     """The event dates that the stream can have, to which backfills are limited. A stream without it has no end:
-    backfills take any date up to tomorrow, and ``reprocess`` reloads yesterday each night."""
+    backfills take any date of its event time, and ``reprocess`` reloads yesterday each night."""
     columns: Annotated[tuple[Column, ...], Field(min_length=1, max_length=MAX_COLUMNS), BeforeValidator(_tuple)]
     """The values that are taken from an event, in the order of the raw table's columns."""
 
