@@ -19,7 +19,7 @@ from pydantic import (
 
 from sluice.contracts.bounds import check_bound
 from sluice.contracts.names import check_column, check_stream, table_name
-from sluice.contracts.paths import Path, Tree, parse_path, path_tree
+from sluice.contracts.paths import Path, objects_inside, parse_path
 from sluice.contracts.patterns import check_pattern
 from sluice.contracts.schedule import check_cron
 from sluice.contracts.types import NUMERIC_TYPES, DataType, parse_type
@@ -340,9 +340,9 @@ class Contract(_Strict):
         return frozenset(str(path[0]) for path in self._paths)
 
     @cached_property
-    def inner_paths(self) -> Tree:
-        """The paths of columns that lead into an event's fields; empty if each column is a field of its own."""
-        return {step: inner for step, inner in path_tree(self._paths).items() if inner}
+    def inner_fields(self) -> dict[Path, frozenset[str | int]]:
+        """The same of the objects inside, by their paths; empty if each column is a field of the event's object."""
+        return objects_inside(self._paths)
 
     @cached_property
     def has_exact_numbers(self) -> bool:

@@ -1,14 +1,12 @@
 """Paths to a value within an event, such as ``geometry.coordinates[0]``: a small part of JSONPath (RFC 9535)."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
 Path = tuple[str | int, ...]
 """Names of fields and indexes of array items, from the outside in."""
-Tree = dict[str | int, "Tree"]
-"""Paths by their first steps; nothing follows where a path ends."""
 
 _STEP = re.compile(
     r"""\.?(?P<name>[^\s.\[\]"'$]+) | \[(?P<index>[0-9]{1,6})\] | \["(?P<quoted>[^"]+)"\] | \['(?P<single>[^']+)'\]""",
@@ -42,18 +40,14 @@ def format_path(path: Path) -> str:
     """Returns a path as text, from which ``parse_path`` gets it back."""
     text = ""
     for step in path:
-        text = _extended(text, step)
+        if isinstance(step, int):
+            text += f"[{step}]"
+        elif _STEP.fullmatch(step) and not step.startswith((".", "[")):
+            text += f".{step}" if text else step
+        else:
+            quote = "'" if '"' in step else '"'
+            text += f"[{quote}{step}{quote}]" if text else f"$[{quote}{step}{quote}]"
     return text
-
-
-def _extended(text: str, step: str | int) -> str:
-    """Returns a path's text with one more step; without a text, the step is the first."""
-    if isinstance(step, int):
-        return f"{text}[{step}]"
-    if step.isidentifier() or (_STEP.fullmatch(step) and not step.startswith((".", "["))):
-        return f"{text}.{step}" if text else step
-    quote = "'" if '"' in step else '"'
-    return f"{text or '$'}[{quote}{step}{quote}]"
 
 
 def resolve(event: Any, path: Path) -> Any:
@@ -81,39 +75,31 @@ def first_value(event: Any, paths: Iterable[Path]) -> Any:
     return result
 
 
-@lru_cache(maxsize=16)
-def _extended_by_each(text: str, names: frozenset[str]) -> list[str]:
-    """Returns a path's text with each of the names: most events of a stream have the same ones."""
-    return [_extended(text, name) for name in names]
+def objects_inside(paths: Iterable[Path]) -> dict[Path, frozenset[str | int]]:
+    """Returns the values inside an event that paths lead into, by their own paths, with the steps that follow there.
 
-
-def path_tree(paths: Iterable[Path]) -> Tree:
-    """Returns the steps of paths. A path that leads below the end of another one adds nothing."""
+    What is at the end of a path is taken as a whole, so that another path into it adds nothing.
+    """
     ends = set(paths)
-    tree: Tree = {}
+    steps: dict[Path, set[str | int]] = {}
     for path in ends:
         if not any(path[:length] in ends for length in range(1, len(path))):
-            inner = tree
-            for step in path:
-                inner = inner.setdefault(step, {})
-    return tree
+            for length in range(1, len(path)):
+                steps.setdefault(path[:length], set()).add(path[length])
+    return {path: frozenset(following) for path, following in steps.items()}
 
 
-def fields_beside(value: Any, tree: Tree, place: str = "") -> Iterator[str]:
-    """Yields where, below an object's own fields, a value has fields that no path of a tree leads to.
+def fields_beside(event: Any, objects: Mapping[Path, frozenset[str | int]]) -> set[str]:
+    """Returns the fields, as paths, that an event's objects have beside those that ``objects_inside`` names."""
+    fields: set[str] = set()
+    for path, known in objects.items():
+        found = resolve(event, path)
+        if isinstance(found, dict) and not found.keys() <= known:
+            fields.update(_extended(path, frozenset(found.keys() - known)))
+    return fields
 
-    Only objects that a path leads into are searched: what is beside a path, or below its end, is one field.
 
-    Args:
-        value: an object, or whatever the event has in its place.
-        tree: the paths below it.
-        place: of the value, as a path; "" for the event.
-    """
-    for step, inner in tree.items():
-        found = resolve(value, (step,)) if inner else None
-        if not isinstance(found, dict | list):
-            continue
-        found_at = _extended(place, step)
-        if isinstance(found, dict):
-            yield from _extended_by_each(found_at, frozenset(found.keys() - inner.keys()))
-        yield from fields_beside(found, inner, found_at)
+@lru_cache(maxsize=16)
+def _extended(path: Path, names: frozenset[str]) -> list[str]:
+    """Returns the texts of a path with each of the names: most events of a stream have the same ones."""
+    return [format_path((*path, name)) for name in names]

@@ -78,10 +78,9 @@ def unknown_fields(contract: Contract, event: dict[str, Any]) -> frozenset[str]:
         contract: the stream's contract.
         event: as ``parse`` returns it.
     """
-    unknown = event.keys() - contract.fields
-    if contract.inner_paths:
-        unknown.update(fields_beside(event, contract.inner_paths))
-    return frozenset(unknown)
+    if not contract.inner_fields:
+        return frozenset() if event.keys() <= contract.fields else frozenset(event.keys() - contract.fields)
+    return frozenset(fields_beside(event, contract.inner_fields).union(event.keys() - contract.fields))
 
 
 def _tombstone(contract: Contract, key: bytes | None, timestamp: datetime | None) -> Event:

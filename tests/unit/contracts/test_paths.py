@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.contracts.paths import MISSING, fields_beside, format_path, parse_path, path_tree, resolve
+from sluice.contracts.paths import MISSING, fields_beside, format_path, objects_inside, parse_path, resolve
 
 EVENT = {"id": 1, "properties": {"mag": 2.5, "odd name": "x", "a.b": None}, "coordinates": [1, [2, 3]], "Ünï": "u"}
 
@@ -70,4 +70,4 @@ def test_a_path_survives_being_written(parts: tuple[str, list[str | int]]) -> No
 def test_fields_beside_a_path_are_found_in_the_objects_that_it_leads_into(paths: list[str], fields: list[str]) -> None:
     items = [{"unit": {"name": "kg", "factor": 1}, "count": 2}, {"name": "x", "new": {"y": 1}}]
     event = EVENT | {"items": items}
-    assert sorted(fields_beside(event, path_tree(map(parse_path, paths)))) == fields
+    assert sorted(fields_beside(event, objects_inside(map(parse_path, paths)))) == fields

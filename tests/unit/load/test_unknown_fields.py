@@ -27,6 +27,17 @@ def test_of_endless_names_the_rest_has_one() -> None:
     assert found[OTHERS].tolist() == [1, 2]
 
 
+def test_rows_with_the_same_names_are_found_by_each_of_them_whatever_else_was_found_before() -> None:
+    fields, names = UnknownFields(), [{"a", "b"}, {"b"}, set(), {"a", "b"}, *({f"only {row}"} for row in range(30))]
+    for row, of_row in enumerate(names * 2):
+        fields.add(of_row, row)
+    found = {name: rows.tolist() for name, rows in fields.indices().items()}
+    assert found["a"] == [0, 3, 34, 37]
+    assert found["b"] == [0, 1, 3, 34, 35, 37]
+    assert found["only 29"] == [33, 67]
+    assert len(found) == 32
+
+
 def test_parts_of_a_batch_have_together_no_more_names() -> None:
     parts = [{f"{part}/{number}": np.array([0, 1]) for number in range(MAX_NAMES)} for part in range(2)]
     merged = merge([(0, parts[0]), (10, parts[1])])
