@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from sluice.contracts import Contract
-from sluice.contracts.validation import Event, parse, validate_event
+from sluice.contracts.validation import Event, parse, unknown_fields, validate_event
 from sluice.contracts.values import ContractViolationError
 from sluice.load import json_values
 from sluice.load.arrow_types import arrow_schema, stored_type
@@ -133,9 +133,9 @@ def _read_objects(contract: Contract, records: pa.RecordBatch) -> Columns:
         objects, row_indices = parse_objects(records["value"])
         rows, wrong = read_object_columns(contract, objects, records["timestamp"].take(pa.array(row_indices)))
         unknown = UnknownFields()
-        for row_index, names, is_wrong in zip(row_indices.tolist(), objects, wrong.tolist(), strict=True):
-            if not is_wrong and not names.keys() <= contract.fields:
-                unknown.add(names.keys() - contract.fields, row_index)
+        for row_index, event, is_wrong in zip(row_indices.tolist(), objects, wrong.tolist(), strict=True):
+            if not is_wrong and (names := unknown_fields(contract, event)):
+                unknown.add(names, row_index)
         return _with_others(contract, records, rows, row_indices, wrong, unknown)
     finally:
         gc.enable()
