@@ -98,6 +98,7 @@ DELETING = CONTRACT.model_validate(
     | {
         "key": "sensor",
         "id": ("sensor",),
+        "keep": "last",
         "deletes": "tombstone",
         "columns": ({"name": "sensor", "type": "string", "from": "meta.id", "nullable": False, "description": "Id."},),
     }

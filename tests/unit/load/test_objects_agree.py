@@ -67,6 +67,7 @@ owner: tests
 topic: {partitions: 1, retention_bytes: 1048576}
 key: id
 event_time: record
+keep: last
 deletes: tombstone
 id: id
 lateness: 1h
