@@ -191,7 +191,7 @@ def _paused(platform: Running, dag_id: str) -> Iterator[None]:
 
 @contextmanager
 def _stopped_sink(platform: Running) -> Iterator[None]:
-    """Lets the sink stand still, with its connections open, as on a machine that has no time for it."""
+    """Lets the sink make no progress, with its connections open, as on a machine that has no time for it."""
     sinks = [process for process, service in processes.owned(platform.settings.home) if service == "sink"]
     for sink in sinks:
         sink.suspend()
