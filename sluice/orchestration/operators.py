@@ -201,7 +201,7 @@ class ReloadOperator(BaseOperator):
         try:
             day, what = _parse_date(self.event_date), reprocess_scope(self.what)
         except TerminalError as refusal:
-            # The run fails, so that whoever has triggered it sees that nothing was reloaded, but it raises no alert.
+            # The run fails, so that the person who triggered it sees that nothing was reloaded, but it raises no alert.
             context["ti"].xcom_push(REFUSED, str(refusal))
             raise
         settings = settings_as("loader")

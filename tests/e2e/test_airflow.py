@@ -88,7 +88,7 @@ def test_the_asset_graph_leads_from_the_topics_to_the_dashboard(platform: Runnin
         assert {"rows", "quarantined", "dates", "offsets", "seconds"} <= loaded.keys()
         published = _newest_figures(airflow, assets["marts.fct_flights"])
         assert {"dates", "tests", "seconds", "run", "marts"} <= published.keys()
-        # Whoever looks at the dashboard sees the same run.
+        # The dashboard shows the same run.
         assert _newest_figures(airflow, assets["dashboard"], "publish") == published
         documented = _newest_figures(airflow, assets["dashboard"], "document")
         assert documented["documentation"] == "generated"

@@ -143,7 +143,7 @@ def test_a_check_that_fails_is_told_and_costs_no_other(platform: Running) -> Non
 
 
 def test_what_is_wrong_with_a_stream_or_a_clock_is_told_until_it_is_over(platform: Running) -> None:
-    """A sink that stands still, invalid records, a load that is paused, and a clock: all told by the same run.
+    """A sink that makes no progress, invalid records, a load that is paused, and a clock: all told by the same run.
 
     A full disk is not among them: it would be full for everything on this machine.
     """
