@@ -48,8 +48,7 @@ def offer_to_drop(force: bool) -> None:
         names = find_removed(settings, load_contracts(settings.contracts), dbt=dbt)
         if not names:
             return
-        tables = ", ".join(f"marts.{name}" for name in names)
-        if not force and not (sys.stdin.isatty() and typer.confirm(f"No model builds {tables} any more. Drop?")):
+        if not force and not _is_confirmed(names):
             print(warning(names))
             return
         errors = drop_marts(settings, names, dbt=dbt)
@@ -63,3 +62,16 @@ def offer_to_drop(force: bool) -> None:
         print(f"warning: {problem}")
     if dropped := [f"marts.{name}" for name in names if name not in errors]:
         print(f"dropped {', '.join(dropped)}")
+
+
+def _is_confirmed(names: list[str]) -> bool:
+    # With the output in a file, a launch would wait for an answer to a question that is not on the screen.
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return False
+    tables = ", ".join(f"marts.{name}" for name in names)
+    try:
+        return typer.confirm(f"No model builds {tables} any more. Drop?")
+    except typer.Abort:
+        # Ctrl-C and Ctrl-D say no to this. The launch before the question is complete.
+        print()
+        return False

@@ -31,12 +31,12 @@ the last run, regardless of how many loads triggered it. A lock ensures that two
 
 **Asset graph**: [the marts]({airflow}/assets?name_pattern=marts), back to Kafka's topics, with the figures of each run.
 **When**: after loads, or `make transform`. **When it fails**: {on_failure}, with those after it.
-**See** [pending dates]({dashboard}/pipeline), [the results]({dashboard}/flights), [lineage]({dbt}) and
-[the source, the lake]({lake}).
+**See** [stale dates]({dashboard}/pipeline), [the results]({dashboard}/flights), [lineage]({dbt}), [the lake]({lake}).
 """
 SETTINGS = load_settings()
 RAW = [raw_table(contract) for contract in load_contracts(SETTINGS.contracts).values()]
 MARTS = marts(SETTINGS.dbt)
+SHOWN = [*MARTS, DASHBOARD]  # Readers see both change, also in a run that leaves the documentation as it is.
 ANYWAY = TriggerRule.NONE_SKIPPED  # A failure holds back only the marts that are built from it.
 
 with DAG(
@@ -55,6 +55,6 @@ with DAG(
         PlanOperator(task_id="plan", doc_md="Lists the stale dates. Its XCom holds them."),
         BuildOperator(task_id="build", inlets=RAW, outlets=[STAGING], doc_md="Runs dbt. Its log is dbt's."),
         ReportTestsOperator(task_id="test", doc_md="Reports the tests that dbt has run."),
-        PublishOperator(task_id="publish", trigger_rule=ANYWAY, inlets=[STAGING], outlets=MARTS, doc_md="Publishes."),
+        PublishOperator(task_id="publish", trigger_rule=ANYWAY, inlets=[STAGING], outlets=SHOWN, doc_md="Publishes."),
         DocumentOperator(task_id="document", inlets=MARTS, outlets=[DASHBOARD], doc_md="Documents the models."),
     )

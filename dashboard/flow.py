@@ -8,11 +8,12 @@ from urllib.parse import urlencode
 
 from dashboard import formatting
 from dashboard.poller import Snapshot
-from dashboard.queries import DagRun, Marts, Stream
+from dashboard.queries import DagRun, Marts, Quarantine, Stream
 from sluice.contracts import Contract
 from sluice.contracts.schedule import next_time
 
 State = Literal["good", "busy", "warn", "bad", "idle"]
+_UNKNOWN_LAG = "lag not known"
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,9 @@ class Node:
     count: str
     unit: str
     lag: str
-    """How far the step is behind the one before; empty if that does not apply."""
+    """How far the step is behind the one before. Where a lag has no meaning, what stands there instead, in words."""
     age: str
+    """How old what it holds is, or when it last did something."""
     state: State
     status: str
     """The state in a word or two."""
@@ -63,6 +65,7 @@ def flow(
     snapshot: Snapshot,
     servers: Mapping[str, str | None],
     streams: Sequence[Stream],
+    quarantine: Quarantine,
     marts: Marts,
     loads: Loads,
     links: Mapping[str, str],
@@ -75,6 +78,7 @@ def flow(
         snapshot: the latest poll.
         servers: by server, why it counts as down; None while it is up. A server that was not polled yet is missing.
         streams: the streams in the warehouse.
+        quarantine: what is open there.
         marts: the tables in the schema of the marts.
         loads: the latest runs of Airflow.
         links: the URLs of ``airflow`` and ``lake``.
@@ -112,7 +116,13 @@ def flow(
     rate = snapshot.per_second
     sending: tuple[State, str] = ("good", "sending") if arriving else ("idle", "no new events")
     load_lag, sink_lag, live_lag = _behind(lake, loaded), _behind(kafka, lake), _behind(live_kafka, live)
-    newest = f"last record {formatting.timestamp(snapshot.newest)}" if snapshot.newest else ""
+    empty = "no records yet" if kafka == 0 else "age not known"
+    newest = f"last record {formatting.timestamp(snapshot.newest)}" if snapshot.newest else empty
+    none_due = _UNKNOWN_LAG if snapshot.contracts is None else "none is due"
+    no_age = "age not known" if quarantine.waiting is None else "none yet"
+    written = f"last write {formatting.ago(snapshot.written_at, now)}" if snapshot.written_at else "no write seen yet"
+    pending_since = min((s.pending_since for s in streams if isinstance(s.pending_since, datetime)), default=None)
+    marts_known = bool(behind) or (snapshot.newest is not None and marts.event_time is not None)
     load_runs = f"{links['airflow']}/dags?{urlencode({'tags': 'load'})}"
     return [
         Node(
@@ -120,20 +130,32 @@ def flow(
             "Producer",
             formatting.decimal(rate),
             "events/s",
-            "",
-            f"newest event {formatting.timestamp(snapshot.newest)}" if snapshot.newest else "",
+            # Only the process knows its schedule.
+            "first step",
+            f"newest event {formatting.timestamp(snapshot.newest)}" if snapshot.newest else empty,
             *sending,
             "/pipeline",
             arriving,
         ),
-        Node("kafka", "Kafka", formatting.count(kafka), "records", "", newest, *server("Kafka"), "/pipeline", arriving),
+        Node(
+            "kafka",
+            "Kafka",
+            formatting.count(kafka),
+            "records",
+            # A record counts as sent once Kafka has it.
+            "sent directly",
+            newest,
+            *server("Kafka"),
+            "/pipeline",
+            arriving,
+        ),
         Node(
             "sink",
             "Sink",
             formatting.count(sink_lag),
             "to write",
-            "",
-            "",
+            _lag(sink_lag),
+            written,
             *server("Sink", sink_lag),
             "/pipeline",
             arriving or bool(sink_lag),
@@ -144,7 +166,7 @@ def flow(
             formatting.count(lake),
             "records",
             _lag(sink_lag),
-            newest if sink_lag == 0 else "",
+            newest if sink_lag == 0 else written,
             *server(store),
             links["lake"],
             bool(sink_lag),
@@ -154,8 +176,8 @@ def flow(
             "Load",
             formatting.count(load_lag),
             "to load",
-            f"next in {formatting.duration(due)}" if due is not None else "",
-            f"last {formatting.ago(loaded_at, now)}" if loaded_at else "",
+            f"next in {formatting.duration(due)}" if due is not None else none_due,
+            f"last {formatting.ago(loaded_at, now)}" if loaded_at else "none yet",
             *job(dag_ids, 0, "on schedule"),
             load_runs,
             loads.running(dag_ids),
@@ -166,7 +188,7 @@ def flow(
             formatting.count(rows),
             "rows",
             _lag(load_lag),
-            f"changed {formatting.ago(loaded_at, now)}" if loaded_at else "",
+            f"changed {formatting.ago(loaded_at, now)}" if loaded_at else "no rows yet",
             *server("Postgres"),
             "/pipeline",
             loads.running(dag_ids),
@@ -176,8 +198,8 @@ def flow(
             "Transform",
             formatting.count(pending),
             "dates to rebuild" if pending != 1 else "date to rebuild",
-            "",
-            f"last {formatting.ago(marts.built_at, now)}" if isinstance(marts.built_at, datetime) else "",
+            f"waiting {formatting.about(now - pending_since)}" if pending_since else _lag(pending),
+            f"last {formatting.ago(marts.built_at, now)}" if isinstance(marts.built_at, datetime) else "none yet",
             *job(["transform"], pending, "up to date"),
             f"{links['airflow']}/dags/transform",
             loads.running(["transform"]),
@@ -187,8 +209,8 @@ def flow(
             "Marts",
             formatting.count(marts.tables),
             "tables" if marts.tables != 1 else "table",
-            f"{formatting.about(behind)} behind" if behind else "",
-            f"up to {formatting.timestamp(marts.event_time)}" if marts.event_time else "",
+            f"{formatting.about(behind)} behind" if behind else _lag(0 if marts_known else None),
+            f"up to {formatting.timestamp(marts.event_time)}" if marts.event_time else "nothing built yet",
             *server("Postgres"),
             "/dbt",
             loads.running(["transform"]),
@@ -199,7 +221,7 @@ def flow(
             formatting.count(live),
             "records read",
             _lag(live_lag),
-            "",
+            f"last read {formatting.ago(snapshot.read_at, now)}" if snapshot.read_at else "no read seen yet",
             *server("Live view", live_lag),
             "#live",
             arriving,
@@ -209,9 +231,9 @@ def flow(
             "Quarantine",
             formatting.count(quarantined),
             "records",
-            "",
-            "",
-            *(("warn", "to look at") if quarantined else ("good", "empty")),
+            "too many to count" if quarantine.waiting is None else f"{formatting.count(quarantine.waiting)} to decide",
+            f"last {formatting.ago(quarantine.loaded_at, now)}" if quarantine.loaded_at else no_age,
+            *_quarantine_state(quarantined, quarantine.waiting),
             "/quarantine",
         ),
     ]
@@ -302,4 +324,12 @@ def _behind(before: int | None, after: int | None) -> int | None:
 
 
 def _lag(records: int | None) -> str:
-    return f"{formatting.count(records)} behind" if records else ""
+    if records is None:
+        return _UNKNOWN_LAG
+    return f"{formatting.count(records)} behind" if records else "up to date"
+
+
+def _quarantine_state(records: int, waiting: int | None) -> tuple[State, str]:
+    if waiting is None or waiting:
+        return "warn", "to look at"
+    return "good", "all discarded" if records else "empty"

@@ -42,10 +42,11 @@ def overview(request: PageRequest) -> dict[str, Any]:
     comparison = _comparison(request) if has_flights else None
     behind = comparison["behind"] if comparison else flow.event_time_behind(snapshot, marts)
     waiting = flow.waiting_records(snapshot, request.streams)
+    quarantine = queries.open_quarantine(request.connection, sum(stream.quarantined for stream in request.streams))
     return {
         "headline": f"{subject}{flow.pace(snapshot)}.",
         "status": flow.status(snapshot, servers, loads, len(open_alerts), behind, waiting, now),
-        "nodes": flow.flow(snapshot, servers, request.streams, marts, loads, links, behind, now),
+        "nodes": flow.flow(snapshot, servers, request.streams, quarantine, marts, loads, links, behind, now),
         "open_alerts": open_alerts,
         "comparison": comparison,
     }

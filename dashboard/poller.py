@@ -7,8 +7,9 @@ from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from statistics import median
+from typing import Any
 
 from dashboard.probes import probes, sink_group
 from sluice.contracts import Contract, Contracts, contracts_version, invalid_contracts, load_contracts
@@ -48,6 +49,10 @@ class Snapshot:
     """Records per second that arrived in Kafka, over the last minute or since the first poll."""
     newest: datetime | None = None
     """The timestamp of the records that arrived last."""
+    written_at: datetime | None = None
+    """When the sink was last seen to have written records to the lake."""
+    read_at: datetime | None = None
+    """When the live view was last seen to have read records."""
     speed: float | None = None
     """Seconds of event time that arrive per second; None until that was measured."""
     contracts: Mapping[str, Contract] | None = None
@@ -88,6 +93,21 @@ class Rate:
         return (count - start_count) / (now - start) if now > start else None
 
 
+class Growth:
+    """The last time at which a count of any stream was seen to have grown."""
+
+    def __init__(self) -> None:
+        self._counts: Mapping[str, int] = {}
+        self.at: datetime | None = None
+        """None until a count has grown."""
+
+    def update(self, counts: Mapping[str, int], now: datetime) -> None:
+        """Adds a sample. The first count of a stream is no growth: it may be from long ago."""
+        if any(count > self._counts.get(stream, count) for stream, count in counts.items()):
+            self.at = now
+        self._counts = counts
+
+
 class Speed:
     """The speed of event time, as the median over ``SPEED_SECONDS``: a jump to another month does not count."""
 
@@ -122,6 +142,7 @@ class Poller:
         self._contracts = Contracts()
         self._rate = Rate()
         self._speed = Speed()
+        self._growth = {LAKE: Growth(), LIVE: Growth()}
         self._ends: dict[tuple[str, int], int] = {}
         """The next offsets of the latest poll, by topic and partition."""
         self._newest: datetime | None = None
@@ -165,9 +186,11 @@ class Poller:
             groups = self._find_groups()
             committed = topics.group_offsets(self._settings, list(groups.values()), existing)
         except SluiceError as error:
-            return replace(read, servers={"Kafka": str(error), **servers})
+            return replace(read, servers={"Kafka": str(error), **servers}, **self._last_growth())
         now = time.monotonic()
         progress = {name: committed[group] for name, group in groups.items()}
+        for name, counts in progress.items():
+            self._growth[name].update(counts, datetime.now(UTC))
         return replace(
             read,
             servers={"Kafka": None, **servers},
@@ -177,7 +200,11 @@ class Poller:
             per_second=self._rate.update(sum(records.values()), now),
             newest=self._newest,
             speed=self._speed.update(self._newest.timestamp(), now) if self._newest else None,
+            **self._last_growth(),
         )
+
+    def _last_growth(self) -> dict[str, Any]:
+        return {"written_at": self._growth[LAKE].at, "read_at": self._growth[LIVE].at}
 
     def _read_contracts(self) -> tuple[str, ...]:
         """Reads the contracts, if they have changed; returns what is wrong with those that are not valid."""

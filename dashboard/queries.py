@@ -11,6 +11,8 @@ from dashboard.database import Connection, fetch
 
 MAX_KIND = 200
 """Characters of a kind of reason that a page shows; one of as many may be longer."""
+MAX_COUNTED = 20_000
+"""Records in quarantine whose last decisions are looked up: about 5 µs each, every few seconds for each open page."""
 MAX_DATES = 750
 """How many event dates a page shows: more than two years have."""
 
@@ -43,6 +45,17 @@ class Stream:
     watermark: datetime | str | None
     pending: int
     """Event dates that are loaded and whose marts are not rebuilt yet."""
+    pending_since: datetime | str | None = None
+    """When the first of these dates changed."""
+
+
+@dataclass(frozen=True)
+class Quarantine:
+    """The records in quarantine that wait for a decision, and when the last record came; None if nobody counts them."""
+
+    waiting: int | None
+    """Records that are not discarded: they can be replayed or discarded."""
+    loaded_at: datetime | str | None
 
 
 @dataclass(frozen=True)
@@ -188,12 +201,12 @@ def streams(connection: Connection) -> list[Stream]:
             from ops.dates group by 1
         ),
         pending as (
-            select stream, count(distinct event_date) as pending
+            select stream, count(distinct event_date) as pending, min(changed_at) as pending_since
             from ops.stale_dates where built_at is null group by 1
         )
         select stream, coalesce(loaded, 0) as loaded, coalesce(rows, 0) as rows,
             coalesce(quarantined, 0) as quarantined, coalesce(duplicates, 0) as duplicates, loads.loaded_at, watermark,
-            coalesce(pending, 0) as pending
+            coalesce(pending, 0) as pending, pending_since
         from ops.streams
         left join loads using (stream) left join totals using (stream) left join pending using (stream)
         left join ops.watermarks using (stream)
@@ -217,6 +230,29 @@ def marts(connection: Connection) -> Marts:
             ) as event_time
     """
     return fetch(connection, Marts, query)[0]
+
+
+def open_quarantine(connection: Connection, records: int) -> Quarantine:
+    """Returns how many records of the quarantine wait for a decision, over all streams.
+
+    Args:
+        connection: to the warehouse.
+        records: how many there are. More than ``MAX_COUNTED`` are not looked at.
+    """
+    if records > MAX_COUNTED:
+        return Quarantine(None, None)
+    # The view sorts the whole log, which keeps the decisions on records that have left the quarantine.
+    query = """
+        select count(*) filter (where last.action is distinct from 'discarded') as waiting,
+            max(loaded_at) as loaded_at
+        from raw.quarantine q
+        left join lateral (
+            select action from ops.quarantine_log l
+            where (l.topic_id, l.partition, l."offset") = (q.topic_id, q.partition, q."offset")
+            order by seq desc limit 1
+        ) last on true
+    """
+    return fetch(connection, Quarantine, query)[0]
 
 
 def event_dates(connection: Connection) -> list[EventDate]:
@@ -273,12 +309,15 @@ def dag_runs(airflow: Connection, limit: int) -> list[DagRun]:
 def latest_runs(airflow: Connection) -> list[DagRun]:
     """Returns the latest run of each DAG that ran within a day, from a connection to Airflow's own database.
 
-    DAGs that Airflow no longer has, such as the load of a removed contract, are left out.
+    DAGs that Airflow no longer has, such as the load of a removed contract, are left out, and so are runs that have
+    refused their parameters.
     """
     query = """
         select distinct on (dag_id) dag_id, run_id, state, run_type, start_date, end_date
         from dag_run join dag using (dag_id)
-        where not is_stale and run_after > now() - interval '1 day' and start_date is not null
+        where not is_stale and run_after > now() - interval '1 day' and start_date is not null and not exists (
+            select from xcom x where x.dag_id = dag_run.dag_id and x.run_id = dag_run.run_id and x.key = 'refused'
+        )
         order by dag_id, start_date desc
     """
     return fetch(airflow, DagRun, query)

@@ -7,7 +7,6 @@ import json
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
@@ -20,7 +19,7 @@ TOPIC = "queues.measured"
 KEY = "origin"
 
 
-def events() -> Iterator[tuple[datetime, dict[str, Any]]]:
+def events() -> Iterator[tuple[datetime, dict[str, object]]]:
     """Yields events with the times at which they happened. Edit: read them from where yours are."""
     now = datetime.now(UTC)
     for hours, (origin, minutes) in enumerate([("JFK", 31), ("EWR", 12), ("LGA", 8)]):
@@ -30,8 +29,8 @@ def events() -> Iterator[tuple[datetime, dict[str, Any]]]:
         yield moment, {"event_id": event_id, "origin": origin, "measured_at": moment.isoformat(), "minutes": minutes}
 
 
-def main() -> int:
-    """Sends all events; returns 0 once Kafka has confirmed each of them, otherwise 1."""
+def main() -> None:
+    """Sends all events, and exits with an error unless Kafka has confirmed each of them."""
     settings = load_settings()
     try:
         producer = KafkaProducer(
@@ -46,14 +45,9 @@ def main() -> int:
         sent = []
         try:
             for moment, event in events():
-                sent.append(
-                    producer.send(
-                        TOPIC,
-                        key=str(event[KEY]).encode(),  # Events with the same key keep their order.
-                        value=json.dumps(event).encode(),
-                        timestamp_ms=round(moment.timestamp() * 1_000),  # When it happened, not when it is sent.
-                    )
-                )
+                key, value = str(event[KEY]).encode(), json.dumps(event).encode()  # The same key keeps the order.
+                milliseconds = round(moment.timestamp() * 1_000)  # When it happened, not when it is sent.
+                sent.append(producer.send(TOPIC, key=key, value=value, timestamp_ms=milliseconds))
             producer.flush()  # `send` only queues: wait until all are sent.
             for future in sent:
                 future.get(timeout=60)  # Raises the error of an event that was not delivered.
@@ -61,11 +55,9 @@ def main() -> int:
             producer.close(timeout=5)
     except (KafkaError, OSError) as error:
         hint = f"check `make status`, and that `make up` has created the topic {TOPIC}"
-        print(f"sluice: Kafka at {settings.kafka} did not confirm all events: {error}. Hint: {hint}.", file=sys.stderr)
-        return 1
+        sys.exit(f"sluice: Kafka at {settings.kafka} did not confirm all events: {error}. Hint: {hint}.")
     print(f"{len(sent)} events confirmed")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

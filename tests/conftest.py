@@ -5,10 +5,12 @@ servers. ``thorough`` tests run in targets of their own. Everything else is the 
 """
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
 import pytest
+from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
@@ -35,8 +37,21 @@ for inherited in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL"):
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--fuzz-seconds", type=int, default=30, help="how long the fuzz test sends odd records")
-    parser.addoption("--fuzz-seed", type=int, default=Random().randrange(10**6), help="the seed of its records")
+    parser.addoption("--fuzz-seconds", type=int, default=10, help="how long the fuzz test sends odd records")
+    parser.addoption("--seed", type=int, default=_new_seed(), help="the seed of tests that draw their own cases")
+
+
+def _new_seed() -> int:
+    """Returns another seed for each run; always the same in Hypothesis' profile for CI, where runs are repeatable."""
+    return 0 if settings.get_current_profile_name() == "ci" else Random().randrange(10**6)
+
+
+@pytest.fixture
+def seed(request: pytest.FixtureRequest, say: Callable[[str], None]) -> int:
+    """The seed of a test that draws its own cases, which the summary shows."""
+    value: int = request.config.getoption("--seed")
+    say(f"seed {value}: repeat this with --seed {value}")
+    return value
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -9,15 +9,18 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, wait
-from datetime import date
+from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 
 from infra.processes.commands import InterruptedRunError, LoggedError, last_lines, run_logged
+from infra.servers.airflow import API_SERVER
 from infra.servers.service import environment
 from infra.servers.services import PRODUCER
 from sluice.contracts import Contract, topic_names
 from sluice.errors import SluiceError, TransientError
 from sluice.orchestration.batch import run_loads, run_transform
+from sluice.orchestration.follow import retry_until
 from sluice.settings import ROOT, Settings
 from sluice.sink.arrival import wait_for_lake
 
@@ -25,6 +28,8 @@ YEAR = 2013
 """The year that the flights data set covers."""
 DEFAULT_MONTHS = 1
 """How many of its months the first launch replays."""
+AIRFLOW_TIMEOUT = timedelta(seconds=API_SERVER.start_seconds)
+"""How long Airflow may fail to answer, which it can on a busy machine although it was healthy."""
 INGEST_TIMEOUT_SECONDS = 600
 """How long the sink may take to write the replayed events to the lake."""
 
@@ -147,7 +152,7 @@ def build_marts(settings: Settings, cancelled: threading.Event) -> str:
 
     Raises:
         InterruptedRunError: ``cancelled`` was set meanwhile. The runs continue in Airflow.
-        SluiceError: a run failed, or Airflow is down.
+        SluiceError: a run failed, or Airflow has not answered for minutes.
     """
     built: Future[None] = Future()
 
@@ -156,8 +161,9 @@ def build_marts(settings: Settings, cancelled: threading.Event) -> str:
 
     def build() -> None:
         try:
-            run_loads(settings, show=quiet)
-            run_transform(settings, show=quiet)
+            for run in (run_loads, run_transform):
+                # A run that was triggered before is harmless: the next one finds nothing to do.
+                retry_until(partial(run, settings, show=quiet), AIRFLOW_TIMEOUT)
         except BaseException as error:  # noqa: BLE001 - raised where the result is waited for.
             built.set_exception(error)
         else:

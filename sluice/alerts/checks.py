@@ -53,7 +53,7 @@ def stalled_sinks(settings: Settings, contracts: Mapping[str, Contract]) -> dict
         TransientError, TerminalError: Kafka or the store is down or rejects a request.
     """
     kafka = _kafka_ends(settings, contracts)
-    before = {stream: _lake_ends(settings, contracts[stream], ends) for stream, ends in kafka.items()}
+    before = {stream: _lake_ends(settings, contracts[stream]) for stream in kafka}
     # While the lake was read, the sink has gone on.
     newest = _kafka_ends(settings, contracts)
     problems = {
@@ -72,7 +72,7 @@ def stalled_sinks(settings: Settings, contracts: Mapping[str, Contract]) -> dict
     wait = PATIENCE * settings.sink_age_seconds
     time.sleep(wait)
     for stream in lagging:
-        after = _lake_ends(settings, contracts[stream], kafka[stream])
+        after = _lake_ends(settings, contracts[stream])
         lag = stalled_partitions(before[stream] or {}, kafka[stream], after or {})
         if lag and stream not in problems:
             without = "without a commit to the lake" if after is not None else "and no table in the lake"
@@ -91,10 +91,10 @@ def _kafka_ends(settings: Settings, contracts: Mapping[str, Contract]) -> dict[s
     return ends
 
 
-def _lake_ends(settings: Settings, contract: Contract, partitions: NextOffsets) -> dict[PartitionKey, int] | None:
+def _lake_ends(settings: Settings, contract: Contract) -> dict[PartitionKey, int] | None:
     """Returns what ``lake_offsets`` does; None without a table."""
     try:
-        return lake_offsets(settings, contract, partitions)
+        return lake_offsets(settings, contract)
     except NoTableError:
         return None
 
@@ -119,10 +119,10 @@ def high_quarantine_rate(settings: Settings) -> dict[str, str]:
     }
 
 
-def lake_offsets(settings: Settings, contract: Contract, partitions: NextOffsets) -> dict[PartitionKey, int]:
-    """Returns the lake's next offset of each partition that has one, for the topics of some partitions of Kafka.
+def lake_offsets(settings: Settings, contract: Contract) -> dict[PartitionKey, int]:
+    """Returns the lake's next offset of each partition that has one.
 
     Raises:
         TransientError, TerminalError: the store is down or rejects a request, or the table does not exist.
     """
-    return LakeReader(settings, contract.stream).next_offsets({topic_id for topic_id, _ in partitions}, contract)
+    return LakeReader(settings, contract.stream).next_offsets()

@@ -49,7 +49,7 @@ def read_freshness(settings: Settings, contract: Contract) -> Freshness:
     # Kafka first: the lake may be ahead of this answer, and is then fresh.
     ranges = kafka_ranges(settings, {contract.stream: contract.topic_name})
     kafka = {(partition.topic_id, partition.partition): partition.end for partition in ranges}
-    return Freshness(at, kafka, lake_offsets(settings, contract, kafka))
+    return Freshness(at, kafka, lake_offsets(settings, contract))
 
 
 def check_freshness(settings: Settings, contract: Contract, before: Freshness | None, now: Freshness) -> None:

@@ -13,6 +13,8 @@ from sluice.warehouse import connect
 from sluice.warehouse.connect import AIRFLOW
 from sluice.warehouse.failures import is_transient
 
+REFUSED = "refused"
+"""The key of the XCom of a run that refuses its parameters: nothing is wrong with the platform."""
 # A run that a backfill has created stands for its own date: only its own repetition makes up for it. Any other run is
 # made up for by the next success of its DAG, whatever has created that: a run that was triggered and ended later
 # than it. Runs overlap: a success that was already under way makes up for nothing.
@@ -21,7 +23,9 @@ with ended as (
     select r.dag_id, r.run_id, r.state, r.run_type = 'backfill' as backfill, r.end_date,
         coalesce(r.queued_at, r.start_date, r.end_date) as triggered_at
     from dag_run r join dag using (dag_id)
-    where not dag.is_stale and r.state in ('success', 'failed')
+    where not dag.is_stale and r.state in ('success', 'failed') and not exists (
+        select from xcom x where x.dag_id = r.dag_id and x.run_id = r.run_id and x.key = 'refused'
+    )
 ),
 failed as (
     select f.*, count(*) over same as failures, row_number() over (same order by f.end_date desc, f.run_id) as number
@@ -59,7 +63,8 @@ def failed_runs(settings: Settings, reported: Collection[Run] = ()) -> dict[str,
     Of a DAG's backfills, these are all runs that failed and were not repeated with success; of its other runs, those
     without a later success of the DAG.
 
-    DAGs that Airflow no longer has, such as the load of a removed contract, are left out.
+    DAGs that Airflow no longer has, such as the load of a removed contract, are left out, and so are runs that have
+    refused their parameters.
 
     Args:
         settings: with the reader's password.

@@ -20,7 +20,6 @@ from psycopg import sql
 from sluice.contracts import Contract
 from sluice.errors import TerminalError, TransientError
 from sluice.lake.errors import NoTableError
-from sluice.lake.layout import transaction_id
 from sluice.lake.ranges import PartitionKey
 from sluice.lake.reader import LakeReader
 from sluice.load import load
@@ -158,7 +157,7 @@ def _lake_offsets(settings: Settings, contracts: Mapping[str, Contract]) -> dict
         TerminalError: the lake is behind the warehouse's ledger.
     """
     lake_offsets: dict[str, dict[PartitionKey, int]] = {}
-    for stream, contract in contracts.items():
+    for stream in contracts:
         ledger = _ledger(settings, stream)
         try:
             lake = LakeReader(settings, stream)
@@ -167,9 +166,9 @@ def _lake_offsets(settings: Settings, contracts: Mapping[str, Contract]) -> dict
                 raise
             lake_offsets[stream] = {}
             continue
-        next_offsets = lake.next_offsets({topic_id for topic_id, _ in ledger}, contract)
+        next_offsets = lake.next_offsets()
         for key, ledger_offset in ledger.items():
-            lake_offset = next_offsets.setdefault(key, lake.transaction(transaction_id(*key)))
+            lake_offset = next_offsets.setdefault(key, 0)
             if lake_offset < ledger_offset:
                 raise TerminalError(
                     f"{stream}/{key[1]}: the lake has offsets up to {lake_offset}, the warehouse up to {ledger_offset}",

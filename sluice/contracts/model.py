@@ -19,7 +19,7 @@ from pydantic import (
 
 from sluice.contracts.bounds import check_bound
 from sluice.contracts.names import check_column, check_stream, table_name
-from sluice.contracts.paths import Path, parse_path
+from sluice.contracts.paths import Path, objects_inside, parse_path
 from sluice.contracts.patterns import check_pattern
 from sluice.contracts.schedule import check_cron
 from sluice.contracts.types import NUMERIC_TYPES, DataType, parse_type
@@ -281,14 +281,15 @@ class Contract(_Strict):
     topic: Topic
     """The Kafka topic."""
     key: str | None = None
-    """The column used as the Kafka key. Events with the same key stay in order. Without it, records have no key."""
+    """The column used as the Kafka key. Events with the same key stay in order. Without it, records have no key, or one
+    that is no column."""
     id: Annotated[tuple[str, ...] | None, Field(min_length=1), BeforeValidator(_tuple_of_one)] = None
     """The column or columns that identify an event: ``event_id`` by default, if there is such a column. Without an id,
     every record is an event of its own, and nothing is deduplicated."""
     keep: Literal["first", "last"] = "first"
     """Which of several events with the same id counts, in the order of partitions and offsets."""
     deletes: Literal["tombstone"] | None = None
-    """``tombstone``: a record with a key and no value deletes the events of that key."""
+    """``tombstone``: a record with a key and no value deletes the events of that key. Only with ``keep: last``."""
     event_time: str
     """The column with the time at which an event happened, or ``record`` for the Kafka record's timestamp."""
     format: Literal["json", "json-registry", "avro"] = "json"
@@ -299,7 +300,7 @@ class Contract(_Strict):
     """When the stream is loaded."""
     history: History | None = None
     """The event dates that the stream can have, to which backfills are limited. A stream without it has no end:
-    backfills take any date up to tomorrow, and ``reprocess`` reloads yesterday each night."""
+    backfills take any date of its event time, and ``reprocess`` reloads yesterday each night."""
     columns: Annotated[tuple[Column, ...], Field(min_length=1, max_length=MAX_COLUMNS), BeforeValidator(_tuple)]
     """The values that are taken from an event, in the order of the raw table's columns."""
 
@@ -336,7 +337,12 @@ class Contract(_Strict):
     @cached_property
     def fields(self) -> frozenset[str]:
         """The fields of an event's object that columns are taken from."""
-        return frozenset(str(path[0]) for column in self.columns for path in column.paths)
+        return frozenset(str(path[0]) for path in self._paths)
+
+    @cached_property
+    def inner_fields(self) -> dict[Path, frozenset[str | int]]:
+        """The same of the objects inside, by their paths; empty if each column is a field of the event's object."""
+        return objects_inside(self._paths)
 
     @cached_property
     def has_exact_numbers(self) -> bool:
@@ -357,6 +363,10 @@ class Contract(_Strict):
             return column.max_length
         texts = sum(candidate.type == "string" for candidate in self.columns if candidate.name in self.id_columns)
         return min(DEFAULT_KEY_LENGTH, MAX_KEY_LENGTH // max(texts, 1))
+
+    @property
+    def _paths(self) -> list[Path]:
+        return [path for column in self.columns for path in column.paths]
 
     @property
     def _key_columns(self) -> tuple[str | None, ...]:
@@ -381,8 +391,15 @@ class Contract(_Strict):
             if time is not None and time.type == "date":
                 message += "; a timestamp with a zone reads dates, too"
             raise InvalidFieldError("event_time", message=message)
-        if self.deletes and self.id_columns != (self.key,):
-            raise InvalidFieldError("deletes", message="expected an id that is the key: a tombstone has only that")
+        # A key with several columns is none of them.
+        if self.deletes and self.id_columns != (self.key,) and (self.key or len(self.id_columns) < 2):
+            message = (
+                "expected an id that is the key, or one of several columns and no key: a tombstone has only its key"
+            )
+            raise InvalidFieldError("deletes", message=message)
+        if self.deletes and self.keep != "last":
+            message = "expected keep: last as well: the first event of an id counts whatever comes after it"
+            raise InvalidFieldError("deletes", message=message)
         self._check_key_lengths()
         return self
 

@@ -1,7 +1,8 @@
 """Paths to a value within an event, such as ``geometry.coordinates[0]``: a small part of JSONPath (RFC 9535)."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 Path = tuple[str | int, ...]
@@ -72,3 +73,33 @@ def first_value(event: Any, paths: Iterable[Path]) -> Any:
         if found is not MISSING and found is not None:
             break
     return result
+
+
+def objects_inside(paths: Iterable[Path]) -> dict[Path, frozenset[str | int]]:
+    """Returns the values inside an event that paths lead into, by their own paths, with the steps that follow there.
+
+    What is at the end of a path is taken as a whole, so that another path into it adds nothing.
+    """
+    ends = set(paths)
+    steps: dict[Path, set[str | int]] = {}
+    for path in ends:
+        if not any(path[:length] in ends for length in range(1, len(path))):
+            for length in range(1, len(path)):
+                steps.setdefault(path[:length], set()).add(path[length])
+    return {path: frozenset(following) for path, following in steps.items()}
+
+
+def fields_beside(event: Any, objects: Mapping[Path, frozenset[str | int]]) -> set[str]:
+    """Returns the fields, as paths, that an event's objects have beside those that ``objects_inside`` names."""
+    fields: set[str] = set()
+    for path, known in objects.items():
+        found = resolve(event, path)
+        if isinstance(found, dict) and not found.keys() <= known:
+            fields.update(_extended(path, frozenset(found.keys() - known)))
+    return fields
+
+
+@lru_cache(maxsize=16)
+def _extended(path: Path, names: frozenset[str]) -> list[str]:
+    """Returns the texts of a path with each of the names: most events of a stream have the same ones."""
+    return [format_path((*path, name)) for name in names]

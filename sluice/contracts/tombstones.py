@@ -3,24 +3,23 @@
 import json
 from typing import Any
 
-from sluice.contracts.model import Column
+from sluice.contracts.model import Column, Contract
 from sluice.contracts.types import NUMERIC_TYPES
 from sluice.contracts.values import ContractViolationError, JsonNumber, read_value
 
 
-def read_key(column: Column, key: bytes | None, max_length: int | None) -> Any:
-    """Returns the value of the key's column, as ``read_value`` does.
+def read_key(contract: Contract, key: bytes | None) -> dict[str, Any]:
+    """Returns the values of the contract's id by column, as ``read_value`` does.
 
-    The key is the value as text or as JSON, or an object that has it, as the keys of a change stream do: by the name at
-    the end of the column's path, and perhaps within ``payload``.
+    The key is an object that has them, as the keys of a change stream do: by the names at the ends of the columns'
+    paths, and perhaps within ``payload``. The value of an id of one column may also be the key itself, as text or JSON.
 
     Args:
-        column: the contract's ``key``.
-        key: of the record.
-        max_length: of a string, from ``Contract.max_length``.
+        contract: one with ``deletes``.
+        key: of the record; if it has a schema id, then as ``decode_keys`` returns it.
 
     Raises:
-        ContractViolationError: there is no key, or it is not a value of the column.
+        ContractViolationError: there is no key, or it does not have a value of each column.
     """
     if key is None:
         raise ContractViolationError("no value and no key")
@@ -29,16 +28,32 @@ def read_key(column: Column, key: bytes | None, max_length: int | None) -> Any:
     except UnicodeDecodeError:
         raise ContractViolationError("no value, and a key that is not UTF-8") from None
     try:
-        found = json.loads(text, parse_float=JsonNumber)
+        document = json.loads(text, parse_float=JsonNumber)
     except (ValueError, RecursionError):
-        found = text
-    if isinstance(found, dict):
-        fields = found.get("payload", found)
-        names = [path[-1] for path in column.paths]
-        found = next((fields[name] for name in names if isinstance(fields, dict) and name in fields), None)
-    elif not isinstance(found, str) and column.data_type.kind not in (*NUMERIC_TYPES, "boolean"):
+        document = text
+    columns = [column for column in contract.columns if column.name in contract.id_columns]
+    found = {column.name: _find(column, document, text, len(columns) == 1) for column in columns}
+    if missing := [name for name, value in found.items() if value is None]:
+        raise ContractViolationError(f"no value, and a key without {' and '.join(missing)}")
+    return {column.name: read_value(column, found[column.name], contract.max_length(column)) for column in columns}
+
+
+def _find(column: Column, document: Any, text: str, is_only: bool) -> Any:
+    """Returns a column's value in a key; None if the key does not have it.
+
+    Args:
+        column: of the contract's id.
+        document: the key, read as JSON if it is that.
+        text: the key.
+        is_only: whether the id has no other column.
+    """
+    if isinstance(document, dict):
+        payload = document.get("payload")
+        fields = payload if isinstance(payload, dict) else document
+        return next((fields[path[-1]] for path in column.paths if path[-1] in fields), None)
+    if not is_only:
+        return None
+    if not isinstance(document, str) and column.data_type.kind not in (*NUMERIC_TYPES, "boolean"):
         # Digits alone are a number in JSON, and may be a text.
-        found = text
-    if found is None:
-        raise ContractViolationError(f"no value, and a key without {column.name}")
-    return read_value(column, found, max_length)
+        return text
+    return document

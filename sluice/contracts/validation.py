@@ -15,7 +15,7 @@ from typing import Any
 
 from sluice.contracts import Column, Contract
 from sluice.contracts.model import DEFAULT_YEARS
-from sluice.contracts.paths import MISSING, first_value
+from sluice.contracts.paths import MISSING, fields_beside, first_value
 from sluice.contracts.tombstones import read_key
 from sluice.contracts.values import ContractViolationError, JsonNumber, quote, read_value
 from sluice.escaping import escape, shorten
@@ -35,9 +35,9 @@ class Event:
     values: Mapping[str, Any]
     """The values that its columns store, by column, as ``read_value`` returns them; None for null."""
     unknown: frozenset[str] = frozenset()
-    """The fields of the object that no column is taken from."""
+    """The fields of the object that no column is taken from, and those of objects that a column's path leads into."""
     is_tombstone: bool = False
-    """Whether the record deletes the events of its key. Of the values, only the key's is not None."""
+    """Whether the record deletes the events of its key. Of the values, only those of its id are not None."""
 
 
 def validate_event(
@@ -68,15 +68,24 @@ def validate_event(
         raise
     except Exception as error:  # noqa: BLE001 - one record must not stop its stream; the reason names the class.
         return None, f"cannot be read: {type(error).__name__}"
-    return Event(values, frozenset(fields.keys() - contract.fields)), ""
+    return Event(values, unknown_fields(contract, fields)), ""
+
+
+def unknown_fields(contract: Contract, event: dict[str, Any]) -> frozenset[str]:
+    """Returns the fields that no column is taken from: the event's by their names, those further inside as paths.
+
+    Args:
+        contract: the stream's contract.
+        event: as ``parse`` returns it.
+    """
+    if not contract.inner_fields:
+        return frozenset() if event.keys() <= contract.fields else frozenset(event.keys() - contract.fields)
+    return frozenset(fields_beside(event, contract.inner_fields).union(event.keys() - contract.fields))
 
 
 def _tombstone(contract: Contract, key: bytes | None, timestamp: datetime | None) -> Event:
     _check_record_time(timestamp)
-    values: dict[str, Any] = dict.fromkeys(column.name for column in contract.columns)
-    for column in contract.columns:
-        if column.name == contract.key:
-            values[column.name] = read_key(column, key, contract.max_length(column))
+    values = dict.fromkeys((column.name for column in contract.columns), None) | read_key(contract, key)
     return Event(values, is_tombstone=True)
 
 
@@ -117,7 +126,7 @@ def parse(value: bytes | None, *, exact: bool = False) -> dict[str, Any]:
         raise ContractViolationError(f"not JSON: {error}") from None
     except RecursionError:
         raise _too_deep() from None
-    if value.count(b"[") + value.count(b"{") > _MAX_DEPTH and _depth(event) > _MAX_DEPTH:
+    if is_too_deep(value, event):
         raise _too_deep()
     if not isinstance(event, dict):
         raise ContractViolationError(f"expected an object, found {quote(event)}")
@@ -135,6 +144,16 @@ def _unique_fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _too_deep() -> ContractViolationError:
     return ContractViolationError("not JSON: nested too deep")
+
+
+def is_too_deep(value: bytes, found: Any) -> bool:
+    """Returns whether a value's arrays and objects are nested deeper than any event may be.
+
+    Args:
+        value: a record's bytes.
+        found: what is in it.
+    """
+    return value.count(b"[") + value.count(b"{") > _MAX_DEPTH and _depth(found) > _MAX_DEPTH
 
 
 def _depth(value: Any) -> int:

@@ -28,6 +28,10 @@ _ZONE = rf"(Z|[+-]{_HOURS_MINUTES})"
 DATE_PATTERN = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
 TIMESTAMP_PATTERN = rf"{DATE_PATTERN}T{_CLOCK}(\.[0-9]{{1,6}})?{_ZONE}"
 """RFC 3339, for whole texts. Digits are spelled out: in Python, `\\d` also matches those of other scripts."""
+TIME_LENGTH = len("23:59:59.123456")
+"""Characters of the longest time that Postgres holds; what is beyond the microsecond is cut."""
+TIME_PATTERN = rf"({_CLOCK})(\.[0-9]+)?"
+UUID_PATTERN = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 
 TEXT_KINDS = ("decimal", "time", "uuid", "json", "array")
 """Kinds of types whose values are read as Postgres' text."""
@@ -37,12 +41,12 @@ _TIMESTAMP = re.compile(
 )
 """RFC 3339 (section 5.6) also allows small letters, and a space for the T."""
 _DATE = re.compile(DATE_PATTERN)
-_TIME = re.compile(rf"({_CLOCK})(\.[0-9]+)?")
+_TIME = re.compile(TIME_PATTERN)
 _DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,4})?")
-_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_UUID = re.compile(UUID_PATTERN)
 _MICROSECOND_DIGITS = 6
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_EPOCH_UNITS = {"epoch_s": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}
+EPOCH_UNITS = {"epoch_s": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}
 """Microseconds of one unit."""
 _EPOCH_DIGITS = 20
 """Digits of a number since 1970 that a calendar may have, in any unit: fewer than a decimal's context has (28)."""
@@ -168,14 +172,14 @@ def _read_timestamp(column: Column, data_type: DataType, value: Any) -> int:
     moment = _epoch_microseconds(column, value) if column.is_epoch else _microseconds(column, value)
     if moment is None:
         raise _wrong_type(column, data_type, value)
-    first, last = _bounds(column.allowed_years)
+    first, last = year_bounds(column.allowed_years)
     if not first <= moment <= last:
         raise _outside_years(column, value)
     return moment
 
 
 @lru_cache
-def _bounds(years: Years) -> tuple[int, int]:
+def year_bounds(years: Years) -> tuple[int, int]:
     """Returns the first and the last microsecond of a range of years, since 1970."""
     microsecond = timedelta(microseconds=1)
     return (years.first_moment - _EPOCH) // microsecond, (years.last_moment - _EPOCH) // microsecond
@@ -215,7 +219,7 @@ def _zone(name: str) -> ZoneInfo:
 
 def _epoch_microseconds(column: Column, value: Any) -> int | None:
     """Returns a number's moment; None if it is not a number. Fractions of a microsecond are cut."""
-    unit = _EPOCH_UNITS[column.format or ""]
+    unit = EPOCH_UNITS[column.format or ""]
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     if isinstance(value, int):
@@ -246,7 +250,7 @@ def _read_time(column: Column, data_type: DataType, value: Any) -> str:
     match = _TIME.fullmatch(value) if isinstance(value, str) else None
     if match is None:
         raise _wrong_type(column, data_type, value)
-    return match[1] + (match[3] or "")[: _MICROSECOND_DIGITS + 1]
+    return match[0][:TIME_LENGTH]
 
 
 def _read_uuid(column: Column, data_type: DataType, value: Any) -> str:
@@ -290,11 +294,11 @@ def _read_array(column: Column, data_type: DataType, value: Any) -> str:
     if not isinstance(value, list) or item_type is None:
         raise _wrong_type(column, data_type, value)
     read = _READERS[item_type.kind]
-    items = ("NULL" if item is None else _array_item(item_type, read(column, item_type, item)) for item in value)
+    items = ("NULL" if item is None else array_item(item_type, read(column, item_type, item)) for item in value)
     return "{" + ",".join(items) + "}"
 
 
-def _array_item(item_type: DataType, value: Any) -> str:
+def array_item(item_type: DataType, value: Any) -> str:
     """Returns an item as Postgres writes it within an array."""
     if item_type.kind == "timestamp":
         return f'"{_EPOCH + timedelta(microseconds=value)}"'

@@ -5,23 +5,33 @@ import re
 from bisect import bisect_left
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from sluice.lake.errors import store_error
+from sluice.lake.errors import corrupt_error, store_error
 from sluice.lake.layout import transaction_id
-from sluice.lake.range_archive import RangeArchive
-from sluice.lake.ranges import CommittedRange, PartitionKey, Range, cut_ranges, read_commit_history
+from sluice.lake.range_archive import ArchiveRows, RangeArchive
+from sluice.lake.ranges import (
+    CommitHistory,
+    CommittedRange,
+    PartitionKey,
+    Range,
+    cut_ranges,
+    dated_ranges,
+    read_commit_history,
+)
 
 SLICE = 64
 """Versions of the log that are read before what they wrote is passed on."""
 _PARALLEL = 16
 _ARCHIVED = 4_096
 """Versions per object of the archive, at most."""
+_ARCHIVED_ROWS = 1 << 18
+"""Ranges and event dates of an object of the archive above which it ends, about 30 MB in memory."""
 _WRITE_MS = 60_000
 """The longest time between a file and the commit that adds it, in milliseconds."""
 _LOG = "_delta_log"
@@ -128,6 +138,22 @@ class CommitLog:
                 return None
         return None
 
+    def transactions(self) -> dict[str, int]:
+        """Returns the version of every application transaction.
+
+        They are in the newest checkpoint and in the log after it, so what this reads does not grow with the table.
+
+        Raises:
+            TransientError, TerminalError: the store is down or rejects the request.
+        """
+        checkpoint = self._newest_checkpoint()
+        versions = {} if checkpoint is None else self._progress(checkpoint)
+        newer = range(0 if checkpoint is None else checkpoint + 1, self._version + 1)
+        with ThreadPoolExecutor(_PARALLEL) as executor:
+            for actions in executor.map(lambda version: self._actions(version, "txn"), newer):
+                versions |= {action["txn"]["appId"]: action["txn"]["version"] for action in actions or ()}
+        return versions
+
     def date_commits(self, day: date, newest_file: int) -> list[CommittedRange]:
         """Returns the commits that may have rows of an event date, as far as they are archived or in the log.
 
@@ -140,10 +166,29 @@ class CommitLog:
         commits = [committed for versions in objects for committed in self._archive.read(versions, day)]
         if not objects or newest_file >= self._archive.time(objects[-1]) - _WRITE_MS:
             first = max(objects[-1].last + 1 if objects else 0, self._oldest_and_checkpoints()[0])
-            for start in range(first, self._version + 1, SLICE):
-                recorded, _ = self._read(range(start, min(start + SLICE, self._version + 1)))
-                commits += [committed for committed in recorded if day in committed.dates or not committed.dates]
+            for info in self._infos(range(first, self._version + 1)):
+                commits += [
+                    # Without the other dates, of which it can have thousands.
+                    replace(committed, dates={day: committed.dates[day]} if committed.dates else {})
+                    for committed in dated_ranges(info)
+                    if day in committed.dates or not committed.dates
+                ]
         return commits
+
+    def history(self) -> CommitHistory:
+        """Returns the ranges of all commits that are in the log or archived, without their dates.
+
+        Raises:
+            TransientError, TerminalError: the store is down or rejects the request.
+        """
+        result = CommitHistory(oldest=self._version + 1)
+        for info in self._infos(range(self._oldest_and_checkpoints()[0], self._version + 1)):
+            result.add(info)
+        objects = self._archive.objects()
+        if objects and objects[-1].last + 1 >= result.oldest > objects[0].first:
+            archived = [committed for versions in objects for committed in self._archive.read(versions)]
+            result.prepend(objects[0].first, archived)
+        return result
 
     def archive(self) -> int:
         """Copies what the log recorded and the archive lacks into the archive; returns the number of versions.
@@ -153,13 +198,13 @@ class CommitLog:
         """
         objects = self._archive.objects()
         first = max(objects[-1].last + 1 if objects else 0, self._oldest_and_checkpoints()[0])
-        for start in range(first, self._version + 1, _ARCHIVED):
-            versions = range(start, min(start + _ARCHIVED, self._version + 1))
-            ranges: list[CommittedRange] = []
-            for part in range(versions.start, versions.stop, SLICE):
-                ranges += self._read(range(part, min(part + SLICE, versions.stop)))[0]
-            last = self._entry(versions[-1])
-            self._archive.write(versions[0], versions[-1], ranges, int(last[0].get("timestamp", 0)) if last else 0)
+        begin, rows = first, ArchiveRows()
+        for info in self._infos(range(first, self._version + 1)):
+            version = info["version"]
+            rows.add(dated_ranges(info))
+            if rows.count >= _ARCHIVED_ROWS or version - begin + 1 >= _ARCHIVED or version == self._version:
+                self._archive.write(begin, version, rows.table(), int(info.get("timestamp", 0)))
+                begin, rows = version + 1, ArchiveRows()
         return max(self._version + 1 - first, 0)
 
     def _forwards(
@@ -190,23 +235,45 @@ class CommitLog:
         files = [match.groups() for name in names if (match := _FILE.match(name))]
         oldest = min((int(version) for version, kind in files if kind == "json"), default=self._version + 1)
         checkpoints = sorted(
-            int(version) for version, kind in files if kind != "json" and oldest <= int(version) < self._version
+            int(version) for version, kind in files if kind != "json" and oldest <= int(version) <= self._version
         )
         return oldest, checkpoints
 
+    def _newest_checkpoint(self) -> int | None:
+        """Returns the version of the newest checkpoint; None if there is none."""
+        try:
+            with self._filesystem.open_input_stream(f"{_LOG}/_last_checkpoint") as file:
+                newest = int(json.loads(file.read())["version"])
+        except FileNotFoundError:
+            newest = None
+        except OSError as error:
+            raise store_error(self._uri, error) from error
+        if newest is not None and newest <= self._version:
+            return newest
+        # Written since the table was opened, or named by no file, as in a partial copy.
+        checkpoints = self._oldest_and_checkpoints()[1]
+        return checkpoints[-1] if checkpoints else None
+
     def _is_beyond(self, checkpoint: int, ranges: Mapping[PartitionKey, Range]) -> bool:
         """Returns whether a partition's progress at a checkpoint has passed the start of its range."""
+        progress = self._progress(checkpoint)
+        return any(progress.get(transaction_id(*key), 0) > offsets.start_offset for key, offsets in ranges.items())
+
+    def _progress(self, checkpoint: int) -> dict[str, int]:
+        """Returns the version of every application transaction at a checkpoint."""
         try:
             with self._filesystem.open_input_file(f"{_LOG}/{checkpoint:020d}.checkpoint.parquet") as file:
                 # In this thread; a checkpoint lists every file of the table, so it is not read as a whole.
-                transactions = pq.ParquetFile(file).read(["txn"], use_threads=False)["txn"].to_pylist()
+                transactions = pq.ParquetFile(file).read(["txn"], use_threads=False)["txn"]
         except OSError as error:
             raise store_error(self._uri, error) from error
-        progress = {entry["appId"]: entry["version"] for entry in transactions if entry and entry["appId"]}
-        return any(progress.get(transaction_id(*key), 0) > offsets.start_offset for key, offsets in ranges.items())
+        return {entry["appId"]: entry["version"] for entry in transactions.drop_null().to_pylist() if entry["appId"]}
 
     def _read(self, versions: range) -> tuple[list[CommittedRange], dict[int, frozenset[str]]]:
-        """Returns the ranges of some versions in order, and the files that each added; not of those cleaned."""
+        """Returns the ranges of some versions in order, and the files that each added; not of those cleaned.
+
+        The ranges are without their dates.
+        """
         commits: list[CommittedRange] = []
         added: dict[int, frozenset[str]] = {}
         with ThreadPoolExecutor(_PARALLEL) as executor:
@@ -216,17 +283,42 @@ class CommitLog:
                     commits += read_commit_history([info | {"version": version}], version).ranges
         return commits, added
 
+    def _infos(self, versions: range) -> Iterator[dict[str, Any]]:
+        """Yields the commit infos of some versions in order, each with its version; not of those cleaned."""
+        with ThreadPoolExecutor(_PARALLEL) as executor:
+            for start in range(versions.start, versions.stop, SLICE):
+                part = range(start, min(start + SLICE, versions.stop))
+                for version, actions in zip(part, executor.map(self._info, part), strict=True):
+                    if actions is not None:
+                        yield {**(actions[0]["commitInfo"] if actions else {}), "version": version}
+
+    def _info(self, version: int) -> list[dict[str, Any]] | None:
+        return self._actions(version, "commitInfo")
+
     def _entry(self, version: int) -> tuple[dict[str, Any], frozenset[str]] | None:
         """Returns a version's commit info and the files it added; None if it was cleaned from the log."""
+        actions = self._actions(version, "commitInfo", "add")
+        if actions is None:
+            return None
+        info: dict[str, Any] = next((action["commitInfo"] for action in actions if "commitInfo" in action), {})
+        return info, frozenset(action["add"]["path"] for action in actions if "add" in action)
+
+    def _actions(self, version: int, *kinds: str) -> list[dict[str, Any]] | None:
+        """Returns a version's actions of some kinds; None if the version was cleaned from the log."""
+        path = f"{_LOG}/{version:020d}.json"
         try:
-            with self._filesystem.open_input_stream(f"{_LOG}/{version:020d}.json") as file:
-                actions = [json.loads(line) for line in file.read().splitlines() if line]
+            with self._filesystem.open_input_stream(path) as file:
+                lines = file.read().splitlines()
         except FileNotFoundError:
             return None
         except OSError as error:
             raise store_error(self._uri, error) from error
-        info: dict[str, Any] = next((action["commitInfo"] for action in actions if "commitInfo" in action), {})
-        return info, frozenset(action["add"]["path"] for action in actions if "add" in action)
+        # A commit has thousands of actions of the other kinds if it has as many dates.
+        wanted = [line for line in lines if any(f'"{kind}"'.encode() in line for kind in kinds)]
+        try:
+            return [action for action in map(json.loads, wanted) if not action.keys().isdisjoint(kinds)]
+        except ValueError as error:
+            raise corrupt_error(self._uri, path, error) from error
 
 
 def _folder(path: str) -> str:

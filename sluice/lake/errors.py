@@ -21,7 +21,7 @@ class NoTableError(TransientError):
 
 
 def corrupt_error(uri: str, path: str, error: Exception) -> TerminalError:
-    """Returns the error of a data file that was read from the store, but is not a valid Parquet file."""
+    """Returns the error of a data file that was read from the store, but is not valid."""
     return TerminalError(f"{uri}: the file {path} is corrupt: {error}", "restore it from a backup")
 
 

@@ -1,6 +1,7 @@
 """The lake's layout: the only code shared by the sink, which writes the lake, and the load, which reads it."""
 
 import os
+import re
 
 import pyarrow as pa
 
@@ -34,6 +35,8 @@ RANGES_KEY = "sluice.ranges"
 """The key in the commit metadata of the offset ranges that a commit wrote, with row counts and hashes, as JSON."""
 
 
+_NEXT_OFFSET = re.compile(r"([^/]+)/(\d+)")
+
 ARCHIVE = "_ranges"
 """The folder of a table that keeps its commits' ranges. Delta ignores folders that begin with an underscore."""
 
@@ -46,6 +49,12 @@ def table_uri(settings: Settings, stream: str) -> str:
 def transaction_id(topic_id: str, partition: int) -> str:
     """Returns the id of the Delta application transaction whose version is the partition's next offset."""
     return f"{topic_id}/{partition}"
+
+
+def transaction_partition(name: str) -> tuple[str, int] | None:
+    """Returns the topic id and partition whose next offset a transaction has; None if it has something else."""
+    match = _NEXT_OFFSET.fullmatch(name)
+    return (match[1], int(match[2])) if match else None
 
 
 def empty_id(topic_id: str, partition: int) -> str:

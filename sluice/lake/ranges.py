@@ -76,8 +76,8 @@ class DateHash(NamedTuple):
 class CommittedRange:
     """One range of a commit, from ``start_offset`` (inclusive) to ``next_offset`` (exclusive).
 
-    ``rows`` of its offsets have a record. ``hash`` covers their values, ``dates`` those of each event date; it is empty
-    for commits of earlier versions of the platform.
+    ``rows`` of its offsets have a record. ``hash`` covers their values, ``dates`` those of each event date. These are
+    empty where they are not needed, and for commits of earlier versions of the platform.
     """
 
     version: int
@@ -106,11 +106,42 @@ class CommitHistory:
     """The ranges of all commits that are still in the log, in version order."""
 
     oldest: int
-    """The first version in the log; earlier ones were cleaned from it."""
+    """The first version in the log, the one after the newest if there is none; earlier ones were cleaned from it."""
     commits: int = 0
     """The number of commits that record ranges."""
     ranges: list[CommittedRange] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
+    _next: int | None = None
+    """The version after the last one that was added."""
+
+    def add(self, commit: Mapping[str, Any], *, dates: bool = False) -> None:
+        """Adds what the next version recorded, from Delta's commit info.
+
+        Args:
+            commit: the commit info, with its version.
+            dates: whether the ranges keep their event dates. A commit can have thousands.
+        """
+        number = int(commit["version"])
+        if self._next is None:
+            self.oldest = number
+        elif number != self._next:
+            self.faults.append(
+                f"versions {self._next} to {number - 1} are missing from the log, and so are their ranges"
+            )
+        self._next = number + 1
+        recorded = commit.get(RANGES_KEY)
+        if recorded is None:
+            operation = str(commit.get("operation"))
+            if operation in _DATA_CHANGES:
+                self.faults.append(f"version {number}: not written by the sink: {operation} without offset ranges")
+            return
+        try:
+            ranges = [_parse_range(number, entry, dates) for entry in json.loads(recorded)]
+        except (ValueError, TypeError, KeyError) as error:
+            self.faults.append(f"version {number}: cannot parse {RANGES_KEY}: {type(error).__name__}: {error}")
+            return
+        self.commits += 1
+        self.ranges.extend(ranges)
 
     def prepend(self, oldest: int, ranges: Iterable[CommittedRange]) -> None:
         """Adds ranges of earlier versions, from ``oldest`` on; those of versions that are still in the log are not."""
@@ -140,35 +171,23 @@ class OffsetChain:
 
 
 def read_commit_history(history: Iterable[Mapping[str, Any]], version: int) -> CommitHistory:
-    """Returns the ranges recorded by the commits up to a version, from Delta's commit infos.
+    """Returns the ranges recorded by the commits up to a version, without their dates, from Delta's commit infos.
 
     The faults are: commits that changed rows but record no ranges, ranges that cannot be parsed, and versions that are
     missing from the log.
     """
     commits = sorted((info for info in history if info["version"] <= version), key=lambda info: int(info["version"]))
-    result = CommitHistory(oldest=int(commits[0]["version"]) if commits else version + 1)
-    expected = result.oldest
+    result = CommitHistory(oldest=version + 1)
     for commit in commits:
-        number = int(commit["version"])
-        if number != expected:
-            result.faults.append(
-                f"versions {expected} to {number - 1} are missing from the log, and so are their ranges"
-            )
-        expected = number + 1
-        recorded = commit.get(RANGES_KEY)
-        if recorded is None:
-            operation = str(commit.get("operation"))
-            if operation in _DATA_CHANGES:
-                result.faults.append(f"version {number}: not written by the sink: {operation} without offset ranges")
-            continue
-        try:
-            ranges = [_parse_range(number, entry) for entry in json.loads(recorded)]
-        except (ValueError, TypeError, KeyError) as error:
-            result.faults.append(f"version {number}: cannot parse {RANGES_KEY}: {type(error).__name__}: {error}")
-            continue
-        result.commits += 1
-        result.ranges.extend(ranges)
+        result.add(commit)
     return result
+
+
+def dated_ranges(commit: Mapping[str, Any]) -> list[CommittedRange]:
+    """Returns the ranges that a commit recorded, with their dates, from Delta's commit info."""
+    result = CommitHistory(int(commit["version"]))
+    result.add(commit, dates=True)
+    return result.ranges
 
 
 def check_continuity(ranges: Sequence[CommittedRange], next_offset: int, complete: bool) -> OffsetChain:
@@ -200,7 +219,7 @@ def check_continuity(ranges: Sequence[CommittedRange], next_offset: int, complet
     return chain
 
 
-def _parse_range(version: int, entry: Mapping[str, Any]) -> CommittedRange:
+def _parse_range(version: int, entry: Mapping[str, Any], dates: bool) -> CommittedRange:
     return CommittedRange(
         version,
         str(entry["topic_id"]),
@@ -211,6 +230,6 @@ def _parse_range(version: int, entry: Mapping[str, Any]) -> CommittedRange:
         str(entry["hash"]),
         {
             date.fromisoformat(day): DateHash(int(rows), str(hashed))
-            for day, (rows, hashed) in entry.get("dates", {}).items()
+            for day, (rows, hashed) in (entry.get("dates", {}).items() if dates else ())
         },
     )

@@ -1,6 +1,6 @@
 """Reads the lake: only the files that can contain the requested rows, and only the requested columns."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import date
@@ -17,18 +17,15 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 from deltalake.fs import DeltaStorageHandler
 from pyarrow.fs import PyFileSystem
 
-from sluice.contracts import Contract
 from sluice.errors import TerminalError
 from sluice.lake.commit_log import CommitLog, LogSlice
 from sluice.lake.date_check import DateCheck
 from sluice.lake.errors import NoTableError, corrupt_error, store_error
 from sluice.lake.files import read_files
-from sluice.lake.layout import PARTITION_COLUMN, SCHEMA, storage_options, table_uri, transaction_id
-from sluice.lake.ranges import PartitionKey, Range, read_commit_history, within
+from sluice.lake.layout import PARTITION_COLUMN, SCHEMA, storage_options, table_uri, transaction_partition
+from sluice.lake.ranges import PartitionKey, Range, within
 from sluice.settings import Settings
 
-_RECENT_COMMITS = 10
-"""Commits that are searched for the ids of topics without any row yet."""
 _BATCH_ROWS = 32_768
 _PAGE_BUFFER_BYTES = 1 << 20
 _SAMPLED_FILES = 10
@@ -61,22 +58,15 @@ class LakeReader:
         self._filesystem = PyFileSystem(DeltaStorageHandler(self.uri, options, sizes))
         self._log = CommitLog(self.uri, self._filesystem, self.table.version())
 
-    def next_offsets(self, topic_ids: Iterable[str], contract: Contract) -> dict[PartitionKey, int]:
-        """Returns the next offset of every partition that has one, for topics in the lake or known to the caller."""
-        try:
-            newest = read_commit_history(self.table.history(_RECENT_COMMITS), self.table.version()).ranges
-        except (DeltaError, OSError) as error:
-            raise store_error(self.uri, error) from error
-        known = {*topic_ids, *(committed.topic_id for committed in newest), *self._topic_ids()}
-        partitions = max(
-            [contract.topic.partitions, *(int(highest) + 1 for highest in self._column("max.partition") if highest)]
-        )
-        next_offsets = {
-            (topic_id, partition): self.transaction(transaction_id(topic_id, partition))
-            for topic_id in sorted(known)
-            for partition in range(partitions)
-        }
-        return {key: next_offset for key, next_offset in next_offsets.items() if next_offset}
+    def next_offsets(self) -> dict[PartitionKey, int]:
+        """Returns the next offset of every partition that has one, also of topics that were deleted. Reads no file.
+
+        Raises:
+            TransientError, TerminalError: the store is down or rejects the request.
+        """
+        versions = self._log.transactions()
+        keys = ((transaction_partition(name), version) for name, version in versions.items() if version)
+        return {key: version for key, version in keys if key is not None}
 
     def transaction(self, name: str) -> int:
         """Returns the version of an application transaction; 0 if it does not exist.
@@ -261,18 +251,6 @@ class LakeReader:
         if not files.num_rows:
             return files
         return files.filter(pc.equal(files[f"partition.{PARTITION_COLUMN}"], pa.scalar(day, pa.date32())))
-
-    def _topic_ids(self) -> set[str]:
-        """Returns the ids of all topics that have rows in the files."""
-        lowest, highest = self._column("min.topic_id"), self._column("max.topic_id")
-        mixed = [low != high or low is None for low, high in zip(lowest, highest, strict=True)]
-        topic_ids = {*lowest, *highest} - {None}
-        if any(mixed):
-            # The file may have other ids between its lowest and highest.
-            files = self.files.filter(pa.array(mixed))
-            for batch in self._scan(files, ["topic_id"]):
-                topic_ids.update(batch["topic_id"].unique().to_pylist())
-        return topic_ids
 
     def _column(self, name: str) -> list[Any]:
         return self.files[name].to_pylist() if name in self.files.column_names else [None] * self.files.num_rows

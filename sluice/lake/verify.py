@@ -19,11 +19,11 @@ from pyarrow.fs import PyFileSystem
 
 from sluice.escaping import escape
 from sluice.lake.chunk import value_hash
+from sluice.lake.commit_log import CommitLog
 from sluice.lake.date_check import split_by_partition
 from sluice.lake.errors import NoTableError, store_error
 from sluice.lake.layout import empty_id, transaction_id
-from sluice.lake.range_archive import RangeArchive
-from sluice.lake.ranges import CommittedRange, PartitionKey, check_continuity, read_commit_history
+from sluice.lake.ranges import CommittedRange, PartitionKey, check_continuity
 from sluice.lake.scan import TableScan
 from sluice.lake.spill_buffer import SpillBuffer
 
@@ -91,18 +91,12 @@ def verify(uri: str, options: dict[str, str]) -> Verification:
     started = time.monotonic()
     try:
         table = DeltaTable(uri, storage_options=options)
-        log = table.history()
         scan = TableScan(table)
     except TableNotFoundError as error:
         raise NoTableError(uri) from error
     except (DeltaError, OSError) as error:
         raise store_error(uri, error) from error
-    history = read_commit_history(log, table.version())
-    archive = RangeArchive(uri, PyFileSystem(DeltaStorageHandler(uri, options)))
-    objects = archive.objects()
-    if objects and objects[-1].last + 1 >= history.oldest > objects[0].first:
-        archived = [committed for versions in objects for committed in archive.read(versions)]
-        history.prepend(objects[0].first, archived)
+    history = CommitLog(uri, PyFileSystem(DeltaStorageHandler(uri, options)), table.version()).history()
     result = Verification(
         uri, table.version(), history.oldest, history.commits, len(history.ranges), scan.files, faults=history.faults
     )

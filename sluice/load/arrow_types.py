@@ -29,3 +29,10 @@ def arrow_schema(contract: Contract) -> pa.Schema:
 def _field(column: Column) -> pa.Field:
     kind = column.data_type.kind
     return pa.field(column.name, ARROW_TYPES[kind], metadata=AS_TEXT if kind in TEXT_KINDS else None)
+
+
+def stored_type(kind: pa.DataType) -> pa.DataType:
+    """Returns the type that an event's values have: integers for times, because Python's do not hold all years."""
+    if pa.types.is_timestamp(kind):
+        return pa.int64()
+    return pa.int32() if pa.types.is_date(kind) else kind

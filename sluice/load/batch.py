@@ -14,7 +14,7 @@ from sluice.contracts import Contract
 from sluice.escaping import escape
 from sluice.lake.ranges import PartitionKey
 from sluice.load.columns import Columns, read_columns
-from sluice.load.decoding import decode_values
+from sluice.load.decoding import decode_keys, decode_values
 from sluice.load.lateness import track_lateness
 from sluice.load.rejection import NONE_REJECTED, RecordId
 from sluice.registry import Decoder
@@ -108,13 +108,13 @@ def read_batch(
         rows: ``LAKE_COLUMNS``.
         map_chunks: see ``read_columns``.
         rejected: records that are invalid whatever their values are, with the reasons.
-        decode: makes values JSON, if they are not.
+        decode: makes values JSON, if they are not, and the keys of tombstones.
 
     Raises:
         TransientError, TerminalError: values cannot be decoded, because the schema registry is down or denies access.
     """
-    values, invalid = decode_values(decode, rows["value"]) if decode else (rows["value"], {})
-    columns = read_columns(contract, rows.set_column(rows.schema.get_field_index("value"), "value", values), map_chunks)
+    records, invalid = _decoded(contract, rows, decode) if decode else (rows, {})
+    columns = read_columns(contract, records, map_chunks)
     if rejected:
         ids = zip(*(rows[name].to_pylist() for name in ("topic_id", "partition", "offset")), strict=True)
         invalid |= {index: rejected[record] for index, record in enumerate(ids) if record in rejected}
@@ -125,6 +125,17 @@ def read_batch(
     for name, dates in _dates(rows["event_date"], columns.is_valid, times):
         metadata = metadata.append_column(name, dates)
     return Batch(metadata, columns, rows.filter(pc.invert(columns.is_valid)), times)
+
+
+def _decoded(contract: Contract, rows: pa.Table, decode: Decoder) -> tuple[pa.Table, dict[int, str]]:
+    """Returns rows with JSON for what has a schema id, and the reasons for those that cannot be decoded."""
+    values, invalid = decode_values(decode, rows["value"])
+    decoded = rows.set_column(rows.schema.get_field_index("value"), "value", values)
+    if contract.deletes:
+        keys, undecodable = decode_keys(decode, rows)
+        decoded = decoded.set_column(rows.schema.get_field_index("key"), "key", keys)
+        invalid |= undecodable
+    return decoded, invalid
 
 
 def _event_times(contract: Contract, rows: pa.Table, timestamps: pa.ChunkedArray) -> pa.ChunkedArray:

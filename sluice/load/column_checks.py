@@ -11,12 +11,14 @@ from sluice.contracts import Column, Contract
 from sluice.contracts.bounds import INT_RANGES
 from sluice.contracts.model import Years
 from sluice.contracts.patterns import whole
+from sluice.contracts.types import DataType
 from sluice.contracts.validation import RECORD_YEARS
-from sluice.contracts.values import DATE_PATTERN, TIMESTAMP_PATTERN
+from sluice.contracts.values import DATE_PATTERN, TIME_LENGTH, TIME_PATTERN, TIMESTAMP_PATTERN, UUID_PATTERN
 from sluice.load.arrow_types import ARROW_TYPES
 from sluice.load.json_values import Mask, byte_view
 
-_PATTERNS = {"timestamp": f"^{TIMESTAMP_PATTERN}$", "date": f"^{DATE_PATTERN}$"}
+_PATTERNS = {"timestamp": TIMESTAMP_PATTERN, "date": DATE_PATTERN, "time": TIME_PATTERN, "uuid": UUID_PATTERN}
+_TIMES = ("date", "timestamp")
 _PLAIN_TIME = b"0000-00-00T00:00:00Z"
 
 
@@ -29,26 +31,44 @@ def check_columns(contract: Contract, table: pa.Table, timestamps: pa.Array) -> 
         timestamps: of the records.
     """
     wrong = np.zeros(table.num_rows, np.bool_)
-    columns = {}
-    for column in contract.columns:
-        values = table[column.name]
-        if not column.nullable and values.null_count:
-            wrong |= values.is_null().to_numpy()
-        for failed in _failed_checks(contract, column, values):
-            wrong |= pc.fill_null(failed, False).to_numpy()
-        if column.type in _PATTERNS:
-            values = pc.if_else(wrong, None, values) if wrong.any() else values
-            times = _cast_times(values, ARROW_TYPES[column.type], wrong)
-            wrong |= _outside_years(column, times)
-            columns[column.name] = times
-        elif column.type == "float64":
-            # A zero has no sign, as where a value is read by itself: `-0` is the integer zero there.
-            columns[column.name] = pc.add(values, 0.0)
-        else:
-            columns[column.name] = values.cast(ARROW_TYPES[column.type], safe=False)
+    columns = {column.name: check_column(contract, column, table[column.name], wrong) for column in contract.columns}
+    check_record_times(contract, timestamps, wrong)
+    return pa.table(columns), wrong
+
+
+def check_column(contract: Contract, column: Column, values: pa.ChunkedArray, wrong: Mask) -> pa.ChunkedArray:
+    """Returns values in the contract's type.
+
+    Args:
+        contract: of the column.
+        column: one that is neither written as a number since 1970 nor has a zone.
+        values: truth values, numbers or texts as the events have them; arrays and json as Postgres reads them.
+        wrong: marks rows that are known to be invalid; others that may be invalid are marked, and their values void.
+    """
+    kind = column.data_type.kind
+    if not column.nullable and values.null_count:
+        wrong |= values.is_null().to_numpy()
+    for failed in _failed_checks(contract, column, values):
+        wrong |= pc.fill_null(failed, False).to_numpy()
+    if kind in _TIMES:
+        values = pc.if_else(wrong, None, values) if wrong.any() else values
+        times = _cast_times(values, ARROW_TYPES[kind], wrong)
+        wrong |= _outside_years(column, times)
+        return times
+    if kind == "float64":
+        # A zero has no sign, as where a value is read by itself: `-0` is the integer zero there.
+        return pc.add(values, 0.0)
+    if kind == "time":
+        return pc.utf8_slice_codeunits(values, 0, TIME_LENGTH)
+    if kind == "uuid":
+        return pc.ascii_lower(values)
+    return values.cast(ARROW_TYPES[kind], safe=False)
+
+
+def check_record_times(contract: Contract, timestamps: pa.Array, wrong: Mask) -> None:
+    """Marks rows whose record's timestamp is their event time, and is missing or outside its years."""
     if contract.happens_at_record:
         wrong |= pc.fill_null(_is_outside(RECORD_YEARS, timestamps), True).to_numpy(zero_copy_only=False)
-    return pa.table(columns), wrong
 
 
 def _failed_checks(contract: Contract, column: Column, values: pa.ChunkedArray) -> Iterator[pa.ChunkedArray]:
@@ -62,12 +82,20 @@ def _failed_checks(contract: Contract, column: Column, values: pa.ChunkedArray) 
         if column.min_length:
             yield pc.less(pc.utf8_length(values), column.min_length)
         if column.enum is not None:
-            yield pc.invert(pc.is_in(values, pa.array(column.enum, pa.string())))
+            yield pc.invert(pc.is_in(values, pa.array([*column.enum, None], pa.string())))
         if column.pattern is not None:
             yield pc.invert(pc.match_substring_regex(values, whole(column.pattern)))
     elif column.type in _PATTERNS:
-        if column.type == "date" or not _are_plain_times(values):
-            yield pc.invert(pc.match_substring_regex(values, _PATTERNS[column.type]))
+        if column.type != "timestamp" or not _are_plain_times(values):
+            yield pc.invert(pc.match_substring_regex(values, whole(_PATTERNS[column.type])))
+    elif column.data_type.kind == "decimal":
+        plain = pc.match_substring_regex(values, whole(_decimal_pattern(column.data_type)))
+        yield pc.invert(plain)
+        if column.minimum is not None or column.maximum is not None:
+            # Rounded to floats, two numbers keep their order, or become equal: those are compared one by one.
+            numbers = pc.if_else(plain, values, None).cast(pa.float64())
+            yield pc.less_equal(numbers, float(-math.inf if column.minimum is None else column.minimum))
+            yield pc.greater_equal(numbers, float(math.inf if column.maximum is None else column.maximum))
     elif column.type == "float64":
         yield pc.invert(pc.is_finite(values))
     if column.type in INT_RANGES:
@@ -84,6 +112,13 @@ def _failed_checks(contract: Contract, column: Column, values: pa.ChunkedArray) 
             yield pc.less(values, column.minimum)
         if column.maximum is not None:
             yield pc.greater(values, column.maximum)
+
+
+def _decimal_pattern(data_type: DataType) -> str:
+    """Returns the pattern of numbers that fit a decimal, in their usual notation."""
+    digits = data_type.precision - data_type.scale
+    whole_part = f"(0|[1-9][0-9]{{0,{digits - 1}}})" if digits else "0"
+    return rf"-?{whole_part}(\.[0-9]{{1,{data_type.scale}}})?" if data_type.scale else f"-?{whole_part}"
 
 
 def _are_plain_times(values: pa.ChunkedArray) -> bool:

@@ -1,5 +1,6 @@
 """Parses values into typed columns: whole chunks at once, and suspicious values one by one."""
 
+import gc
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -7,12 +8,14 @@ import numpy as np
 import pyarrow as pa
 
 from sluice.contracts import Contract
-from sluice.contracts.validation import Event, parse, validate_event
+from sluice.contracts.validation import Event, parse, unknown_fields, validate_event
 from sluice.contracts.values import ContractViolationError
 from sluice.load import json_values
-from sluice.load.arrow_types import arrow_schema
+from sluice.load.arrow_types import arrow_schema, stored_type
 from sluice.load.column_checks import check_columns
+from sluice.load.json_objects import parse_objects
 from sluice.load.json_values import EXACT, Mask, RowIndices, is_columnar, is_plain, parse_around
+from sluice.load.object_columns import read_object_columns
 from sluice.load.unknown_fields import UnknownFields, merge
 from sluice.warehouse.alterations import DELETED
 
@@ -92,7 +95,7 @@ def _read_contained(contract: Contract, records: pa.RecordBatch) -> Columns:
 
 def _read_chunk(contract: Contract, records: pa.RecordBatch) -> Columns:
     if not is_columnar(contract):
-        return _read_one_by_one(contract, records)
+        return _read_objects(contract, records)
     values = records["value"]
     plain = is_plain(values)
     if plain.all():
@@ -122,6 +125,22 @@ def _read_one_by_one(contract: Contract, records: pa.RecordBatch) -> Columns:
     return Columns(_as_rows(contract, events), pa.array(is_valid), reasons, unknown.indices())
 
 
+def _read_objects(contract: Contract, records: pa.RecordBatch) -> Columns:
+    """Reads columns from objects."""
+    # As many objects are created, none of them in a reference cycle; collecting cycles would take most of the time.
+    gc.disable()
+    try:
+        objects, row_indices = parse_objects(records["value"])
+        rows, wrong = read_object_columns(contract, objects, records["timestamp"].take(pa.array(row_indices)))
+        unknown = UnknownFields()
+        for row_index, event, is_wrong in zip(row_indices.tolist(), objects, wrong.tolist(), strict=True):
+            if not is_wrong and (names := unknown_fields(contract, event)):
+                unknown.add(names, row_index)
+        return _with_others(contract, records, rows, row_indices, wrong, unknown)
+    finally:
+        gc.enable()
+
+
 def _parse_with_fallback(contract: Contract, records: pa.RecordBatch, plain: Mask) -> Columns:
     """Parses as many values as possible at once, and validates the rest one by one."""
     values = records["value"]
@@ -130,9 +149,23 @@ def _parse_with_fallback(contract: Contract, records: pa.RecordBatch, plain: Mas
     unknown = UnknownFields()
     if has_unknown:
         _find_unknown(contract.fields, values, row_indices, wrong, unknown)
-    is_valid = np.zeros(len(values), np.bool_)
+    return _with_others(contract, records, rows, row_indices, wrong, unknown)
+
+
+def _with_others(
+    contract: Contract,
+    records: pa.RecordBatch,
+    rows: pa.Table,
+    row_indices: RowIndices,
+    wrong: Mask,
+    unknown: UnknownFields,
+) -> Columns:
+    """Validates those records one by one that have no valid row yet, and returns all in their order."""
+    is_valid = np.zeros(len(records), np.bool_)
     is_valid[row_indices[~wrong]] = True
     others = np.flatnonzero(~is_valid)
+    if not len(others):
+        return Columns(rows, pa.array(is_valid), [], unknown.indices())
     single = _read_one_by_one(contract, records.take(pa.array(others)))
     valid_others = others[single.is_valid.to_numpy(zero_copy_only=False)]
     order = np.argsort(np.concatenate([row_indices[~wrong], valid_others]))
@@ -148,15 +181,8 @@ def _as_rows(contract: Contract, events: list[Event]) -> pa.Table:
     arrays = []
     for name, kind in zip(schema.names, schema.types, strict=True):
         values = [event.is_tombstone or None if name == DELETED else event.values[name] for event in events]
-        arrays.append(pa.array(values, _stored_type(kind)).cast(kind))
+        arrays.append(pa.array(values, stored_type(kind)).cast(kind))
     return pa.table(arrays, schema=schema)
-
-
-def _stored_type(kind: pa.DataType) -> pa.DataType:
-    """Returns the type that an event's values have: integers for times, because Python's do not hold all years."""
-    if pa.types.is_timestamp(kind):
-        return pa.int64()
-    return pa.int32() if pa.types.is_date(kind) else kind
 
 
 def _find_unknown(

@@ -19,7 +19,7 @@ _LENIENT = EXACT | {"int32": pa.float64(), "int64": pa.float64()}
 _ROW = re.compile(r" in row (\d+)$")
 _UNEXPECTED = "unexpected field"
 _BRACES = (ord("{"), ord("}"))
-_LINE_BREAK = ord("\n")
+LINE_BREAK = ord("\n")
 
 Mask = npt.NDArray[np.bool_]
 RowIndices = npt.NDArray[np.int64]
@@ -49,7 +49,7 @@ def is_plain(values: pa.Array) -> Mask:
         return result
     first, last = data[bounds[:-1][result]], data[bounds[1:][result] - 1]
     result[result] = (first == _BRACES[0]) & (last == _BRACES[1])
-    breaks = np.flatnonzero(data[bounds[0] : bounds[-1]] == _LINE_BREAK) + bounds[0]
+    breaks = np.flatnonzero(data[bounds[0] : bounds[-1]] == LINE_BREAK) + bounds[0]
     result[np.searchsorted(bounds, breaks, side="right") - 1] = False
     return result
 

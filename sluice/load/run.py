@@ -70,7 +70,7 @@ def load(settings: Settings, contract: Contract) -> LoadReport:
     with transaction(settings, contract) as warehouse:
         ledger_offsets = {key: end.next_offset for key, end in warehouse.ledger_ends().items()}
         warehouse.commit()
-        ranges = new_ranges(ledger_offsets, lake.next_offsets({topic_id for topic_id, _ in ledger_offsets}, contract))
+        ranges = new_ranges(ledger_offsets, lake.next_offsets())
         with prefetch(new_batches(contract, lake, decode, ranges) if ranges else iter(())) as batches:
             for group, batch in batches:
                 if not _load_group(warehouse, contract, lake, decode, group, batch, report):

@@ -38,7 +38,7 @@ def marts(project: Path) -> list[Asset]:
 
 
 DASHBOARD = Asset(name="dashboard", group="dashboard")
-"""The pages that show the marts. An event on it means that their documentation was generated again."""
+"""The pages that show the marts. An event on it means that a run has published, or has generated the models' pages."""
 
 REPROCESSED = AssetAlias(name="rebuilt", group="warehouse")
 """Stands for the raw tables that a backfill has changed: its tasks decide which of them emit an event, and when."""

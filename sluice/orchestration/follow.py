@@ -76,7 +76,7 @@ def follow(airflow: Airflow, runs: Sequence[Run], show: Show) -> None:
     """
     shown_states: dict[tuple[str, str], str] = {}
     active, failed = list(runs), list[Run]()
-    reported_queued: set[Run] = set()
+    reported_queued: set[str] = set()
     started = idle_since = time.monotonic()
     try:
         while active:
@@ -89,8 +89,9 @@ def follow(airflow: Airflow, runs: Sequence[Run], show: Show) -> None:
                         shown_states[key] = task_state
                         idle_since = time.monotonic()
                         show(_task_line(airflow, run, task))
-                if state == "queued" and time.monotonic() - started > _QUEUED_SECONDS and run not in reported_queued:
-                    reported_queued.add(run)
+                is_late = state == "queued" and time.monotonic() - started > _QUEUED_SECONDS
+                if is_late and run.dag_id not in reported_queued:
+                    reported_queued.add(run.dag_id)
                     show(f"{run.dag_id}: queued behind another run")
                 if state in _FINAL:
                     active.remove(run)

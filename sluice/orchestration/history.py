@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 
 from sluice.contracts import Contract
+from sluice.contracts.model import DEFAULT_YEARS
 from sluice.errors import TerminalError
 
 REPROCESS = "reprocess"
@@ -17,6 +18,8 @@ raw rows; ``all``: both.
 
 MAX_DEFAULT_DATES = 1_000
 """The longest range that is taken without FROM or TO: each of its dates is a run in Airflow."""
+MAX_OPEN_DATES = 366
+"""Dates of a range that are not over: not runs of one backfill, which Airflow paces, but each triggered by itself."""
 
 
 def history(contracts: Iterable[Contract]) -> tuple[date, date | None]:
@@ -31,9 +34,11 @@ def event_range(contracts: Iterable[Contract], first: str, last: str) -> tuple[d
     """Parses a range of event dates, both ends included, for instance ``("2013-01-01", "2013-01-31")``.
 
     Raises:
-        TerminalError: an end is not a date or is outside the contracts' history, or the range is empty.
+        TerminalError: an end is not a date or no event can have it, the range is empty, or too much of it is not over.
     """
-    earliest, latest = _limits(contracts)
+    found = list(contracts)
+    earliest, latest = history(found)
+    latest = latest or max(map(_last_date, found))
     start, end = _event_date(first, "FROM"), _event_date(last, "TO")
     for name, day in (("FROM", start), ("TO", end)):
         if not earliest <= day <= latest:
@@ -42,6 +47,12 @@ def event_range(contracts: Iterable[Contract], first: str, last: str) -> tuple[d
             )
     if start > end:
         raise TerminalError(f"FROM={first} is after TO={last}", "swap them")
+    if (count := (end - max(start, _today())).days + 1) > MAX_OPEN_DATES:
+        raise TerminalError(
+            f"{count:,} dates from FROM={first} to TO={last} are not over yet: Airflow runs no backfill of them, and"
+            " each is a run of its own",
+            f"choose at most {MAX_OPEN_DATES} of them",
+        )
     return start, end
 
 
@@ -52,14 +63,17 @@ def default_range(
 
     Args:
         contracts: of the streams.
-        loaded: the first and last date that the warehouse has of them; None if it has none.
+        loaded: the first and last date that the warehouse has of them; None if it has none. Of streams without an end,
+            no date after tomorrow is taken: it may be a mistake of its event.
         first, last: as in ``event_range``; empty if not given.
 
     Raises:
         TerminalError: as ``event_range``; or there is no such range, or it has too many dates.
     """
     found = list(contracts)
-    earliest, latest = _limits(found)
+    earliest, end_of_history = history(found)
+    # Clocks of other time zones are in tomorrow already.
+    latest = end_of_history or _today() + timedelta(days=1)
     if loaded is None or max(loaded[0], earliest) > min(loaded[1], latest):
         streams = ", ".join(contract.stream for contract in found)
         raise TerminalError(f"FROM or TO is missing, and the warehouse has no date of {streams}", "give FROM and TO")
@@ -77,12 +91,6 @@ def has_ended(day: date) -> bool:
     return day < _today()
 
 
-def _limits(contracts: Iterable[Contract]) -> tuple[date, date]:
-    """Returns the first and last date of a backfill. Clocks of other time zones are in tomorrow already."""
-    earliest, latest = history(contracts)
-    return earliest, latest or _today() + timedelta(days=1)
-
-
 def _first_date(contract: Contract) -> date:
     """Returns the first date that an event of a stream can have."""
     if contract.history:
@@ -90,6 +98,16 @@ def _first_date(contract: Contract) -> date:
     column = None if contract.happens_at_record else contract.column(contract.event_time)
     # Not year 1, the first that Python has: a backfill compares some dates before, too.
     return date(max(column.allowed_years.first, 2), 1, 1) if column else date(1970, 1, 1)
+
+
+def _last_date(contract: Contract) -> date:
+    """Returns the last date that an event of a stream can have."""
+    if contract.history:
+        return contract.history.last
+    column = None if contract.happens_at_record else contract.column(contract.event_time)
+    years = column.allowed_years if column else DEFAULT_YEARS["timestamp"]
+    # Not year 9999, the last that Python has: a backfill compares some dates after, too.
+    return date(min(years.last, 9998), 12, 31)
 
 
 def _today() -> date:

@@ -194,12 +194,17 @@ class ReloadOperator(BaseOperator):
 
     def execute(self, context: Context) -> Figures:
         """Returns the rows and quarantined events of all streams in total, and the streams whose rows changed."""
+        from sluice.alerts.runs import REFUSED
         from sluice.load import mark_stale, reload
         from sluice.transform.stale import is_stale
 
+        try:
+            day, what = _parse_date(self.event_date), reprocess_scope(self.what)
+        except TerminalError as refusal:
+            # The run fails, so that the person who triggered it sees that nothing was reloaded, but it raises no alert.
+            context["ti"].xcom_push(REFUSED, str(refusal))
+            raise
         settings = settings_as("loader")
-        day = _parse_date(self.event_date)
-        what = reprocess_scope(self.what)
         contracts = self._contracts(settings)
         figures: Figures = {"event_date": day.isoformat(), "rows": 0, "quarantined": 0, "changed": []}
         for contract in contracts:

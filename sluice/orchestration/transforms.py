@@ -6,6 +6,7 @@ planned in the meantime, nothing is published, and what is stale waits for the n
 
 # ruff: noqa: ARG002 - Airflow passes the context to every execute by that name.
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -153,10 +154,11 @@ class PublishOperator(StepOperator):
             "tests": outcome.tests,
             "seconds": round(outcome.seconds, 1),
             "run": self.run_name,
+            "marts": publication.marts,
         }
         for asset in self.outlets:
             context["outlet_events"][asset].extra.update(figures)
-        result = {"summary": publication.text(), "marts": publication.marts, **figures}
+        result = {"summary": publication.text(), **figures}
         self.log.info("%s", publication.text())
         if is_documented(arguments["settings"], dbt=arguments["dbt"]):
             self.succeed_and_skip(context, result)
@@ -179,7 +181,7 @@ class DocumentOperator(StepOperator):
     """Generates the documentation of the models again, if a model or a contract has changed."""
 
     def execute(self, context: Context) -> Figures:
-        """Returns a summary.
+        """Returns whether the pages were generated, and how many models, tests and exposures dbt's project has.
 
         The task is skipped if dbt cannot generate the pages: the marts are correct and published, and the next
         transform tries again.
@@ -192,4 +194,15 @@ class DocumentOperator(StepOperator):
         except SluiceError as error:
             self.log.warning("%s", error)
             raise AirflowSkipException("the documentation was not updated, the next transform tries again") from error
-        return {"summary": "generated" if generated else "up to date"}
+        summary = "generated" if generated else "up to date"
+        manifest = arguments["dbt"].read_manifest()
+        kinds = Counter(node["resource_type"] for node in manifest["nodes"].values())
+        figures: Figures = {
+            "documentation": summary,
+            "models": kinds["model"],
+            "tests": kinds["test"],
+            "exposures": len(manifest["exposures"]),
+        }
+        for asset in self.outlets:
+            context["outlet_events"][asset].extra.update(figures)
+        return {"summary": summary, **figures}

@@ -8,8 +8,7 @@ from datetime import date
 import numpy as np
 import pyarrow as pa
 
-from sluice.contracts import Contract
-from sluice.lake.layout import empty_id, transaction_id
+from sluice.lake.layout import empty_id
 from sluice.lake.ranges import PartitionKey, Range
 from sluice.lake.reader import LakeReader
 from sluice.reconcile.offsets import Offsets, OffsetSet
@@ -35,7 +34,6 @@ class LakeSide:
 
 def read_lake(
     reader: LakeReader,
-    contract: Contract,
     verified: Mapping[PartitionKey, int],
     ledger: Mapping[PartitionKey, int],
 ) -> LakeSide:
@@ -43,16 +41,15 @@ def read_lake(
 
     Args:
         reader: pinned to the version to read, which is no older than the ledger's position.
-        contract: of the stream.
         verified: the first offset of each partition that is not verified; empty to read all rows.
         ledger: the ledger's next offset of each partition.
 
     Raises:
         TransientError, TerminalError: the store is down, or a file is missing or damaged.
     """
-    side = LakeSide(reader.next_offsets({topic_id for topic_id, _ in ledger}, contract), logged=reader.rows_per_date())
+    side = LakeSide(reader.next_offsets(), logged=reader.rows_per_date())
     for key in ledger:
-        side.next_offsets.setdefault(key, reader.transaction(transaction_id(*key)))
+        side.next_offsets.setdefault(key, 0)
     side.empty = {key: reader.transaction(empty_id(*key)) for key in side.next_offsets}
     side.offsets = {key: OffsetSet() for key in side.next_offsets}
     for files, ranges in _parts(reader, verified, side.next_offsets):

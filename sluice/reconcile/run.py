@@ -92,12 +92,12 @@ def _compare_all(
             for stream, contract in contracts.items()
         }
         result.pending_dates = pending_dates(warehouse)
-    for stream, contract in contracts.items():
+    for stream in contracts:
         side, reader = sides[stream], lakes[stream]
         lake = LakeSide()
         if reader is not None:
             next_offsets = {key: end.next_offset for key, end in side.ledger.items()}
-            lake = read_lake(reader, contract, side.verified, next_offsets)
+            lake = read_lake(reader, side.verified, next_offsets)
         ranges = {(part.topic_id, part.partition): part for part in kafka if part.stream == stream}
         comparison = compare(stream, lake, side, {key: part.end for key, part in ranges.items()})
         comparison.faults += _lost(settings, stream, lake, ranges)

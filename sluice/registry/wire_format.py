@@ -19,6 +19,11 @@ def split(value: bytes) -> tuple[int, bytes]:
     return int.from_bytes(value[1:HEADER_BYTES], "big"), value[HEADER_BYTES:]
 
 
+def is_framed(content: bytes) -> bool:
+    """Returns whether a record's value or key has the form of the wire format, which no text has."""
+    return len(content) >= HEADER_BYTES and content[0] == _MAGIC
+
+
 def join(schema_id: int, body: bytes) -> bytes:
     """Returns the value that ``split`` takes apart."""
     return bytes([_MAGIC]) + schema_id.to_bytes(HEADER_BYTES - 1, "big") + body

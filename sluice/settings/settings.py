@@ -210,6 +210,17 @@ def env_file() -> Path:
     return Path(os.environ.get("SLUICE_ENV_FILE", ROOT / ".env")).resolve()
 
 
+def file_variables(prefix: str) -> dict[str, str]:
+    """Returns the variables of the settings file whose names begin with a prefix: those that another program reads.
+
+    Raises:
+        TerminalError: the file is invalid.
+    """
+    file = env_file()
+    entries = parse(file.read_bytes(), file) if file.is_file() else {}
+    return {name: entry.value for name, entry in entries.items() if name.startswith(prefix) and entry.value}
+
+
 def load_settings() -> Settings:
     """Reads the settings from the environment and the settings file.
 

@@ -5,6 +5,7 @@ kafka-python's consumer takes several times the CPU per record (see docs/decisio
 
 import gc
 import logging
+import time
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import groupby
@@ -14,12 +15,13 @@ from typing import Any, cast
 import confluent_kafka
 import pyarrow as pa
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicCollection
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, ConfigResource  # type: ignore[attr-defined]
 
 from sluice.errors import TerminalError, TransientError
 from sluice.kafka import topics
 from sluice.kafka.connection import librdkafka_options
 from sluice.kafka.consumer_config import consumer_config
+from sluice.kafka.topic_settings import CLEANUP_POLICY
 from sluice.lake.chunk import record_columns, record_digest
 from sluice.settings import Settings
 from sluice.sink.protocols import Records, TopicPartition
@@ -35,6 +37,7 @@ _TIMEOUT = 10.0
 _MILLISECONDS = itemgetter(1)
 _64_BITS = (1 << 64) - 1
 _GONE = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION)
+_DENIED = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED)
 _OUT_OF_RANGE = (KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET)
 
 
@@ -91,7 +94,7 @@ class KafkaSource:
             last_record: the digest of the record before it; 0 if it is not known.
 
         Raises:
-            TransientError: Kafka is down.
+            TransientError: Kafka is down, or does not return that record in time.
             TerminalError: Kafka has deleted records that the lake does not have, or lacks records that the lake has.
         """
         try:
@@ -104,7 +107,15 @@ class KafkaSource:
             raise _restored(topic_partition, f"Kafka ends at {end}", next_offset)
         if last_record and start < next_offset:
             found = self._record(topic_partition, topic_id, next_offset - 1)
-            if found is not None and record_digest(found, next_offset) != last_record:
+            if found is None and self._is_compacted(topic_partition.stream):
+                # Kafka deleted the record since, and nothing tells its log from another one.
+                log.warning(
+                    "the topic is compacted, so its last record is not compared: stream=%s partition=%d offset=%d",
+                    *(topic_partition.stream, topic_partition.partition, next_offset - 1),
+                )
+            elif found is None:
+                raise _restored(topic_partition, f"Kafka has no record at {next_offset - 1}", next_offset)
+            elif record_digest(found, next_offset) != last_record:
                 raise _restored(topic_partition, f"Kafka has another record at {next_offset - 1}", next_offset)
 
     def assign(self, next_offsets: Mapping[TopicPartition, int | None]) -> None:
@@ -239,27 +250,47 @@ class KafkaSource:
         return Records(topic_partition, rows, max(end, offsets[-1] + 1 if offsets else 0))
 
     def _record(self, topic_partition: TopicPartition, topic_id: str, offset: int) -> pa.Table | None:
-        """Returns the record at an offset as a lake row; None if Kafka does not return it."""
-        consumer = Consumer(consumer_config(self._settings, self._group) | {"auto.offset.reset": "error"}, logger=log)
+        """Returns the record at an offset that Kafka's log covers, as a lake row; None if it has no record there.
+
+        Raises:
+            TransientError: Kafka is down, does not answer in time, or has just deleted the offset.
+        """
+        deadline = time.monotonic() + _TIMEOUT
+        # The end of the partition tells an offset without a record from an answer that is late.
+        options = {"auto.offset.reset": "error", "enable.partition.eof": True}
+        consumer = Consumer(consumer_config(self._settings, self._group) | options, logger=log)
         try:
             consumer.assign([self._at(topic_partition, offset)])
-            message = consumer.poll(_TIMEOUT)
+            while (message := consumer.poll(max(deadline - time.monotonic(), 0))) is not None:
+                error, reached = message.error(), cast(int, message.offset())
+                if error is not None and error.code() != KafkaError._PARTITION_EOF:
+                    self._handle_error(message, error)
+                elif reached > offset:
+                    # A transaction's marker, or a record of an aborted transaction.
+                    return None
+                elif error is None and reached == offset:
+                    return _row(topic_id, message)
         except KafkaException as error:
             raise TransientError(f"Kafka: {error}", "wait for the sink to restart") from error
         finally:
             consumer.close()
-        if message is None or message.error() is not None or message.offset() != offset:
-            log.warning("%s/%d: record %d not compared", topic_partition.stream, topic_partition.partition, offset)
-            return None
-        return record_columns(
-            topic_id,
-            topic_partition.partition,
-            [offset],
-            [message.timestamp()[1]],
-            [message.key()],
-            [message.value()],
-            [None],
+        raise TransientError(
+            f"Kafka: {topic_partition.stream}/{topic_partition.partition}: record {offset} did not arrive within "
+            f"{_TIMEOUT:.0f} s, so that the lake's last record is not compared yet",
+            "wait for the sink to restart",
         )
+
+    def _is_compacted(self, stream: str) -> bool:
+        """Returns whether Kafka may have deleted any record of the topic, also one after its start."""
+        resource = ConfigResource(ConfigResource.Type.TOPIC, self._topics[stream])
+        (future,) = self._admin.describe_configs([resource], request_timeout=_TIMEOUT).values()
+        try:
+            return "compact" in future.result()[CLEANUP_POLICY].value.split(",")
+        except KafkaException as error:
+            if error.args[0].code() in _DENIED:
+                # The launch may ask, and refuses compacted topics.
+                return False
+            raise TransientError(f"Kafka: {error.args[0].str()}", "wait for the sink to restart") from error
 
     def _topic_partition(self, topic: str | None, partition: int | None) -> TopicPartition:
         return TopicPartition(self._streams[str(topic)], partition or 0)
@@ -282,6 +313,19 @@ class KafkaSource:
         if error.fatal():
             raise TransientError(f"Kafka: {error.str()}", "wait for the sink to restart")
         log.warning("Kafka error: error=%s", error.str())
+
+
+def _row(topic_id: str, message: Message) -> pa.Table:
+    """Returns a record as a lake row, without its headers."""
+    return record_columns(
+        topic_id,
+        cast(int, message.partition()),
+        [cast(int, message.offset())],
+        [message.timestamp()[1]],
+        [message.key()],
+        [message.value()],
+        [None],
+    )
 
 
 def _headers(messages: list[Message]) -> list[Any]:

@@ -29,6 +29,11 @@ _TRANSIENT = re.compile(
     re.IGNORECASE,
 )
 """The messages of the states in ``sluice/warehouse/failures.py``: dbt quotes a message without its state."""
+PACKAGE_FILES = ("packages.yml", "dependencies.yml")
+"""dbt's files that name packages; a project has one of them, or neither."""
+SECRET_PREFIX = "DBT_ENV_SECRET_"  # noqa: S105 - the beginning of a name
+"""Of the variables that dbt hides in its log and that `packages.yml` may use: credentials of private repositories."""
+_SECRET = re.compile(rf"{SECRET_PREFIX}\w+")
 _OTHER_COLUMNS = re.compile(r"the columns of \S+ are out of date|schemas on this incremental model are out of sync")
 """The messages of `by_key.sql` and of dbt's incremental models, if a model has other columns than its table."""
 _MISSING_RAW_TABLE = re.compile(r'relation "(raw\.\w+)" does not exist')
@@ -105,7 +110,7 @@ class Dbt:
         try:
             self._process = subprocess.Popen(
                 command,
-                env={**self._environment(), **(variables or {})},
+                env={**self._unused_secrets(arguments[0]), **self._environment(), **(variables or {})},
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -182,6 +187,14 @@ class Dbt:
             "LANG": "C.UTF-8",
             "PYTHONUNBUFFERED": "1",
         }
+
+    def _unused_secrets(self, command: str) -> dict[str, str]:
+        """Returns the secrets of the file of packages, without values.
+
+        dbt reads that file for every command, but its secrets only for `dbt deps`: without a value, that has to fail.
+        """
+        files = [path for name in PACKAGE_FILES if command != "deps" and (path := self.project / name).is_file()]
+        return {name: "" for path in files for name in _SECRET.findall(path.read_text(errors="replace"))}
 
     def read_manifest(self) -> dict[str, Any]:
         """Returns dbt's description of the project, as of its last invocation."""

@@ -8,11 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sluice.errors import SluiceError
-from sluice.transform.dbt import Dbt, ProjectError
+from sluice.settings import file_variables
+from sluice.transform.dbt import PACKAGE_FILES, SECRET_PREFIX, Dbt, ProjectError
 from sluice.transform.exclusive import exclusive_dbt_dir
 
-_REQUESTS = ("packages.yml", "dependencies.yml")
-"""dbt's files that name packages; a project has one of them, or neither."""
 _LOCK = "package-lock.yml"
 """dbt's record of the versions that it has chosen."""
 _FOR_DOWNLOADS = (
@@ -20,6 +19,7 @@ _FOR_DOWNLOADS = (
     *("ssl_cert_file", "requests_ca_bundle", "curl_ca_bundle", "git_ssl_cainfo", "ssh_auth_sock"),
 )
 """Environment variables of the user's shell that downloads need, in lower case."""
+_NO_SECRET = re.compile(rf"Env var required but not provided: '({SECRET_PREFIX}\w+)'")
 _UNREACHABLE = re.compile(r"connection|timed out|could not resolve|failed to resolve", re.IGNORECASE)
 
 
@@ -28,7 +28,8 @@ def update_packages(dbt: Dbt, shell: Mapping[str, str]) -> bool:
 
     Args:
         dbt: runs the command.
-        shell: the environment of the user's shell, with the proxy and the certificates for downloads.
+        shell: the environment of the user's shell, with the proxy and the certificates for downloads. The credentials
+            are there, too, or in the settings file.
 
     Returns:
         Whether packages were installed.
@@ -79,7 +80,11 @@ def install_packages(
             shutil.copyfile(known, folder / _LOCK)
             break
     files = _files(dbt)
-    variables = {name: value for name, value in (shell or {}).items() if name.lower() in _FOR_DOWNLOADS}
+    variables = file_variables(SECRET_PREFIX) | {
+        name: value
+        for name, value in (shell or {}).items()
+        if name.lower() in _FOR_DOWNLOADS or name.startswith(SECRET_PREFIX)
+    }
     # Git is found by the path, and its settings by the home.
     variables |= {"PATH": os.pathsep.join(os.get_exec_path()), "HOME": str(Path.home())}
     if files:
@@ -94,6 +99,10 @@ def install_packages(
         except SluiceError as error:
             raise _failure(error) from error
     draft.mkdir(exist_ok=True)
+    for package in draft.iterdir():
+        # Git records the URL that it has cloned from, with the credentials. What is local is a link.
+        if not package.is_symlink():
+            shutil.rmtree(package / ".git", ignore_errors=True)
     shutil.rmtree(dbt.packages, ignore_errors=True)
     draft.rename(dbt.packages)
     if (folder / _LOCK).exists():
@@ -103,6 +112,8 @@ def install_packages(
 
 def _failure(error: SluiceError) -> SluiceError:
     message = f"dbt packages cannot be installed: {error.message.removeprefix('dbt: ')}"
+    if secret := _NO_SECRET.search(message):
+        return ProjectError(message, f"set {secret[1]} in .env and run `make up`: transforms have no credentials")
     if _UNREACHABLE.search(message):
         return ProjectError(message, "run `make up`, which uses the proxy of the shell")
     return ProjectError(message, "correct packages.yml; the next transform installs them")
@@ -114,7 +125,7 @@ def _digest_file(dbt: Dbt) -> Path:
 
 def _files(dbt: Dbt) -> list[Path]:
     """Returns the files that determine the packages; none if the project names no package."""
-    requests = [path for name in _REQUESTS if (path := dbt.project / name).exists()]
+    requests = [path for name in PACKAGE_FILES if (path := dbt.project / name).exists()]
     lock = dbt.project / _LOCK
     return [*requests, lock] if requests and lock.exists() else requests
 

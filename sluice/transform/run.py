@@ -14,7 +14,7 @@ from sluice.transform.dbt import Dbt
 from sluice.transform.exclusive import exclusive
 from sluice.transform.outcome import Outcome, forget_outcomes, keep_outcome, nothing_to_build, read_outcome, summary
 from sluice.transform.packages import install_packages, packages_differ
-from sluice.transform.project import built_digest, record_seeds
+from sluice.transform.project import built_digest, record_seeds, seeds_digest
 from sluice.transform.sources import declare_sources
 from sluice.transform.stale import create_tables, last_run, read_plan, write_plan
 from sluice.transform.steps import PUBLISHING, Plan, Steps, removed_notes
@@ -277,7 +277,8 @@ def run_dbt(
             steps = Steps(connection, lock_fd, contracts, dbt, BY_HAND, log_line, folder)
             # A retry builds only what had failed. If files have changed meanwhile, the next transform builds the rest.
             changed = None if command[0] == "retry" else steps.changed()
-            outcome = steps.run_dbt(command, read_plan(connection, BY_HAND) or {}, changed)
+            seeds = seeds_digest(dbt) if changed else None
+            outcome = steps.run_dbt(command, read_plan(connection, BY_HAND) or {}, changed, seeds)
             refused, notes = steps.publish(outcome)
             if error := outcome.failure() or _first(refused):
                 raise error

@@ -113,10 +113,12 @@ class Steps:
         if not (self._is_due(dates, changed) or resumed):
             return None
         # A retry builds only what had failed. If files have changed meanwhile, the next transform builds the rest.
-        whole = changed and built_seeds(self.connection) != seeds_digest(self.dbt)
+        # Before dbt reads the files: what is saved meanwhile has not been built for certain.
+        seeds = seeds_digest(self.dbt) if changed else None
+        whole = changed and built_seeds(self.connection) != seeds
         command = ("retry", "--state", str(self.folder)) if resumed else PROJECT if whole else PUBLISHING
         try:
-            return self.run_dbt(command, dates, None if resumed else changed)
+            return self.run_dbt(command, dates, None if resumed else changed, seeds)
         except ProjectError as error:
             return self._build_last_built(error, dates)
 
@@ -137,7 +139,7 @@ class Steps:
                 raise unreadable from error
             self.log_line("building the project as it was last built")
             try:
-                outcome = self.run_dbt(PUBLISHING, dates, changed=None)
+                outcome = self.run_dbt(PUBLISHING, dates, changed=None, seeds=None)
             except TerminalError as second:
                 self.log_line(str(second))
                 raise unreadable from error
@@ -145,13 +147,16 @@ class Steps:
             self.log_line(str(failure))
         return replace(outcome, unreadable=described(unreadable))
 
-    def run_dbt(self, command: Sequence[str], dates: dict[str, list[date]], changed: str | None) -> Outcome:
+    def run_dbt(
+        self, command: Sequence[str], dates: dict[str, list[date]], changed: str | None, seeds: str | None
+    ) -> Outcome:
         """Runs a dbt command that builds the plan; returns what it has built, and what the project's changes mean.
 
         Args:
             command: of dbt.
             dates: the plan.
             changed: the project's digest, as ``changed`` returned it, if it counts as built afterwards.
+            seeds: the digest of the seeds' files at that time, if so.
 
         Raises:
             SluiceError: dbt has built nothing, or has lost the warehouse.
@@ -160,8 +165,6 @@ class Steps:
         if packages_differ(self.dbt):
             install_packages(self.dbt, lock_fd=self.lock_fd)
         forget_outcomes(self.connection)
-        # Before dbt reads the files: what is saved meanwhile has not been built for certain.
-        seeds = seeds_digest(self.dbt)
         if builds_seeds := tuple(command) == PROJECT:
             record_seeds(self.connection, None)
         built = self._build(command)

@@ -54,9 +54,9 @@ def declared_columns(contract: Contract) -> dict[str, str]:
 
 
 def required_columns(contract: Contract) -> set[str]:
-    """Returns the columns that are never null. A tombstone has no values but its key's."""
+    """Returns the columns that are never null. A tombstone has no values but those of its id."""
     required = {column.name for column in contract.columns if not column.nullable}
-    return {*(required & {contract.key} if contract.deletes else required), *REQUIRED_METADATA}
+    return {*(required & {*contract.id_columns} if contract.deletes else required), *REQUIRED_METADATA}
 
 
 def sql_type(data_type: DataType) -> str:

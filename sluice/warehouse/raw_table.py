@@ -108,7 +108,7 @@ def create_indexes(connection: Connection, contract: Contract) -> None:
             sql.SQL("create index if not exists {} on {} ({}) where _deleted").format(
                 sql.Identifier(f"{contract.table}{BY_DELETION}"),
                 sql.Identifier("raw", contract.table),
-                sql.Identifier(contract.key or ""),
+                sql.SQL(", ").join(map(sql.Identifier, contract.id_columns)),
             )
         )
     for suffix, definition in (

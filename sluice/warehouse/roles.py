@@ -50,6 +50,8 @@ def share_runs(settings: Settings) -> None:
             "grant select (dag_id, run_id, task_id, map_index, state, try_number, start_date) on task_instance"
             " to sluice_reader"
         )
+        # Which runs have returned what, but not the values.
+        airflow.execute("grant select (dag_id, run_id, key) on xcom to sluice_reader")
         airflow.execute("grant select (dag_id, is_stale, is_paused) on dag to sluice_reader")
         airflow.execute("grant select (id, filename, stacktrace) on import_error to sluice_reader")
 

@@ -4,6 +4,7 @@ from datetime import date
 
 import pytest
 
+from sluice.alerts.runs import failed_runs
 from sluice.contracts import load_contracts
 from sluice.load import mark_stale
 from sluice.orchestration.batch import airflow_client
@@ -55,6 +56,9 @@ def test_every_dag_runs_without_parameters_or_says_in_one_line_what_it_needs(pla
         assert task["try_number"] == 1
         errors = [entry for entry in airflow.log(run.dag_id, run.run_id, "reload", 1) if entry.get("error_detail")]
         assert "there is no date to reload" in str(errors[-1]["error_detail"][0]["exc_value"])
+        # Nothing is wrong with the platform.
+        problem = failed_runs(platform.settings).get("reprocess")
+        assert problem is None or problem.run.run_id != run.run_id
 
 
 def test_the_asset_graph_leads_from_the_topics_to_the_dashboard(platform: Running) -> None:
@@ -78,10 +82,17 @@ def test_the_asset_graph_leads_from_the_topics_to_the_dashboard(platform: Runnin
             ("transform.publish", "marts.fct_flights"),
             ("marts.fct_flights", "transform.document"),
             ("transform.document", "dashboard"),
+            ("transform.publish", "dashboard"),
         } <= edges
         loaded = _newest_figures(airflow, assets["raw.flights_departed"], "load")
         assert {"rows", "quarantined", "dates", "offsets", "seconds"} <= loaded.keys()
-        assert {"dates", "tests", "seconds", "run"} <= _newest_figures(airflow, assets["marts.fct_flights"]).keys()
+        published = _newest_figures(airflow, assets["marts.fct_flights"])
+        assert {"dates", "tests", "seconds", "run", "marts"} <= published.keys()
+        # The dashboard shows the same run.
+        assert _newest_figures(airflow, assets["dashboard"], "publish") == published
+        documented = _newest_figures(airflow, assets["dashboard"], "document")
+        assert documented["documentation"] == "generated"
+        assert min(documented[kind] for kind in ("models", "tests", "exposures")) > 0
         assert {"lag", "kafka", "lake"} <= _newest_figures(airflow, assets["lake.flights.departed"]).keys()
 
 

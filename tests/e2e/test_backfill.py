@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import date
+from contextlib import ExitStack
+from datetime import date, timedelta
 
 import pytest
 import yaml
@@ -305,6 +306,46 @@ def test_clearing_runs_repeatedly_and_out_of_order_changes_nothing(platform: Run
     platform.sluice("transform")
     assert (marts(platform), raw(platform)) == before
     platform.sluice("reconcile", "--wait")
+
+
+def test_an_interrupted_backfill_is_replaced_or_cancelled_and_airflow_closes_it(
+    platform: Running, airflow: Airflow
+) -> None:
+    before = marts(platform)
+    _, first = interrupt(platform, airflow, "2013-01-01", "2013-01-05")
+    # Airflow accepts the second only once it has closed the first.
+    output, second = interrupt(platform, airflow, "2013-01-11", "2013-01-15", "--force")
+    assert f"backfill {first} of 2013-01-01 to 2013-01-05 is cancelled: 2 of 5 dates are dropped" in output
+    assert second != first
+    cancelled = platform.sluice("backfill", "--cancel").stdout
+    assert f"backfill {second} of 2013-01-11 to 2013-01-15 is cancelled: 2 of 5 dates are dropped" in cancelled
+    wait("Airflow to close it", lambda: airflow.open_backfill("reprocess") is None)
+    for month_day in ("01-01", "01-11"):
+        start_date = date.fromisoformat(f"2013-{month_day}")
+        runs = [*airflow.backfill_runs("reprocess", start_date, start_date + timedelta(days=4))]
+        assert [run["state"] for run in runs] == ["success"] * 3
+    assert "nothing to cancel" in platform.sluice("backfill", "--cancel").stdout
+    assert marts(platform) == before
+
+
+def interrupt(platform: Running, airflow: Airflow, first: str, last: str, *options: str) -> tuple[str, int]:
+    """Starts a backfill and interrupts it while its first three dates run; returns its output and its number."""
+    days = [date.fromisoformat(first) + timedelta(days=step) for step in range(3)]
+    with ExitStack() as held:
+        for day in days:
+            held.enter_context(held_date(platform.settings, "flights.cancelled", day.isoformat()))
+        process = start(platform, "backfill", "--from", first, "--to", last, "--stream", "flights.cancelled", *options)
+        wait(
+            "three dates to run",
+            lambda: airflow.count_backfill_runs("reprocess", days[0], days[-1], ["running"]) == 3,
+            detail=lambda: process.poll() is not None and process.communicate()[0],
+        )
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=120)
+    assert process.returncode == 130, output
+    backfill = airflow.open_backfill("reprocess")
+    assert backfill is not None
+    return output, backfill["id"]
 
 
 def start_run(airflow: Airflow, dag_id: str) -> tuple[str, str]:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Producer
 from kafka import TopicPartition
 from kafka.structs import OffsetAndMetadata
 
@@ -187,17 +188,27 @@ def test_a_partition_that_kafka_cannot_continue_halts_alone(harness: SinkHarness
     harness.say(f"{kind}: the partition halts with one line, and the other one continues")
 
 
-def test_a_partition_whose_last_record_is_another_one_halts_although_kafka_has_more(harness: SinkHarness) -> None:
-    """Kafka was restored from an older copy, and its end has passed the lake's next offset while no sink ran."""
+@pytest.mark.parametrize(
+    ("in_transaction", "message"), [(0, "Kafka has another record at 149"), (49, "Kafka has no record at 149")]
+)
+def test_a_partition_whose_last_record_is_another_one_halts_although_kafka_has_more(
+    harness: SinkHarness, in_transaction: int, message: str
+) -> None:
+    """Kafka was restored from an older copy, and its end has passed the lake's next offset while no sink ran.
+
+    ``in_transaction``: so many of the other records are one transaction, whose marker has the offset after them.
+    """
     harness.send(100)
     harness.land()
     # The lake gets what Kafka then lost, and Kafka has other records at the same offsets.
     _advance_lake(harness, partition=1, count=50, prefix=b"lost:")
+    if in_transaction:
+        _send_transaction(harness, partition=1, count=in_transaction)
     harness.send(100)
     halted, others = _partition(harness, 1), _partition(harness, 0)
     before = harness.stream.next_offsets()
     sink = harness.start()
-    harness.wait_for("the partition halts", lambda: "Kafka has another record at 149" in harness.logged())
+    harness.wait_for("the partition halts", lambda: message in harness.logged())
     harness.wait_for("the other partition continues", lambda: harness.stream.next_offsets()[others] == harness.sent[0])
     assert harness.stream.next_offsets()[halted] == before[halted]
     harness.stream.stop_sink(sink)
@@ -243,6 +254,25 @@ def _advance_lake(harness: SinkHarness, partition: int, count: int, prefix: byte
     values = [prefix + value_of(partition, offset) for offset in offsets]
     rows = record_columns(topic_id, partition, offsets, [START_MS] * count, nulls, values, nulls)
     assert not table.append([Chunk(topic_id, partition, start, start + count, rows)]).fenced
+
+
+def _send_transaction(harness: SinkHarness, partition: int, count: int) -> None:
+    """Sends records to a partition in one transaction, whose marker then has the offset after them."""
+    producer = Producer({"bootstrap.servers": harness.stream.settings.kafka, "transactional.id": harness.stream.name})
+    start = _end(harness, partition)
+    producer.init_transactions()
+    producer.begin_transaction()
+    for _ in range(count):
+        producer.produce(harness.stream.contract.topic_name, b"{}", partition=partition, timestamp=START_MS)
+    producer.commit_transaction()
+    # Kafka answers before it has written the marker.
+    harness.wait_for("the marker", lambda: _end(harness, partition) == start + count + 1)
+
+
+def _end(harness: SinkHarness, partition: int) -> int:
+    """Returns Kafka's end of a partition."""
+    ranges = topics.kafka_ranges(harness.stream.settings, harness.stream.topics)
+    return next(kafka_range.end for kafka_range in ranges if kafka_range.partition == partition)
 
 
 def _is_behind(harness: SinkHarness) -> bool:

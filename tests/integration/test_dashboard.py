@@ -19,6 +19,7 @@ import psycopg
 import pytest
 from starlette.testclient import TestClient
 
+from dashboard import queries
 from dashboard.app import create_app
 from dashboard.pages import PAGES
 from flights.live_view import schema as live_view
@@ -28,6 +29,7 @@ from sluice.backfill.request import Request
 from sluice.contracts import load_contracts
 from sluice.settings import ROOT, Settings
 from sluice.warehouse import connect, schema
+from sluice.warehouse.values import load_odd_times_as_text
 from tests.fixtures.hostile_text import TEXTS, assert_harmless
 from tests.fixtures.servers import Stream
 from tests.fixtures.waiting import wait
@@ -145,6 +147,27 @@ def hostile(servers: Settings, tmp_path_factory: pytest.TempPathFactory) -> Sett
 def client(hostile: Settings) -> Iterator[TestClient]:
     with TestClient(create_app(hostile), base_url="http://127.0.0.1:8090") as client:
         yield client
+
+
+def test_a_record_waits_for_a_decision_until_it_is_discarded(hostile: Settings) -> None:
+    log = (
+        'insert into ops.quarantine_log (stream, topic_id, partition, "offset", event_date, reason, action, note,'
+        " done_by) select stream, topic_id, partition, \"offset\", event_date, 'r', %s, '', 'tests'"
+        ' from raw.quarantine where "offset" < 5'
+    )
+    with connect(hostile, "postgres") as warehouse, connect(hostile, "reader") as reader:
+        load_odd_times_as_text(reader)
+        waiting = []
+        # The last decision counts: a record that came back after a reload waits again.
+        for action in (None, "discarded", "reloaded"):
+            if action:
+                warehouse.execute(log.encode(), (action,))
+                warehouse.commit()
+            waiting.append(queries.open_quarantine(reader, 3_001).waiting)
+            reader.rollback()
+        assert waiting == [3_001, 2_996, 3_001]
+        assert queries.open_quarantine(reader, queries.MAX_COUNTED + 1).waiting is None
+        warehouse.execute("truncate ops.quarantine_log")
 
 
 def problem(page: str) -> str:

@@ -158,7 +158,7 @@ def test_nothing_is_emptied_if_the_lake_is_behind_the_warehouse(
 ) -> None:
     contract = load_contracts(settings.contracts)["weather.observed"]
     lake = LakeReader(settings, contract.stream)
-    (topic_id, partition), next_offset = next(iter(lake.next_offsets([], contract).items()))
+    (topic_id, partition), next_offset = next(iter(lake.next_offsets().items()))
     assert lake.transaction(transaction_id(topic_id, partition)) == next_offset
     with connect(settings, "loader") as loader:
         loader.execute(

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dashboard.queries import latest_runs
-from sluice.alerts.runs import failed_runs, import_errors, overdue_loads
+from sluice.alerts.runs import REFUSED, failed_runs, import_errors, overdue_loads
 from sluice.alerts.store import Problem, Run
 from sluice.contracts import load_contracts
 from sluice.settings import Settings
@@ -58,6 +58,31 @@ def test_a_dag_fails_until_its_next_success_however_often_it_fails(servers: Sett
     assert failed_runs(servers, reported=[last]) == {}
     _run(airflow, "transform", "5", "success")
     assert failed_runs(servers) == {}
+
+
+def test_a_run_that_refuses_its_parameters_is_no_failure_and_makes_up_for_none(
+    servers: Settings, airflow: Airflow
+) -> None:
+    _dag(airflow, "reprocess")
+
+    def refuse(run_id: str, minutes_ago: int) -> None:
+        _run(airflow, "reprocess", run_id, "failed", minutes_ago)
+        airflow.execute("insert into xcom (dag_id, run_id, key) values ('reprocess', %s, %s)", (run_id, REFUSED))
+        airflow.execute("update dag_run set run_after = queued_at")
+
+    def latest() -> list[str]:
+        with connect(servers, "reader", AIRFLOW) as reader:
+            return [run.run_id for run in latest_runs(reader)]
+
+    refuse("1", 5)
+    assert failed_runs(servers) == {}
+    assert latest() == []
+    failed = _run(airflow, "reprocess", "2", "failed", 4)
+    # What a task returns is no refusal, and neither is one of another run.
+    airflow.execute("insert into xcom (dag_id, run_id, key) values ('reprocess', '2', 'return_value')")
+    refuse("3", 3)
+    assert failed_runs(servers)["reprocess"].run == failed
+    assert latest() == ["2"]
 
 
 def test_a_run_that_timed_out_names_no_task(servers: Settings, airflow: Airflow) -> None:

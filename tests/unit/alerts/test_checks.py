@@ -43,7 +43,7 @@ def test_a_sink_that_goes_on_during_the_check_has_lost_nothing(monkeypatch: pyte
 
     monkeypatch.setattr(checks, "kafka_ranges", kafka_ranges)
     monkeypatch.setattr(checks, "topic_names", lambda contracts: {"a.b": "a.b"})
-    monkeypatch.setattr(checks, "lake_offsets", lambda settings, contract, keys: {("id", 0): 8})
+    monkeypatch.setattr(checks, "lake_offsets", lambda settings, contract: {("id", 0): 8})
     assert checks.stalled_sinks(Settings.model_construct(), {"a.b": Contract.model_construct()}) == {}
 
 
@@ -58,7 +58,7 @@ def stalled(monkeypatch: pytest.MonkeyPatch, kafka: Ends, *lake: Ends) -> dict[s
     def kafka_ranges(*_: object, **__: object) -> list[KafkaRange]:
         return [KafkaRange(name, name, f"id {name}", 0, 0, end) for name, end in kafka.items() if end is not None]
 
-    def lake_offsets(_: Settings, contract: Contract, __: NextOffsets) -> dict[PartitionKey, int]:
+    def lake_offsets(_: Settings, contract: Contract) -> dict[PartitionKey, int]:
         end = moments[0][contract.stream]
         if end is None:
             raise NoTableError(contract.stream)

@@ -2,6 +2,8 @@
 
 import sys
 import threading
+from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +18,8 @@ from infra.launch import first_data
 from infra.processes.commands import InterruptedRunError
 from infra.supervision.platform import Status
 from infra.supervision.supervisor import Supervisor
-from sluice.errors import TransientError
+from sluice.errors import SluiceError, TerminalError, TransientError
+from sluice.orchestration import follow
 from sluice.settings import ROOT, Settings
 
 
@@ -89,12 +92,43 @@ def test_an_interrupted_launch_does_not_wait_for_what_airflow_builds(monkeypatch
     released.set()
 
 
-def test_a_launch_whose_loads_fail_names_the_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object, **__: object) -> None:
-        raise TransientError("the run failed")
+def _failing(error: Exception, times: int, calls: list[str], name: str) -> Callable[..., None]:
+    """Returns a run that fails so many times and then succeeds."""
 
-    monkeypatch.setattr(first_data, "run_loads", fail)
-    with pytest.raises(TransientError, match="the run failed"):
+    def run(*_: object, **__: object) -> None:
+        calls.append(name)
+        if calls.count(name) <= times:
+            raise error
+
+    return run
+
+
+@pytest.mark.parametrize("error", [TerminalError("the run failed"), SluiceError("the run failed")])
+def test_a_launch_whose_loads_fail_names_the_failure_at_once(
+    monkeypatch: pytest.MonkeyPatch, error: SluiceError
+) -> None:
+    calls: list[str] = []
+    monkeypatch.setattr(first_data, "run_loads", _failing(error, 9, calls, "loads"))
+    with pytest.raises(SluiceError, match="the run failed"):
+        first_data.build_marts(Settings(), threading.Event())
+    assert calls == ["loads"]
+
+
+def test_a_launch_waits_for_an_airflow_that_is_too_busy_to_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    busy = TransientError("Airflow is down (timed out)")
+    calls: list[str] = []
+    monkeypatch.setattr(follow, "POLL", timedelta(0))
+    monkeypatch.setattr(first_data, "run_loads", _failing(busy, 2, calls, "loads"))
+    monkeypatch.setattr(first_data, "run_transform", _failing(busy, 1, calls, "transform"))
+    assert first_data.build_marts(Settings(), threading.Event()) == "built"
+    assert calls == ["loads"] * 3 + ["transform"] * 2
+
+
+def test_a_launch_ends_if_airflow_stays_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follow, "POLL", timedelta(0))
+    monkeypatch.setattr(first_data, "AIRFLOW_TIMEOUT", timedelta(seconds=0.1))
+    monkeypatch.setattr(first_data, "run_loads", _failing(TransientError("down"), 1 << 60, [], "loads"))
+    with pytest.raises(TransientError, match="down"):
         first_data.build_marts(Settings(), threading.Event())
 
 

@@ -42,6 +42,18 @@ def test_all_contracts_of_the_project_load() -> None:
         ),
         ("key: flight_id", "key: flight_id\nid: flight", 8, "id: flight: expected a column with nullable: false"),
         ("key: flight_id", "key: flight_id\ndeletes: tombstone", 8, "deletes: expected an id that is the key"),
+        (
+            "key: flight_id",
+            "key: flight_id\nid: flight_id\ndeletes: tombstone",
+            9,
+            "deletes: expected keep: last as well",
+        ),
+        (
+            "key: flight_id",
+            "key: flight_id\nid: flight_id\nkeep: first\ndeletes: tombstone",
+            10,
+            "deletes: expected keep: last as well",
+        ),
         ("partitions: 4", "partitions: 4\n  name: a b", 6, "topic.name: String should match pattern"),
         ("48h", "soon", 9, "lateness: expected a number and a unit, such as 30m, 48h or 7d"),
         ('"*/2 * * * *"', '"hourly"', 13, 'load.schedule: expected five cron fields, such as "*/2 * * * *"'),

@@ -184,12 +184,22 @@ def test_a_column_has_the_first_of_its_paths_with_a_value(value: bytes, values: 
     assert (event and event.values, found) == (values, reason)
 
 
-def test_fields_that_no_column_is_taken_from_are_unknown() -> None:
-    event, _ = validate_event(
-        _contract(), b'{"after": {"id": "7", "x": 1}, "op": "c"}', datetime(2013, 1, 1, tzinfo=UTC)
-    )
-    assert event is not None
-    assert event.unknown == {"op"}
+@pytest.mark.parametrize(
+    ("value", "unknown"),
+    [
+        (b'{"after": {"id": "7", "name": "n"}}', set()),
+        (b'{"after": {"id": "7", "x": 1}, "op": "c"}', {"op", "after.x"}),
+        (b'{"before": {"odd name": 1, "it.em": 2}, "after": {"id": "7"}}', {'before["odd name"]', 'before["it.em"]'}),
+        # No column is taken from what is below these: each is one field, or none that a path leads into.
+        (b'{"after": {"id": "7"}, "source": {"x": 1}}', {"source"}),
+        (b'{"after": {"id": "7"}, "before": null}', set()),
+        (b'{"after": {"id": "7"}, "before": [{"x": 1}]}', set()),
+    ],
+)
+def test_fields_that_no_column_is_taken_from_are_unknown(value: bytes, unknown: set[str]) -> None:
+    event, reason = validate_event(_contract(), value, datetime(2013, 1, 1, tzinfo=UTC))
+    assert event is not None, reason
+    assert event.unknown == unknown
 
 
 def test_a_stream_by_record_time_needs_the_records_timestamp() -> None:

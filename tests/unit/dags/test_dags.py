@@ -243,7 +243,7 @@ def test_a_new_model_is_a_mart_in_the_asset_graph_and_one_that_has_an_odd_name_i
     bag = parse(ROOT / "dags")
     assert_complete(bag, LOADS | OTHERS)
     outlets = bag.dags["transform"].get_task("publish").outlets
-    assert [asset.name for asset in outlets] == ["marts.my_mart", "marts.top"]
+    assert [asset.name for asset in outlets] == ["marts.my_mart", "marts.top", "dashboard"]
 
 
 def test_a_transform_is_a_chain_of_steps_that_publishes_after_a_failure_and_not_after_a_skip(bag: DagBag) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from dashboard.flow import Loads, Node, event_time_behind, flow, next_load, pace, status, waiting_records
 from dashboard.poller import Snapshot
-from dashboard.queries import DagRun, Marts, Stream
+from dashboard.queries import DagRun, Marts, Quarantine, Stream
 from sluice.contracts import load_contracts
 from sluice.settings import ROOT
 
@@ -23,12 +23,15 @@ SNAPSHOT = Snapshot(
     newest=ARRIVING,
     speed=600.0,
     contracts=CONTRACTS,
+    written_at=NOW - timedelta(seconds=4),
+    read_at=NOW - timedelta(seconds=2),
 )
 MARTS = Marts(6, NOW - timedelta(minutes=2), ARRIVING - timedelta(hours=7))
 STREAMS = [
-    Stream("flights.departed", 80, 76, 4, 3, NOW - timedelta(minutes=1), ARRIVING, 2),
+    Stream("flights.departed", 80, 76, 4, 3, NOW - timedelta(minutes=1), ARRIVING, 2, NOW - timedelta(minutes=3)),
     Stream("weather.observed", 20, 20, 0, 0, NOW - timedelta(minutes=3), ARRIVING, 0),
 ]
+QUARANTINE = Quarantine(3, NOW - timedelta(minutes=9))
 LINKS = {"airflow": "http://airflow", "lake": "http://lake"}
 
 BEHIND = timedelta(hours=7, minutes=5)
@@ -41,7 +44,13 @@ def run(dag_id: str, state: str = "success") -> DagRun:
 
 
 def nodes(snapshot: Snapshot = SNAPSHOT, loads: Loads = IDLE, **servers: str | None) -> dict[str, Node]:
-    found = flow(snapshot, UP | servers, STREAMS, MARTS, loads, LINKS, BEHIND, NOW)
+    found = flow(snapshot, UP | servers, STREAMS, QUARANTINE, MARTS, loads, LINKS, BEHIND, NOW)
+    return {node.id: node for node in found}
+
+
+def first_nodes(snapshot: Snapshot) -> dict[str, Node]:
+    """Returns the nodes of a warehouse without rows."""
+    found = flow(snapshot, {}, [], Quarantine(0, None), Marts(0, None, None), IDLE, LINKS, None, NOW)
     return {node.id: node for node in found}
 
 
@@ -52,7 +61,7 @@ def status_of(
     return found.problems, found.progress
 
 
-def test_every_node_has_its_count_and_its_lag() -> None:
+def test_every_node_has_its_count() -> None:
     counts = {id_: node.count for id_, node in nodes().items()}
     assert counts == {
         "producer": "47.2",
@@ -68,21 +77,65 @@ def test_every_node_has_its_count_and_its_lag() -> None:
     }
 
 
-def test_what_holds_data_says_how_far_it_is_behind_and_how_new_it_is() -> None:
-    places = ("kafka", "lake", "raw", "marts", "live")
-    found = nodes()
-    assert {id_: found[id_].lag for id_ in places} == {
-        "kafka": "",
-        "lake": "10 behind",
-        "raw": "10 behind",
-        "marts": "7 h behind",
-        "live": "1 behind",
+def test_every_node_says_how_far_it_is_behind_and_how_old_its_data_is() -> None:
+    assert {id_: (node.lag, node.age) for id_, node in nodes().items()} == {
+        "producer": ("first step", "newest event 2013-01-31 07:00"),
+        "kafka": ("sent directly", "last record 2013-01-31 07:00"),
+        "sink": ("10 behind", "last write 4 s ago"),
+        "lake": ("10 behind", "last write 4 s ago"),
+        "load": ("next in 1 min 43 s", "last 1 min ago"),
+        "raw": ("10 behind", "changed 1 min ago"),
+        "transform": ("waiting 3 min", "last 2 min ago"),
+        "marts": ("7 h behind", "up to 2013-01-31 00:00"),
+        "live": ("1 behind", "last read 2 s ago"),
+        "quarantine": ("3 to decide", "last 9 min ago"),
     }
-    assert (found["kafka"].age, found["lake"].age) == ("last record 2013-01-31 07:00", "")
     written = nodes(replace(SNAPSHOT, lake=SNAPSHOT.kafka))
-    assert (written["lake"].lag, written["lake"].age) == ("", "last record 2013-01-31 07:00")
-    unknown = nodes(Snapshot())
-    assert {unknown[id_].lag + unknown[id_].age for id_ in ("kafka", "lake", "live")} == {""}
+    assert (written["lake"].lag, written["lake"].age) == ("up to date", "last record 2013-01-31 07:00")
+
+
+def test_a_platform_that_has_just_begun_says_so_in_words_and_invents_no_figure() -> None:
+    assert {id_: (node.lag, node.age) for id_, node in first_nodes(Snapshot()).items()} == {
+        "producer": ("first step", "age not known"),
+        "kafka": ("sent directly", "age not known"),
+        "sink": ("lag not known", "no write seen yet"),
+        "lake": ("lag not known", "no write seen yet"),
+        "load": ("lag not known", "none yet"),
+        "raw": ("lag not known", "no rows yet"),
+        "transform": ("up to date", "none yet"),
+        "marts": ("lag not known", "nothing built yet"),
+        "live": ("lag not known", "no read seen yet"),
+        "quarantine": ("0 to decide", "none yet"),
+    }
+    begun = first_nodes(Snapshot(kafka={"a.b": 0}, lake={"a.b": 0}, live={}, contracts={}))
+    assert {begun[id_].age for id_ in ("producer", "kafka", "lake")} == {"no records yet"}
+    assert (begun["load"].lag, begun["sink"].lag) == ("none is due", "up to date")
+
+
+def test_every_node_has_a_state_and_a_link_and_texts_that_fit_a_narrow_column() -> None:
+    for node in [*nodes().values(), *first_nodes(Snapshot()).values()]:
+        assert node.status and node.href, node.id
+        # A node has three lines for both, of about 18 characters; a phone one line for both.
+        assert len(node.lag) <= 18, node.id
+        assert len(node.lag) + len(node.age) <= 44, node.id
+
+
+@pytest.mark.parametrize(
+    ("records", "waiting", "lag", "state"),
+    [
+        (4, 3, "3 to decide", ("warn", "to look at")),
+        (4, 0, "0 to decide", ("good", "all discarded")),
+        (0, 0, "0 to decide", ("good", "empty")),
+        (99_000, None, "too many to count", ("warn", "to look at")),
+    ],
+)
+def test_a_quarantine_is_to_look_at_while_a_record_waits_for_a_decision(
+    records: int, waiting: int | None, lag: str, state: tuple[str, str]
+) -> None:
+    streams = [replace(STREAMS[0], quarantined=records)]
+    found = flow(SNAPSHOT, UP, streams, Quarantine(waiting, None), MARTS, IDLE, LINKS, BEHIND, NOW)[-1]
+    assert (found.lag, found.state, found.status) == (lag, *state)
+    assert found.age == ("age not known" if waiting is None else "none yet")
 
 
 def test_the_live_view_is_compared_with_the_streams_that_it_reads() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dashboard.poller import RATE_SECONDS, SPEED_SECONDS, Poller, Rate, Snapshot, Speed
+from dashboard.poller import LAKE, RATE_SECONDS, SPEED_SECONDS, Growth, Poller, Rate, Snapshot, Speed
 from dashboard.probes import sink_group
 from infra.config.ports import free_ports
 from sluice.contracts import load_contracts
@@ -62,6 +62,18 @@ def test_the_speed_forgets_what_was_long_ago() -> None:
     for second in range(110, 200, 5):
         latest = speed.update(second, second + SPEED_SECONDS)
     assert latest == 1
+
+
+def test_growth_is_the_last_time_at_which_a_count_was_seen_to_grow() -> None:
+    growth = Growth()
+    moments = [datetime(2026, 1, 1, 0, 0, second, tzinfo=UTC) for second in range(5)]
+    # What was there at first, a new stream, and a topic that was created again are no growth.
+    for counts, moment in zip(({"a": 7}, {"a": 7, "b": 9}, {"a": 0, "b": 9}), moments, strict=False):
+        growth.update(counts, moment)
+        assert growth.at is None
+    growth.update({"a": 1, "b": 9}, moments[3])
+    growth.update({"a": 1, "b": 9}, moments[4])
+    assert growth.at == moments[3]
 
 
 def test_a_stream_without_a_contract_is_removed_but_not_one_whose_contract_is_invalid(tmp_path: Path) -> None:
@@ -140,3 +152,25 @@ def test_the_newest_time_is_known_again_after_an_outage_of_kafka(
         polled.append(poller.poll().newest)
     assert polled == [None, moment, None, moment]
     assert len(asked) == 2
+
+
+def test_when_the_sink_last_wrote_is_known_during_an_outage_of_kafka(monkeypatch: pytest.MonkeyPatch) -> None:
+    part = KafkaRange("weather.observed", "weather.observed", "id", 0, 0, 7)
+    committed: list[int | None] = [5, 7, None]
+
+    def offsets(*_: object) -> dict[str, dict[str, int]]:
+        count = committed.pop(0)
+        if count is None:
+            raise TransientError("Kafka is down")
+        return {"group": {"weather.observed": count}}
+
+    monkeypatch.setattr("dashboard.poller.probes", lambda settings: {"Postgres": lambda: None})
+    monkeypatch.setattr("dashboard.poller.last_timestamp", lambda *_: None)
+    monkeypatch.setattr(topics, "kafka_ranges", lambda *_, **__: [part])
+    monkeypatch.setattr(topics, "group_offsets", offsets)
+    monkeypatch.setattr(Poller, "_find_groups", lambda _: {LAKE: "group"})
+    poller = Poller(Settings(_env_file=None, contracts=ROOT / "contracts"))  # type: ignore[call-arg]
+    first, second, third = (poller.poll() for _ in range(3))
+    assert first.written_at is None
+    assert second.written_at is not None
+    assert (third.kafka, third.written_at, third.read_at) == (None, second.written_at, None)

@@ -149,7 +149,7 @@ def test_each_reason_of_a_records_timestamp_has_a_family(timestamp: datetime | N
 
 @pytest.mark.parametrize("key", [None, b"\xff", b"{}"])
 def test_each_reason_of_a_tombstone_has_a_family(key: bytes | None) -> None:
-    contract = CONTRACT.model_copy(update={"deletes": "tombstone"})
+    contract = CONTRACT.model_copy(update={"id": ("id",), "deletes": "tombstone"})
     event, found = validate_event(contract, None, AT, key)
     assert event is None
     assert family_and_column(kind_of(found))[0] in ("Not an event", "Wrong type"), found

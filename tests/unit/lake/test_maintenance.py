@@ -115,8 +115,7 @@ def test_cleaning_the_log_changes_no_next_offset_and_no_row(
     assert report.log_removed == 8
     assert "00000000000000000000.json" not in log_files(tmp_path)
     after = LakeReader(None, "s")
-    contract = SimpleNamespace(topic=SimpleNamespace(partitions=2))
-    assert after.next_offsets(["id"], contract) == {("id", 0): 57, ("id", 1): 50}
+    assert after.next_offsets() == {("id", 0): 57, ("id", 1): 50}
     assert after.transaction("id/0/empty") == 6
     order = [("partition", "ascending"), ("offset", "ascending")]
     rows_after = after.table.to_pyarrow_table(columns=["partition", "offset", "value"])

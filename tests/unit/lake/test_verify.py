@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
+from sluice.errors import TerminalError
 from sluice.lake import verify as verify_module
 from sluice.lake.chunk import Chunk, record_columns
 from sluice.lake.layout import RANGES_KEY
@@ -215,6 +216,13 @@ def test_overlapping_ranges_are_reported(lake: LakeTable) -> None:
 def test_unreadable_metadata_is_reported(lake: LakeTable) -> None:
     edit_ranges(lake, 2, lambda ranges: [{"partition": 0}])
     assert any(fault.startswith(f"version 2: cannot parse {RANGES_KEY}") for fault in check(lake).faults)
+
+
+def test_a_damaged_log_is_an_error_that_names_its_file(lake: LakeTable) -> None:
+    lake.open().create_checkpoint()
+    commit(lake, 2).write_text('{"commitInfo":{"operation"')
+    with pytest.raises(TerminalError, match=r"the file _delta_log/0{19}2\.json is corrupt"):
+        check(lake)
 
 
 def test_deleted_rows_are_reported(lake: LakeTable) -> None:

@@ -16,6 +16,7 @@ from sluice.contracts.paths import MISSING, first_value
 from sluice.contracts.validation import validate_event
 from sluice.load import columns as columns_module
 from sluice.load.columns import Columns, read_columns
+from tests.fixtures.json_texts import anything, days, moments, mutated, names, numbers, spaces, spelled, strings
 
 CONTRACT = """\
 stream: all.types
@@ -52,152 +53,57 @@ RECORD_TIME = ("event_time: at", "event_time: record")
 """Replaced in the contract, the records' timestamps count."""
 AT = datetime(2013, 1, 1, 10, 17, 0, 123_000, UTC)
 
-_numbers = st.one_of(
-    st.integers(-(2**70), 2**70).map(str),
-    st.sampled_from([2**31 - 1, 2**31, -(2**31), -(2**31) - 1, 2**53, 2**53 + 1, 2**63 - 1, 2**63, -(2**63) - 1]).map(
-        str
-    ),
-    st.floats().map(repr),
-    st.sampled_from(
-        ["-0", "-0.0", "0e0", "1E5", "1e-5", "1.0", "1e400", "-1e400", "1e-400", "01", "+1", ".5", "1.", "0x1", "-"]
-    ),
-    st.sampled_from([400, 4_300, 4_301, 5_000]).map("9".__mul__),
-    st.from_regex(r"-?[0-9]{1,25}(\.[0-9]{1,25})?([eE][+-]?[0-9]{1,3})?", fullmatch=True),
-)
-_characters = st.characters(codec=None) | st.sampled_from('\0\n\r\t\x7f\x80\u2028\ufeff\ud800\udfff\U0001f600"\\/')
-_strings = st.one_of(
-    st.text(_characters, max_size=6).map(json.dumps),
-    st.text(_characters, max_size=6).map(lambda text: json.dumps(text, ensure_ascii=False)),
-    st.sampled_from([r'"\ud83d\ude00"', r'"\ud83d"', r'"\udc00\ud800"', r'"\u0000"', r'"\/"', r'"\x"', '"\t"', "''"]),
-    st.sampled_from([2, 3, 4, 8, 9, 256, 257, 6_000]).flatmap(
-        lambda size: st.sampled_from("xé✈\U0001f600").map(lambda c: f'"{c * size}"')
-    ),
-)
-_day = st.one_of(
-    st.dates().map(date.isoformat),
-    st.from_regex(r"[0-9]{4}-[01][0-9]-[0-3][0-9]", fullmatch=True),
-    st.sampled_from(
-        [
-            "0000-01-01",
-            "0001-01-01",
-            "9999-12-31",
-            "2013-02-29",
-            "2012-02-29",
-            "1999-12-31",
-            "2031-01-01",
-            "２０１３-01-01",
-            "2013-W01-1",
-            "20130101",
-        ]
-    ),
-)
-_zone = st.sampled_from(
-    [
-        "Z",
-        "z",
-        "",
-        "+00:00",
-        "-00:00",
-        "+02:00",
-        "-23:59",
-        "+23:59",
-        "+24:00",
-        "+00:99",
-        "+0200",
-        "+02",
-        "+02:00:00",
-        "\\n",
-    ]
-)
-_clock = st.one_of(
-    st.times().map(lambda time: time.isoformat()),
-    st.from_regex(r"[0-2][0-9]:[0-6][0-9]:[0-6][0-9](\.[0-9]{1,9})?", fullmatch=True),
-    st.sampled_from(["24:00:00", "23:59:60", "10:17", "10:17:00,5", "٠٠:٠٠:٠٠"]),
-)
-_moments = st.tuples(_day, st.sampled_from("TTTTt "), _clock, _zone).map(lambda parts: f'"{"".join(parts)}"')
-_anything = st.one_of(
-    st.sampled_from(["null", "true", "false", "True", "NaN", "Infinity", "-Infinity", "[]", "{}", '[{"a": [1]}]']),
-    st.sampled_from([3, 150, 250, 2_000]).map(lambda depth: "[" * depth + "]" * depth),
-    _numbers,
-    _strings,
-    _day.map(lambda text: f'"{text}"'),
-    _moments,
-)
 _TYPICAL = {
-    "small": _numbers,
-    "bounded": _numbers,
-    "big": _numbers,
-    "large": _numbers,
-    "real": _numbers,
-    "ratio": _numbers,
-    "text": _strings,
-    "code": _strings,
-    "plate": _strings | st.from_regex(r"[a-zA-Z]{0,3}(\d|é.)?\n?", fullmatch=True).map(json.dumps),
-    "choice": _strings | st.sampled_from(['""', '"a"', '"A"', '"a "', '"é\\n"', '"\\u0061"']),
-    "long": _strings,
-    "theName": _strings,
-    "event_id": _strings,
-    "id": _strings,
-    "moment": _moments,
-    "wide": _moments,
-    "day": _day.map(lambda text: f'"{text}"'),
-    "recent": _day.map(lambda text: f'"{text}"'),
+    "small": numbers,
+    "bounded": numbers,
+    "big": numbers,
+    "large": numbers,
+    "real": numbers,
+    "ratio": numbers,
+    "text": strings,
+    "code": strings,
+    "plate": strings | st.from_regex(r"[a-zA-Z]{0,3}(\d|é.)?\n?", fullmatch=True).map(json.dumps),
+    "choice": strings | st.sampled_from(['""', '"a"', '"A"', '"a "', '"é\\n"', '"\\u0061"']),
+    "long": strings,
+    "theName": strings,
+    "event_id": strings,
+    "id": strings,
+    "moment": moments,
+    "wide": moments,
+    "day": days.map(lambda text: f'"{text}"'),
+    "recent": days.map(lambda text: f'"{text}"'),
 }
 _REQUIRED = [("event_id", '"e"'), ("id", '"k"'), ("at", '"2013-01-01T10:17:00.123Z"')]
 _known = st.sampled_from(sorted({*_TYPICAL, "flag"})).flatmap(
-    lambda name: st.tuples(st.just(name), st.one_of(*[_TYPICAL.get(name, _anything)] * 3, _anything))
+    lambda name: st.tuples(st.just(name), st.one_of(*[_TYPICAL.get(name, anything)] * 3, anything))
 )
 _time = st.tuples(
     st.just("at"), st.sampled_from(["2013-01-01T12:17:00.123999+02:00", "2013-01-01T10:17:00.124Z"]).map(json.dumps)
 )
-_names = st.sampled_from(
-    ["other", "renamed", "AT", "at ", "", "a.b", "\0", "\ud800", "é", "x" * 300, "text\0"]
-) | st.text(_characters, max_size=4)
-_unknown = st.tuples(_names, _anything)
-_spaces = st.sampled_from([[""], [""], [""], ["", " "], ["", " ", "\n", "\r\n\t"], ["", "\u00a0", "\ufeff"]]).map(
-    st.sampled_from
-)
-"""Chosen once per object: JSON allows only some of them, and most objects should be valid but for one value."""
-
-
-def _spelled(name: str, escape: bool) -> str:
-    return (
-        '"' + "".join(f"\\u{ord(c):04x}" for c in name) + '"'
-        if escape and all(ord(c) < 2**16 for c in name)
-        else json.dumps(name)
-    )
+_unknown = st.tuples(names, anything)
 
 
 @st.composite
 def _objects(draw: st.DrawFn) -> bytes:
-    fields = dict(_REQUIRED)
-    drop = draw(st.sampled_from([*[None] * 12, *fields]))
-    space = draw(_spaces)
+    required = dict(_REQUIRED)
+    drop = draw(st.sampled_from([*[None] * 12, *required]))
+    space = draw(spaces)
     if drop:
-        del fields[drop]
-    pairs = [*fields.items(), *draw(st.lists(st.one_of(_known, _known, _known, _unknown, _time), max_size=4))]
+        del required[drop]
+    pairs = [*required.items(), *draw(st.lists(st.one_of(_known, _known, _known, _unknown, _time), max_size=4))]
     if not draw(st.sampled_from([False, False, False, False, True])):
         # Usually, each field is given once.
         pairs = list(dict(pairs).items())
     pairs = draw(st.permutations(pairs))
-    spelled = [f"{_spelled(name, draw(st.booleans()))}{draw(space)}:{draw(space)}{value}" for name, value in pairs]
-    text = "{" + ",".join(spelled) + "}" + draw(space)
+    fields = [f"{spelled(name, draw(st.booleans()))}{draw(space)}:{draw(space)}{value}" for name, value in pairs]
+    text = "{" + ",".join(fields) + "}" + draw(space)
     return text.encode("utf-8", "surrogatepass")
-
-
-@st.composite
-def _mutated(draw: st.DrawFn) -> bytes:
-    value = bytearray(draw(_objects()))
-    for _ in range(draw(st.integers(1, 3))):
-        position = draw(st.integers(0, len(value)))
-        value[position : position + draw(st.integers(0, 2))] = draw(st.binary(max_size=2))
-    return bytes(value)
 
 
 _stamps = st.sampled_from(
     [AT, AT, AT, None, datetime(1899, 12, 31, 23, 59, 59, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)]
 )
-_values = st.one_of(_objects(), _objects(), _objects(), _mutated(), st.binary(max_size=8), st.none())
+_values = st.one_of(_objects(), _objects(), _objects(), mutated(_objects()), st.binary(max_size=8), st.none())
 
 
 def _contract(tmp_path_factory: pytest.TempPathFactory, *change: str) -> Contract:

@@ -1,5 +1,6 @@
 """The operators: template fields, the role each one uses, returned figures, and when they skip or fail."""
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -11,6 +12,7 @@ from airflow.sdk import DAG, Asset
 from airflow.sdk.exceptions import AirflowSkipException
 
 from sluice.alerts.freshness import Freshness
+from sluice.alerts.runs import REFUSED
 from sluice.contracts import Contract
 from sluice.errors import TerminalError, TransientError
 from sluice.lake.ranges import Range
@@ -230,16 +232,36 @@ def test_only_a_run_with_no_run_queued_behind_it_triggers_the_transform_for_stal
     assert run_reload(monkeypatch, "raw", queued=0)[2] == []
 
 
-def test_an_unknown_scope_is_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(TerminalError, match="WHAT=most"):
-        run_reload(monkeypatch, "most")
+@pytest.mark.parametrize(
+    ("event_date", "what", "line"),
+    [
+        ("", "all", r"there is no date to reload.*make backfill"),
+        ("May", "all", "is not a date"),
+        ("2013-01-02", "everything", "WHAT=everything is unknown"),
+    ],
+)
+def test_a_reload_with_wrong_parameters_fails_at_once_and_leaves_word_that_it_has_refused_them(
+    event_date: str, what: str, line: str
+) -> None:
+    left: dict[str, str] = {}
+    context: Any = {"ti": SimpleNamespace(xcom_push=left.__setitem__)}
+    with pytest.raises(TerminalError, match=line):
+        ReloadOperator(task_id="reload", event_date=event_date, streams="flights.arrived", what=what).execute(context)
+    assert left.keys() == {REFUSED}
+    assert re.search(line, left[REFUSED])
+    assert len(left[REFUSED].splitlines()) == 1
 
 
-def test_a_reload_without_a_date_is_terminal() -> None:
-    with pytest.raises(TerminalError, match=r"there is no date to reload.*make backfill"):
-        ReloadOperator(task_id="reload", event_date="", streams="flights.arrived").execute({})
-    with pytest.raises(TerminalError, match="is not a date"):
-        ReloadOperator(task_id="reload", event_date="May", streams="flights.arrived").execute({})
+def test_a_reload_that_fails_for_another_reason_leaves_no_such_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise TerminalError("permission denied", "grant it")
+
+    left: dict[str, str] = {}
+    monkeypatch.setattr("sluice.load.reload", fail)
+    context: Any = {"ti": SimpleNamespace(xcom_push=left.__setitem__)}
+    with pytest.raises(TerminalError, match="permission denied"):
+        ReloadOperator(task_id="reload", event_date="2013-01-02", streams=STREAMS[0]).execute(context)
+    assert left == {}
 
 
 @pytest.mark.parametrize("agrees", [True, False])

@@ -10,7 +10,7 @@ from airflow.sdk.exceptions import AirflowSkipException, DownstreamTasksSkipped
 
 from sluice.errors import TerminalError, TransientError
 from sluice.orchestration import transforms
-from sluice.orchestration.assets import STAGING
+from sluice.orchestration.assets import DASHBOARD, STAGING
 from sluice.orchestration.transforms import (
     BuildOperator,
     DocumentOperator,
@@ -47,8 +47,8 @@ def tasks() -> dict[str, StepOperator]:
             PlanOperator(task_id="plan"),
             BuildOperator(task_id="build", outlets=[STAGING]),
             ReportTestsOperator(task_id="test"),
-            PublishOperator(task_id="publish", outlets=[FCT]),
-            DocumentOperator(task_id="document"),
+            PublishOperator(task_id="publish", outlets=[FCT, DASHBOARD]),
+            DocumentOperator(task_id="document", outlets=[DASHBOARD]),
         )
     return {task.task_id: task for task in dag.tasks}  # type: ignore[misc]
 
@@ -166,7 +166,24 @@ def test_publishing_records_the_figures_and_skips_documentation_that_is_up_to_da
     else:
         figures = tasks["publish"].execute(context)
     assert (figures["marts"], figures["tests"], figures["seconds"]) == (["fct_flights"], 3, 1.2)
-    assert context["outlet_events"][FCT].extra["tests"] == 3
+    for asset in (FCT, DASHBOARD):
+        assert context["outlet_events"][asset].extra["tests"] == 3
+        assert context["outlet_events"][asset].extra["marts"] == ["fct_flights"]
+
+
+@pytest.mark.parametrize(("generated", "summary"), [(True, "generated"), (False, "up to date")])
+def test_the_documentation_records_how_much_it_describes(
+    tasks: dict[str, StepOperator], step: MakeStep, monkeypatch: pytest.MonkeyPatch, generated: bool, summary: str
+) -> None:
+    step("document", generated)
+    nodes = {name: {"resource_type": name.split(".")[0]} for name in ("model.a", "model.b", "test.c", "seed.d")}
+    manifest = {"nodes": nodes, "exposures": {"exposure.e": {}}}
+    monkeypatch.setattr("sluice.transform.dbt.Dbt.read_manifest", lambda self: manifest)
+    context = context_of()
+    figures = tasks["document"].execute(context)
+    expected = {"documentation": summary, "models": 2, "tests": 1, "exposures": 1}
+    assert figures == {"summary": summary, **expected}
+    assert context["outlet_events"][DASHBOARD].extra == expected
 
 
 def test_an_error_of_the_documentation_fails_no_run(tasks: dict[str, StepOperator], step: MakeStep) -> None:

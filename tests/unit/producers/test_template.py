@@ -1,6 +1,7 @@
 """The producer to copy sends its events as a contract wants them, and reports what Kafka did not confirm."""
 
 import json
+import re
 from datetime import datetime
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from kafka.errors import KafkaTimeoutError
 
 from producers import template
+from sluice.settings import ROOT
 
 
 class FakeKafka:
@@ -48,7 +50,7 @@ def kafka(monkeypatch: pytest.MonkeyPatch) -> FakeKafka:
 
 
 def test_each_event_has_its_key_and_its_time(kafka: FakeKafka, capsys: pytest.CaptureFixture[str]) -> None:
-    assert template.main() == 0
+    template.main()
     assert (kafka.options["acks"], kafka.options["enable_idempotence"]) == ("all", True)
     assert len(kafka.sent) == 3
     for record in kafka.sent:
@@ -63,9 +65,19 @@ def test_each_event_has_its_key_and_its_time(kafka: FakeKafka, capsys: pytest.Ca
 
 def test_an_event_that_is_not_confirmed_is_an_error(kafka: FakeKafka, capsys: pytest.CaptureFixture[str]) -> None:
     kafka.error = KafkaTimeoutError("no reply")
-    assert template.main() == 1
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    assert printed.err.count("\n") == 1
-    assert "did not confirm all events: KafkaTimeoutError: no reply. Hint: check `make status`" in printed.err
+    # Python prints the text as an error, and exits with 1.
+    with pytest.raises(
+        SystemExit, match=r"not confirm all events: KafkaTimeoutError: no reply\. Hint: check"
+    ) as exited:
+        template.main()
+    assert "\n" not in str(exited.value.code)
+    assert capsys.readouterr().out == ""
     assert kafka.closed
+
+
+def test_it_is_as_short_as_its_page_says() -> None:
+    page = (ROOT / "docs/explanation/producers.md").read_text()
+    says = re.search(r"`producers/template\.py` is one to copy: (\d+) lines", page)
+    assert says is not None
+    count = len((ROOT / "producers/template.py").read_text().splitlines())
+    assert count == int(says[1]) <= 65

@@ -7,7 +7,6 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from sluice.contracts import load_contracts
 from sluice.lake import reader as reader_module
 from sluice.lake.chunk import Chunk, record_columns
 from sluice.lake.reader import LakeReader
@@ -15,7 +14,6 @@ from sluice.lake.table import LakeTable
 from sluice.reconcile.lake import LakeSide, read_lake
 from sluice.reconcile.tally import offset_sum
 from sluice.settings import Settings
-from tests.fixtures.servers import CONTRACT
 
 TOPIC = "0b7e5d1c-topic"
 KEYS = [(TOPIC, 0), (TOPIC, 1)]
@@ -40,8 +38,6 @@ class Lake:
         self.table = LakeTable(str(folder / "lake"), {})
         self.table.create()
         self.opened: list[str] = []
-        (folder / "a.b.yaml").write_text(CONTRACT.format(stream="a.b", partitions=2))
-        self.contract = load_contracts(folder)["a.b"]
         monkeypatch.setattr(reader_module, "table_uri", lambda *_: self.table.uri)
         monkeypatch.setattr(reader_module, "storage_options", lambda *_: {})
 
@@ -56,7 +52,7 @@ class Lake:
 
         store.open_input_file = noted
         self.opened.clear()
-        return read_lake(reader, self.contract, verified, ledger)
+        return read_lake(reader, verified, ledger)
 
 
 @pytest.fixture

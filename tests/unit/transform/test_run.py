@@ -305,6 +305,26 @@ def test_seeds_are_built_unless_only_models_have_changed(
     assert not build(dbt, log_lines).nodes
 
 
+def test_a_build_reads_the_files_of_the_seeds_once_and_only_if_the_project_has_changed(
+    make_dbt: MakeDbt, warehouse: Warehouse, log_lines: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Dbt] = []
+    digest = steps.seeds_digest
+
+    def count(dbt: Dbt) -> str:
+        read.append(dbt)
+        return digest(dbt)
+
+    monkeypatch.setattr(steps, "seeds_digest", count)
+    dbt = make_dbt(results=GOOD)
+    for text, times in (("select 1", 1), ("select 1", 0), ("select 2", 1)):
+        (dbt.project / "models").mkdir(exist_ok=True)
+        (dbt.project / "models" / "a.sql").write_text(text)
+        assert build(dbt, log_lines).nodes
+        assert len(read) == times
+        read.clear()
+
+
 def test_seeds_that_may_differ_from_their_files_are_built_with_the_next_change_of_a_model(
     make_dbt: MakeDbt, warehouse: Warehouse, log_lines: list[str]
 ) -> None:
