@@ -101,8 +101,8 @@ def install_packages(
     draft.mkdir(exist_ok=True)
     for package in draft.iterdir():
         # Git records the URL that it has cloned from, with the credentials. What is local is a link.
-        if not package.is_symlink():
-            shutil.rmtree(package / ".git", ignore_errors=True)
+        if not package.is_symlink() and (package / ".git").is_dir():
+            shutil.rmtree(package / ".git")
     shutil.rmtree(dbt.packages, ignore_errors=True)
     draft.rename(dbt.packages)
     if (folder / _LOCK).exists():
