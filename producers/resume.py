@@ -5,6 +5,7 @@ No file of the producer's could say so after a kill: it would be older or newer 
 
 from collections.abc import Iterable, Iterator, Mapping, Set
 from hashlib import blake2b
+from time import monotonic
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
@@ -16,6 +17,8 @@ from sluice.settings import Settings
 
 _GROUP = "sluice-producer-resume"
 _BATCH = 10_000
+# `consume` waits as long for a whole batch, and the last batch is never whole.
+_WAIT_SECONDS = 0.2
 _SILENCE_SECONDS = 30.0
 
 
@@ -39,9 +42,12 @@ def read_sent(settings: Settings, topics: Mapping[str, str]) -> set[bytes]:
     try:
         consumer.assign([TopicPartition(found.topic, found.partition, found.start) for found in ranges])
         unread = {(found.topic, found.partition) for found in ranges}
+        heard = monotonic()
         while unread:
-            messages = consumer.consume(_BATCH, _SILENCE_SECONDS)
-            if not messages:
+            messages = consumer.consume(_BATCH, _WAIT_SECONDS)
+            if messages:
+                heard = monotonic()
+            elif monotonic() - heard > _SILENCE_SECONDS:
                 raise TransientError(f"Kafka at {settings.kafka} does not return its records", "see `make status`")
             for message in messages:
                 error, topic = message.error(), str(message.topic())

@@ -15,7 +15,7 @@ from typing import Any, cast
 import confluent_kafka
 import pyarrow as pa
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicCollection
-from confluent_kafka.admin import AdminClient, ConfigResource  # type: ignore[attr-defined]
+from confluent_kafka.admin import AdminClient, ConfigResource
 
 from sluice.errors import TerminalError, TransientError
 from sluice.kafka import topics

@@ -1,6 +1,7 @@
 """Unusual records: aborted transactions, null and huge values, headers, extreme timestamps."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pyarrow.compute as pc
 import pytest
@@ -18,7 +19,7 @@ YEAR_1_MS = -62_135_596_800_000
 YEAR_9999_MS = 253_402_300_799_999
 
 
-def _lake(stream: Stream) -> list[dict[str, object]]:
+def _lake(stream: Stream) -> list[dict[str, Any]]:
     columns = ["partition", "offset", "value", "key", "headers", "timestamp", "event_date"]
     rows = LakeReader(stream.settings, stream.name).rows(pc.scalar(True), columns)
     return list(rows.sort_by([("partition", "ascending"), ("offset", "ascending")]).to_pylist())

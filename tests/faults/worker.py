@@ -30,8 +30,8 @@ def main() -> None:
     while not (stopping.is_set() and counts["rounds"] > 1 and (counts["dates"] or task == "load")):
         counts["rounds"] += 1
         if task == "transform":
-            report = transform(settings, contracts, dbt=dbt, run=f"round {counts['rounds']}", log_line=dbt.log_line)
-            counts["dates"] += sum(map(len, report.dates.values()))
+            built = transform(settings, contracts, dbt=dbt, run=f"round {counts['rounds']}", log_line=dbt.log_line)
+            counts["dates"] += sum(map(len, built.dates.values()))
             continue
         for contract in contracts.values():
             for report in [reload(settings, contract, day) for day in days] or [load(settings, contract)]:

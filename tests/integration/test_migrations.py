@@ -87,7 +87,7 @@ def earlier(warehouse: Settings) -> Settings:
     return warehouse
 
 
-def _rows(settings: Settings, table: str) -> list[object]:
+def _rows(settings: Settings, table: str) -> list[str]:
     with connect(settings, "postgres") as connection:
         query = sql.SQL("select t::text from {} t order by 1").format(sql.Identifier(*table.split(".")))
         return [row for (row,) in connection.execute(query)]

@@ -9,6 +9,7 @@ from io import BytesIO
 from uuid import uuid4
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 from psycopg import sql
@@ -76,7 +77,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     paths: list[str] = []
     offset_batches = LakeReader.offset_batches
 
-    def noted(reader: LakeReader, files: object) -> object:
+    def noted(reader: LakeReader, files: pa.Table) -> object:
         paths.extend(files["path"].to_pylist() if files.num_rows else [])
         return offset_batches(reader, files)
 

@@ -45,7 +45,7 @@ def test_an_interrupted_replay_resumes_without_a_duplicate(kafka: Settings) -> N
     counts = [0]
     for attempt, share in enumerate((0.01, 0.2)):
         cancelled, errors = threading.Event(), list[BaseException]()
-        launch = threading.Thread(target=_replay, args=(kafka, cancelled, errors))
+        launch = threading.Thread(target=_interrupted, args=(kafka, cancelled, errors))
         launch.start()
         wait(
             "a part of the events in Kafka",
@@ -65,29 +65,33 @@ def test_an_interrupted_replay_resumes_without_a_duplicate(kafka: Settings) -> N
         counts.append(in_kafka())
     assert 0 < counts[1] < len(timeline)
 
-    report = first_data.replay(kafka, 1, threading.Event())
+    report = _replay(kafka, 1)
     assert report.startswith("resumed: ")
     assert in_kafka() == len(timeline)
     expected = {digest(event.stream, event.key, event.value) for batch in timeline.batches() for event in batch}
     assert read_sent(kafka, topics) == expected
     assert len(expected) == len(timeline)
     # Late in the launch: all is sent, but the launch is not recorded.
-    assert first_data.replay(kafka, 1, threading.Event()).startswith(f"resumed: 0 of {len(timeline):,} events sent")
+    assert _replay(kafka, 1).startswith(f"resumed: 0 of {len(timeline):,} events sent")
     assert in_kafka() == len(timeline)
 
 
 def test_a_launch_with_more_months_sends_only_the_others(kafka: Settings) -> None:
     contracts = load_contracts(kafka.contracts)
-    first_data.replay(kafka, 1, threading.Event())
-    first_data.replay(kafka, 2, threading.Event())
+    _replay(kafka, 1)
+    _replay(kafka, 2)
     timeline = Timeline(contracts, date(2013, 1, 1), date(2013, 2, 28))
     topics = topic_names({stream: contracts[stream] for stream in timeline.streams})
     assert sum(found.end - found.start for found in kafka_ranges(kafka, topics)) == len(timeline)
 
 
-def _replay(settings: Settings, cancelled: threading.Event, errors: list[BaseException]) -> None:
+def _replay(settings: Settings, months: int) -> str:
+    return first_data.replay(settings, months, threading.Event(), print)
+
+
+def _interrupted(settings: Settings, cancelled: threading.Event, errors: list[BaseException]) -> None:
     try:
-        first_data.replay(settings, 1, cancelled)
+        first_data.replay(settings, 1, cancelled, print)
     except (InterruptedRunError, LoggedError) as error:
         errors.append(error)
 

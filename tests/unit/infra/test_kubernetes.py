@@ -83,7 +83,7 @@ def test_a_component_is_a_service_and_receives_exactly_the_secrets_that_it_reads
     assert component["args"] == [name]
     SECRETS_READ.clear()
     secrets = {secret: SecretStr("x" * 32) for secret in SECRETS}
-    settings = RecordingSettings(_env_file=None, home=tmp_path, airflow_executor="CeleryExecutor", **secrets)  # type: ignore[arg-type]
+    settings = RecordingSettings(_env_file=None, home=tmp_path, airflow_executor="CeleryExecutor", **secrets)  # type: ignore[call-arg]
     service = find_service(name, settings)
     assert service
     environment(service, settings)

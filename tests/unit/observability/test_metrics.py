@@ -26,4 +26,4 @@ def test_the_reference_describes_what_the_end_point_serves(service: str, registr
     for family, labels in described(service).items():
         collector = registry._names_to_collectors[family.name]
         # The labels of an info are its values.
-        assert family.name.endswith("_info") or tuple(collector._labelnames) == labels, family.name
+        assert family.name.endswith("_info") or tuple(collector._labelnames) == labels, family.name  # type: ignore[attr-defined]

@@ -44,7 +44,7 @@ def test_a_message_reaches_each_channel_in_its_format(
     assert mail.logins == ["u:s3cret"]
     assert message["From"] == "sluice@test"
     assert message["Subject"] == "[Sluice] alert: failed run: transform: run 1 failed in the task <build>"
-    (part,) = message.get_payload()  # type: ignore[misc]
+    (part,) = message.get_payload()  # type: ignore[str-unpack]
     text = part.get_payload(decode=True).decode()  # type: ignore[union-attr]
     assert "run 1 failed in the task &lt;build&gt;" in text
     assert '<a href="http://airflow.test/dags/transform/runs/manual__1">transform manual__1</a>' in text
