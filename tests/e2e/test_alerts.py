@@ -8,14 +8,22 @@ from pathlib import Path
 
 import pytest
 
+from infra.processes import processes
+from sluice.alerts.checks import MIN_RECORDS
+from sluice.alerts.freshness import read_freshness
+from sluice.contracts import load_contracts
 from sluice.errors import TerminalError
+from sluice.load import load
 from sluice.orchestration.batch import airflow_client, run_dags
 from sluice.orchestration.follow import Run, follow, trigger_run, wait_for_dags
 from sluice.settings import ROOT
+from sluice.warehouse import connect
 from tests.fixtures.platform import Running
 from tests.fixtures.receivers import Received, mail_server, webhook
+from tests.fixtures.servers import Stream
 from tests.fixtures.waiting import wait
 
+STREAM = "weather.observed"
 BROKEN_DAG = ROOT / "dags" / "broken_by_a_test.py"
 
 
@@ -134,6 +142,85 @@ def test_a_check_that_fails_is_told_and_costs_no_other(platform: Running) -> Non
     assert _open(platform, "failed check") == _open(platform, "invalid contract") == {}
 
 
+def test_what_is_wrong_with_a_stream_or_a_clock_is_told_until_it_is_over(platform: Running) -> None:
+    """A sink that makes no progress, invalid records, a load that is paused, and a clock: all told by the same run.
+
+    A full disk is not among them: it would be full for everything on this machine.
+    """
+    settings = platform.settings
+    contract = load_contracts(settings.contracts)[STREAM]
+    stream = Stream(settings, contract, platform.file)
+    told = {
+        "stalled sink": {STREAM},
+        "quarantine": {STREAM},
+        "overdue load": {STREAM},
+        "clock": {"Postgres"},
+    }
+    file = settings.contracts / f"{STREAM}.yaml"
+    _pass_an_hour(platform)
+    stream.send([b"{}"] * MIN_RECORDS)
+    wait("the sink to write them", lambda: not read_freshness(settings, contract).lag)
+    load(settings, contract)
+    original = file.read_text()
+    with _paused(platform, contract.dag_id), _stopped_sink(platform), _wrong_clock(platform):
+        file.write_text(original.replace("load:\n", "load:\n  overdue: 0m\n"))
+        try:
+            stream.send([b"{}"])
+            _monitor_until(platform, told)
+        finally:
+            file.write_text(original)
+    wait("the sink to catch up", lambda: not read_freshness(settings, contract).lag)
+    load(settings, contract)
+    _pass_an_hour(platform)
+    _monitor_until(platform, {kind: set() for kind in told})
+
+
+@contextmanager
+def _paused(platform: Running, dag_id: str) -> Iterator[None]:
+    with airflow_client(platform.settings) as airflow:
+        airflow._request("PATCH", f"/dags/{dag_id}", json={"is_paused": True})
+        try:
+            yield
+        finally:
+            airflow._request("PATCH", f"/dags/{dag_id}", json={"is_paused": False})
+
+
+@contextmanager
+def _stopped_sink(platform: Running) -> Iterator[None]:
+    """Lets the sink make no progress, with its connections open, as on a machine that has no time for it."""
+    sinks = [process for process, service in processes.owned(platform.settings.home) if service == "sink"]
+    for sink in sinks:
+        sink.suspend()
+    try:
+        yield
+    finally:
+        for sink in sinks:
+            sink.resume()
+
+
+@contextmanager
+def _wrong_clock(platform: Running) -> Iterator[None]:
+    """Sets the clock that Postgres shows to its reader an hour ahead."""
+    name = "ops.clock_timestamp()"
+    role = f"alter role sluice_reader in database {platform.settings.warehouse}"
+    later = "select pg_catalog.clock_timestamp() + interval '1 hour'"
+    with connect(platform.settings, "postgres") as postgres:
+        postgres.autocommit = True
+        postgres.execute(f"create function {name} returns timestamptz language sql as $$ {later} $$".encode())
+        try:
+            postgres.execute(f"{role} set search_path = ops, pg_catalog".encode())
+            yield
+        finally:
+            postgres.execute(f"{role} reset search_path".encode())
+            postgres.execute(f"drop function {name}".encode())
+
+
+def _pass_an_hour(platform: Running) -> None:
+    """Moves the stream's loads an hour back: what they have loaded does not count for a share any more."""
+    with connect(platform.settings, "postgres") as postgres:
+        postgres.execute("update ops.loads set loaded_at = loaded_at - interval '1 hour' where stream = %s", (STREAM,))
+
+
 def _is_about_transforms(text: str) -> bool:
     return "failed run" in text and "transform" in text
 
@@ -142,6 +229,23 @@ def _monitor(platform: Running) -> None:
     with airflow_client(platform.settings) as airflow:
         wait_for_dags(airflow, ["monitor"])
         run_dags(airflow, ["monitor"], print)
+
+
+def _monitor_until(platform: Running, expected: dict[str, set[str]]) -> None:
+    """Repeats the checks until these subjects have alerts of their kinds, each raised by a run of monitor.
+
+    Loads, the sink and Airflow's own runs go on meanwhile: a run may see a moment before the test's change.
+    """
+
+    def subjects() -> dict[str, set[str]]:
+        return {kind: set(_open(platform, kind)) for kind in expected}
+
+    def are_told() -> bool:
+        _monitor(platform)
+        return subjects() == expected
+
+    wait("the alerts", are_told, seconds=400, detail=subjects)
+    assert {dag_id for kind in expected for dag_id, _ in _open(platform, kind).values()} <= {"monitor"}
 
 
 def _reconcile(platform: Running) -> Run:
