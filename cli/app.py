@@ -15,6 +15,7 @@ from cli import (
     doctor,
     drop_stream,
     lake,
+    lakehouse,
     learn,
     new_exercise,
     new_mart,
@@ -35,6 +36,7 @@ from sluice.errors import SluiceError, TerminalError
 _MODULES = (
     *(platform, new_stream, replay, batch, backfill, rebuild_warehouse),
     *(data, sql, quarantine, lake, drop_stream, contract, airflow, dbt, new_mart, removed_marts, doctor),
+    *(lakehouse,),
     *(learn, report, new_exercise),
 )
 """In the order of the help."""

@@ -3,5 +3,5 @@
     depend on the order of the rows, as a mean of floating-point numbers would.
 -#}
 {%- macro mean(column) -%}
-    cast(sum({{ column }}) as double precision) / nullif(count({{ column }}), 0)
+    {{ double("sum(" ~ column ~ ")") }} / nullif(count({{ column }}), 0)
 {%- endmacro -%}

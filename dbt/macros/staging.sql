@@ -48,11 +48,10 @@ renamed as (
 {%- if id %},
 
 final as (
-    select distinct on ({{ identity(id) | join(', ') }}) renamed.*
-    from renamed
-    {%- if rebuilds_part() %}
-    where
-        not exists (
+    {%- set condition -%}
+        true
+        {%- if rebuilds_part() %}
+        and not exists (
             select 1
             from {{ this }} as kept
             where
@@ -71,8 +70,11 @@ final as (
                 and not ({{ is_stale('tombstone._event_date') }})
         )
         {%- endif %}
-    {%- endif %}
-    order by {{ identity(id) | join(', ') }}, {{ place | join(' desc, ' if better == '>' else ', ') }}{{ ' desc' if better == '>' }}
+        {%- endif %}
+    {%- endset %}
+    {%- set order = [] -%}
+    {%- for column in place -%}{%- do order.append(column ~ ' desc' if better == '>' else column) -%}{%- endfor -%}
+    {{ first_rows('renamed', identity(id), order, condition) }}
 )
 
 select * from final
@@ -129,10 +131,10 @@ select * from renamed
     {{ return({}) }}
 {%- endmacro -%}
 
-{#- A contract's columns for SQL: Postgres reserves words that they may be, such as `user`. -#}
+{#- A contract's columns for SQL, which reserves words that they may be, such as `user`. -#}
 {%- macro quoted(columns) -%}
     {%- set names = [] -%}
-    {%- for column in columns -%}{%- do names.append('"' ~ column ~ '"') -%}{%- endfor -%}
+    {%- for column in columns -%}{%- do names.append(adapter.quote(column)) -%}{%- endfor -%}
     {{ return(names) }}
 {%- endmacro -%}
 

@@ -1,6 +1,13 @@
-"""Checksums of warehouse tables per date: equal checksums mean equal rows, in any order."""
+"""Checksums of warehouse tables per date: equal checksums mean equal rows, in any order and in any engine.
 
-from collections.abc import Iterable
+A row's text has, for each column in the order of the names, the length of the value's text in bytes, a colon, and that
+text; a null has the colon alone. A value's text is its usual one, in UTC for times; a floating-point number's is its
+eight bytes (IEEE 754, big-endian) in hexadecimal, and a decimal's has no zeros at the end of its fraction. A row's hash
+is the first 15 hexadecimal digits of the MD5 of its text, as a number: 60 bits, which every engine can add.
+``sluice.lakehouse.checksum`` computes the same in Spark.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import cast
@@ -19,7 +26,7 @@ Connection = psycopg.Connection[tuple[object, ...]]
 
 @dataclass(frozen=True)
 class Checksum:
-    """The number of rows, and the sum of their 64-bit hashes as a decimal number."""
+    """The number of rows, and the sum of their 60-bit hashes as a decimal number."""
 
     rows: int
     hash: str
@@ -30,7 +37,7 @@ def raw(connection: Connection, contract: Contract, first: date, last: date) -> 
 
     They cover the contract's columns and each row's Kafka metadata.
     """
-    columns = [name for name in declared_columns(contract) if name != LOADED_AT]
+    columns = {name: kind for name, kind in declared_columns(contract).items() if name != LOADED_AT}
     table = sql.Identifier("raw", contract.table)
     return cast(
         "dict[date, Checksum]", _by_date(connection, table, columns, sql.Identifier("_event_date"), first, last)
@@ -44,14 +51,12 @@ def marts(connection: Connection, first: date, last: date) -> dict[str, dict[dat
     either, such as a dimension, has one checksum, under None. The order of columns does not matter.
     """
     checksums: dict[str, dict[date | None, Checksum]] = {}
-    for table, columns in _columns(connection).items():
-        checksums[table] = _by_date(
-            connection, sql.Identifier("marts", table), sorted(columns), _date_of(columns), first, last
-        )
+    for table, columns in marts_columns(connection).items():
+        checksums[table] = _by_date(connection, sql.Identifier("marts", table), columns, _date_of(columns), first, last)
     return checksums
 
 
-def _columns(connection: Connection) -> dict[str, dict[str, str]]:
+def marts_columns(connection: Connection) -> dict[str, dict[str, str]]:
     """Returns the columns of each marts table and view with their types, in the table's order."""
     tables: dict[str, dict[str, str]] = {}
     for table, column, kind in connection.execute(
@@ -64,7 +69,7 @@ def _columns(connection: Connection) -> dict[str, dict[str, str]]:
     return tables
 
 
-def _date_of(columns: dict[str, str]) -> sql.Composable:
+def _date_of(columns: Mapping[str, str]) -> sql.Composable:
     for name, kind in columns.items():
         if kind == "date":
             return sql.Identifier(name)
@@ -75,16 +80,41 @@ def _date_of(columns: dict[str, str]) -> sql.Composable:
 
 
 def _by_date(
-    connection: Connection, table: sql.Identifier, columns: Iterable[str], day: sql.Composable, first: date, last: date
+    connection: Connection,
+    table: sql.Identifier,
+    columns: Mapping[str, str],
+    day: sql.Composable,
+    first: date,
+    last: date,
 ) -> dict[date | None, Checksum]:
     query = sql.SQL(
-        "select {day}, count(*), sum(hashtextextended(cast(row({columns}) as text), 0)) from {table}"
+        "select {day}, count(*), sum(cast(cast('x' || left(md5({row}), 15) as bit(60)) as bigint)) from {table}"
         " where {day} between %s and %s or {day} is null group by 1"
-    ).format(day=day, columns=sql.SQL(", ").join(map(sql.Identifier, columns)), table=table)
+    ).format(day=day, row=_row_text(columns), table=table)
     with connection.transaction():
-        # The text form of timestamps, and so their hashes, depend on it.
+        # The text of times, and so their hashes, depend on these.
         connection.execute("set local timezone to 'UTC'")
+        connection.execute("set local datestyle to 'ISO'")
         return {
             cast("date | None", key): Checksum(int(str(rows)), str(hashes))
             for key, rows, hashes in connection.execute(query, (first, last))
         }
+
+
+def _row_text(columns: Mapping[str, str]) -> sql.Composable:
+    """Returns an expression for the text of a row. ``concat`` leaves nulls out."""
+    values = [
+        sql.SQL("concat(octet_length({text}), ':', {text})").format(
+            text=_value_text(sql.Identifier(name), columns[name])
+        )
+        for name in sorted(columns)
+    ]
+    return sql.SQL(" || ").join(values) if values else sql.SQL("''")
+
+
+def _value_text(column: sql.Identifier, kind: str) -> sql.Composable:
+    if kind in ("double precision", "real"):
+        return sql.SQL("encode(float8send({}), 'hex')").format(column)
+    if kind.startswith("numeric") and not kind.endswith("[]"):
+        return sql.SQL("cast(trim_scale({}) as text)").format(column)
+    return sql.SQL("cast({} as text)").format(column)

@@ -9,11 +9,11 @@
     {%- else -%}
         (
             select
-                cast(null as text) as flight_id,
+                '' as flight_id,
                 cast(null as date) as flight_date,
-                cast(null as timestamptz) as scheduled_at,
-                cast(null as timestamptz) as departed_at,
-                cast(null as timestamptz) as landed_at
+                {{ no_time() }} as scheduled_at,
+                {{ no_time() }} as departed_at,
+                {{ no_time() }} as landed_at
             where false
         ) as none_yet
     {%- endif -%}

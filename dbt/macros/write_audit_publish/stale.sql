@@ -4,12 +4,12 @@
     inserted as literals: changed variables would make dbt parse the project again, and with a subquery Postgres would
     not know how few dates there are. With --full-refresh everything is rebuilt, and otherwise the models that the table
     staging.transform_whole lists: their columns or their configuration have changed, or their whole table was built and
-    has not passed its tests yet.
+    has not passed its tests yet. On Spark, every run rebuilds everything.
 -#}
 
 {#- Whether the run rebuilds all rows of a model, by default of the current one. -#}
 {%- macro rebuilds_everything(node=none) -%}
-    {%- if not execute or flags.FULL_REFRESH -%}
+    {%- if not execute or flags.FULL_REFRESH or target.type == 'spark' -%}
         {{ return(execute) }}
     {%- endif -%}
     {%- set rows = run_query(
@@ -90,9 +90,4 @@
 {#- A model's table by name, for use where `ref` is not available or would create a cycle. -#}
 {%- macro built(name) -%}
     {{ graph.nodes['model.sluice.' ~ name].relation_name if execute }}
-{%- endmacro -%}
-
-{#- The UTC date of a timestamp column. The expression is immutable, so it can be indexed. -#}
-{%- macro utc_date(column) -%}
-    cast({{ column }} at time zone 'UTC' as date)
 {%- endmacro -%}

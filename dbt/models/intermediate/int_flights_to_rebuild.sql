@@ -1,12 +1,12 @@
 {{
     config(
-        materialized='incremental',
+        materialized=work_list(),
         incremental_strategy='append',
         full_refresh=false,
         on_schema_change='sync_all_columns',
         tags=['work_list'],
         indexes=[{'columns': ['flight_id']}],
-        post_hook='analyze {{ this }}',
+        post_hook='{{ analyze_table(this) }}',
     )
 }}
 
@@ -21,7 +21,7 @@ with events as (
     where {{ has_stale_date('flights_cancelled') }}
 ),
 
-previous as not materialized (
+previous {{ as_part_of_the_query() }} (
     select
         flight_id,
         flight_date,

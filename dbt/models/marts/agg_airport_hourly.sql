@@ -12,27 +12,34 @@
 with flights as (
     select
         origin,
-        date_trunc('hour', scheduled_at, 'UTC') as hour,
+        {{ utc_hour('scheduled_at') }} as hour,
         count(*) as flights,
         count(*) filter (where status = 'cancelled') as cancelled,
         {{ mean('departure_delay_minutes') }} as avg_departure_delay_minutes
     from {{ ref('fct_flights') }}
     where {{ is_stale('scheduled_at') }}
-    group by origin, date_trunc('hour', scheduled_at, 'UTC')
+    group by origin, {{ utc_hour('scheduled_at') }}
+),
+
+observed as (
+    select
+        origin,
+        {{ utc_hour('observed_at') }} as hour,
+        observed_at,
+        temperature_f,
+        wind_speed_mph,
+        precipitation_in,
+        visibility_miles,
+        _partition,
+        _offset,
+        _topic_id
+    from {{ ref('stg_weather_observed') }}
+    where {{ is_stale('observed_at') }}
 ),
 
 weather as (
     -- An airport has one observation per hour. If a producer sent several, the first one counts.
-    select distinct on (origin, date_trunc('hour', observed_at, 'UTC'))
-        origin,
-        date_trunc('hour', observed_at, 'UTC') as hour,
-        temperature_f,
-        wind_speed_mph,
-        precipitation_in,
-        visibility_miles
-    from {{ ref('stg_weather_observed') }}
-    where {{ is_stale('observed_at') }}
-    order by origin, date_trunc('hour', observed_at, 'UTC'), observed_at, _partition, _offset, _topic_id
+    {{ first_rows('observed', ['origin', 'hour'], ['observed_at', '_partition', '_offset', '_topic_id']) }}
 ),
 
 final as (

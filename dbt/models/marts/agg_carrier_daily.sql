@@ -36,7 +36,7 @@ final as (
         cancelled,
         avg_departure_delay_minutes,
         avg_arrival_delay_minutes,
-        cast(arrived_on_time as double precision) / nullif(arrived, 0) as on_time_share
+        {{ double('arrived_on_time') }} / nullif(arrived, 0) as on_time_share
     from counted
 )
 

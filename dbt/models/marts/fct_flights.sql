@@ -18,15 +18,13 @@
 
 -- depends_on: {{ ref('int_flights_to_rebuild') }}
 {%- set streams = ['departed', 'arrived', 'cancelled'] %}
+{%- set place = ['_partition', '_offset', '_topic_id'] %}
 
 with
 {%- for stream in streams %}
 {{ stream }} as (
     -- A flight has one event of each type. If a producer sent several, the first one counts.
-    select distinct on (flight_id) *
-    from {{ ref('stg_flights_' ~ stream) }}
-    where {{ is_stale() }}
-    order by flight_id, _partition, _offset, _topic_id
+    {{ first_rows(ref('stg_flights_' ~ stream), ['flight_id'], place, where=is_stale()) }}
 ),
 {% endfor %}
 joined as (
@@ -54,7 +52,7 @@ joined as (
 final as (
     select
         flight_id,
-        cast(scheduled_at at time zone 'America/New_York' as date) as flight_date,
+        {{ local_date('scheduled_at', 'America/New_York') }} as flight_date,
         carrier,
         flight_number,
         tail_number,

@@ -1,5 +1,5 @@
 {#- None of the columns is ever null. One query, whereas not_null would need one per column. -#}
 {% test complete(model, columns) %}
     select * from {{ model }}
-    where num_nulls({{ columns | join(', ') }}) > 0
+    where {{ columns | join(' is null or ') }} is null
 {% endtest %}

@@ -1,0 +1,196 @@
+"""Loads the lake into the warehouse's Delta tables on Spark: every offset exactly once, as a row or in quarantine.
+
+A load first writes its plan to the ledger: the number of its batch, and the offsets that it takes. Then it appends the
+batch to quarantine and to the stream's raw table, each in one commit with Delta's application transaction of that
+number. A batch of which the raw table has the transaction is done. Any other is repeated with the same offsets, and
+Delta ignores a commit whose transaction the table has already. So it does not matter where a load was killed, or which
+of its tasks Spark has run twice: files that no commit names are invisible.
+"""
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from deltalake import write_deltalake
+from pyspark import StorageLevel
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as f
+from pyspark.sql.pandas.types import from_arrow_schema
+
+from sluice.contracts import Contract
+from sluice.lake.errors import NoTableError
+from sluice.lake.layout import table_uri
+from sluice.lake.ranges import PartitionKey, Range
+from sluice.lake.reader import LakeReader
+from sluice.lakehouse.check import KEY, REASON, VALUE, Check, checked_schema, raw_schema
+from sluice.lakehouse.layout import (
+    LEDGER,
+    LEDGER_SCHEMA,
+    QUARANTINE,
+    USER,
+    open_table,
+    options,
+    path,
+    raw_table,
+    spark_path,
+)
+from sluice.load.batch import LAKE_COLUMNS
+from sluice.load.plan import new_ranges
+from sluice.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one load takes from a stream."""
+
+    number: int
+    """1 for the stream's first batch."""
+    ranges: list[Range]
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """The result of a load."""
+
+    stream: str
+    rows: int = 0
+    quarantined: int = 0
+    seconds: float = 0.0
+
+
+def load(spark: SparkSession, settings: Settings, contract: Contract) -> LoadReport:
+    """Loads everything in the lake beyond the ledger. Only one load of a stream may run at a time.
+
+    Raises:
+        TransientError, TerminalError: the store is down or rejects a request.
+    """
+    started = time.monotonic()
+    report = LoadReport(contract.stream)
+    _create_raw_table(spark, settings, contract)
+    unfinished, next_offsets = read_ledger(settings, contract)
+    if unfinished:
+        log.info("repeating the unfinished batch %d: stream=%s", unfinished.number, contract.stream)
+        report = _run(spark, settings, contract, unfinished)
+    try:
+        lake = LakeReader(settings, contract.stream, USER)
+    except NoTableError:
+        # Nothing was ever sent.
+        return report
+    if ranges := new_ranges(next_offsets, lake.next_offsets()):
+        batch = _plan(settings, contract, ranges)
+        added = _run(spark, settings, contract, batch)
+        report = replace(added, rows=report.rows + added.rows, quarantined=report.quarantined + added.quarantined)
+    return replace(report, seconds=time.monotonic() - started)
+
+
+def read_ledger(settings: Settings, contract: Contract) -> tuple[Batch | None, dict[PartitionKey, int]]:
+    """Returns the stream's unfinished batch, if there is one, and the next offset after all planned ones.
+
+    Raises:
+        TransientError, TerminalError: the store is down or rejects a request.
+    """
+    ledger = open_table(settings, LEDGER)
+    if ledger is None:
+        return None, {}
+    rows = ledger.to_pyarrow_table(filters=[("stream", "=", contract.stream)])
+    next_offsets: dict[PartitionKey, int] = {}
+    for row in rows.to_pylist():
+        key = row["topic_id"], row["partition"]
+        next_offsets[key] = max(row["next_offset"], next_offsets.get(key, 0))
+    last = pc.max(rows["batch"]).as_py() or 0
+    if last <= _done(settings, contract):
+        return None, next_offsets
+    names = ("topic_id", "partition", "start_offset", "next_offset")
+    planned = rows.filter(pc.equal(rows["batch"], last)).to_pylist()
+    return Batch(last, [Range(*(row[name] for name in names)) for row in planned]), next_offsets
+
+
+def _done(settings: Settings, contract: Contract) -> int:
+    """Returns the number of the last batch that the raw table has; 0 for none."""
+    table = open_table(settings, raw_table(contract.table))
+    return (table.transaction_version(_transaction(contract)) or 0) if table else 0
+
+
+def _transaction(contract: Contract) -> str:
+    """Returns the id of the application transaction whose version is the number of the last batch."""
+    return f"load/{contract.stream}"
+
+
+def _plan(settings: Settings, contract: Contract, ranges: Sequence[Range]) -> Batch:
+    batch = Batch(_done(settings, contract) + 1, list(ranges))
+    now = datetime.now(UTC)
+    rows = [
+        {
+            "stream": contract.stream,
+            "batch": batch.number,
+            "topic_id": offsets.topic_id,
+            "partition": offsets.partition,
+            "start_offset": offsets.start_offset,
+            "next_offset": offsets.next_offset,
+            "planned_at": now,
+        }
+        for offsets in ranges
+    ]
+    ledger = pa.Table.from_pylist(rows, LEDGER_SCHEMA)
+    write_deltalake(path(settings, LEDGER), ledger, mode="append", storage_options=options(settings))
+    return batch
+
+
+def _create_raw_table(spark: SparkSession, settings: Settings, contract: Contract) -> None:
+    """Creates the stream's raw table, so that models can read it before its first event."""
+    if open_table(settings, raw_table(contract.table)) is None:
+        empty = spark.createDataFrame([], from_arrow_schema(raw_schema(contract)))
+        location = spark_path(path(settings, raw_table(contract.table)))
+        empty.write.format("delta").mode("ignore").partitionBy("_event_date").save(location)
+
+
+def _run(spark: SparkSession, settings: Settings, contract: Contract, batch: Batch) -> LoadReport:
+    lake = spark.read.format("delta").load(spark_path(table_uri(settings, contract.stream)))
+    records = lake.where(_within(batch.ranges)).select(LAKE_COLUMNS)
+    check = Check(contract, datetime.now(UTC), settings)
+    checked = records.mapInArrow(check, from_arrow_schema(checked_schema(contract)))
+    # Checked once, and written twice.
+    checked = checked.persist(StorageLevel.DISK_ONLY)
+    try:
+        invalid = checked.where(f.col(REASON).isNotNull())
+        valid = checked.where(f.col(REASON).isNull())
+        quarantined = invalid.count()
+        if quarantined:
+            _append(settings, contract, batch, _quarantine(contract, invalid), QUARANTINE, "stream")
+        rows = valid.drop(REASON, KEY, VALUE)
+        # One file per date: rows of a date come from all partitions.
+        _append(settings, contract, batch, rows.repartition("_event_date"), raw_table(contract.table), "_event_date")
+        return LoadReport(contract.stream, checked.count() - quarantined, quarantined)
+    finally:
+        checked.unpersist()
+
+
+def _within(ranges: Sequence[Range]) -> Column:
+    condition = f.lit(False)
+    for offsets in ranges:
+        condition |= (
+            (f.col("topic_id") == offsets.topic_id)
+            & (f.col("partition") == offsets.partition)
+            & (f.col("offset") >= offsets.start_offset)
+            & (f.col("offset") < offsets.next_offset)
+        )
+    return condition
+
+
+def _quarantine(contract: Contract, invalid: DataFrame) -> DataFrame:
+    names = ["topic_id", "partition", "offset", "timestamp", "event_date", "key", "value", "reason", "loaded_at"]
+    return invalid.select(f.lit(contract.stream).alias("stream"), *(f.col(f"_{name}").alias(name) for name in names))
+
+
+def _append(
+    settings: Settings, contract: Contract, batch: Batch, rows: DataFrame, table: str, partition_column: str
+) -> None:
+    writer = rows.write.format("delta").mode("append").partitionBy(partition_column).option("mergeSchema", "true")
+    writer = writer.option("txnAppId", _transaction(contract)).option("txnVersion", batch.number)
+    writer.save(spark_path(path(settings, table)))

@@ -1,0 +1,77 @@
+"""Starts the second warehouse's program in its own environment, and turns its failures into errors."""
+
+import os
+import subprocess
+from collections import deque
+from collections.abc import Callable, Mapping
+
+from sluice.errors import TerminalError, TransientError
+from sluice.settings import ROOT
+
+PYTHON = ROOT / ".venv-spark" / "bin" / "python"
+TRANSIENT, TERMINAL = 75, 1
+"""Exit codes: of a failure that a retry may end (sysexits' EX_TEMPFAIL), and of any other."""
+
+
+def run(
+    *arguments: str, environment: Mapping[str, str] | None = None, log_line: Callable[[str], None] = print
+) -> list[str]:
+    """Runs one command of ``python -m sluice.lakehouse``, and returns the lines of its output.
+
+    Args:
+        arguments: the command and its options.
+        environment: variables in addition to those of this process.
+        log_line: receives the program's log, line by line.
+
+    Raises:
+        TransientError, TerminalError: what the program reported; it is not installed, or it was killed.
+    """
+    command = [str(PYTHON), "-m", "sluice.lakehouse", *arguments]
+    try:
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env={**os.environ, **(environment or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+    except OSError as error:
+        raise TerminalError(
+            f"Spark does not start: {error}", "run `make up ENGINE=spark`, which installs it"
+        ) from error
+    output: list[str] = []
+    last: deque[str] = deque(maxlen=1)
+    try:
+        for line in process.stdout or ():
+            text = line.rstrip("\n")
+            if text.startswith(OUTPUT):
+                output.append(text.removeprefix(OUTPUT))
+            elif text.strip():
+                last.append(text)
+                log_line(text)
+        status = process.wait()
+    finally:
+        _stop(process)
+    if status == 0:
+        return output
+    message, _, hint = (last[0] if last else f"exit code {status}").removeprefix("lakehouse: ").partition(". Hint: ")
+    kind = TransientError if status == TRANSIENT or status < 0 else TerminalError
+    raise kind(f"Spark: {message}", hint or "see the lines above")
+
+
+OUTPUT = "> "
+"""What every line of a command's output begins with: Spark's own log is in between."""
+
+
+def _stop(process: "subprocess.Popen[str]") -> None:
+    """Terminates the program if it is still running, after an exception such as Ctrl-C, and waits for it."""
+    if process.poll() is not None:
+        return
+    process.terminate()
+    try:
+        process.wait(timeout=10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
