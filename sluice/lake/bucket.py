@@ -26,7 +26,7 @@ _ACTIONS: dict[User, list[str]] = {
     "keeper": [*_READ, *_WRITE, "s3:DeleteObject"],
 }
 Owner = User | Literal["root", "lakehouse"]
-"""Whoever has a pair of keys: the users of the lake, the administrator, and Spark's programs."""
+"""Each has a pair of keys: the users of the lake, the administrator, and Spark's programs."""
 EXTERNAL_HINT = "check the SLUICE_S3_… settings: endpoint, region, keys and CA file"
 _WRONG_CREDENTIALS = ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch")
 
