@@ -43,7 +43,7 @@ def register(app: typer.Typer) -> None:
         from infra.launch.launch import up as launch
 
         try:
-            launch(months, live, observe, spark=engine == "spark")
+            launch(months, live, observe, engine == "spark")
         except KeyboardInterrupt:
             print(f"sluice: interrupted: {_running_services()}", file=sys.stderr)
             raise
