@@ -25,7 +25,7 @@ from infra.servers import kafka, minio, prometheus, redis, toolchains
 from infra.servers.service import TOOLS
 from sluice.errors import SluiceError
 from sluice.settings import ROOT, Settings
-from sluice.settings.spark import SPARK_JARS, SPARK_PYTHON
+from sluice.settings.spark import SPARK_JARS, SPARK_JAVA_HOME, SPARK_PYTHON
 
 COPY_GOAL = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
 REQUIREMENTS = ROOT / "infra" / "requirements"
@@ -121,14 +121,21 @@ def _maven(jars: Sequence[Jars], log: Path, cancelled: threading.Event) -> str |
     missing = [each for each in jars if not each.target.exists()]
     if not missing or toolchains.find_maven():
         return None
+    if not _install_package("maven", log, cancelled):
+        raise _maven_missing(missing[0])
+    return "installed with apt-get"
+
+
+def _install_package(name: str, log: Path, cancelled: threading.Event) -> bool:
+    """Installs one of Debian's packages; returns whether this user may do so on this machine."""
     apt = shutil.which("apt-get")
     if os.geteuid() != 0 or apt is None:
-        raise _maven_missing(missing[0])
+        return False
     environment = {**shell_environment(), "DEBIAN_FRONTEND": "noninteractive"}
     run_logged([apt, "update"], log, environment=environment, cancelled=cancelled)
-    install = [apt, "install", "-y", "--no-install-recommends", "maven"]
+    install = [apt, "install", "-y", "--no-install-recommends", name]
     run_logged(install, log, environment=environment, cancelled=cancelled)
-    return "installed with apt-get"
+    return True
 
 
 def _maven_missing(jars: Jars) -> SluiceError:
@@ -166,10 +173,26 @@ def _kafka(log: Path, cancelled: threading.Event) -> str | None:
 
 def _spark(log: Path, cancelled: threading.Event) -> str | None:
     """Creates Spark's Python environment, or brings it up to date, and copies the jars that its packages lack."""
+    _link_spark_java(log, cancelled)
     is_new = not SPARK_PYTHON.exists()
     run_logged([BOOTSTRAP, "spark"], log, environment=shell_environment(), cancelled=cancelled)
     has_new_jars = _copy_jars(SPARK, log, cancelled)
     return "Spark installed" if is_new or has_new_jars else None
+
+
+def _link_spark_java(log: Path, cancelled: threading.Event) -> None:
+    """Links to a Java that runs Spark, for its servers and programs alike; installs Debian's if there is none."""
+    java = toolchains.find_spark_java()
+    if java is None and _install_package("default-jre-headless", log, cancelled):
+        toolchains.program_version.cache_clear()
+        java = toolchains.find_spark_java()
+    if java is None:
+        message = "cannot install Spark: it needs a complete Java of version 17 to 23, and there is none"
+        raise SluiceError(message, "run `sudo apt-get install -y default-jre-headless`, or set JAVA_HOME to one")
+    draft = SPARK_JAVA_HOME.with_name(f".{SPARK_JAVA_HOME.name}.{os.getpid()}")
+    draft.unlink(missing_ok=True)
+    draft.symlink_to(java.parent.parent)
+    draft.replace(SPARK_JAVA_HOME)
 
 
 def _copy_jars(jars: Jars, log: Path, cancelled: threading.Event) -> bool:

@@ -10,10 +10,9 @@ from typing import Any
 
 from infra.servers import probes
 from infra.servers.service import Service
-from infra.servers.toolchains import find_java
 from sluice.errors import TransientError
 from sluice.settings import LOOPBACK, ROOT, Settings
-from sluice.settings.spark import SPARK_JARS, SPARK_PYTHON, spark_home
+from sluice.settings.spark import SPARK_JARS, SPARK_JAVA_HOME, SPARK_PYTHON, spark_home
 
 OPTIONS = {
     "spark.authenticate": "true",
@@ -82,10 +81,9 @@ def worker_command(settings: Settings, name: str, ui_port: str) -> list[str]:
 
 
 def _environment(settings: Settings, name: str) -> dict[str, str]:
-    java = find_java()
     return {
         "SPARK_HOME": str(spark_home()),
-        **({"JAVA_HOME": str(java.resolve().parent.parent)} if java else {}),
+        "JAVA_HOME": str(SPARK_JAVA_HOME),
         "SPARK_DAEMON_MEMORY": DAEMON_MEMORY,
         "SPARK_DAEMON_JAVA_OPTS": daemon_options(),
         # Otherwise the pages would be served on every interface.
@@ -152,7 +150,7 @@ def check_worker(settings: Settings, ui_port: str) -> str | None:
 
 MASTER = Service(
     name="spark-master",
-    needs=("install java", "install spark"),
+    needs=("install spark",),
     ports=("spark_ui_port", "spark_port"),
     option=" ENGINE=spark",
     prepare=_prepare("spark-master"),

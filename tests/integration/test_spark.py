@@ -16,11 +16,10 @@ from deltalake import DeltaTable
 from infra.processes import processes
 from infra.servers import probes
 from infra.servers.spark import SPARK
-from infra.servers.toolchains import java
 from infra.supervision.platform import Platform
 from sluice.lake import bucket
 from sluice.settings import Settings
-from sluice.settings.spark import SPARK_JARS, SPARK_PYTHON
+from sluice.settings.spark import SPARK_JARS, SPARK_JAVA_HOME, SPARK_PYTHON
 from tests.fixtures.servers import new_environment_file
 from tests.fixtures.waiting import wait
 
@@ -80,7 +79,7 @@ class Cluster:
         file.write_text("".join(f"{name} {value}\n" for name, value in options.items() if value is not None))
         environment = {
             "PATH": os.environ["PATH"],
-            "JAVA_HOME": str(Path(java()).parent.parent),
+            "JAVA_HOME": str(SPARK_JAVA_HOME),
             "SPARK_CONF_DIR": str(self.folder),
             "SPARK_DIST_CLASSPATH": f"{SPARK_JARS}/*",
             "SPARK_LOCAL_IP": "127.0.0.1",

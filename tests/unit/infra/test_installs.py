@@ -101,3 +101,69 @@ def test_the_jars_folders_are_named_by_the_versions_of_their_poms() -> None:
     assert {f"delta-spark_4.1_2.13-{versions['delta']}.jar", f"hadoop-aws-{versions['hadoop']}.jar"} <= {*names}
     assert f"s3-{versions['aws']}.jar" in names
     assert f"kafka-server-{kafka.VERSION}.jar" in (KAFKA.source / "jars.sha256").read_text()
+
+
+JAVA = """\
+#!/bin/bash
+[ "$1" = --describe-module=jdk.incubator.vector ] || exit 1
+echo "{answer}"
+"""
+
+
+def java(folder: Path, answer: str) -> Path:
+    """Writes a Java that answers so when it is asked for Spark's module; returns its home."""
+    program = folder / "bin" / "java"
+    program.parent.mkdir(parents=True)
+    program.write_text(JAVA.format(answer=answer))
+    program.chmod(0o755)
+    return folder
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine without any other Java, on which this user may install nothing; returns the link to Spark's Java."""
+    link = tmp_path / "tools" / "spark-java"
+    link.parent.mkdir()
+    monkeypatch.setattr(installs, "SPARK_JAVA_HOME", link)
+    monkeypatch.setattr(installs.os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(installs.toolchains.shutil, "which", lambda _: None)
+    find = installs.toolchains.Path.glob
+    monkeypatch.setattr(Path, "glob", lambda self, text: iter(()) if self == Path("/usr/lib/jvm") else find(self, text))
+    return link
+
+
+def test_spark_runs_on_the_java_that_the_shell_names_and_follows_a_change(
+    machine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for version in ("17.0.15", "21.0.2"):
+        home = java(tmp_path / version, f"jdk.incubator.vector@{version}")
+        monkeypatch.setenv("JAVA_HOME", str(home))
+        installs._link_spark_java(tmp_path / "log", threading.Event())
+        assert machine.resolve() == home
+    assert [path.name for path in machine.parent.iterdir()] == ["spark-java"]
+
+
+@pytest.mark.parametrize(
+    "answer", ["jdk.incubator.vector not found", "jdk.incubator.vector@11.0.2", "jdk.incubator.vector@25.0.2"]
+)
+def test_a_java_that_cannot_run_spark_is_refused_with_what_to_install(
+    machine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str
+) -> None:
+    monkeypatch.setenv("JAVA_HOME", str(java(tmp_path / "java", answer)))
+    with pytest.raises(SluiceError, match=r"^cannot install Spark: .* version 17 to 23.* Hint: .*default-jre-headless"):
+        installs._link_spark_java(tmp_path / "log", threading.Event())
+    assert not machine.exists()
+
+
+def test_debians_java_is_installed_where_that_is_possible(
+    machine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def install(name: str, *_: object) -> bool:
+        assert name == "default-jre-headless"
+        monkeypatch.setenv("JAVA_HOME", str(java(tmp_path / "java", "jdk.incubator.vector@17.0.15")))
+        return True
+
+    monkeypatch.setattr(installs, "_install_package", install)
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    installs._link_spark_java(tmp_path / "log", threading.Event())
+    assert machine.resolve() == tmp_path / "java"

@@ -20,7 +20,7 @@ from infra.supervision.platform import Platform
 from sluice.contracts import load_contracts
 from sluice.errors import TransientError
 from sluice.settings import ROOT, Settings
-from sluice.settings.spark import SPARK_PYTHON, spark_home
+from sluice.settings.spark import SPARK_JAVA_HOME, SPARK_PYTHON, spark_home
 
 NAMES = [service.name for service in spark.SPARK]
 
@@ -98,6 +98,11 @@ def test_files_are_below_the_home_folder_and_for_its_owner_alone(name: str, sett
         assert Path(command[command.index("--work-dir") + 1]).parent == folder
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_servers_run_the_java_that_the_installation_has_chosen(name: str, settings: Settings) -> None:
+    assert environment(SERVICES[name], settings)["JAVA_HOME"] == str(SPARK_JAVA_HOME)
+
+
 def test_a_workers_python_is_sparks_and_imports_the_project(settings: Settings) -> None:
     variables = environment(SERVICES["spark-worker-1"], settings)
     assert variables["PYSPARK_PYTHON"] == str(SPARK_PYTHON)
@@ -146,7 +151,7 @@ def test_a_launch_has_spark_only_on_request(settings: Settings) -> None:
     _check(steps)
     without = launch_steps(settings, with_spark=False)
     assert steps.keys() - without.keys() == {*NAMES, "install spark", "lakehouse"}
-    assert set(steps["spark-master"].needs) == {"supervisor", "install java", "install spark"}
+    assert set(steps["spark-master"].needs) == {"supervisor", "install spark"}
     assert set(steps["spark-worker-1"].needs) == {"supervisor", "spark-master"}
 
 
