@@ -11,7 +11,7 @@ from typing import Any
 from infra.servers import probes
 from infra.servers.service import Service
 from sluice.errors import TransientError
-from sluice.settings import LOOPBACK, ROOT, Settings
+from sluice.settings import ROOT, Settings
 from sluice.settings.spark import SPARK_JARS, SPARK_JAVA_HOME, SPARK_PYTHON, spark_home
 
 OPTIONS = {
@@ -87,7 +87,7 @@ def _environment(settings: Settings, name: str) -> dict[str, str]:
         "SPARK_DAEMON_MEMORY": DAEMON_MEMORY,
         "SPARK_DAEMON_JAVA_OPTS": daemon_options(),
         # Otherwise the pages would be served on every interface.
-        "SPARK_LOCAL_IP": LOOPBACK,
+        "SPARK_LOCAL_IP": settings.spark_host,
         "SPARK_LOCAL_DIRS": str(_folder(settings, name)),
         SECRET_VARIABLE: settings.secret("spark_secret"),
     }
