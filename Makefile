@@ -6,7 +6,7 @@ SHELL := /bin/bash
 GIVEN := $(strip $(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),$(name))))
 export GIVEN
 # AS is the assembler's name, in make by default and in the shell of who builds for another machine. NAME is the host's in WSL.
-# A shell that has FORCE for another program has not confirmed what a target deletes.
+# A shell that has FORCE for another program has not confirmed what a target deletes, nor asked for Spark if it has ENGINE.
 ifneq ($(origin AS),command line)
 AS :=
 endif
@@ -16,6 +16,9 @@ endif
 ifneq ($(origin FORCE),command line)
 FORCE :=
 endif
+ifneq ($(origin ENGINE),command line)
+ENGINE :=
+endif
 # Arguments reach the commands through the environment, so that the shell interprets no quote or dollar sign in them.
 override Q := $(value Q)
 override SAMPLE := $(value SAMPLE)
@@ -23,7 +26,7 @@ override FILE := $(value FILE)
 override CHECK := $(value CHECK)
 override NAME := $(value NAME)
 export Q SAMPLE FILE CHECK NAME
-export MONTHS S FROM TO SPEED LATE DUPLICATES CORRUPT INVALID COPIES SEED STREAMS AS STREAM STAGE WHAT DATE N EVENTS FORMAT
+export MONTHS ENGINE S FROM TO SPEED LATE DUPLICATES CORRUPT INVALID COPIES SEED STREAMS AS STREAM STAGE WHAT DATE N EVENTS FORMAT
 
 # bash reads BASH_ENV before the first line of a script, and Python the others before that of a program.
 unexport BASH_ENV PYTHONHOME PYTHONPATH PYTHONSTARTUP
@@ -54,8 +57,8 @@ endif
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-19s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
-up: ## Install and start everything, with initial data; MONTHS=0..12 of 2013 (1), LIVE=0: no producer, OBSERVE=1: Prometheus, RUNTIME=docker|native, PROFILE=scale; FORCE=1 drops marts without a model
-	@$(SLUICE) up $(call option,MONTHS) $(if $(call no,LIVE),--no-live,--live) $(call flag,OBSERVE) $(call flag,FORCE)
+up: ## Install and start everything, with initial data; MONTHS=0..12 of 2013 (1), LIVE=0: no producer, OBSERVE=1: Prometheus, ENGINE=spark: a Spark cluster, RUNTIME=docker|native, PROFILE=scale; FORCE=1 drops marts without a model
+	@$(SLUICE) up $(call option,MONTHS) $(if $(call no,LIVE),--no-live,--live) $(call flag,OBSERVE) $(call option,ENGINE) $(call flag,FORCE)
 
 down: ## Stop everything; keep the data
 	@$(SLUICE) down

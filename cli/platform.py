@@ -12,7 +12,7 @@ from rich.text import Text
 
 from cli.contracts import valid_contracts
 from cli.removed_marts import name_removed, offer_to_drop
-from cli.usage import MAX_ROWS, whole_number
+from cli.usage import MAX_ROWS, one_of, whole_number
 from infra.processes import processes
 from infra.processes.commands import follow
 from infra.servers.services import services
@@ -35,6 +35,7 @@ def register(app: typer.Typer) -> None:
         ] = None,
         live: Annotated[bool, typer.Option(help="Keep producing afterwards, at 600 times real speed.")] = True,
         observe: Annotated[bool, typer.Option(help="Run Prometheus, which scrapes the platform's metrics.")] = False,
+        engine: Annotated[str, typer.Option(parser=one_of("ENGINE", "spark"), help="spark: run a Spark cluster.")] = "",
         force: Annotated[bool, typer.Option(help="Drop marts that no model builds, without asking.")] = False,
     ) -> None:
         """Install and start everything; return when the marts show the replayed data."""
@@ -42,7 +43,7 @@ def register(app: typer.Typer) -> None:
         from infra.launch.launch import up as launch
 
         try:
-            launch(months, live, observe)
+            launch(months, live, observe, engine == "spark")
         except KeyboardInterrupt:
             print(f"sluice: interrupted: {_running_services()}", file=sys.stderr)
             raise

@@ -65,6 +65,20 @@ def whole_number(variable: str, low: int, high: int) -> Callable[[str | int], in
     return parse
 
 
+def one_of(variable: str, *choices: str) -> Callable[[str], str]:
+    """Returns a parser of one of some words, or of nothing.
+
+    The parser raises a TerminalError that names the variable and the words.
+    """
+
+    def parse(text: str) -> str:
+        if text and text not in choices:
+            raise TerminalError(f"{variable}={text} is unknown", f"set it to {' or '.join(choices)}, or leave it out")
+        return text
+
+    return parse
+
+
 def as_error(error: Exception) -> TerminalError:
     """Returns what Typer found wrong with the arguments, as an error of one line."""
     context, parameter = getattr(error, "ctx", None), getattr(error, "param", None)

@@ -4,6 +4,8 @@
 
 env_file="${SLUICE_ENV_FILE:-.env}"
 export SLUICE_ENV_FILE="$env_file"
+# What is started only on request belongs to the project all the same: every command knows its containers.
+optional=(--profile observe --profile spark)
 container_id=1000 min_engine=25 min_compose=2.24 min_gib=4
 
 # Prints an error as one line from a message and, optionally, a hint.
@@ -38,7 +40,7 @@ use_project() {
 compose() {
     local progress=auto
     [ -t 2 ] || progress=quiet
-    docker compose --progress "$progress" --env-file "$env_file" --profile observe "$@"
+    docker compose --progress "$progress" --env-file "$env_file" "${optional[@]}" "$@"
 }
 
 # Starts services and what they need. A log gets one line for each that is up or, for a step of the launch, done.
@@ -48,7 +50,7 @@ compose_up() {
         compose up --detach "$@"
         return
     fi
-    docker compose --progress plain --env-file "$env_file" --profile observe up --detach "$@" 2>&1 | while read -r kind name state rest; do
+    docker compose --progress plain --env-file "$env_file" "${optional[@]}" up --detach "$@" 2>&1 | while read -r kind name state rest; do
         case "$kind $state" in
             "Container Healthy") state=healthy ;;
             "Container Exited") state="done" ;;
@@ -183,14 +185,18 @@ protection_fault() {
         "move the clone to a folder of this machine's own file system"
 }
 
-# Prints every published port after the setting that changes it: "SLUICE_KAFKA_PORT 9092"; Prometheus's only while it is launched.
+# Prints every published port after the setting that changes it: "SLUICE_KAFKA_PORT 9092"; Prometheus's and Spark's only while
+# they are launched.
 ports() {
     local name default value
     local files
     IFS=: read -r -a files <<<"$COMPOSE_FILE"
     cat "${files[@]}" | tr ',' '\n' | sed -n 's/.*"127\.0\.0\.1:\${\(SLUICE_[A-Z0-9_]*\):-\([0-9]*\)}.*/\1 \2/p' |
         while read -r name default; do
-            [ "$name" != SLUICE_PROMETHEUS_PORT ] || [ -n "${observe:-}" ] || continue
+            case "$name" in
+                SLUICE_PROMETHEUS_PORT) [ -n "${observe:-}" ] || continue ;;
+                SLUICE_SPARK_*) [ -n "${engine:-}" ] || continue ;;
+            esac
             value="$(setting "$name")"
             echo "$name ${value:-$default}"
         done
@@ -255,7 +261,7 @@ report() {
 }
 
 docker_up() {
-    local months='' live=yes observe='' force='' fault since
+    local months='' live=yes observe='' engine='' force='' fault since
     launch_start=$SECONDS since="$(date -u +%Y-%m-%dT%H:%M:%SZ)"
     trap interrupted_launch INT
     while [ $# -gt 0 ]; do
@@ -264,13 +270,15 @@ docker_up() {
             --live) live=yes; shift ;;
             --no-live) live=; shift ;;
             --observe) observe=yes; shift ;;
+            --engine) engine="$2"; shift 2 ;;
             --force) force=--force; shift ;;
-            *) fail "unknown option of up: $1" "use --months, --live, --no-live, --observe or --force" ;;
+            *) fail "unknown option of up: $1" "use --months, --live, --no-live, --observe, --engine or --force" ;;
         esac
     done
     [[ $months =~ ^([0-9]|1[0-2])?$ ]] ||
         fail "MONTHS=$months is out of range: the data covers the 12 months of 2013" \
             "set MONTHS to a number from 0 (no replay) to 12"
+    case "$engine" in "" | spark) ;; *) fail "ENGINE=$engine is unknown" "set it to spark, or leave it out" ;; esac
     fault="$(engine_fault)"
     [ -n "$fault" ] || fault="$(memory_fault)"
     [ -n "$fault" ] || fault="$(mount_fault)"
@@ -282,7 +290,7 @@ docker_up() {
     fault="$(protection_fault)"
     [ -z "$fault" ] || echo "warning: $fault"
 
-    export MONTHS="$months" SLUICE_CONTRACTS_DIGEST
+    export MONTHS="$months" ENGINE="$engine" SLUICE_CONTRACTS_DIGEST
     SLUICE_CONTRACTS_DIGEST="$(cat contracts/*.yaml | cksum | tr ' ' -)"
     # The last step depends, directly or indirectly, on all other services except the producer being healthy.
     if ! compose_up --remove-orphans marts || [ "$(docker wait "$(compose ps --all --quiet marts)")" != 0 ]; then
@@ -299,6 +307,14 @@ docker_up() {
         compose_up --no-deps prometheus
     else
         compose rm --stop --force prometheus >/dev/null
+    fi
+    if [ -n "$engine" ]; then
+        compose_up --wait spark-worker-1 spark-worker-2 || {
+            show_unhealthy
+            fail "Spark did not start: unhealthy services are listed above" "run \`make logs S=spark-master\` for more"
+        }
+    else
+        compose rm --stop --force spark-worker-1 spark-worker-2 spark-master >/dev/null
     fi
     # shellcheck disable=SC2046 # words without spaces
     docker run --rm --network none $(ports | sed 's/\(.*\) /--env=\1=/') sluice-platform addresses "$env_file"
@@ -339,6 +355,8 @@ build_images() {
     docker build --tag sluice-platform --file infra/images/platform/Dockerfile . >"$logs/build-platform.log" 2>&1 ||
         failed=platform
     wait $! || failed="minio"
+    [ -z "${engine:-}" ] ||
+        docker build --tag sluice-spark --file infra/images/spark/Dockerfile . >"$logs/build-spark.log" 2>&1 || failed=spark
     [ -z "$failed" ] || {
         # A line of `infra/bootstrap` says it all.
         fault="$(sed -n 's/^.*sluice: //p' "$logs/build-$failed.log" | tail -n 1)"

@@ -1,7 +1,8 @@
-"""Installs the servers that are not Python packages: Kafka's jars with Maven, MinIO from source with Go, Prometheus.
+"""Installs the servers that are not packages of the platform: Kafka, MinIO, and on request Prometheus and Spark.
 
-Each is installed into its own folder below `.tools`, named by its version. The folder has a temporary name until it is
-complete: so an existing folder is always complete, and an interrupted installation is simply repeated.
+Maven copies jars, and Go builds MinIO from source. Each server is installed into its own folder below `.tools`, named
+by its version. The folder has a temporary name until it is complete: so an existing folder is always complete, and an
+interrupted installation is simply repeated.
 """
 
 import contextlib
@@ -11,7 +12,9 @@ import os
 import shutil
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -22,26 +25,39 @@ from infra.servers import kafka, minio, prometheus, redis, toolchains
 from infra.servers.service import TOOLS
 from sluice.errors import SluiceError
 from sluice.settings import ROOT, Settings
+from sluice.settings.spark import SPARK_JARS, SPARK_JAVA_HOME, SPARK_PYTHON
 
-POM = ROOT / "infra" / "kafka" / "pom.xml"
 COPY_GOAL = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
-JAR_HASHES = ROOT / "infra" / "kafka" / "jars.sha256"
 REQUIREMENTS = ROOT / "infra" / "requirements"
 UV = ROOT / "infra" / "uv"
-_MAVEN_MISSING = "cannot install Kafka: Maven, which downloads it, is missing"
-_MAVEN_HINT = "run `sudo apt-get install -y maven`"
+BOOTSTRAP = ROOT / "infra" / "bootstrap"
 
+
+@dataclass(frozen=True)
+class Jars:
+    """What Maven downloads for a server: the dependencies of a pom, each with a known hash."""
+
+    server: str
+    source: Path
+    """The folder of ``pom.xml`` and ``jars.sha256``."""
+    target: Path
+    """The folder to install them into."""
+
+
+KAFKA = Jars("Kafka", ROOT / "infra" / "kafka", kafka.JARS)
+SPARK = Jars("Spark", ROOT / "infra" / "spark", SPARK_JARS)
 
 Run = Callable[[Path, threading.Event], str | None]
 """Installs something: takes the log file and an event that is set when it should give up; returns what it did."""
 
 
-def install_steps(settings: Settings, observe: bool = False) -> list[Step]:
+def install_steps(settings: Settings, observe: bool = False, spark: bool = False) -> list[Step]:
     """Returns the installation steps of the servers that the platform runs; each does nothing if its result exists.
 
     Args:
         settings: which servers are external.
         observe: whether Prometheus runs too.
+        spark: whether Spark runs too.
     """
     logs = settings.home / "logs"
 
@@ -49,18 +65,18 @@ def install_steps(settings: Settings, observe: bool = False) -> list[Step]:
         log = logs / f"{name.replace(' ', '-')}.log"
         return Step(name, lambda cancelled: _one_at_a_time(name, run)(log, cancelled), needs, announce=announce)
 
+    jars = [*([] if settings.kafka_bootstrap else [KAFKA]), *([SPARK] if spark else [])]
+    java_tools = [step("install maven", partial(_maven, jars)), step("install java", _java, "install maven")]
     build = "" if minio.BINARY.exists() else "building MinIO from source; takes two to four minutes, once"
-    own_kafka = [
-        step("install maven", _maven),
-        step("install java", _java, "install maven"),
-        step("install kafka", _kafka, "install java"),
-    ]
+    download = "" if SPARK_PYTHON.exists() else "downloading Spark, half a gigabyte, once"
     own_store = [step("install go", _go), step("install minio", _minio, "install go", announce=build)]
     return [
-        *([] if settings.kafka_bootstrap else own_kafka),
+        *(java_tools if jars else []),
+        *([] if settings.kafka_bootstrap else [step("install kafka", _kafka, "install java")]),
         *([] if settings.s3_endpoint else own_store),
         *([Step("find redis", _redis)] if settings.airflow_executor == "CeleryExecutor" else []),
         *([step("install prometheus", _prometheus)] if observe else []),
+        *([step("install spark", _spark, "install java", announce=download)] if spark else []),
     ]
 
 
@@ -101,17 +117,30 @@ def _temporary_folder(target: Path) -> Iterator[Path]:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def _maven(log: Path, cancelled: threading.Event) -> str | None:
-    if kafka.JARS.exists() or toolchains.find_maven():
+def _maven(jars: Sequence[Jars], log: Path, cancelled: threading.Event) -> str | None:
+    missing = [each for each in jars if not each.target.exists()]
+    if not missing or toolchains.find_maven():
         return None
+    if not _install_package("maven", log, cancelled):
+        raise _maven_missing(missing[0])
+    return "installed with apt-get"
+
+
+def _install_package(name: str, log: Path, cancelled: threading.Event) -> bool:
+    """Installs one of Debian's packages; returns whether this user may do so on this machine."""
     apt = shutil.which("apt-get")
     if os.geteuid() != 0 or apt is None:
-        raise SluiceError(_MAVEN_MISSING, _MAVEN_HINT)
+        return False
     environment = {**shell_environment(), "DEBIAN_FRONTEND": "noninteractive"}
     run_logged([apt, "update"], log, environment=environment, cancelled=cancelled)
-    install = [apt, "install", "-y", "--no-install-recommends", "maven"]
+    install = [apt, "install", "-y", "--no-install-recommends", name]
     run_logged(install, log, environment=environment, cancelled=cancelled)
-    return "installed with apt-get"
+    return True
+
+
+def _maven_missing(jars: Jars) -> SluiceError:
+    message = f"cannot install {jars.server}: Maven, which downloads it, is missing"
+    return SluiceError(message, "run `sudo apt-get install -y maven`")
 
 
 def _java(log: Path, cancelled: threading.Event) -> str | None:
@@ -139,27 +168,62 @@ def _wheel(name: str, log: Path, cancelled: threading.Event) -> None:
 
 
 def _kafka(log: Path, cancelled: threading.Event) -> str | None:
-    if kafka.JARS.exists():
-        return None
+    return f"Kafka {kafka.VERSION} installed" if _copy_jars(KAFKA, log, cancelled) else None
+
+
+def _spark(log: Path, cancelled: threading.Event) -> str | None:
+    """Creates Spark's Python environment, or brings it up to date, and copies the jars that its packages lack."""
+    _link_spark_java(log, cancelled)
+    is_new = not SPARK_PYTHON.exists()
+    run_logged([BOOTSTRAP, "spark"], log, environment=shell_environment(), cancelled=cancelled)
+    has_new_jars = _copy_jars(SPARK, log, cancelled)
+    return "Spark installed" if is_new or has_new_jars else None
+
+
+def _link_spark_java(log: Path, cancelled: threading.Event) -> None:
+    """Links to a Java that runs Spark, for its servers and programs alike; installs Debian's if there is none."""
+    java = toolchains.find_spark_java()
+    if java is None and _install_package("default-jre-headless", log, cancelled):
+        toolchains.program_version.cache_clear()
+        java = toolchains.find_spark_java()
+    if java is None:
+        message = "cannot install Spark: it needs a complete Java of version 17 to 23, and there is none"
+        raise SluiceError(message, "run `sudo apt-get install -y default-jre-headless`, or set JAVA_HOME to one")
+    draft = SPARK_JAVA_HOME.with_name(f".{SPARK_JAVA_HOME.name}.{os.getpid()}")
+    draft.unlink(missing_ok=True)
+    draft.symlink_to(java.parent.parent)
+    draft.replace(SPARK_JAVA_HOME)
+
+
+def _copy_jars(jars: Jars, log: Path, cancelled: threading.Event) -> bool:
+    """Downloads and verifies jars unless they are there; returns whether they were not.
+
+    Raises:
+        SluiceError: Maven is missing, or a jar is not the one that was expected.
+    """
+    if jars.target.exists():
+        return False
     maven = toolchains.find_maven()
     if maven is None:
-        raise SluiceError(_MAVEN_MISSING, _MAVEN_HINT)
+        raise _maven_missing(jars)
     environment = {**shell_environment(), "JAVA_HOME": str(Path(toolchains.java()).parent.parent)}
-    with _temporary_folder(kafka.JARS) as draft:
+    with _temporary_folder(jars.target) as draft:
         goal = [COPY_GOAL, f"-DoutputDirectory={draft}"]
-        command: list[str | Path] = [maven, "--batch-mode", "--strict-checksums", "-f", POM, *goal]
+        pom = jars.source / "pom.xml"
+        command: list[str | Path] = [maven, "--batch-mode", "--strict-checksums", "-f", pom, *goal]
         run_logged(command, log, environment=environment, cancelled=cancelled)
-        _verify(draft)
-    return f"Kafka {kafka.VERSION} installed"
+        _verify(jars, draft)
+    return True
 
 
-def _verify(folder: Path) -> None:
-    expected = {name: digest for digest, name in (line.split() for line in JAR_HASHES.read_text().splitlines())}
+def _verify(jars: Jars, folder: Path) -> None:
+    hashes = jars.source / "jars.sha256"
+    expected = {name: digest for digest, name in (line.split() for line in hashes.read_text().splitlines())}
     actual = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.glob("*.jar")}
     wrong = sorted(name for name in expected.keys() | actual.keys() if expected.get(name) != actual.get(name))
     if wrong:
         hint = "empty Maven's cache and try again; after a change to the pom, update the hashes in that file"
-        raise SluiceError(f"cannot install Kafka: these jars do not match {JAR_HASHES}: {', '.join(wrong)}", hint)
+        raise SluiceError(f"cannot install {jars.server}: these jars do not match {hashes}: {', '.join(wrong)}", hint)
 
 
 _GO_DOWNLOADS = {

@@ -36,8 +36,8 @@ def alive(service: str) -> None:
         raise SluiceError(problem)
 
 
-def init() -> None:
-    """Provisions topics, bucket, users, databases and Airflow's metadata."""
+def init(engine: str) -> None:
+    """Provisions topics, buckets, users, databases and Airflow's metadata; ``engine`` is ``spark`` or empty."""
     from infra.launch.provisioning import Provisioning
     from sluice.contracts import load_contracts
 
@@ -47,7 +47,7 @@ def init() -> None:
         print_line(line)
     # New topics need no callback: Compose starts the sink after this step, and recreates a running sink when a
     # contract has changed.
-    provisioning = Provisioning(settings, known)
+    provisioning = Provisioning(settings, known, spark=engine == "spark")
     steps = provisioning.steps(lambda: None, print_line)
     names = {step.name for step in steps}
     run_steps([replace(step, needs=tuple(need for need in step.needs if need in names)) for step in steps], print_line)

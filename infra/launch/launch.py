@@ -17,6 +17,7 @@ from infra.servers.airflow import ADMIN, SCHEDULER
 from infra.servers.minio import ROOT_USER
 from infra.servers.prometheus import PROMETHEUS
 from infra.servers.services import PRODUCER, services
+from infra.servers.spark import SPARK
 from infra.supervision.platform import Platform
 from sluice.contracts import Contract, load_contracts
 from sluice.errors import SluiceError
@@ -27,7 +28,7 @@ INGEST = "lake ingest"
 LAUNCH_RECORD = "launch record"
 
 
-def up(months: int | None, live: bool, observe: bool = False, report: Report = print_line) -> None:
+def up(months: int | None, live: bool, observe: bool = False, spark: bool = False, report: Report = print_line) -> None:
     """Brings the platform up; idempotent.
 
     Args:
@@ -35,6 +36,7 @@ def up(months: int | None, live: bool, observe: bool = False, report: Report = p
             replay nothing, and say so if another number is given.
         live: whether the live producer runs afterwards.
         observe: whether Prometheus runs.
+        spark: whether Spark runs.
         report: receives one line per step.
 
     Raises:
@@ -54,14 +56,19 @@ def up(months: int | None, live: bool, observe: bool = False, report: Report = p
     for line in (*ignored, *contracts.warnings()):
         report(line)
     platform = Platform(settings, env_file(), report)
-    off = [*([] if live else [PRODUCER.name]), *([] if observe else [PROMETHEUS.name])]
+    off = [
+        *([] if live else [PRODUCER.name]),
+        *([] if observe else [PROMETHEUS.name]),
+        *([] if spark else [service.name for service in SPARK]),
+    ]
     ports = [port for service in platform.services.values() if service.name not in off for port in service.ports]
     check_ports(settings, ports, env_file())
-    provisioning = Provisioning(settings, contracts)
+    provisioning = Provisioning(settings, contracts, spark)
     replayed = first_data.months_to_replay(settings, months)
     run_steps(_steps(platform, provisioning, contracts, replayed, off), report)
     # Again, where they are not overlooked.
-    for line in (*addresses(settings, env_file(), observe), *ignored, *contracts.warnings(), *provisioning.warnings()):
+    table = addresses(settings, env_file(), observe, spark)
+    for line in (*table, *ignored, *contracts.warnings(), *provisioning.warnings()):
         report(line)
     report(f"the platform is up ({time.monotonic() - start:.0f} s)")
 
@@ -90,7 +97,7 @@ def _steps(
 
     steps = [
         platform.supervisor_step(),
-        *install_steps(settings, observe=PROMETHEUS.name not in off),
+        *install_steps(settings, observe=PROMETHEUS.name not in off, spark=SPARK[0].name not in off),
         *provisioning.steps(restart_sink, platform.report),
     ]
     known = {*platform.services, *(step.name for step in steps)}
@@ -137,13 +144,14 @@ def _first_data_steps(settings: Settings, contracts: Mapping[str, Contract], mon
     ]
 
 
-def addresses(settings: Settings, file: Path, observe: bool = False) -> list[str]:
+def addresses(settings: Settings, file: Path, observe: bool = False, spark: bool = False) -> list[str]:
     """Returns a printable table of the servers' addresses and users.
 
     Args:
         settings: the addresses.
         file: where the passwords are.
         observe: whether Prometheus runs.
+        spark: whether Spark runs.
     """
     secrets_file = os.path.relpath(file) if file.is_relative_to(ROOT) else str(file)
     rows = [
@@ -165,6 +173,7 @@ def addresses(settings: Settings, file: Path, observe: bool = False) -> list[str
         ),
         ("Kafka", settings.kafka, settings.kafka_user, ""),
         *([("Metrics", f"http://{LOOPBACK}:{settings.prometheus_port}", "", "")] if observe else []),
+        *([("Spark", f"http://{settings.spark_host}:{settings.spark_ui_port}", "", "")] if spark else []),
     ]
     lines = ["", f"{'':10}{'address':36}{'user':16}password (in {secrets_file})"]
     return [

@@ -13,6 +13,7 @@ from sluice.errors import SluiceError
 from sluice.kafka.topics import provision as provision_topics
 from sluice.kafka.topics import refused_contracts as topics_refuse
 from sluice.lake.bucket import provision as provision_bucket
+from sluice.lake.bucket import provision_lakehouse
 from sluice.registry.provisioning import schema_warnings
 from sluice.removed.remains import all_remains
 from sluice.settings import Settings
@@ -27,17 +28,19 @@ REMOVED = "removed contracts"
 
 
 class Provisioning:
-    """Provisions topics, bucket, warehouse and Airflow's metadata, for every contract that can be applied."""
+    """Provisions topics, buckets, warehouse and Airflow's metadata, for every contract that can be applied."""
 
-    def __init__(self, settings: Settings, contracts: Mapping[str, Contract]) -> None:
+    def __init__(self, settings: Settings, contracts: Mapping[str, Contract], spark: bool = False) -> None:
         """Prepares the steps.
 
         Args:
             settings: with every secret.
             contracts: all contracts of the folder.
+            spark: whether Spark runs, which writes to a bucket of its own.
         """
         self._settings = settings
         self._known = contracts
+        self._spark = spark
         self._contracts = dict(contracts)
         self._removed: list[str] = []
         self._refused: dict[str, SluiceError] = {}
@@ -74,6 +77,9 @@ class Provisioning:
         def lake(_: threading.Event) -> None:
             provision_bucket(settings)
 
+        def lakehouse(_: threading.Event) -> None:
+            provision_lakehouse(settings)
+
         def warehouse(_: threading.Event) -> str | None:
             migrated = provision_tables(settings, dict(self._contracts), report, self._refuse)
             live_view.provision(settings)
@@ -105,6 +111,7 @@ class Provisioning:
             Step("contracts", contracts, ("kafka", *databases)),
             Step("topics", topics, ("contracts",)),
             Step("lake", lake, ("minio",)),
+            *([Step("lakehouse", lakehouse, ("minio",))] if self._spark else []),
             Step("warehouse", warehouse, ("contracts",)),
             Step(REMOVED, removed, ("topics", "lake", "warehouse")),
             Step("airflow metadata", metadata, ("warehouse",)),

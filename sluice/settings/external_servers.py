@@ -79,6 +79,8 @@ class ExternalServers(BaseSettings):
     """With ``lake_writer_password``: the pair of keys of the sink, in an external store; as the two below."""
     lake_reader_access_key: str = ""
     lake_keeper_access_key: str = ""
+    lakehouse_access_key: str = ""
+    """With ``lakehouse_password``: the pair of keys of Spark's programs, in an external store."""
 
     warehouse_host: str = ""
     """The host of an external Postgres, for the warehouse alone: Airflow's metadata stays in the platform's own."""
@@ -166,7 +168,8 @@ class ExternalServers(BaseSettings):
     def _s3_faults(self) -> Iterator[Fault]:
         keys = [f"lake_{user}_access_key" for user in USERS]
         if not self.s3_endpoint:
-            yield from self._without("s3_endpoint", "s3_ca_file", "s3_access_key", "s3_secret_key", *keys)
+            pairs = ("s3_access_key", "s3_secret_key", *keys, "lakehouse_access_key")
+            yield from self._without("s3_endpoint", "s3_ca_file", *pairs)
             return
         if self.s3_ca_file and self.s3_endpoint.startswith("http:"):
             yield "s3_ca_file", "has no effect with an endpoint without TLS", "write SLUICE_S3_ENDPOINT with https://"
@@ -184,10 +187,11 @@ class ExternalServers(BaseSettings):
     def model_post_init(self, context: Any) -> None:
         """Gives each user of the lake the common pair of keys, unless it has one of its own."""
         super().model_post_init(context)
-        for user in USERS if self.s3_endpoint and self.s3_access_key else ():
-            if not getattr(self, f"lake_{user}_access_key"):
-                setattr(self, f"lake_{user}_access_key", self.s3_access_key)
-                setattr(self, f"lake_{user}_password", self.s3_secret_key)
+        owners = [*(f"lake_{user}" for user in USERS), "lakehouse"]
+        for owner in owners if self.s3_endpoint and self.s3_access_key else ():
+            if not getattr(self, f"{owner}_access_key"):
+                setattr(self, f"{owner}_access_key", self.s3_access_key)
+                setattr(self, f"{owner}_password", self.s3_secret_key)
 
 
 GIVEN_SECRETS = tuple(

@@ -104,6 +104,20 @@ class Settings(ExternalServers):
     dashboard_url: str = ""
     """The dashboard's URL for a browser, if it differs from ``dashboard_host`` and its port."""
 
+    spark_host: str = LOOPBACK
+    """The host of Spark's master and workers, with ``make up ENGINE=spark``."""
+    spark_port: Port = 7077
+    spark_ui_port: Port = 7080
+    """The port of the master's page."""
+    spark_worker_1_ui_port: Port = 7081
+    spark_worker_2_ui_port: Port = 7082
+    spark_worker_memory: Annotated[str, Field(pattern=r"^[1-9][0-9]*[mg]$")] = "1g"
+    """The memory of the programs that run on a worker, as Spark writes it: ``512m``, ``2g``."""
+    spark_worker_cores: PositiveInt = 1
+    """How many tasks run in parallel on a worker."""
+    warehouse_bucket: str = "warehouse"
+    """The bucket of the tables that Spark builds."""
+
     prometheus_port: Port = 9090
     """Prometheus's port, with ``make up OBSERVE=1``."""
 
@@ -128,6 +142,8 @@ class Settings(ExternalServers):
     airflow_api_secret_key: SecretStr | None = None
     airflow_jwt_secret: SecretStr | None = None
     redis_password: SecretStr | None = None
+    spark_secret: SecretStr | None = None
+    lakehouse_password: SecretStr | None = None
 
     @classmethod
     def settings_customise_sources(
@@ -171,6 +187,11 @@ class Settings(ExternalServers):
     def airflow(self) -> str:
         """The URL of Airflow's UI and REST API, without a trailing slash."""
         return f"http://{self.airflow_host}:{self.airflow_port}"
+
+    @property
+    def spark_master(self) -> str:
+        """The URL at which programs reach Spark's cluster."""
+        return f"spark://{self.spark_host}:{self.spark_port}"
 
     @property
     def pages(self) -> "Pages":

@@ -47,6 +47,27 @@ def test_no_user_of_the_lake_can_create_buckets(servers: Settings) -> None:
             bucket.client(servers, user).make_bucket("other")
 
 
+def test_sparks_programs_read_the_lake_and_write_a_bucket_that_no_one_else_reads(servers: Settings) -> None:
+    # Twice, as two launches do.
+    bucket.provision_lakehouse(servers)
+    bucket.provision_lakehouse(servers)
+    _put(servers, "writer")
+    spark, tables = bucket.client(servers, "lakehouse"), servers.warehouse_bucket
+    assert spark.get_object(servers.lake_bucket, "writer.txt").data == b"x"
+    spark.put_object(tables, "table.txt", io.BytesIO(b"t"), 1)
+    for user in ("reader", "writer", "keeper"):
+        with pytest.raises(S3Error, match="AccessDenied"):
+            bucket.client(servers, user).get_object(tables, "table.txt")
+    spark.remove_object(tables, "table.txt")
+    for denied in (
+        lambda: spark.put_object(servers.lake_bucket, "x.txt", io.BytesIO(b"x"), 1),
+        lambda: spark.remove_object(servers.lake_bucket, "writer.txt"),
+        lambda: spark.make_bucket("other"),
+    ):
+        with pytest.raises(S3Error, match="AccessDenied"):
+            denied()
+
+
 @pytest.mark.parametrize(
     ("role", "statement"),
     [

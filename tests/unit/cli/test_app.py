@@ -98,6 +98,7 @@ HOSTILE = """it''s "b" $1 `x`$(y)"""
         (["backfill", "CANCEL=1", "FORCE=0"], ["backfill", "--from", "", "--to", "", "--cancel"]),
         (["up"], ["up", "--live"]),
         (["up", "MONTHS=0", "LIVE=0", "FORCE=1"], ["up", "--months", "0", "--no-live", "--force"]),
+        (["up", "ENGINE=spark"], ["up", "--live", "--engine", "spark"]),
         (["clean", "FORCE=0"], ["clean"]),
         (["sql", f"Q={HOSTILE}"], ["sql", "--", HOSTILE]),
         (

@@ -43,6 +43,21 @@ def test_status_names_what_removed_contracts_leave_which_is_no_fault(monkeypatch
 
 
 @pytest.mark.parametrize(
+    ("options", "with_spark"),
+    [([], False), (["--engine", ""], False), (["--engine", "spark"], True)],
+)
+def test_a_launch_has_spark_only_on_request(
+    monkeypatch: pytest.MonkeyPatch, options: list[str], with_spark: bool
+) -> None:
+    launched: list[tuple[object, ...]] = []
+    monkeypatch.setattr("infra.launch.launch.up", lambda *given: launched.append(given))
+    monkeypatch.setattr(platform, "offer_to_drop", lambda _: None)
+    monkeypatch.setattr(sys, "argv", ["sluice", "up", *options])
+    assert app.run(app.build()) == 0
+    assert launched == [(None, True, False, with_spark)]
+
+
+@pytest.mark.parametrize(
     ("states", "said"),
     [
         (

@@ -109,6 +109,19 @@ def test_the_environment_confirms_nothing() -> None:
     assert "--force" not in done.stdout
 
 
+def test_the_environment_does_not_ask_for_spark() -> None:
+    variables = {**os.environ, "ENGINE": "spark"}
+    done = subprocess.run(["make", "-sn", "up"], env=variables, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "--engine" not in done.stdout
+
+
+@pytest.mark.parametrize("engine", ["flink", "Spark", "1"])
+def test_another_engine_is_refused_before_anything_starts(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("infra.launch.launch.up", lambda *_: pytest.fail("launched"))
+    expected = f"ENGINE={engine} is unknown. Hint: set it to spark, or leave it out."
+    assert error_of("up", "--engine", engine) == expected
+
+
 def test_variables_of_the_environment_are_not_refused() -> None:
     done = make("status", STREAM="a", SPEED="x", MONTHS="99", AS="as", WHATEVER="1")
     assert (done.returncode, done.stderr) == (0, "")

@@ -37,7 +37,7 @@ def test_workers_take_tasks_from_redis_and_have_the_connections_and_secrets_of_t
 def test_workers_on_one_machine_have_distinct_names(settings: Settings) -> None:
     with_workers = settings.model_copy(update={"airflow_executor": "CeleryExecutor", "airflow_workers": 3})
     table = services(with_workers)
-    workers = [name for name in table if "worker" in name]
+    workers = [name for name in table if name.startswith("airflow-worker")]
     assert workers == ["airflow-worker-1", "airflow-worker-2", "airflow-worker-3"]
     assert [table[name].command(with_workers)[-1] for name in workers] == workers
 

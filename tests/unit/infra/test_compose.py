@@ -1,5 +1,6 @@
 """`docker-compose.yaml` matches the configuration without containers and grants each container only what it needs."""
 
+import inspect
 import itertools
 import re
 import shlex
@@ -11,11 +12,13 @@ import yaml
 from pydantic import SecretStr
 
 from infra.config.settings_file import SECRETS
+from infra.install import installs
 from infra.launch.container_steps import STEPS
-from infra.servers import kafka, minio, postgres, prometheus, redis
+from infra.servers import kafka, minio, postgres, prometheus, redis, spark
 from infra.servers.service import environment
 from infra.servers.services import SERVICES, find_service
 from sluice.settings import ROOT, Settings, variable
+from sluice.settings.spark import SPARK_JARS
 
 FILE = yaml.safe_load((ROOT / "docker-compose.yaml").read_text())
 CONTAINERS: dict[str, dict[str, Any]] = FILE["services"]
@@ -32,6 +35,7 @@ SCALED = yaml.load((ROOT / "infra" / "compose" / "scale.yaml").read_text(), Over
 OPERATORS = {"init", "cli"}
 """They provision users and databases, or run any command: they receive the whole settings file."""
 ONE_SHOT = {"init", "fill", "marts", "cli"}
+SPARK = {service.name for service in spark.SPARK}
 OWN = {name for name in SERVICES if CONTAINERS[name]["image"] == "sluice-platform"}
 
 
@@ -82,6 +86,9 @@ def test_other_containers_receive_exactly_these_secrets() -> None:
         "fill": {"lake_reader_password", "kafka_password"},
         "marts": {"airflow_admin_password"},
         "prometheus": set(),
+        "spark-master": {"spark_secret"},
+        "spark-worker-1": {"spark_secret"},
+        "spark-worker-2": {"spark_secret"},
     }
     assert {name for name, container in CONTAINERS.items() if "env_file" in container} == OPERATORS
 
@@ -152,6 +159,45 @@ def test_prometheus_is_configured_as_without_containers() -> None:
     assert f"--storage.tsdb.retention.time={prometheus.RETENTION}" in CONTAINERS["prometheus"]["command"]
 
 
+def test_spark_is_configured_as_without_containers(settings: Settings) -> None:
+    addresses = {"spark_host": "spark-master", "home": Path("/var/lib/sluice")}
+    in_containers = settings.model_copy(update=addresses)
+    for name in SPARK:
+        container, service = CONTAINERS[name], SERVICES[name]
+        expected = environment(service, in_containers)
+        for key in ("SPARK_DAEMON_MEMORY", "SPARK_DAEMON_JAVA_OPTS"):
+            assert container["environment"][key] == expected[key]
+        # Each container has its own address and port; what is left is what the server is and offers.
+        defaults = [re.sub(r"\$\{\w+:-(\w+)\}", r"\1", word) for word in container["command"]]
+        ours = dict(itertools.pairwise(service.command(in_containers)[1:]))
+        theirs = dict(itertools.pairwise(defaults))
+        assert defaults[0] == service.command(in_containers)[1]
+        assert defaults[-1] == service.command(in_containers)[-1] or name == "spark-master"
+        assert {key for key in theirs if key.startswith("--")} == {key for key in ours if key.startswith("--")}
+        for key in {"--cores", "--memory"} & theirs.keys():
+            assert theirs[key] == ours[key]
+        assert theirs["--host"] == name
+
+
+def test_sparks_image_has_the_packages_and_jars_of_a_launch_without_containers() -> None:
+    lines = (ROOT / "infra" / "images" / "spark" / "Dockerfile").read_text()
+    assert "infra/bootstrap spark" in lines
+    assert installs.COPY_GOAL in lines
+    assert set(re.findall(r"spark-jars-\w+", lines)) == {SPARK_JARS.name}
+
+
+def test_what_is_started_on_request_has_a_profile_that_every_command_selects() -> None:
+    profiles = {name: container["profiles"] for name, container in CONTAINERS.items() if "profiles" in container}
+    assert profiles == {"prometheus": ["observe"], "cli": ["cli"], **{name: ["spark"] for name in SPARK}}
+    assert "optional=(--profile observe --profile spark)\n" in (ROOT / "infra" / "docker.sh").read_text()
+
+
+@pytest.mark.parametrize("name", sorted(ONE_SHOT - {"cli"}))
+def test_a_step_gets_the_arguments_that_it_takes(name: str) -> None:
+    step, *arguments = CONTAINERS[name]["command"]
+    assert len(arguments) == len(inspect.signature(STEPS[step]).parameters)
+
+
 def test_redis_is_configured_as_without_containers() -> None:
     lines = SCALED["redis"]["command"][-1].splitlines()
     # Process titles matter only where processes are identified by their environment.
@@ -205,7 +251,7 @@ def test_the_last_step_of_a_launch_waits_for_every_service_but_the_producer() ->
         name = pending.pop()
         needed.add(name)
         pending += CONTAINERS[name].get("depends_on", {}).keys() - needed
-    assert SERVICES.keys() - needed == {"producer", "prometheus"}
+    assert SERVICES.keys() - needed == {"producer", "prometheus", *SPARK}
 
 
 def test_a_container_waits_until_the_containers_it_needs_are_healthy_or_completed() -> None:

@@ -264,6 +264,45 @@ def test_prometheus_needs_its_port_only_if_it_is_launched(tmp_path: Path) -> Non
     assert "SLUICE_PROMETHEUS_PORT 9090" in call(tmp_path, "observe=yes; ports")
 
 
+def test_spark_needs_its_ports_only_if_it_is_launched(tmp_path: Path) -> None:
+    assert "SLUICE_SPARK" not in call(tmp_path, "ports")
+    ports = call(tmp_path, "engine=spark; ports").splitlines()
+    expected = ["SLUICE_SPARK_UI_PORT 7080", "SLUICE_SPARK_WORKER_1_UI_PORT 7081", "SLUICE_SPARK_WORKER_2_UI_PORT 7082"]
+    assert [line for line in ports if "SPARK" in line] == expected
+
+
+@pytest.mark.parametrize("engine", ["flink", "Spark", "1"])
+def test_another_engine_is_refused_in_one_line_before_anything_starts(tmp_path: Path, engine: str) -> None:
+    done = run(tree(tmp_path), "up", "--engine", engine, docker=True)
+    assert done.returncode == 1
+    assert done.stderr == f"sluice: ENGINE={engine} is unknown. Hint: set it to spark, or leave it out.\n"
+
+
+STUBS = """
+engine_fault() { :; }; memory_fault() { :; }; mount_fault() { :; }; port_faults() { :; }; protection_fault() { :; }
+complete_settings() { :; }; check_contracts() { :; }; removed_contracts() { :; }; run_cli() { :; }
+show_unhealthy() { :; }
+docker() { case "$1 $2" in "wait "*) echo 0 ;; "image inspect") ;; *) echo "docker $*" >>"$calls" ;; esac; }
+compose() { echo "compose $*" >>"$calls"; }
+compose_up() { echo "compose_up ENGINE=$ENGINE $*" >>"$calls"; }
+"""
+
+
+@pytest.mark.parametrize("engine", ["", "spark"])
+def test_a_launch_in_containers_has_spark_only_on_request(tmp_path: Path, engine: str) -> None:
+    calls = tmp_path / "calls"
+    # The launcher writes its logs below SLUICE_HOME.
+    option = f"--engine {engine}" if engine else ""
+    call(tmp_path, f"export SLUICE_HOME={tmp_path} calls={calls}; {STUBS} docker_up --no-live {option}")
+    ran = calls.read_text().splitlines()
+    built = [line for line in ran if line.startswith("docker build") and "sluice-spark" in line]
+    assert len(built) == (1 if engine else 0)
+    assert f"compose_up ENGINE={engine} --remove-orphans marts" in ran
+    started = f"compose_up ENGINE={engine} --wait spark-worker-1 spark-worker-2"
+    stopped = "compose rm --stop --force spark-worker-1 spark-worker-2 spark-master"
+    assert (started in ran, stopped in ran) == (bool(engine), not engine)
+
+
 @pytest.mark.parametrize(
     "line",
     [

@@ -1,5 +1,6 @@
 """The manifests are valid, run existing services, and give each exactly the secrets that it reads."""
 
+import inspect
 import re
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ import yaml
 from pydantic import SecretStr
 
 from infra.config.settings_file import PORTS, SECRETS
-from infra.servers import airflow, kafka
+from infra.launch.container_steps import STEPS
+from infra.servers import airflow, kafka, spark
 from infra.servers.service import environment
 from infra.servers.services import find_service
 from sluice.settings import ROOT, Settings, variable
@@ -19,6 +21,8 @@ FOLDER = ROOT / "infra" / "kubernetes"
 VERSION = "1.33"
 MANIFESTS = list(yaml.safe_load_all((FOLDER / "platform.yaml").read_text()))
 ADDRESSES = next(manifest for manifest in MANIFESTS if manifest["kind"] == "ConfigMap")["data"]
+CLUSTER = yaml.safe_load((FOLDER / "spark.yaml").read_text())
+SPARK = CLUSTER["spec"]
 VALUES = yaml.safe_load((FOLDER / "airflow-values.yaml").read_text())
 
 
@@ -43,6 +47,11 @@ def pods() -> list[tuple[dict[str, Any], dict[str, Any]]]:
     return [(pod, container) for pod in specs for container in pod["containers"]]
 
 
+def spark_pods() -> dict[str, dict[str, Any]]:
+    """Returns the pods that Spark's operator creates, by the name of their container."""
+    return {role: SPARK[f"{role}Spec"]["statefulSetSpec"]["template"]["spec"] for role in ("master", "worker")}
+
+
 @pytest.mark.parametrize(
     "manifest", MANIFESTS, ids=lambda manifest: f"{manifest['kind']}-{manifest['metadata']['name']}"
 )
@@ -56,7 +65,8 @@ def test_every_variable_of_the_config_map_is_a_setting() -> None:
 
 def test_a_pod_has_minimal_privileges_and_a_memory_limit() -> None:
     assert len(pods()) == 3
-    for pod, container in pods():
+    images = {"image": SPARK["sparkConf"]["spark.kubernetes.container.image"]}
+    for pod, container in [*pods(), *((pod, pod["containers"][0] | images) for pod in spark_pods().values())]:
         assert pod["automountServiceAccountToken"] is False
         assert pod["securityContext"]["runAsNonRoot"] is True
         assert container["securityContext"]["readOnlyRootFilesystem"] is True
@@ -88,6 +98,43 @@ def test_a_component_is_a_service_and_receives_exactly_the_secrets_that_it_reads
     assert service
     environment(service, settings)
     assert variable_names(component["env"]) == {variable(secret) for secret in SECRETS_READ}
+
+
+@pytest.mark.parametrize("role", ["master", "worker"])
+def test_sparks_pods_are_valid_and_receive_only_the_secret_of_the_cluster(role: str) -> None:
+    pod = spark_pods()[role]
+    manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": role}, "spec": pod}
+    kubernetes_validate.validate(manifest, VERSION, strict=True)
+    (container,) = pod["containers"]
+    # The operator looks for its container by this name.
+    assert container["name"] == role
+    secrets = [entry["name"] for entry in container["env"] if "valueFrom" in entry]
+    assert secrets == [variable("spark_secret")]
+    assert {"name": "SPARK_DAEMON_MEMORY", "value": spark.DAEMON_MEMORY} in container["env"]
+
+
+def test_sparks_cluster_is_configured_as_without_kubernetes() -> None:
+    # The only API version that is not an earlier draft.
+    assert CLUSTER["apiVersion"] == "spark.apache.org/v1"
+    options = {name: value for name, value in SPARK["sparkConf"].items() if not name.startswith("spark.kubernetes.")}
+    assert options == spark.OPTIONS
+    lock = (ROOT / "infra" / "requirements" / "spark.txt").read_text()
+    assert f"\npyspark=={SPARK['runtimeVersions']['sparkVersion']} " in lock
+    assert {*SPARK["clusterTolerations"]["instanceConfig"].values()} == {len(spark.WORKERS)}
+    assert ADDRESSES["SLUICE_SPARK_HOST"] == f"{CLUSTER['metadata']['name']}-master-svc"
+
+
+def test_what_sparks_operator_starts_is_in_the_image() -> None:
+    image = ROOT / "infra" / "images" / "spark"
+    assert "COPY infra/images/spark/sbin /opt/spark/sbin" in (image / "Dockerfile").read_text()
+    for role, name in (("master", spark.MASTER_CLASS), ("worker", spark.WORKER_CLASS)):
+        assert name in (image / "sbin" / f"start-{role}.sh").read_text()
+
+
+def test_the_job_that_provisions_has_the_arguments_that_its_step_takes() -> None:
+    (job,) = (container for pod, container in pods() if container["name"] == "init")
+    name, *arguments = job["args"]
+    assert len(arguments) == len(inspect.signature(STEPS[name]).parameters)
 
 
 def test_a_liveness_probe_depends_on_nothing_but_its_own_component() -> None:

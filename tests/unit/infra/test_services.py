@@ -31,6 +31,9 @@ SECRETS_OF = {
     "dashboard": {"reader_password"},
     "producer": set(),
     "prometheus": set(),
+    "spark-master": {"spark_secret"},
+    "spark-worker-1": {"spark_secret"},
+    "spark-worker-2": {"spark_secret"},
     "airflow-api-server": AIRFLOW_SECRETS,
     "airflow-dag-processor": AIRFLOW_SECRETS,
     "airflow-triggerer": AIRFLOW_SECRETS,
@@ -87,7 +90,7 @@ def test_no_secret_is_on_a_command_line_and_nothing_listens_on_every_interface(n
 
 
 def test_every_need_is_a_service_an_installation_or_a_provisioning_step(settings: Settings) -> None:
-    installations = {step.name for step in install_steps(settings, observe=True)}
+    installations = {step.name for step in install_steps(settings, observe=True, spark=True)}
     provisioning = {"topics", "lake", "warehouse", "removed contracts", "airflow metadata"}
     for service in SERVICES.values():
         assert set(service.needs) <= SERVICES.keys() | installations | provisioning, service.name

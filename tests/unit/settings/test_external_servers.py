@@ -76,6 +76,7 @@ def pem(tmp_path: Path) -> str:
         (STORE, "LAKE_WRITER_ACCESS_KEY", "is missing"),
         ({**STORE, "LAKE_WRITER_ACCESS_KEY": "w"}, "LAKE_READER_ACCESS_KEY", "is missing"),
         ({"S3_SECRET_KEY": SECRET}, "S3_SECRET_KEY", "has no effect without SLUICE_S3_ENDPOINT"),
+        ({"LAKEHOUSE_ACCESS_KEY": "k"}, "LAKEHOUSE_ACCESS_KEY", "has no effect without SLUICE_S3_ENDPOINT"),
         (
             {"S3_ENDPOINT": "http://s3.example", "S3_ACCESS_KEY": "k", "S3_CA_FILE": "{pem}"},
             "S3_CA_FILE",
