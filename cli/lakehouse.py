@@ -1,14 +1,13 @@
 """The commands of the second warehouse: lakehouse, which loads and builds it, and compare-engines."""
 
 import json
+from collections.abc import Callable, Iterator
 from datetime import date
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cli.data import event_date
-from infra.servers import toolchains
 from sluice.errors import TerminalError
 from sluice.settings import load_settings
 
@@ -37,7 +36,7 @@ def register(app: typer.Typer) -> None:
         with connect(load_settings(), "reader") as warehouse:
             postgres = checksum.marts(warehouse, start, end)
         spark: dict[str, dict[date | None, checksum.Checksum]] = {}
-        for line in _spark("checksums", start.isoformat(), end.isoformat()):
+        for line in _spark("checksums", start.isoformat(), end.isoformat(), log_line=_ignore):
             mart, day, rows, hashed = json.loads(line)
             spark.setdefault(mart, {})[date.fromisoformat(day) if day else None] = checksum.Checksum(rows, hashed)
         comparison = Comparison(postgres, spark)
@@ -50,7 +49,11 @@ def register(app: typer.Typer) -> None:
             )
 
 
-def _spark(*arguments: str) -> list[str]:
+def _ignore(line: str) -> None:
+    """Drops a line of Spark's log: the result says what matters."""
+
+
+def _spark(*arguments: str, log_line: Callable[[str], None] = print) -> Iterator[str]:
     from sluice.lakehouse.process import run
 
-    return run(*arguments, environment={"JAVA_HOME": str(Path(toolchains.java()).parent.parent)})
+    return run(*arguments, settings=load_settings(), log_line=log_line)

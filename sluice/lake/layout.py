@@ -5,9 +5,8 @@ import re
 
 import pyarrow as pa
 
-from sluice.lake.bucket import credentials
+from sluice.lake.bucket import Owner, credentials
 from sluice.settings import Settings
-from sluice.settings.external_servers import User
 
 PARTITION_COLUMN = "event_date"
 
@@ -82,12 +81,12 @@ def gap_id(topic_id: str, partition: int, start_offset: int) -> str:
     return f"{topic_id}/{partition}/gap/{start_offset}"
 
 
-def storage_options(settings: Settings, user: User) -> dict[str, str]:
-    """Returns the delta-rs options for accessing the lake as that user."""
+def storage_options(settings: Settings, owner: Owner) -> dict[str, str]:
+    """Returns the delta-rs options for accessing the store with an owner's keys."""
     if settings.s3_ca_file and os.environ.get("SSL_CERT_FILE") != str(settings.s3_ca_file):
         # delta-rs has no option for it: it reads this variable whenever it opens a store.
         os.environ["SSL_CERT_FILE"] = str(settings.s3_ca_file)
-    access_key, secret_key = credentials(settings, user)
+    access_key, secret_key = credentials(settings, owner)
     return {
         "aws_access_key_id": access_key,
         "aws_secret_access_key": secret_key,

@@ -18,6 +18,7 @@ from deltalake.fs import DeltaStorageHandler
 from pyarrow.fs import PyFileSystem
 
 from sluice.errors import TerminalError
+from sluice.lake.bucket import Owner
 from sluice.lake.commit_log import CommitLog, LogSlice
 from sluice.lake.date_check import DateCheck
 from sluice.lake.errors import NoTableError, corrupt_error, store_error
@@ -25,7 +26,6 @@ from sluice.lake.files import read_files
 from sluice.lake.layout import PARTITION_COLUMN, SCHEMA, storage_options, table_uri, transaction_partition
 from sluice.lake.ranges import PartitionKey, Range, within
 from sluice.settings import Settings
-from sluice.settings.external_servers import User
 
 _BATCH_ROWS = 32_768
 _PAGE_BUFFER_BYTES = 1 << 20
@@ -38,15 +38,15 @@ Mask = npt.NDArray[np.bool_]
 class LakeReader:
     """One stream's table, pinned to the version that was current when the reader was created."""
 
-    def __init__(self, settings: Settings, stream: str, user: User = "reader") -> None:
-        """Opens the table, as a user of the store.
+    def __init__(self, settings: Settings, stream: str, owner: Owner = "reader") -> None:
+        """Opens the table with an owner's keys.
 
         Raises:
             TransientError: the table does not exist yet, or the store is down.
             TerminalError: the store rejects the request.
         """
         self.uri = table_uri(settings, stream)
-        options = storage_options(settings, user)
+        options = storage_options(settings, owner)
         try:
             self.table = DeltaTable(self.uri, storage_options=options)
             self.files = pa.table(self.table.get_add_actions(flatten=True))

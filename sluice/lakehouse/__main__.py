@@ -6,8 +6,11 @@ import logging
 import sys
 from datetime import date
 
+from py4j.protocol import Py4JError
+from pyspark.errors import PySparkException
+
 from sluice.contracts import load_contracts
-from sluice.errors import SluiceError, TransientError
+from sluice.errors import SluiceError, TerminalError, TransientError
 from sluice.lakehouse.process import OUTPUT, TERMINAL, TRANSIENT
 from sluice.settings import load_settings
 
@@ -29,9 +32,16 @@ def main() -> int:
     try:
         _run(arguments)
     except SluiceError as error:
-        print(f"lakehouse: {error}", file=sys.stderr, flush=True)
-        return TRANSIENT if isinstance(error, TransientError) else TERMINAL
+        return _report(error)
+    except (Py4JError, PySparkException) as error:
+        # Spark's messages have the stack of every process on the lines after the first.
+        return _report(TerminalError(str(error).strip().partition("\n")[0], "see `make logs S=spark-worker-1`"))
     return 0
+
+
+def _report(error: SluiceError) -> int:
+    print(f"lakehouse: {error}", file=sys.stderr, flush=True)
+    return TRANSIENT if isinstance(error, TransientError) else TERMINAL
 
 
 def _run(arguments: argparse.Namespace) -> None:

@@ -8,14 +8,13 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 from minio.error import MinioException, S3Error
 
-from sluice.lake.bucket import client, minio_error
+from sluice.lake.bucket import Owner, client, minio_error
 from sluice.lake.errors import store_error
 from sluice.lake.layout import storage_options
 from sluice.settings import Settings
-from sluice.settings.external_servers import User
 
-USER: User = "lakehouse"
-"""The store's user that reads the lake and writes the warehouse."""
+OWNER: Owner = "lakehouse"
+"""The owner of the keys that read the lake and write the warehouse."""
 QUARANTINE = "raw/quarantine"
 LEDGER = "ops/loads"
 PUBLISHED = "marts"
@@ -61,7 +60,7 @@ def raw_table(table: str) -> str:
 
 def options(settings: Settings) -> dict[str, str]:
     """Returns the delta-rs options for the warehouse's tables."""
-    return storage_options(settings, USER)
+    return storage_options(settings, OWNER)
 
 
 def open_table(settings: Settings, table: str, version: int | None = None) -> DeltaTable | None:
@@ -86,12 +85,12 @@ def built(settings: Settings) -> list[str]:
         TransientError, TerminalError: the store is down or rejects the request.
     """
     try:
-        found = client(settings, USER).list_objects(bucket_name=settings.warehouse_bucket, prefix=f"{STAGING}/")
+        found = client(settings, OWNER).list_objects(bucket_name=settings.warehouse_bucket, prefix=f"{STAGING}/")
         names = [str(folder.object_name).removeprefix(f"{STAGING}/").rstrip("/") for folder in found]
         # The folder itself may be listed too.
         return [name for name in names if name]
     except (S3Error, MinioException, urllib3.exceptions.HTTPError) as error:
-        raise minio_error(settings, error) from error
+        raise minio_error(settings, error, settings.warehouse_bucket) from error
 
 
 def published(settings: Settings) -> Mapping[str, tuple[str, int]]:

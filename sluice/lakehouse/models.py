@@ -50,7 +50,7 @@ def build(spark: SparkSession, settings: Settings, contracts: Mapping[str, Contr
     write_sources(contracts, home / "generated", quoted=quoted_blocks(settings.dbt))
     os.environ |= _environment(settings, home)
     folders = ["--project-dir", str(settings.dbt), "--profiles-dir", str(settings.dbt), "--target", "spark"]
-    command = arguments or ("build", "--selector", "project")
+    command = arguments or ("--no-use-colors", "build", "--selector", "project")
     result = dbtRunner().invoke([*command, *folders])
     if result.exception:
         raise TerminalError(f"dbt: {result.exception}", "correct the project")

@@ -3,35 +3,33 @@
 import os
 import subprocess
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 
 from sluice.errors import TerminalError, TransientError
-from sluice.settings import ROOT
+from sluice.settings import ROOT, Settings, variable
+from sluice.settings.spark import SPARK_JAVA_HOME, SPARK_PYTHON
 
-PYTHON = ROOT / ".venv-spark" / "bin" / "python"
 TRANSIENT, TERMINAL = 75, 1
 """Exit codes: of a failure that a retry may end (sysexits' EX_TEMPFAIL), and of any other."""
 
 
-def run(
-    *arguments: str, environment: Mapping[str, str] | None = None, log_line: Callable[[str], None] = print
-) -> list[str]:
-    """Runs one command of ``python -m sluice.lakehouse``, and returns the lines of its output.
+def run(*arguments: str, settings: Settings, log_line: Callable[[str], None] = print) -> Iterator[str]:
+    """Runs one command of ``python -m sluice.lakehouse``, and yields each line of its output as it appears.
 
     Args:
         arguments: the command and its options.
-        environment: variables in addition to those of this process.
+        settings: with the secrets of the cluster and of the store's user.
         log_line: receives the program's log, line by line.
 
     Raises:
         TransientError, TerminalError: what the program reported; it is not installed, or it was killed.
     """
-    command = [str(PYTHON), "-m", "sluice.lakehouse", *arguments]
+    command = [str(SPARK_PYTHON), "-m", "sluice.lakehouse", *arguments]
     try:
         process = subprocess.Popen(
             command,
             cwd=ROOT,
-            env={**os.environ, **(environment or {})},
+            env=_environment(settings),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -41,21 +39,20 @@ def run(
         raise TerminalError(
             f"Spark does not start: {error}", "run `make up ENGINE=spark`, which installs it"
         ) from error
-    output: list[str] = []
     last: deque[str] = deque(maxlen=1)
     try:
         for line in process.stdout or ():
             text = line.rstrip("\n")
             if text.startswith(OUTPUT):
-                output.append(text.removeprefix(OUTPUT))
-            elif text.strip():
+                yield text.removeprefix(OUTPUT)
+            elif text.strip() and not text.startswith(_NOISE):
                 last.append(text)
                 log_line(text)
         status = process.wait()
     finally:
         _stop(process)
     if status == 0:
-        return output
+        return
     message, _, hint = (last[0] if last else f"exit code {status}").removeprefix("lakehouse: ").partition(". Hint: ")
     kind = TransientError if status == TRANSIENT or status < 0 else TerminalError
     raise kind(f"Spark: {message}", hint or "see the lines above")
@@ -63,6 +60,13 @@ def run(
 
 OUTPUT = "> "
 """What every line of a command's output begins with: Spark's own log is in between."""
+_NOISE = ("WARNING: Using incubator modules", "Setting default log level to", "To adjust logging level use")
+"""What Java and PySpark print at every start."""
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    secrets = {variable(name): settings.secret(name) for name in ("spark_secret", "lakehouse_password")}
+    return {**os.environ, **secrets, "JAVA_HOME": str(SPARK_JAVA_HOME)}
 
 
 def _stop(process: "subprocess.Popen[str]") -> None:

@@ -1,15 +1,18 @@
 """A Spark session on the cluster, with Delta tables in the store."""
 
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from pyspark.sql import SparkSession
 
+from sluice.errors import TransientError
 from sluice.lake.bucket import credentials
-from sluice.lakehouse.layout import USER
-from sluice.settings import ROOT, SPARK_JARS, Settings
+from sluice.lakehouse.layout import OWNER
+from sluice.settings import Settings
+from sluice.settings.spark import SPARK_JARS, SPARK_PYTHON
 
 _LOGGING = """
 rootLogger.level = error
@@ -29,12 +32,16 @@ def session(settings: Settings, name: str) -> Iterator[SparkSession]:
     Args:
         settings: with the cluster's address and secret, and the store's user ``lakehouse``.
         name: of the application, as Spark's pages show it.
+
+    Raises:
+        TransientError: the cluster is down.
     """
+    _require_cluster(settings)
     folder = settings.home / "spark" / "driver"
     _write_configuration(settings, folder)
     os.environ["SPARK_CONF_DIR"] = str(folder)
     # The same on every machine of the cluster.
-    os.environ["PYSPARK_PYTHON"] = str(ROOT / ".venv-spark" / "bin" / "python")
+    os.environ["PYSPARK_PYTHON"] = str(SPARK_PYTHON)
     os.environ["SPARK_LOCAL_IP"] = settings.spark_host
     spark = SparkSession.builder.appName(name).getOrCreate()
     try:
@@ -43,12 +50,23 @@ def session(settings: Settings, name: str) -> Iterator[SparkSession]:
         spark.stop()
 
 
+def _require_cluster(settings: Settings) -> None:
+    """Raises at once what Spark's driver would find after a minute of attempts."""
+    try:
+        socket.create_connection((settings.spark_host, settings.spark_port), timeout=3).close()
+    except OSError as error:
+        raise TransientError(
+            f"Spark's master at {settings.spark_master} is down: {error.strerror or error}",
+            "run `make up ENGINE=spark`",
+        ) from error
+
+
 def configuration(settings: Settings) -> dict[str, str]:
     """Returns Spark's configuration of a driver, which its executors receive too."""
-    access_key, secret_key = credentials(settings, USER)
+    access_key, secret_key = credentials(settings, OWNER)
     scratch = str(settings.home / "spark" / "scratch")
     return {
-        "spark.master": f"spark://{settings.spark_host}:{settings.spark_port}",
+        "spark.master": settings.spark_master,
         "spark.driver.host": settings.spark_host,
         "spark.driver.bindAddress": settings.spark_host,
         "spark.authenticate": "true",
@@ -59,14 +77,14 @@ def configuration(settings: Settings) -> dict[str, str]:
         "spark.local.dir": scratch,
         "spark.driver.memory": "1g",
         "spark.executor.memory": settings.spark_worker_memory,
-        "spark.executor.extraClassPath": f"{SPARK_JARS}/*",
         "spark.driver.extraClassPath": f"{SPARK_JARS}/*",
-        "spark.executorEnv.PYTHONPATH": str(ROOT),
         "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
         "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
         "spark.sql.catalogImplementation": "in-memory",
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.shuffle.partitions": "8",
+        # Delta would compute the state of each table in 50 tasks.
+        "spark.databricks.delta.snapshotPartitions": "2",
         "spark.sql.execution.arrow.maxRecordsPerBatch": "32768",
         "spark.hadoop.fs.s3a.endpoint": settings.lake_endpoint,
         "spark.hadoop.fs.s3a.endpoint.region": settings.s3_region or "us-east-1",
