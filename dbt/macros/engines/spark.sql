@@ -41,7 +41,6 @@
 
 {%- macro spark__analyze_table(relation) -%}{%- endmacro -%}
 
-{#- A run rebuilds all rows, so that nothing reads the list. -#}
 {%- macro spark__work_list() -%}
-    view
+    empty_table
 {%- endmacro -%}
