@@ -43,8 +43,8 @@ RANGE = --from "$$FROM" --to "$$TO"
 SEND_OPTIONS := SPEED LATE DUPLICATES CORRUPT INVALID SEED
 REPLAY_OPTIONS := $(SEND_OPTIONS) COPIES STREAMS
 
-TARGETS := help up down clean status logs new-stream send new-mart replay load transform backfill rebuild-warehouse reconcile sql peek quarantine drop-stream lake contract airflow dbt learn check hint solution reset report new-exercise doctor \
-    test test-all test-unit test-exercises test-faults test-year test-browser test-compose docs screenshots bench-sink bench-backfill bench-load bench-transform bench-reconcile lint format
+TARGETS := help up down clean status logs new-stream send new-mart replay load transform backfill rebuild-warehouse reconcile lakehouse compare-engines sql peek quarantine drop-stream lake contract airflow dbt learn check hint solution reset report new-exercise doctor \
+    test test-all test-unit test-exercises test-faults test-year test-browser test-compose test-spark docs screenshots bench-sink bench-backfill bench-load bench-transform bench-reconcile lint format
 .PHONY: $(TARGETS) .variables
 
 # A misnamed variable would be ignored. Each target's help text names those that it takes.
@@ -98,6 +98,12 @@ rebuild-warehouse: ## Rebuild the warehouse from the lake alone and compare the 
 
 reconcile: ## Verify that Kafka, lake and warehouse agree; exit code 0 only if they do; WAIT=1: when nothing is in flight, FULL=1: read everything again
 	@$(SLUICE) reconcile $(call flag,WAIT) $(call flag,FULL)
+
+lakehouse: ## Load the lake into Spark's warehouse and build, test and publish its marts; needs ENGINE=spark
+	@$(SLUICE) lakehouse
+
+compare-engines: ## Compare the marts of Postgres and Spark by date, FROM=2013-01-01 TO=2013-01-31; exit code 0 only if all rows are equal
+	@$(SLUICE) compare-engines $(RANGE)
 
 sql: ## Run Q="select …" and print the results; FORMAT=csv|table|json (csv) AS=reader|loader|transformer|postgres (reader)
 	@$(SLUICE) sql $(call option,AS) $(call option,FORMAT) -- "$$Q"
@@ -170,6 +176,9 @@ test-faults: ## Run all fault tests of the sink and the load (25 minutes)
 
 test-year: ## Load a year with injected faults incrementally, compare its marts with the truth, and print the cost of late events
 	@$(PYTEST) tests/integration/test_exactness.py -m thorough
+
+test-spark: ## Test the Spark cluster and its warehouse on a separate platform (30 minutes)
+	@$(PYTEST) tests/spark
 
 test-browser: ## Test the dashboard in Chromium on a separate platform; SLUICE_ENV_FILE=.env uses the running one
 	@$(PYTEST) tests/browser

@@ -46,9 +46,9 @@ def _report(error: SluiceError) -> int:
 
 def _run(arguments: argparse.Namespace) -> None:
     # Imported here because they import Spark.
-    from sluice.lakehouse import checksum, models
-    from sluice.lakehouse.load import load
-    from sluice.lakehouse.session import session
+    from sluice.lakehouse.spark import checksum, models
+    from sluice.lakehouse.spark.load import load
+    from sluice.lakehouse.spark.session import session
 
     settings = load_settings()
     contracts = load_contracts(settings.contracts)

@@ -4,7 +4,7 @@ A row's text has, for each column in the order of the names, the length of the v
 text; a null has the colon alone. A value's text is its usual one, in UTC for times; a floating-point number's is its
 eight bytes (IEEE 754, big-endian) in hexadecimal, and a decimal's has no zeros at the end of its fraction. A row's hash
 is the first 15 hexadecimal digits of the MD5 of its text, as a number: 60 bits, which every engine can add.
-``sluice.lakehouse.checksum`` computes the same in Spark.
+``sluice.lakehouse.spark.checksum`` computes the same in Spark.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
 {#-
     On Spark, a run rebuilds whole tables: it reads and writes them on all of the cluster's machines. Each replaces its
     table in one commit, and the earlier version stays readable. What is published is in the table of
-    publications (`sluice.lakehouse.publish`).
+    publications (`publish` in `sluice.lakehouse.spark.models`).
 -#}
 {%- macro build_on_spark(query) -%}
     {{ run_hooks(pre_hooks) }}

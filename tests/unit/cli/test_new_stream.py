@@ -113,6 +113,7 @@ def test_generated_files_pass_the_projects_checks(project: Path) -> None:
     run("new-mart", "agg_quakes_daily", "--stream", "quakes.reported")
     run("new-mart", "agg_quakes_plain", "--stream", "quakes.reported", "--plain")
     shutil.copy(ROOT / ".sqlfluff", project)
+    shutil.copytree(ROOT / "infra" / "sqlfluff", project / "infra" / "sqlfluff")
     binaries = ROOT / ".venv" / "bin"
     yamls = sorted(map(str, project.rglob("*quakes*.y*ml")))
     assert len(yamls) == 4

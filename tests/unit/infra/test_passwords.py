@@ -26,7 +26,7 @@ from dbt.config.renderer import ProfileRenderer
 from dbt_common.context import set_invocation_context
 set_invocation_context(dict(os.environ))
 profile = ProfileRenderer({}).render_data(yaml.safe_load(open(sys.argv[1])))
-sys.stdout.buffer.write(profile["sluice"]["outputs"]["warehouse"]["password"].encode())
+sys.stdout.buffer.write(profile["sluice"]["outputs"]["postgres"]["password"].encode())
 """
 
 

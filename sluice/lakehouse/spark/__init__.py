@@ -1,0 +1,1 @@
+"""What runs where Spark is installed: a session, and what a driver does with it."""
