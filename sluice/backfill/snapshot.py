@@ -16,6 +16,8 @@ from sluice.warehouse.checksum import Checksum
 MARTS_BEFORE, MARTS_AFTER = timedelta(days=2), timedelta(days=1)
 """How far a marts date can be from the UTC date of its events: marts use the scheduled date in New York."""
 
+_HASHES = "md5"
+"""How the checksums were computed. Those of another release cannot be compared with today's."""
 LedgerPosition = tuple[str, int, int]
 """A topic id, a partition and the ledger's next offset."""
 
@@ -32,6 +34,7 @@ class Snapshot:
     def fields(self) -> dict[str, Any]:
         """Returns the snapshot in a form that JSON can hold."""
         return {
+            "hashes": _HASHES,
             "heads": self.ledger_positions,
             "raw": {stream: _checksum_fields(days) for stream, days in self.raw.items()},
             "quarantined": {
@@ -42,7 +45,13 @@ class Snapshot:
 
     @classmethod
     def of(cls, fields: dict[str, Any]) -> "Snapshot":
-        """Returns the snapshot that ``fields`` was called on."""
+        """Returns the snapshot that ``fields`` was called on.
+
+        Raises:
+            ValueError, KeyError: another release has written it.
+        """
+        if fields["hashes"] != _HASHES:
+            raise ValueError(f"checksums of the kind {fields['hashes']}")
         return cls(
             {
                 stream: [(topic_id, partition, next_offset) for topic_id, partition, next_offset in positions]

@@ -1,11 +1,15 @@
 """The proof of a backfill: what changed on which date, and why, from the figures before and after."""
 
+import json
 from datetime import date
+from pathlib import Path
 
 import pytest
 
 from sluice.backfill.proof import MAX_LISTED_DATES, Proof, prove
+from sluice.backfill.request import Request, Unfinished, load_unfinished, save_unfinished, unfinished_path
 from sluice.backfill.snapshot import Snapshot
+from sluice.settings import Settings
 from sluice.warehouse.checksum import Checksum
 
 FIRST, SECOND = DAYS = (date(2013, 1, 14), date(2013, 1, 15))
@@ -100,3 +104,17 @@ def test_a_proof_with_a_fault_shows_it_and_does_not_hold() -> None:
 
 def test_a_snapshot_survives_serialization() -> None:
     assert Snapshot.of(snapshot().fields()) == snapshot()
+
+
+@pytest.mark.parametrize("earlier", [{}, {"hashes": "hashtext"}], ids=["before hashes had a name", "another kind"])
+def test_a_backfill_that_another_release_began_starts_from_scratch(tmp_path: Path, earlier: dict[str, str]) -> None:
+    settings = Settings(_env_file=None, home=tmp_path)  # type: ignore[call-arg]
+    begun = Unfinished(Request(FIRST, SECOND, ("flights.departed",), "all"), snapshot(), 1, "2026-01-01T00:00:00+00:00")
+    save_unfinished(settings, begun)
+    assert load_unfinished(settings) == begun
+    file = unfinished_path(settings)
+    saved = json.loads(file.read_text())
+    del saved["before"]["hashes"]
+    saved["before"] |= earlier
+    file.write_text(json.dumps(saved))
+    assert load_unfinished(settings) is None

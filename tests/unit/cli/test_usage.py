@@ -48,7 +48,10 @@ def make(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[st
         (["replay", "TOPIC=a"], "no variable TOPIC. Hint: write STREAMS=;"),
         (["send", "NAME=a"], "no variable NAME. Hint: write STREAM=;"),
         (["drop-stream", "STREAM=a"], "no variable STREAM. Hint: write NAME=;"),
-        (["transform", "FROM=2013-01-01"], "Hint: it takes no variables; FROM= is for `make replay`, `make backfill`, `make compare-engines`."),
+        (
+            ["transform", "FROM=2013-01-01"],
+            "Hint: it takes no variables; FROM= is for `make replay`, `make backfill`, `make compare-engines`.",
+        ),
         (["status", "X=1"], "`make status` has no variable X. Hint: it takes no variables."),
         (["MONTHS=2"], "`make help` has no variable MONTHS. Hint: it takes no variables; MONTHS= is for `make up`."),
         (["down", "clean", "FORC=1"], "`make down`, `make clean` has no variable FORC. Hint: write FORCE=."),
