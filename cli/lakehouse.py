@@ -1,14 +1,11 @@
 """The commands of the second warehouse: lakehouse, which loads and builds it, and compare-engines."""
 
-import json
-from collections.abc import Callable, Iterator
-from datetime import date
 from typing import Annotated
 
 import typer
 
 from cli.data import event_date
-from sluice.errors import TerminalError
+from cli.usage import require
 from sluice.settings import load_settings
 
 
@@ -18,8 +15,11 @@ def register(app: typer.Typer) -> None:
     @app.command()
     def lakehouse() -> None:
         """Load the lake into Spark's warehouse, and build, test and publish its marts."""
+        from sluice.lakehouse.process import run
+
+        settings = load_settings()
         for command in ("load", "build"):
-            for line in _spark(command):
+            for line in run(command, settings=settings):
                 print(line)
 
     @app.command()
@@ -29,31 +29,18 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Compare the marts of Postgres and Spark by date; the exit code is 0 only if all rows are equal."""
         # Imported here because it imports the warehouse's client.
-        from sluice.lakehouse.comparison import Comparison
-        from sluice.warehouse import checksum, connect
+        from sluice.lakehouse.comparison import compare
 
-        start, end = event_date(first), event_date(last)
-        with connect(load_settings(), "reader") as warehouse:
-            postgres = checksum.marts(warehouse, start, end)
-        spark: dict[str, dict[date | None, checksum.Checksum]] = {}
-        for line in _spark("checksums", start.isoformat(), end.isoformat(), log_line=_ignore):
-            mart, day, rows, hashed = json.loads(line)
-            spark.setdefault(mart, {})[date.fromisoformat(day) if day else None] = checksum.Checksum(rows, hashed)
-        comparison = Comparison(postgres, spark)
+        comparison = compare(
+            load_settings(),
+            event_date(require(first, "FROM", "compare-engines")),
+            event_date(require(last, "TO", "compare-engines")),
+            _ignore,
+        )
         for text in comparison.lines():
             print(text)
-        if differences := comparison.differences():
-            raise TerminalError(
-                f"the engines differ in {len(differences)} marts and dates",
-                "give both the same events: run `make load`, `make transform` and `make lakehouse`",
-            )
+        comparison.require_equality()
 
 
 def _ignore(line: str) -> None:
     """Drops a line of Spark's log: the result says what matters."""
-
-
-def _spark(*arguments: str, log_line: Callable[[str], None] = print) -> Iterator[str]:
-    from sluice.lakehouse.process import run
-
-    return run(*arguments, settings=load_settings(), log_line=log_line)

@@ -15,6 +15,7 @@ EXAMPLES = {
     "drop-stream": "make drop-stream NAME=gates.changed",
     "quarantine": "make quarantine A=list",
     "lake": "make lake A=status",
+    "compare-engines": "make compare-engines FROM=2013-01-01 TO=2013-01-31",
     "contract": 'make contract A="export flights.departed"',
     "airflow": 'make airflow A="dags list"',
     "dbt": 'make dbt A="ls --select marts"',

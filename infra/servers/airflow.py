@@ -228,6 +228,23 @@ def connections(settings: Settings) -> dict[str, str]:
             }
         )
         for role in ROLES
+    } | _lakehouse_connection(settings)
+
+
+def _lakehouse_connection(settings: Settings) -> dict[str, str]:
+    """Returns the connection to Spark and to its bucket. Where Spark cannot run, its secrets are not given."""
+    if not (settings.spark_secret and settings.lakehouse_password):
+        return {}
+    return {
+        "AIRFLOW_CONN_LAKEHOUSE": json.dumps(
+            {
+                "conn_type": "generic",
+                "host": settings.spark_host,
+                "port": settings.spark_port,
+                "password": settings.lakehouse_password.get_secret_value(),
+                "extra": {"spark_secret": settings.spark_secret.get_secret_value()},
+            }
+        )
     }
 
 

@@ -9,7 +9,7 @@ from datetime import date
 from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 
-from sluice.contracts import load_contracts
+from sluice.contracts import get_contract, load_contracts
 from sluice.errors import SluiceError, TerminalError, TransientError
 from sluice.lakehouse.process import OUTPUT, TERMINAL, TRANSIENT
 from sluice.settings import load_settings
@@ -20,6 +20,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m sluice.lakehouse", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("load", help="load the lake").add_argument("--stream", action="append", help="only this stream")
+    reloads = commands.add_parser("reload", help="load one date of the lake again")
+    reloads.add_argument("day", type=date.fromisoformat)
+    reloads.add_argument("--stream", action="append", help="only this stream")
     commands.add_parser("build", help="build, test and publish the marts")
     commands.add_parser("dbt", help="run dbt").add_argument("arguments", nargs=argparse.REMAINDER)
     checksums = commands.add_parser("checksums", help="print the published marts' checksums per date, as JSON")
@@ -47,16 +50,19 @@ def _report(error: SluiceError) -> int:
 def _run(arguments: argparse.Namespace) -> None:
     # Imported here because they import Spark.
     from sluice.lakehouse.spark import checksum, models
-    from sluice.lakehouse.spark.load import load
+    from sluice.lakehouse.spark.load import load, reload
     from sluice.lakehouse.spark.session import session
 
     settings = load_settings()
     contracts = load_contracts(settings.contracts)
     with session(settings, f"sluice {arguments.command}") as spark:
         match arguments.command:
-            case "load":
+            case "load" | "reload":
                 for stream in arguments.stream or contracts:
-                    report = load(spark, settings, contracts[stream])
+                    contract = get_contract(contracts, stream)
+                    report = load(spark, settings, contract)
+                    if arguments.command == "reload":
+                        report = reload(spark, settings, contract, arguments.day)
                     _print(
                         f"{stream}: {report.rows:,} rows loaded, {report.quarantined:,} quarantined"
                         f" ({report.seconds:.1f} s)"

@@ -1,10 +1,15 @@
 """Compares the marts of both warehouses, by their checksums per date."""
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 
-from sluice.warehouse.checksum import Checksum
+from sluice.errors import TerminalError
+from sluice.lakehouse.process import run
+from sluice.settings import Settings
+from sluice.warehouse import connect
+from sluice.warehouse.checksum import Checksum, marts
 
 Checksums = Mapping[str, Mapping[date | None, Checksum]]
 """By mart, then by date; None is the date of marts without one."""
@@ -28,6 +33,26 @@ class Difference:
         return f"{where}: {self.postgres.rows:,} rows in both, with different values"
 
 
+def compare(settings: Settings, first: date, last: date, log_line: Callable[[str], None]) -> "Comparison":
+    """Compares the marts of both warehouses on a range of dates, both ends included.
+
+    Args:
+        settings: with the warehouse's reader, and the secrets of the cluster and of the store's user.
+        first, last: the dates.
+        log_line: receives Spark's log, line by line.
+
+    Raises:
+        TransientError, TerminalError: one of them is down or rejects a query.
+    """
+    with connect(settings, "reader") as warehouse:
+        postgres = marts(warehouse, first, last)
+    spark: dict[str, dict[date | None, Checksum]] = {}
+    for line in run("checksums", first.isoformat(), last.isoformat(), settings=settings, log_line=log_line):
+        mart, day, rows, hashed = json.loads(line)
+        spark.setdefault(mart, {})[date.fromisoformat(day) if day else None] = Checksum(rows, hashed)
+    return Comparison(postgres, spark)
+
+
 @dataclass(frozen=True)
 class Comparison:
     """What was compared, and where the two differ."""
@@ -45,6 +70,18 @@ class Comparison:
                 if pair[0] != pair[1]:
                     found.append(Difference(mart, day, *pair))
         return found
+
+    def require_equality(self) -> None:
+        """Raises an error if the two differ.
+
+        Raises:
+            TerminalError: they differ.
+        """
+        if differences := self.differences():
+            raise TerminalError(
+                f"the engines differ in {len(differences)} marts and dates",
+                "give both the same events: run `make load`, `make transform` and `make lakehouse`",
+            )
 
     def lines(self) -> Iterable[str]:
         """Yields one line per mart, and one per difference."""

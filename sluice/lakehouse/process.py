@@ -13,6 +13,11 @@ TRANSIENT, TERMINAL = 75, 1
 """Exit codes: of a failure that a retry may end (sysexits' EX_TEMPFAIL), and of any other."""
 
 
+def is_launched(settings: Settings) -> bool:
+    """Returns whether a Spark cluster was ever launched here."""
+    return (settings.home / "spark").is_dir()
+
+
 def run(*arguments: str, settings: Settings, log_line: Callable[[str], None] = print) -> Iterator[str]:
     """Runs one command of ``python -m sluice.lakehouse``, and yields each line of its output as it appears.
 

@@ -37,6 +37,24 @@ def settings_as(*roles: str) -> Settings:
     )
 
 
+def lakehouse_settings() -> Settings:
+    """Returns the settings with the address and the secrets from Airflow's connection ``lakehouse``.
+
+    Raises:
+        TerminalError: Airflow has no such connection.
+    """
+    connection = _connection("lakehouse")
+    settings = settings_as("reader")
+    return settings.model_copy(
+        update={
+            "spark_host": connection.host or settings.spark_host,
+            "spark_port": connection.port or settings.spark_port,
+            "lakehouse_password": SecretStr(connection.password or ""),
+            "spark_secret": SecretStr(connection.extra_dejson.get("spark_secret", "")),
+        }
+    )
+
+
 def _connection(name: str) -> Any:
     try:
         return BaseHook.get_connection(name)

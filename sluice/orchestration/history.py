@@ -9,6 +9,8 @@ from sluice.errors import TerminalError
 
 REPROCESS = "reprocess"
 """The DAG that backfills run."""
+LAKEHOUSE = "lakehouse"
+"""The DAG of Spark's warehouse."""
 
 RAW, MARTS, ALL = WHATS = ("raw", "marts", "all")
 """Scopes. ``raw``: raw rows from the lake, and the marts of dates where they changed; ``marts``: the marts from the

@@ -17,8 +17,8 @@ from sluice.contracts import Contract, Contracts, get_contract, load_contracts
 from sluice.errors import SluiceError, TerminalError
 from sluice.orchestration.alerts import Alerts
 from sluice.orchestration.assets import REPROCESSED, lake_table, raw_table
-from sluice.orchestration.credentials import settings_as
-from sluice.orchestration.history import ALL, MARTS, RAW, REPROCESS, reprocess_scope
+from sluice.orchestration.credentials import lakehouse_settings, settings_as
+from sluice.orchestration.history import ALL, LAKEHOUSE, MARTS, RAW, REPROCESS, reprocess_scope
 from sluice.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -236,6 +236,56 @@ class ReloadOperator(BaseOperator):
     def _contracts(self, settings: Settings) -> list[Contract]:
         names = [self.streams] if isinstance(self.streams, str) else list(self.streams)
         return [_contract(settings, name) for name in names]
+
+
+class LakehouseLoadOperator(BaseOperator):
+    """Loads what is new in the lake into Spark's warehouse, and one date again if the run has one."""
+
+    template_fields: Sequence[str] = ("event_date",)
+    ui_color = "#fdebd0"
+
+    def __init__(self, *, event_date: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.event_date = event_date
+
+    def execute(self, context: Context) -> Figures:
+        """Returns one line per stream."""
+        arguments = ["reload", _parse_date(self.event_date).isoformat()] if self.event_date else ["load"]
+        return {"summary": "; ".join(_run_spark(self.log.info, *arguments))}
+
+
+class LakehouseBuildOperator(BaseOperator):
+    """Builds, tests and publishes the marts on Spark; while other runs of its DAG are queued, the last of them does."""
+
+    ui_color = "#fdebd0"
+
+    def execute(self, context: Context) -> Figures:
+        """Returns which marts were published."""
+        if _has_queued_runs(context, LAKEHOUSE):
+            raise AirflowSkipException("other runs are queued: the last of them builds the marts")
+        return {"summary": "; ".join(_run_spark(self.log.info, "build"))}
+
+
+class CompareEnginesOperator(BaseOperator):
+    """Compares the marts of Postgres and Spark on all dates."""
+
+    ui_color = "#fdebd0"
+
+    def execute(self, context: Context) -> Figures:
+        """Returns the number of marts that are equal; a difference fails the task, which names it in its log."""
+        from sluice.lakehouse.comparison import compare
+
+        comparison = compare(lakehouse_settings(), date.min, date.max, self.log.debug)
+        for line in comparison.lines():
+            self.log.info("%s", line)
+        comparison.require_equality()
+        return {"summary": f"{len(comparison.postgres)} marts are equal", "marts": len(comparison.postgres)}
+
+
+def _run_spark(log_line: Callable[..., None], *arguments: str) -> list[str]:
+    from sluice.lakehouse.process import run
+
+    return list(run(*arguments, settings=lakehouse_settings(), log_line=lambda line: log_line("%s", line)))
 
 
 class AuditOperator(DbtOperator):

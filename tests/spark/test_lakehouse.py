@@ -4,15 +4,21 @@ import re
 import signal
 import subprocess
 from collections import Counter
+from datetime import date
 
 import psutil
 import pyarrow as pa
 import pytest
+from deltalake import DeltaTable
 
 from infra.processes import processes
 from sluice.contracts import load_contracts
+from sluice.lake.layout import storage_options
 from sluice.lake.reader import LakeReader
-from sluice.lakehouse.layout import LEDGER, OWNER, QUARANTINE, open_table, raw_table
+from sluice.lakehouse.layout import LEDGER, OWNER, QUARANTINE, open_table, path, raw_table
+from sluice.orchestration.batch import airflow_client
+from sluice.orchestration.follow import follow, trigger_run, wait_for_dags
+from sluice.orchestration.history import LAKEHOUSE
 from sluice.settings import ROOT, Settings
 from sluice.settings.spark import SPARK_JAVA_HOME, SPARK_PYTHON
 from sluice.warehouse import connect
@@ -95,6 +101,20 @@ def test_a_killed_load_is_repeated_without_loss(spark: Running) -> None:
             process.send_signal(signal.SIGKILL)
     spark.sluice("lakehouse", timeout=1800)
     assert _compare(spark, "2013-02-15", "2013-02-17") == ["equal"] * MARTS
+    _assert_every_offset_once(spark.settings)
+
+
+def test_the_dag_reloads_a_date_builds_and_compares(spark: Running) -> None:
+    """Rows that Spark's warehouse has lost are there again after a run for their date."""
+    day = date(2013, 1, 20)
+    table = DeltaTable(
+        path(spark.settings, raw_table("weather_observed")), storage_options=storage_options(spark.settings, OWNER)
+    )
+    table.delete("_event_date = '2013-01-20' and _partition = 0")
+    with airflow_client(spark.settings) as airflow:
+        wait_for_dags(airflow, [LAKEHOUSE])
+        follow(airflow, [trigger_run(airflow, LAKEHOUSE, {"event_date": day.isoformat()})], print)
+    assert _compare(spark, "2013-01-18", "2013-01-22") == ["equal"] * MARTS
     _assert_every_offset_once(spark.settings)
 
 

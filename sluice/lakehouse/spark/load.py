@@ -9,9 +9,10 @@ of its tasks Spark has run twice: files that no commit names are invisible.
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -89,6 +90,41 @@ def load(spark: SparkSession, settings: Settings, contract: Contract) -> LoadRep
     return replace(report, seconds=time.monotonic() - started)
 
 
+def reload(spark: SparkSession, settings: Settings, contract: Contract, day: date) -> LoadReport:
+    """Checks one date of the lake again, up to the ledger's end, and replaces its rows and its invalid records.
+
+    Idempotent: a reload that was killed between the two is repeated. Only one load of a stream may run at a time.
+
+    Args:
+        spark: the session.
+        settings: of the platform.
+        contract: of the stream.
+        day: the UTC date of the records' timestamps, which is that of the events where they are sent at once.
+
+    Raises:
+        TransientError, TerminalError: as ``load``.
+    """
+    started = time.monotonic()
+    report = LoadReport(contract.stream)
+    _, next_offsets = read_ledger(settings, contract)
+    if not next_offsets:
+        return report
+    ranges = [Range(*key, 0, next_offset) for key, next_offset in next_offsets.items()]
+    records = _lake(spark, settings, contract).where(_within(ranges) & (f.col("event_date") == f.lit(day)))
+    with _checked(records, settings, contract) as (valid, invalid):
+        rows = valid.repartition("_event_date")
+        in_raw = f"coalesce(_lake_date, _event_date) = date'{day}'"
+        _replace(
+            settings,
+            _quarantine(contract, invalid),
+            QUARANTINE,
+            f"stream = '{contract.stream}' and event_date = date'{day}'",
+        )
+        _replace(settings, rows, raw_table(contract.table), in_raw)
+        report = LoadReport(contract.stream, valid.count(), invalid.count())
+    return replace(report, seconds=time.monotonic() - started)
+
+
 def read_ledger(settings: Settings, contract: Contract) -> tuple[Batch | None, dict[PartitionKey, int]]:
     """Returns the stream's unfinished batch, if there is one, and the next offset after all planned ones.
 
@@ -151,22 +187,30 @@ def _create_raw_table(spark: SparkSession, settings: Settings, contract: Contrac
 
 
 def _run(spark: SparkSession, settings: Settings, contract: Contract, batch: Batch) -> LoadReport:
-    lake = spark.read.format("delta").load(spark_path(table_uri(settings, contract.stream)))
-    records = lake.where(_within(batch.ranges)).select(LAKE_COLUMNS)
-    check = Check(contract, datetime.now(UTC), settings if contract.format != "json" else None)
-    checked = records.mapInArrow(check, from_arrow_schema(checked_schema(contract)))
-    # Checked once, and written twice.
-    checked = checked.persist(StorageLevel.DISK_ONLY)
-    try:
-        invalid = checked.where(f.col(REASON).isNotNull())
-        valid = checked.where(f.col(REASON).isNull())
+    records = _lake(spark, settings, contract).where(_within(batch.ranges))
+    with _checked(records, settings, contract) as (valid, invalid):
         quarantined = invalid.count()
         if quarantined:
             _append(settings, contract, batch, _quarantine(contract, invalid), QUARANTINE, "stream")
-        rows = valid.drop(REASON, KEY, VALUE)
         # One file per date: rows of a date come from all partitions.
-        _append(settings, contract, batch, rows.repartition("_event_date"), raw_table(contract.table), "_event_date")
-        return LoadReport(contract.stream, checked.count() - quarantined, quarantined)
+        _append(settings, contract, batch, valid.repartition("_event_date"), raw_table(contract.table), "_event_date")
+        return LoadReport(contract.stream, valid.count(), quarantined)
+
+
+def _lake(spark: SparkSession, settings: Settings, contract: Contract) -> DataFrame:
+    return spark.read.format("delta").load(spark_path(table_uri(settings, contract.stream)))
+
+
+@contextmanager
+def _checked(records: DataFrame, settings: Settings, contract: Contract) -> Iterator[tuple[DataFrame, DataFrame]]:
+    """Yields the rows of valid records, and the invalid records with their reasons."""
+    check = Check(contract, datetime.now(UTC), settings if contract.format != "json" else None)
+    checked = records.select(LAKE_COLUMNS).mapInArrow(check, from_arrow_schema(checked_schema(contract)))
+    # Checked once, and written twice.
+    checked = checked.persist(StorageLevel.DISK_ONLY)
+    try:
+        valid = checked.where(f.col(REASON).isNull()).drop(REASON, KEY, VALUE)
+        yield valid, checked.where(f.col(REASON).isNotNull())
     finally:
         checked.unpersist()
 
@@ -194,3 +238,10 @@ def _append(
     writer = rows.write.format("delta").mode("append").partitionBy(partition_column).option("mergeSchema", "true")
     writer = writer.option("txnAppId", _transaction(contract)).option("txnVersion", batch.number)
     writer.save(spark_path(path(settings, table)))
+
+
+def _replace(settings: Settings, rows: DataFrame, table: str, condition: str) -> None:
+    """Replaces the rows of a table that meet a condition, in one commit; a table that does not exist has none."""
+    if open_table(settings, table) is not None:
+        writer = rows.write.format("delta").mode("overwrite").option("replaceWhere", condition)
+        writer.option("mergeSchema", "true").save(spark_path(path(settings, table)))

@@ -3,6 +3,7 @@
 import re
 import shutil
 import socket
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -18,7 +19,7 @@ from sluice.settings import ROOT
 
 CONTRACTS = load_contracts(ROOT / "contracts")
 LOADS = {contract.dag_id for contract in CONTRACTS.values()}
-OTHERS = {"transform", "reprocess", "reconcile", "maintain", "monitor"}
+OTHERS = {"transform", "reprocess", "reconcile", "maintain", "monitor", "lakehouse"}
 
 
 def parse(folder: Path) -> DagBag:
@@ -31,6 +32,16 @@ def assert_complete(bag: DagBag, expected: set[str]) -> None:
     assert set(bag.dag_ids) == expected
 
 
+@pytest.fixture(scope="module", autouse=True)
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The home of a platform on which Spark was launched."""
+    folder = tmp_path_factory.mktemp("home")
+    (folder / "spark").mkdir()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("SLUICE_HOME", str(folder))
+        yield folder
+
+
 @pytest.fixture(scope="module")
 def bag() -> DagBag:
     return parse(ROOT / "dags")
@@ -41,8 +52,13 @@ def dag(request: pytest.FixtureRequest, bag: DagBag) -> DAG:
     return bag.dags[request.param]
 
 
-def test_the_folder_defines_a_load_per_contract_and_the_five_other_dags(bag: DagBag) -> None:
+def test_the_folder_defines_a_load_per_contract_and_the_six_other_dags(bag: DagBag) -> None:
     assert_complete(bag, LOADS | OTHERS)
+
+
+def test_where_spark_was_never_launched_there_is_no_dag_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLUICE_HOME", str(tmp_path))
+    assert_complete(parse(ROOT / "dags"), LOADS | OTHERS - {"lakehouse"})
 
 
 def test_a_file_that_does_not_import_is_detected(tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ TASK_SECRETS = {
     "reader_password",
     "lake_reader_password",
     "lake_keeper_password",
+    "lakehouse_password",
+    "spark_secret",
 }
 SECRETS_OF = {
     "kafka": set(),
