@@ -1,18 +1,27 @@
 """Commands of the second warehouse, for ``sluice.lakehouse.process``: load, build, dbt and checksums."""
 
 import argparse
+import fcntl
 import json
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from datetime import date
 
 from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
+from pyspark.sql import SparkSession
 
-from sluice.contracts import get_contract, load_contracts
+from sluice.contracts import Contracts, get_contract, load_contracts
 from sluice.errors import SluiceError, TerminalError, TransientError
 from sluice.lakehouse.process import OUTPUT, TERMINAL, TRANSIENT
-from sluice.settings import load_settings
+from sluice.lakehouse.spark import checksum, models
+from sluice.lakehouse.spark.load import load, reload
+from sluice.lakehouse.spark.session import session
+from sluice.settings import Settings, load_settings
+
+SPARK_ERRORS = (Py4JError, PySparkException)
 
 
 def main() -> int:
@@ -36,7 +45,7 @@ def main() -> int:
         _run(arguments)
     except SluiceError as error:
         return _report(error)
-    except (Py4JError, PySparkException) as error:
+    except SPARK_ERRORS as error:
         # Spark's messages have the stack of every process on the lines after the first.
         return _report(TerminalError(str(error).strip().partition("\n")[0], "see `make logs S=spark-worker-1`"))
     return 0
@@ -48,25 +57,13 @@ def _report(error: SluiceError) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    # Imported here because they import Spark.
-    from sluice.lakehouse.spark import checksum, models
-    from sluice.lakehouse.spark.load import load, reload
-    from sluice.lakehouse.spark.session import session
-
     settings = load_settings()
     contracts = load_contracts(settings.contracts)
-    with session(settings, f"sluice {arguments.command}") as spark:
+    writes = arguments.command != "checksums"
+    with _lock(settings) if writes else nullcontext(), session(settings, f"sluice {arguments.command}") as spark:
         match arguments.command:
             case "load" | "reload":
-                for stream in arguments.stream or contracts:
-                    contract = get_contract(contracts, stream)
-                    report = load(spark, settings, contract)
-                    if arguments.command == "reload":
-                        report = reload(spark, settings, contract, arguments.day)
-                    _print(
-                        f"{stream}: {report.rows:,} rows loaded, {report.quarantined:,} quarantined"
-                        f" ({report.seconds:.1f} s)"
-                    )
+                _load(spark, settings, contracts, arguments)
             case "build":
                 published = models.build(spark, settings, contracts)
                 _print(f"published {len(published)} marts: {', '.join(published)}")
@@ -77,6 +74,40 @@ def _run(arguments: argparse.Namespace) -> None:
                 for mart, days in found.items():
                     for day, value in days.items():
                         _print(json.dumps([mart, day and day.isoformat(), value.rows, value.hash]))
+
+
+@contextmanager
+def _lock(settings: Settings) -> Iterator[None]:
+    """Keeps out other programs that write: two plans of a load would have the same number."""
+    folder = settings.home / "spark"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise TransientError(
+                "another load or build of Spark's warehouse is running", "wait until it ends"
+            ) from None
+        yield
+
+
+def _load(spark: SparkSession, settings: Settings, contracts: Contracts, arguments: argparse.Namespace) -> None:
+    """Loads each stream; one that fails costs itself alone, and its error is reported last."""
+    errors: list[Exception] = []
+    for stream in arguments.stream or contracts:
+        try:
+            contract = get_contract(contracts, stream)
+            report = load(spark, settings, contract)
+            if arguments.command == "reload":
+                report = reload(spark, settings, contract, arguments.day)
+        except (SluiceError, *SPARK_ERRORS) as error:
+            print(f"{stream}: {error}", file=sys.stderr, flush=True)
+            errors.append(error)
+            continue
+        counts = f"{report.rows:,} rows loaded, {report.quarantined:,} quarantined"
+        _print(f"{stream}: {counts} ({report.seconds:.1f} s)")
+    if errors:
+        raise errors[0]
 
 
 def _print(text: str) -> None:

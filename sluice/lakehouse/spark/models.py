@@ -75,10 +75,12 @@ def _register(spark: SparkSession, settings: Settings, contracts: Mapping[str, C
     """Makes the tables of the store known to the session: its catalog is in memory, and the store is what counts."""
     for schema in ("raw", STAGING):
         spark.sql(f"create schema if not exists {schema} location '{spark_path(path(settings, schema))}'")
-    tables = {f"raw.{contract.table}": raw_table(contract.table) for contract in contracts.values()}
-    for name, table in (tables | {f"{STAGING}.{name}": f"{STAGING}/{name}" for name in built(settings)}).items():
+    # The load of a contract may have failed before it made the table. That costs the models of this stream alone.
+    loaded = [table for contract in contracts.values() if open_table(settings, table := raw_table(contract.table))]
+    for table in [*loaded, *(f"{STAGING}/{name}" for name in built(settings))]:
+        schema, name = table.split("/")
         location = spark_path(path(settings, table))
-        spark.sql(f"create table if not exists {name} using delta location '{location}'")
+        spark.sql(f"create table if not exists {schema}.`{name}` using delta location '{location}'")
 
 
 def _environment(settings: Settings, home: Path) -> dict[str, str]:
