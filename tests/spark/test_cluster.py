@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +63,9 @@ class Cluster:
             # Tasks begin when both workers have an executor.
             "spark.scheduler.minRegisteredResourcesRatio": "1",
             "spark.ui.enabled": "false",
+            # By default Spark plans for a large cluster.
+            "spark.sql.shuffle.partitions": "2",
+            "spark.databricks.delta.snapshotPartitions": "2",
             "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
             "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
             "spark.hadoop.fs.s3a.endpoint": self.settings.lake_endpoint,
@@ -145,18 +147,15 @@ def test_a_program_is_refused(cluster: Cluster, changes: dict[str, str | None]) 
         page = probes.http_json("127.0.0.1", cluster.settings.spark_ui_port, "/json/")
         return len(page["activeapps"]) + len(page["completedapps"])
 
-    before = applications()
-    output = ""
+    log = cluster.settings.home / "logs" / "spark-master.log"
+    before, length = applications(), len(log.read_text())
     with cluster.start(WHERE, changes) as process:
         assert process.stdout
-        for line in process.stdout:
-            output += line
-            if "Failed to connect to master" in line:
-                # It would try again for a minute.
-                break
+        # It would try again for a minute.
+        failed = any("Failed to connect to master" in line for line in process.stdout)
         process.kill()
-    assert "Sasl" in output
-    assert "Failed to connect to master" in output
+    assert failed
+    assert "Sasl" in log.read_text()[length:]
     assert applications() == before
 
 
@@ -192,6 +191,4 @@ def test_a_worker_that_dies_is_restarted_and_registered_again(cluster: Cluster) 
     os.kill(pid, signal.SIGKILL)
     wait("another worker", lambda: (now := status()["spark-worker-1"])[0] == "healthy" and now[1] != pid)
     assert status()["spark-master"][0] == "healthy"
-    start = time.monotonic()
-    assert len(cluster.run(WHERE)) == 8
-    assert time.monotonic() - start < 120
+    assert {row[2] for row in cluster.run(WHERE)} == {"spark-worker-1", "spark-worker-2"}
