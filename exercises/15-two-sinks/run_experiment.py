@@ -29,8 +29,6 @@ class ObservedStream(ScratchStream):
         self.sent: Sent = {partition: [] for partition in range(self.partitions)}
         self.sends: list[tuple[float, dict[int, int]]] = []
         """When Kafka had records, in seconds since 1970, and the end of each partition then."""
-        self.samples: list[tuple[float, list[list[int]]]] = []
-        """The partitions of each sink, by the order in which they were started, at a time."""
         self.at_first_send: list[list[int]] = []
         """The same when the first records were sent."""
         self._stopping = threading.Event()
@@ -53,10 +51,22 @@ class ObservedStream(ScratchStream):
         self._stopping.set()
         self._thread.join()
 
+    def samples(self) -> list[tuple[float, list[list[int]]]]:
+        """Returns the partitions of each sink, by the order in which they were started, after each look at one.
+
+        Looks are those of the experiment, too: it may go on at once when the sinks share the partitions.
+        """
+        looks = [(at, number, found) for number, sink in enumerate(self.sinks) for at, found in sink.readings]
+        latest: list[list[int]] = [[] for _ in self.sinks]
+        samples = []
+        for at, number, found in sorted(looks, key=lambda look: look[:2]):
+            latest[number] = sorted(found)
+            samples.append((at, list(latest)))
+        return samples
+
     def _observe(self) -> None:
         while not self._stopping.wait(_SAMPLE_SECONDS):
-            now = time.time()
-            self.samples.append((now, self._partitions()))
+            self._partitions()
 
     def _partitions(self) -> list[list[int]]:
         return [sorted(sink.partitions()) if sink.is_running else [] for sink in self.sinks]
@@ -76,7 +86,7 @@ def experiment(records: list[Record]) -> dict[str, Any]:
         "codes": codes,
         "killed_at": killed,
         "sends": stream.sends,
-        "samples": stream.samples,
+        "samples": stream.samples(),
         "at_first_send": stream.at_first_send,
         "faults": verify(stream.table_uri, stream.storage_options, stream.sent),
     }

@@ -51,6 +51,8 @@ class Sink:
         self.log = log
         self.killed_at: float | None = None
         """When it was killed while it was running, in seconds since 1970."""
+        self.readings: list[tuple[float, set[int]]] = []
+        """What ``partitions`` has returned, and when, in seconds since 1970."""
         with log.open("ab") as output:
             self.process = subprocess.Popen(
                 (sys.executable, "-m", "sluice.sink"),
@@ -73,9 +75,11 @@ class Sink:
     def partitions(self) -> set[int]:
         """Returns the partitions that the sink reads now, as of its last second; none before it answers."""
         families = text_string_to_metric_families(self._get("/metrics") or "")
-        return {
+        found = {
             int(sample.labels["partition"]) for family in families if family.name == _LAG for sample in family.samples
         }
+        self.readings.append((time.time(), found))
+        return found
 
     def stop(self) -> None:
         """Stops the sink as its supervisor does: it commits what it has read, and leaves its group."""
