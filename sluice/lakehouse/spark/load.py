@@ -23,6 +23,7 @@ from pyspark.sql import functions as f
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from sluice.contracts import Contract
+from sluice.errors import TerminalError
 from sluice.lake.errors import NoTableError
 from sluice.lake.layout import table_uri
 from sluice.lake.ranges import PartitionKey, Range
@@ -194,6 +195,12 @@ def _run(spark: SparkSession, settings: Settings, contract: Contract, batch: Bat
             _append(settings, contract, batch, _quarantine(contract, invalid), QUARANTINE, "stream")
         # One file per date: rows of a date come from all partitions.
         _append(settings, contract, batch, valid.repartition("_event_date"), raw_table(contract.table), "_event_date")
+        if _done(settings, contract) != batch.number:
+            # Another plan with this number would be ignored where this batch is.
+            raise TerminalError(
+                f"{contract.stream}: the raw table has no commit of the batch {batch.number}",
+                "run `make lakehouse` again",
+            )
         return LoadReport(contract.stream, valid.count(), quarantined)
 
 
