@@ -25,6 +25,9 @@ from sluice.warehouse import connect
 from tests.fixtures.platform import Running
 from tests.fixtures.waiting import wait
 
+# Spark's processes take minutes to start on a busy machine.
+pytestmark = pytest.mark.timeout(3000)
+
 MARTS = 6
 PLACE = ["topic_id", "partition", "offset"]
 
