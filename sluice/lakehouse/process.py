@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 from sluice.errors import TerminalError, TransientError
+from sluice.service.child import stop_child
 from sluice.settings import ROOT, Settings, variable
 from sluice.settings.spark import SPARK_JAVA_HOME, SPARK_PYTHON
 
@@ -55,7 +56,8 @@ def run(*arguments: str, settings: Settings, log_line: Callable[[str], None] = p
                 log_line(text)
         status = process.wait()
     finally:
-        _stop(process)
+        # After an exception such as Ctrl-C, it must not continue unattended.
+        stop_child(process)
     if status == 0:
         return
     message, _, hint = (last[0] if last else f"exit code {status}").removeprefix("lakehouse: ").partition(". Hint: ")
@@ -72,15 +74,3 @@ _NOISE = ("WARNING: Using incubator modules", "Setting default log level to", "T
 def _environment(settings: Settings) -> dict[str, str]:
     secrets = {variable(name): settings.secret(name) for name in ("spark_secret", "lakehouse_password")}
     return {**os.environ, **secrets, "JAVA_HOME": str(SPARK_JAVA_HOME)}
-
-
-def _stop(process: "subprocess.Popen[str]") -> None:
-    """Terminates the program if it is still running, after an exception such as Ctrl-C, and waits for it."""
-    if process.poll() is not None:
-        return
-    process.terminate()
-    try:
-        process.wait(timeout=10)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()

@@ -1,1 +1,1 @@
-"""What every long-lived program has: a clean stop, and a page with its health and metrics."""
+"""What programs have: a clean stop, for themselves and what they start, and a page with health and metrics."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sluice.errors import SluiceError, TerminalError, TransientError
+from sluice.service.child import stop_child
 from sluice.settings import ROOT, Settings
 from sluice.transform.unfinished import RESULTS
 from sluice.warehouse.connect import warehouse_server
@@ -138,15 +139,8 @@ class Dbt:
 
     def stop(self) -> None:
         """Terminates dbt if it is running, and waits for it to exit."""
-        process = self._process
-        if process is None or process.poll() is not None:
-            return
-        process.terminate()
-        try:
-            process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        if self._process is not None:
+            stop_child(self._process)
 
     def completed(self) -> list[str]:
         """Returns the ids of the nodes (models, seeds, tests) that the last invocation completed."""
