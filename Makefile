@@ -96,8 +96,8 @@ backfill: ## Reprocess FROM=2013-01-01 TO=2013-01-31 (the loaded dates) from the
 rebuild-warehouse: ## Rebuild the warehouse from the lake alone and compare the marts; asks for confirmation unless FORCE=1
 	@$(SLUICE) rebuild-warehouse $(call flag,FORCE)
 
-reconcile: ## Verify that Kafka, lake and warehouse agree; exit code 0 only if they do; WAIT=1: when nothing is in flight, FULL=1: read everything again
-	@$(SLUICE) reconcile $(call flag,WAIT) $(call flag,FULL)
+reconcile: ## Verify that Kafka, lake and warehouse agree; exit code 0 only if they do; WAIT=1: when nothing is in flight, FULL=1: read everything again, ENGINE=spark: Spark's warehouse and the lake
+	@$(SLUICE) reconcile $(call flag,WAIT) $(call flag,FULL) $(call option,ENGINE)
 
 lakehouse: ## Load the lake into Spark's warehouse and build, test and publish its marts; needs ENGINE=spark
 	@$(SLUICE) lakehouse

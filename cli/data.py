@@ -12,10 +12,10 @@ import typer
 
 from cli.contracts import valid_contracts
 from cli.json_rows import json_row, python_value
-from cli.usage import MAX_ROWS, require, whole_number
-from sluice.contracts import get_contract, load_contracts
+from cli.usage import MAX_ROWS, one_of, require, whole_number
+from sluice.contracts import Contracts, get_contract, load_contracts
 from sluice.errors import TerminalError
-from sluice.settings import load_settings
+from sluice.settings import Settings, load_settings
 
 _PEEK_COLUMNS = ["topic_id", "partition", "offset", "timestamp", "event_date", "key", "value"]
 
@@ -32,6 +32,10 @@ def reconcile(
         int, typer.Option(parser=whole_number("--patience", 1, 86_400), help="Seconds to wait at most.")
     ] = 300,
     full: Annotated[bool, typer.Option("--full", help="Compare everything, whatever was verified before.")] = False,
+    engine: Annotated[
+        str,
+        typer.Option(parser=one_of("ENGINE", "spark"), help="spark: compare Spark's warehouse with the lake instead."),
+    ] = "",
 ) -> None:
     """Verify that Kafka, lake and warehouse agree, per stream and date."""
     from sluice.reconcile import reconcile as compare
@@ -40,9 +44,22 @@ def reconcile(
     logging.getLogger("sluice").setLevel(logging.INFO)
     settings = load_settings()
     contracts = valid_contracts(settings)
+    if engine == "spark":
+        _reconcile_lakehouse(settings, contracts)
+        return
     reconciliation = compare(settings, contracts, full=full, patience=patience if wait else 0)
     print(reconciliation.text())
     if not reconciliation.agrees:
+        raise typer.Exit(1)
+
+
+def _reconcile_lakehouse(settings: Settings, contracts: Contracts) -> None:
+    from sluice.lakehouse.reconciliation import reconcile as compare
+
+    reconciliation = compare(settings, contracts, logging.getLogger("sluice.lakehouse").debug)
+    for text in reconciliation.lines():
+        print(text)
+    if reconciliation.faults():
         raise typer.Exit(1)
 
 

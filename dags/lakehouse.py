@@ -1,4 +1,4 @@
-"""The DAG lakehouse, where Spark was launched: loads and builds Spark's warehouse, and compares it with Postgres."""
+"""The DAG lakehouse, where Spark was launched: loads, reconciles, builds and compares Spark's warehouse."""
 
 from datetime import UTC, datetime, time, timedelta
 
@@ -6,9 +6,9 @@ from airflow.sdk import DAG, CronDataIntervalTimetable, Param
 
 from sluice.contracts import load_contracts
 from sluice.lakehouse.process import is_launched
+from sluice.orchestration import operators
 from sluice.orchestration.docs import render
 from sluice.orchestration.history import LAKEHOUSE, history
-from sluice.orchestration.operators import CompareEnginesOperator, LakehouseBuildOperator, LakehouseLoadOperator
 from sluice.orchestration.retries import DEFAULT_ARGS
 from sluice.settings import load_settings
 
@@ -16,7 +16,8 @@ DOC = """
 ### The second warehouse
 
 `make up ENGINE=spark` runs a Spark cluster. On it, this DAG loads [the lake]({lake}) with the checks of the contracts,
-builds [the dbt models]({dbt}), publishes the marts, and compares them with those of Postgres by date.
+verifies that every offset was loaded exactly once, builds [the dbt models]({dbt}), publishes the marts, and compares
+them with those of Postgres by date.
 
 - **When**: by hand, `make airflow A="dags trigger lakehouse"`; everything new is loaded. If a contract has no
   `history`, yesterday is loaded again each night.
@@ -33,7 +34,7 @@ if is_launched(SETTINGS):
     FIRST, LAST = history(load_contracts(SETTINGS.contracts).values())
     with DAG(
         dag_id=LAKEHOUSE,
-        description="loads, builds and compares Spark's warehouse",
+        description="loads, reconciles, builds and compares Spark's warehouse",
         doc_md=render(DOC, SETTINGS),
         schedule=CronDataIntervalTimetable("@daily", timezone="UTC"),
         start_date=datetime.combine(FIRST, time(), UTC),
@@ -46,14 +47,18 @@ if is_launched(SETTINGS):
         params={"event_date": Param(None, type=["null", "string"], format="date", description="A date to load again.")},
         tags=["lakehouse", "spark"],
     ):
-        (
-            LakehouseLoadOperator(
-                task_id="load",
-                event_date=(
-                    "{{ params.event_date or (data_interval_start | ds if data_interval_start is defined else '') }}"
-                ),
-                doc_md="Loads what is new in the lake, and the run's date again if it has one.",
-            )
-            >> LakehouseBuildOperator(task_id="build", doc_md="Builds, tests and publishes the marts on Spark.")
-            >> CompareEnginesOperator(task_id="compare", doc_md="Compares the marts of both engines by date.")
+        load = operators.LakehouseLoadOperator(
+            task_id="load",
+            event_date="{{ params.event_date or (data_interval_start | ds if data_interval_start is defined else '') }}",
+            doc_md="Loads what is new in the lake, and the run's date again if it has one.",
         )
+        reconcile = operators.LakehouseReconcileOperator(
+            task_id="reconcile", doc_md="Looks for every offset of the lake."
+        )
+        build = operators.LakehouseBuildOperator(
+            task_id="build", doc_md="Builds, tests and publishes the marts on Spark."
+        )
+        compare = operators.CompareEnginesOperator(
+            task_id="compare", doc_md="Compares the marts of both engines by date."
+        )
+        load >> reconcile >> build >> compare

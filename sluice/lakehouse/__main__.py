@@ -1,4 +1,4 @@
-"""Commands of the second warehouse, for ``sluice.lakehouse.process``: load, build, dbt and checksums."""
+"""Commands of the second warehouse, for ``sluice.lakehouse.process``: load, build, dbt, reconcile and checksums."""
 
 import argparse
 import fcntl
@@ -18,6 +18,7 @@ from sluice.errors import SluiceError, TerminalError, TransientError
 from sluice.lakehouse.process import OUTPUT, TERMINAL, TRANSIENT
 from sluice.lakehouse.spark import checksum, models
 from sluice.lakehouse.spark.load import load, reload
+from sluice.lakehouse.spark.reconcile import reconcile
 from sluice.lakehouse.spark.session import session
 from sluice.settings import Settings, load_settings
 
@@ -34,6 +35,7 @@ def main() -> int:
     reloads.add_argument("--stream", action="append", help="only this stream")
     commands.add_parser("build", help="build, test and publish the marts")
     commands.add_parser("dbt", help="run dbt").add_argument("arguments", nargs=argparse.REMAINDER)
+    commands.add_parser("reconcile", help="count every offset of lake and warehouse; print the counts as JSON")
     checksums = commands.add_parser("checksums", help="print the published marts' checksums per date, as JSON")
     checksums.add_argument("first", type=date.fromisoformat)
     checksums.add_argument("last", type=date.fromisoformat)
@@ -59,8 +61,8 @@ def _report(error: SluiceError) -> int:
 def _run(arguments: argparse.Namespace) -> None:
     settings = load_settings()
     contracts = load_contracts(settings.contracts)
-    writes = arguments.command != "checksums"
-    with _lock(settings) if writes else nullcontext(), session(settings, f"sluice {arguments.command}") as spark:
+    alone = arguments.command != "checksums"
+    with _lock(settings) if alone else nullcontext(), session(settings, f"sluice {arguments.command}") as spark:
         match arguments.command:
             case "load" | "reload":
                 _load(spark, settings, contracts, arguments)
@@ -68,7 +70,11 @@ def _run(arguments: argparse.Namespace) -> None:
                 published = models.build(spark, settings, contracts)
                 _print(f"published {len(published)} marts: {', '.join(published)}")
             case "dbt":
-                models.build(spark, settings, contracts, *arguments.arguments)
+                models.run_dbt(spark, settings, contracts, arguments.arguments)
+            case "reconcile":
+                for stream in contracts:
+                    for counts in reconcile(spark, settings, get_contract(contracts, stream)):
+                        _print(json.dumps(counts))
             case "checksums":
                 found = checksum.marts(spark, settings, arguments.first, arguments.last)
                 for mart, days in found.items():
@@ -78,7 +84,7 @@ def _run(arguments: argparse.Namespace) -> None:
 
 @contextmanager
 def _lock(settings: Settings) -> Iterator[None]:
-    """Keeps out other programs that write: two plans of a load would have the same number."""
+    """Keeps out other programs that write or count: two plans of a load would have the same number."""
     folder = settings.home / "spark"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:

@@ -1,10 +1,12 @@
 """Where the second warehouse keeps its tables: raw rows, quarantine, the ledger, models, and publications."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Literal
 
 import pyarrow as pa
 import urllib3
-from deltalake import DeltaTable
+from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import DeltaError, TableNotFoundError
 from minio.error import MinioException, S3Error
 
@@ -71,9 +73,43 @@ def open_table(settings: Settings, table: str, version: int | None = None) -> De
     """
     uri = path(settings, table)
     try:
-        return DeltaTable(uri, version=version, storage_options=options(settings))
+        with _store_errors(uri):
+            return DeltaTable(uri, version=version, storage_options=options(settings))
     except TableNotFoundError:
         return None
+
+
+def read_rows(settings: Settings, table: str, **only: str) -> pa.Table | None:
+    """Returns the rows of a small table whose columns have the given values; None if the table does not exist.
+
+    Raises:
+        TransientError, TerminalError: the store is down or rejects a request.
+    """
+    current = open_table(settings, table)
+    if current is None:
+        return None
+    with _store_errors(path(settings, table)):
+        return current.to_pyarrow_table(filters=[(name, "=", value) for name, value in only.items()] or None)
+
+
+def write_rows(settings: Settings, table: str, rows: pa.Table, mode: Literal["append", "overwrite"]) -> None:
+    """Writes a small table in one commit, and creates it if need be.
+
+    Raises:
+        TransientError, TerminalError: the store is down or rejects a request.
+    """
+    uri = path(settings, table)
+    with _store_errors(uri):
+        write_deltalake(uri, rows, mode=mode, storage_options=options(settings))
+
+
+@contextmanager
+def _store_errors(uri: str) -> Iterator[None]:
+    """Turns errors of delta-rs into the platform's; a table that does not exist is none."""
+    try:
+        yield
+    except TableNotFoundError:
+        raise
     except (DeltaError, OSError) as error:
         raise store_error(uri, error) from error
 
@@ -99,8 +135,7 @@ def published(settings: Settings) -> Mapping[str, tuple[str, int]]:
     Raises:
         TransientError, TerminalError: the store is down or rejects the request.
     """
-    table = open_table(settings, PUBLISHED)
-    if table is None:
+    rows = read_rows(settings, PUBLISHED)
+    if rows is None:
         return {}
-    rows = table.to_pyarrow_table(columns=["mart", "table", "version"]).to_pylist()
-    return {row["mart"]: (row["table"], row["version"]) for row in rows}
+    return {row["mart"]: (row["table"], row["version"]) for row in rows.to_pylist()}

@@ -254,15 +254,33 @@ class LakehouseLoadOperator(BaseOperator):
         return {"summary": "; ".join(_run_spark(self.log.info, *arguments))}
 
 
+class LakehouseReconcileOperator(BaseOperator):
+    """Compares the lake with Spark's warehouse; while other runs of its DAG are queued, the last of them does."""
+
+    ui_color = "#fdebd0"
+
+    def execute(self, context: Context) -> Figures:
+        """Returns the number of rows that agree; a disagreement fails the task, and nothing is built."""
+        from sluice.lakehouse.reconciliation import reconcile
+
+        if _has_queued_runs(context, LAKEHOUSE):
+            raise AirflowSkipException("other runs are queued: the last of them reconciles, and builds the marts")
+        settings = lakehouse_settings()
+        reconciliation = reconcile(settings, load_contracts(settings.contracts), self.log.debug)
+        for line in reconciliation.lines():
+            self.log.info("%s", line)
+        reconciliation.require_agreement()
+        rows = sum(counts.lake for counts in reconciliation.partitions)
+        return {"summary": f"{rows:,} records of {len(reconciliation.streams)} streams agree", "records": rows}
+
+
 class LakehouseBuildOperator(BaseOperator):
-    """Builds, tests and publishes the marts on Spark; while other runs of its DAG are queued, the last of them does."""
+    """Builds, tests and publishes the marts on Spark."""
 
     ui_color = "#fdebd0"
 
     def execute(self, context: Context) -> Figures:
         """Returns which marts were published."""
-        if _has_queued_runs(context, LAKEHOUSE):
-            raise AirflowSkipException("other runs are queued: the last of them builds the marts")
         return {"summary": "; ".join(_run_spark(self.log.info, "build"))}
 
 

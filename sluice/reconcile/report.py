@@ -86,13 +86,13 @@ class Reconciliation:
 
         Consecutive unremarkable dates share a line.
         """
-        lines = _aligned([_HEADER, *(_line(group) for group in _folded(self.rows))], _TEXT_COLUMNS)
+        lines = aligned([_HEADER, *(_line(group) for group in _folded(self.rows))], _TEXT_COLUMNS)
         lines.append("")
         totals = [
             (stream, *(f"{count:,}" for count in (of.kafka, of.lake, of.warehouse, of.in_flight)))
             for stream, of in self.totals.items()
         ]
-        lines += _aligned([("stream", "kafka", "lake", "warehouse", "in flight"), *totals], {0})
+        lines += aligned([("stream", "kafka", "lake", "warehouse", "in flight"), *totals], {0})
         lines.append("")
         lines += self.notes
         lines += self.faults
@@ -102,7 +102,7 @@ class Reconciliation:
         return "\n".join(lines)
 
 
-def _aligned(rows: Sequence[Sequence[str]], text_columns: Container[int]) -> list[str]:
+def aligned(rows: Sequence[Sequence[str]], text_columns: Container[int]) -> list[str]:
     """Returns rows as lines with aligned columns: text to the left, numbers to the right."""
     widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
     return [

@@ -8,14 +8,14 @@ from datetime import date
 
 import psutil
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
-from deltalake import DeltaTable
+from deltalake import DeltaTable, write_deltalake
 
 from infra.processes import processes
 from sluice.contracts import load_contracts
-from sluice.lake.layout import storage_options
 from sluice.lake.reader import LakeReader
-from sluice.lakehouse.layout import LEDGER, OWNER, QUARANTINE, open_table, path, raw_table
+from sluice.lakehouse.layout import LEDGER, OWNER, QUARANTINE, open_table, raw_table
 from sluice.orchestration.batch import airflow_client
 from sluice.orchestration.follow import follow, trigger_run, wait_for_dags
 from sluice.orchestration.history import LAKEHOUSE
@@ -59,6 +59,29 @@ def test_a_difference_is_named(spark: Running) -> None:
     assert re.search(r"^agg_carrier_daily, 2013-01-16: \d+ rows in both, with different values$", compared.stdout, re.M)
     assert compared.stdout.count("rows in both") == 1
     assert "the engines differ in 1 marts and dates" in compared.stderr
+
+
+def test_lost_repeated_and_foreign_rows_are_named(spark: Running) -> None:
+    table = _raw(spark.settings, "weather_observed")
+    version = table.version()
+    partition = table.to_pyarrow_table(filters=[("_partition", "=", 0)])
+    offsets = sorted(partition["_offset"].to_pylist())
+    table.delete(f"_partition = 0 and _offset in ({offsets[3]}, {offsets[5]})")
+    again = partition.filter(pc.equal(partition["_offset"], offsets[8]))
+    foreign = again.set_column(again.column_names.index("_offset"), "_offset", pa.array([10**12], pa.int64()))
+    write_deltalake(table, pa.concat_tables([again, foreign]), mode="append")
+    try:
+        compared = spark.sluice("reconcile", "--engine", "spark", check=False)
+    finally:
+        _raw(spark.settings, "weather_observed").restore(version)
+    assert compared.returncode == 1
+    assert compared.stdout.splitlines()[-4:] == [
+        f"weather.observed/0: 2 offsets of the lake are not in Spark's warehouse, the first is {offsets[3]}",
+        f"weather.observed/0: 1 offsets are in Spark's warehouse more than once, the first is {offsets[8]}",
+        "weather.observed/0: 1 offsets are in Spark's warehouse and not in the lake, the first is 1000000000000",
+        "3 disagreements",
+    ]
+    assert spark.sluice("reconcile", "--engine", "spark").stdout.splitlines()[-1] == "everything agrees"
 
 
 def test_unit_tests_hold_on_spark_too(spark: Running) -> None:
@@ -110,10 +133,7 @@ def test_a_killed_load_is_repeated_without_loss(spark: Running) -> None:
 def test_the_dag_reloads_a_date_builds_and_compares(spark: Running) -> None:
     """Rows that Spark's warehouse has lost are there again after a run for their date."""
     day = date(2013, 1, 20)
-    table = DeltaTable(
-        path(spark.settings, raw_table("weather_observed")), storage_options=storage_options(spark.settings, OWNER)
-    )
-    table.delete("_event_date = '2013-01-20' and _partition = 0")
+    _raw(spark.settings, "weather_observed").delete("_event_date = '2013-01-20' and _partition = 0")
     with airflow_client(spark.settings) as airflow:
         wait_for_dags(airflow, [LAKEHOUSE])
         follow(airflow, [trigger_run(airflow, LAKEHOUSE, {"event_date": day.isoformat()})], print)
@@ -156,6 +176,12 @@ def _kill_worker(spark: Running, name: str) -> None:
         process.send_signal(signal.SIGKILL)
 
 
+def _raw(settings: Settings, table: str) -> DeltaTable:
+    found = open_table(settings, raw_table(table))
+    assert found
+    return found
+
+
 def _planned(settings: Settings) -> int:
     ledger = open_table(settings, LEDGER)
     return ledger.version() if ledger else -1
@@ -171,9 +197,11 @@ def _assert_every_offset_once(settings: Settings) -> None:
     """Compares the records of raw and quarantine with those of the lake, one by one."""
     quarantine = open_table(settings, QUARANTINE)
     for stream, contract in load_contracts(settings.contracts).items():
-        raw = open_table(settings, raw_table(contract.table))
-        assert raw
-        rows = raw.to_pyarrow_table(columns=[f"_{name}" for name in PLACE]).rename_columns(PLACE)
+        rows = (
+            _raw(settings, contract.table)
+            .to_pyarrow_table(columns=[f"_{name}" for name in PLACE])
+            .rename_columns(PLACE)
+        )
         found = [rows, quarantine.to_pyarrow_table([("stream", "=", stream)], PLACE)] if quarantine else [rows]
         lake = LakeReader(settings, stream, OWNER).table.to_pyarrow_table(columns=PLACE)
         counts = Counter(place for table in found for place in _places(table))

@@ -14,9 +14,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 
-import pyarrow as pa
-import pyarrow.compute as pc
-from deltalake import write_deltalake
 from pyspark import StorageLevel
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as f
@@ -26,34 +23,16 @@ from sluice.contracts import Contract
 from sluice.errors import TerminalError
 from sluice.lake.errors import NoTableError
 from sluice.lake.layout import table_uri
-from sluice.lake.ranges import PartitionKey, Range
+from sluice.lake.ranges import Range
 from sluice.lake.reader import LakeReader
 from sluice.lakehouse.check import KEY, REASON, VALUE, Check, checked_schema, raw_schema
-from sluice.lakehouse.layout import (
-    LEDGER,
-    LEDGER_SCHEMA,
-    OWNER,
-    QUARANTINE,
-    open_table,
-    options,
-    path,
-    raw_table,
-    spark_path,
-)
+from sluice.lakehouse.layout import OWNER, QUARANTINE, open_table, path, raw_table, spark_path
+from sluice.lakehouse.ledger import Batch, last_loaded, plan, read_ledger, transaction
 from sluice.load.batch import LAKE_COLUMNS
 from sluice.load.plan import new_ranges
 from sluice.settings import Settings
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Batch:
-    """What one load takes from a stream."""
-
-    number: int
-    """1 for the stream's first batch."""
-    ranges: list[Range]
 
 
 @dataclass(frozen=True)
@@ -75,17 +54,18 @@ def load(spark: SparkSession, settings: Settings, contract: Contract) -> LoadRep
     started = time.monotonic()
     report = LoadReport(contract.stream)
     _create_raw_table(spark, settings, contract)
-    unfinished, next_offsets = read_ledger(settings, contract)
-    if unfinished:
-        log.info("repeating the unfinished batch %d: stream=%s", unfinished.number, contract.stream)
-        report = _run(spark, settings, contract, unfinished)
+    ledger = read_ledger(settings, contract)
+    if ledger.unfinished:
+        log.info("repeating the unfinished batch %d: stream=%s", ledger.unfinished.number, contract.stream)
+        report = _run(spark, settings, contract, ledger.unfinished)
     try:
         lake = LakeReader(settings, contract.stream, OWNER)
     except NoTableError:
         # Nothing was ever sent.
         return report
-    if ranges := new_ranges(next_offsets, lake.next_offsets()):
-        batch = _plan(settings, contract, ranges)
+    if ranges := new_ranges(ledger.next_offsets, lake.next_offsets()):
+        batch = Batch(ledger.last + 1, list(ranges))
+        plan(settings, contract, batch)
         added = _run(spark, settings, contract, batch)
         report = replace(added, rows=report.rows + added.rows, quarantined=report.quarantined + added.quarantined)
     return replace(report, seconds=time.monotonic() - started)
@@ -107,11 +87,10 @@ def reload(spark: SparkSession, settings: Settings, contract: Contract, day: dat
     """
     started = time.monotonic()
     report = LoadReport(contract.stream)
-    _, next_offsets = read_ledger(settings, contract)
-    if not next_offsets:
+    ranges = read_ledger(settings, contract).ranges()
+    if not ranges:
         return report
-    ranges = [Range(*key, 0, next_offset) for key, next_offset in next_offsets.items()]
-    records = _lake(spark, settings, contract).where(_within(ranges) & (f.col("event_date") == f.lit(day)))
+    records = read_lake(spark, settings, contract).where(within(ranges) & (f.col("event_date") == f.lit(day)))
     with _checked(records, settings, contract) as (valid, invalid):
         rows = valid.repartition("_event_date")
         in_raw = f"coalesce(_lake_date, _event_date) = date'{day}'"
@@ -126,59 +105,6 @@ def reload(spark: SparkSession, settings: Settings, contract: Contract, day: dat
     return replace(report, seconds=time.monotonic() - started)
 
 
-def read_ledger(settings: Settings, contract: Contract) -> tuple[Batch | None, dict[PartitionKey, int]]:
-    """Returns the stream's unfinished batch, if there is one, and the next offset after all planned ones.
-
-    Raises:
-        TransientError, TerminalError: the store is down or rejects a request.
-    """
-    ledger = open_table(settings, LEDGER)
-    if ledger is None:
-        return None, {}
-    rows = ledger.to_pyarrow_table(filters=[("stream", "=", contract.stream)])
-    next_offsets: dict[PartitionKey, int] = {}
-    for row in rows.to_pylist():
-        key = row["topic_id"], row["partition"]
-        next_offsets[key] = max(row["next_offset"], next_offsets.get(key, 0))
-    last = pc.max(rows["batch"]).as_py() or 0
-    if last <= _done(settings, contract):
-        return None, next_offsets
-    names = ("topic_id", "partition", "start_offset", "next_offset")
-    planned = rows.filter(pc.equal(rows["batch"], last)).to_pylist()
-    return Batch(last, [Range(*(row[name] for name in names)) for row in planned]), next_offsets
-
-
-def _done(settings: Settings, contract: Contract) -> int:
-    """Returns the number of the last batch that the raw table has; 0 for none."""
-    table = open_table(settings, raw_table(contract.table))
-    return (table.transaction_version(_transaction(contract)) or 0) if table else 0
-
-
-def _transaction(contract: Contract) -> str:
-    """Returns the id of the application transaction whose version is the number of the last batch."""
-    return f"load/{contract.stream}"
-
-
-def _plan(settings: Settings, contract: Contract, ranges: Sequence[Range]) -> Batch:
-    batch = Batch(_done(settings, contract) + 1, list(ranges))
-    now = datetime.now(UTC)
-    rows = [
-        {
-            "stream": contract.stream,
-            "batch": batch.number,
-            "topic_id": offsets.topic_id,
-            "partition": offsets.partition,
-            "start_offset": offsets.start_offset,
-            "next_offset": offsets.next_offset,
-            "planned_at": now,
-        }
-        for offsets in ranges
-    ]
-    ledger = pa.Table.from_pylist(rows, LEDGER_SCHEMA)
-    write_deltalake(path(settings, LEDGER), ledger, mode="append", storage_options=options(settings))
-    return batch
-
-
 def _create_raw_table(spark: SparkSession, settings: Settings, contract: Contract) -> None:
     """Creates the stream's raw table, so that models can read it before its first event."""
     if open_table(settings, raw_table(contract.table)) is None:
@@ -188,23 +114,24 @@ def _create_raw_table(spark: SparkSession, settings: Settings, contract: Contrac
 
 
 def _run(spark: SparkSession, settings: Settings, contract: Contract, batch: Batch) -> LoadReport:
-    records = _lake(spark, settings, contract).where(_within(batch.ranges))
+    records = read_lake(spark, settings, contract).where(within(batch.ranges))
     with _checked(records, settings, contract) as (valid, invalid):
         quarantined = invalid.count()
         if quarantined:
             _append(settings, contract, batch, _quarantine(contract, invalid), QUARANTINE, "stream")
         # One file per date: rows of a date come from all partitions.
         _append(settings, contract, batch, valid.repartition("_event_date"), raw_table(contract.table), "_event_date")
-        if _done(settings, contract) != batch.number:
-            # Another plan with this number would be ignored where this batch is.
+        if last_loaded(settings, contract) != batch.number:
+            # Delta ignores a commit whose number is not above the last one that the table has.
             raise TerminalError(
                 f"{contract.stream}: the raw table has no commit of the batch {batch.number}",
-                "run `make lakehouse` again",
+                "delete `ops/` and `raw/` in the bucket of the warehouse: the next load fills them from the lake",
             )
         return LoadReport(contract.stream, valid.count(), quarantined)
 
 
-def _lake(spark: SparkSession, settings: Settings, contract: Contract) -> DataFrame:
+def read_lake(spark: SparkSession, settings: Settings, contract: Contract) -> DataFrame:
+    """Returns the lake's records of a stream."""
     return spark.read.format("delta").load(spark_path(table_uri(settings, contract.stream)))
 
 
@@ -222,7 +149,8 @@ def _checked(records: DataFrame, settings: Settings, contract: Contract) -> Iter
         checked.unpersist()
 
 
-def _within(ranges: Sequence[Range]) -> Column:
+def within(ranges: Sequence[Range]) -> Column:
+    """Returns a condition for the lake's records in any of the ranges."""
     condition = f.lit(False)
     for offsets in ranges:
         condition |= (
@@ -243,7 +171,7 @@ def _append(
     settings: Settings, contract: Contract, batch: Batch, rows: DataFrame, table: str, partition_column: str
 ) -> None:
     writer = rows.write.format("delta").mode("append").partitionBy(partition_column).option("mergeSchema", "true")
-    writer = writer.option("txnAppId", _transaction(contract)).option("txnVersion", batch.number)
+    writer = writer.option("txnAppId", transaction(contract)).option("txnVersion", batch.number)
     writer.save(spark_path(path(settings, table)))
 
 

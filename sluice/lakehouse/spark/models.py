@@ -2,14 +2,13 @@
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from dbt.cli.main import dbtRunner
-from deltalake import write_deltalake
+from dbt.cli.main import dbtRunner, dbtRunnerResult
 from pyspark.sql import SparkSession
 
 from sluice.contracts import Contract
@@ -20,11 +19,11 @@ from sluice.lakehouse.layout import (
     STAGING,
     built,
     open_table,
-    options,
     path,
     published,
     raw_table,
     spark_path,
+    write_rows,
 )
 from sluice.settings import Settings
 from sluice.transform.dbt import FAILED
@@ -33,31 +32,18 @@ from sluice.transform.sources import quoted_blocks, write_sources
 log = logging.getLogger(__name__)
 
 
-def build(spark: SparkSession, settings: Settings, contracts: Mapping[str, Contract], *arguments: str) -> list[str]:
+def build(spark: SparkSession, settings: Settings, contracts: Mapping[str, Contract]) -> list[str]:
     """Builds and tests all models, publishes what passed, and returns the names of the marts that were published.
 
     Args:
         spark: the session.
         settings: of the platform.
         contracts: by stream; their raw tables are the sources.
-        arguments: dbt's command and options instead of ``build``; nothing is published then.
 
     Raises:
         TerminalError: a model or a test failed; the marts that do not depend on it are published.
     """
-    _register(spark, settings, contracts)
-    home = settings.home / "spark" / "dbt"
-    write_sources(contracts, home / "generated", quoted=quoted_blocks(settings.dbt))
-    os.environ |= _environment(settings, home)
-    folders = ["--project-dir", str(settings.dbt), "--profiles-dir", str(settings.dbt), "--target", "spark"]
-    command = arguments or ("--no-use-colors", "build", "--selector", "project")
-    result = dbtRunner().invoke([*command, *folders])
-    if result.exception:
-        raise TerminalError(f"dbt: {result.exception}", "correct the project")
-    if arguments:
-        if not result.success:
-            raise TerminalError(f"dbt {' '.join(arguments)} failed", "see the lines above")
-        return []
+    result = _run(spark, settings, contracts, "--no-use-colors", "build", "--selector", "project")
     failed = {node.node.unique_id: node for node in result.result.results if node.status in (*FAILED, "skipped")}
     ready = _ready(result.result, set(failed))
     publish(settings, ready)
@@ -69,6 +55,38 @@ def build(spark: SparkSession, settings: Settings, contracts: Mapping[str, Contr
             "correct the model or the data, and run it again",
         )
     return sorted(ready)
+
+
+def run_dbt(
+    spark: SparkSession, settings: Settings, contracts: Mapping[str, Contract], arguments: Sequence[str]
+) -> None:
+    """Runs a command of dbt's own on Spark; nothing is published.
+
+    Args:
+        spark: the session.
+        settings: of the platform.
+        contracts: by stream; their raw tables are the sources.
+        arguments: the command and its options.
+
+    Raises:
+        TerminalError: it failed.
+    """
+    if not _run(spark, settings, contracts, *arguments).success:
+        raise TerminalError(f"dbt {' '.join(arguments)} failed", "see the lines above")
+
+
+def _run(
+    spark: SparkSession, settings: Settings, contracts: Mapping[str, Contract], *arguments: str
+) -> dbtRunnerResult:
+    _register(spark, settings, contracts)
+    home = settings.home / "spark" / "dbt"
+    write_sources(contracts, home / "generated", quoted=quoted_blocks(settings.dbt))
+    os.environ |= _environment(settings, home)
+    folders = ["--project-dir", str(settings.dbt), "--profiles-dir", str(settings.dbt), "--target", "spark"]
+    result = dbtRunner().invoke([*arguments, *folders])
+    if result.exception:
+        raise TerminalError(f"dbt: {result.exception}", "correct the project")
+    return result
 
 
 def _register(spark: SparkSession, settings: Settings, contracts: Mapping[str, Contract]) -> None:
@@ -129,5 +147,4 @@ def publish(settings: Settings, marts: Mapping[str, str]) -> None:
         {"mart": mart, "table": table, "version": version, "published_at": now}
         for mart, (table, version) in rows.items()
     ]
-    content = pa.Table.from_pylist(entries, PUBLISHED_SCHEMA)
-    write_deltalake(path(settings, PUBLISHED), content, mode="overwrite", storage_options=options(settings))
+    write_rows(settings, PUBLISHED, pa.Table.from_pylist(entries, PUBLISHED_SCHEMA), "overwrite")
