@@ -28,6 +28,7 @@ them with those of Postgres by date.
 - **Asset graph**: [the tables of the lake]({airflow}/assets?name_pattern=lake), which are read here. **See**
   [dates]({dashboard}/pipeline) and `docs/how-to/use-spark.md`.
 """
+EVENT_DATE = "{{ params.event_date or (data_interval_start | ds if data_interval_start is defined else '') }}"
 SETTINGS = load_settings()
 
 if is_launched(SETTINGS):
@@ -49,16 +50,10 @@ if is_launched(SETTINGS):
     ):
         load = operators.LakehouseLoadOperator(
             task_id="load",
-            event_date="{{ params.event_date or (data_interval_start | ds if data_interval_start is defined else '') }}",
+            event_date=EVENT_DATE,
             doc_md="Loads what is new in the lake, and the run's date again if it has one.",
         )
-        reconcile = operators.LakehouseReconcileOperator(
-            task_id="reconcile", doc_md="Looks for every offset of the lake."
-        )
-        build = operators.LakehouseBuildOperator(
-            task_id="build", doc_md="Builds, tests and publishes the marts on Spark."
-        )
-        compare = operators.CompareEnginesOperator(
-            task_id="compare", doc_md="Compares the marts of both engines by date."
-        )
+        reconcile = operators.LakehouseReconcileOperator(task_id="reconcile", doc_md="Counts every offset of the lake.")
+        build = operators.LakehouseBuildOperator(task_id="build", doc_md="Builds, tests and publishes the marts.")
+        compare = operators.CompareEnginesOperator(task_id="compare", doc_md="Compares the marts of both engines.")
         load >> reconcile >> build >> compare
