@@ -44,7 +44,7 @@ SEND_OPTIONS := SPEED LATE DUPLICATES CORRUPT INVALID SEED
 REPLAY_OPTIONS := $(SEND_OPTIONS) COPIES STREAMS
 
 TARGETS := help up down clean status logs new-stream send new-mart replay load transform backfill rebuild-warehouse reconcile lakehouse compare-engines sql peek quarantine drop-stream lake contract airflow dbt learn check hint solution reset report new-exercise doctor \
-    test test-all test-unit test-exercises test-faults test-year test-browser test-compose test-spark docs screenshots bench-sink bench-backfill bench-load bench-transform bench-reconcile lint format
+    test test-all test-unit test-exercises test-faults test-year test-browser test-compose test-spark docs screenshots bench-sink bench-backfill bench-load bench-transform bench-reconcile bench-engines lint format
 .PHONY: $(TARGETS) .variables
 
 # A misnamed variable would be ignored. Each target's help text names those that it takes.
@@ -207,6 +207,9 @@ bench-backfill: ## Benchmark backfills of 1 to 366 dates, and a year from empty 
 
 bench-reconcile: ## Benchmark reconciliations of real rows by what was verified before, on separate servers (10 minutes); EVENTS=200000 for a quick run
 	@infra/bootstrap dev && .venv/bin/python -m bench.reconcile $(if $(EVENTS),--events "$$EVENTS")
+
+bench-engines: ## Benchmark Postgres and Spark on a year and on ten copies of it, on separate servers, into bench/results (60 minutes)
+	@infra/bootstrap dev && infra/bootstrap spark && .venv/bin/python -m bench.engines
 
 lint: ## Run all static checks
 	@infra/bootstrap dev && infra/lint

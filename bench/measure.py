@@ -78,7 +78,7 @@ def measure(
         RuntimeError: the command failed or timed out.
     """
     load = os.getloadavg()[0]
-    machine_start = _machine_cpu()
+    machine_start = machine_cpu()
     started = time.monotonic()
     start_seconds = start_cpu = 0.0
     peak, now, checked = 0, started, started
@@ -103,7 +103,7 @@ def measure(
                 checked = now
                 if done():
                     finished = time.monotonic()
-                    machine_end = _machine_cpu()
+                    machine_end = machine_cpu()
                     process.terminate()
             if now - started > timeout:
                 process.kill()
@@ -113,7 +113,7 @@ def measure(
         tail = output.read_text(errors="replace")[-2_000:]
         raise RuntimeError(f"{command} exited with {process.returncode}:\n{tail}")
     if finished is None:
-        finished, machine_end = now, _machine_cpu()
+        finished, machine_end = now, machine_cpu()
     cpu = used.ru_utime + used.ru_stime
     return Usage(finished - started, cpu, peak, start_seconds, start_cpu, machine_end - machine_start, load)
 
@@ -135,6 +135,7 @@ def _cpu(pid: int) -> float:
     return sum(int(field) for field in fields[11:15]) / _TICK
 
 
-def _machine_cpu() -> float:
+def machine_cpu() -> float:
+    """Returns the CPU-seconds that all processes of the machine have used so far."""
     times = psutil.cpu_times()
     return float(times.user + times.nice + times.system + times.irq + times.softirq)

@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 
 from bench.backfill.report import report
+from bench.measure import machine_cpu
 from bench.report import machine
 from infra.config.ports import free_ports
 from infra.config.settings_file import PORTS, ensure_settings_file
@@ -64,11 +65,11 @@ class Platform:
         Returns:
             Their seconds, the CPU-seconds of commands and servers, and the CPU use of other processes in cores.
         """
-        started, cpu, machine_cpu = time.monotonic(), self.cpu() + _children_cpu(), _machine_cpu()
+        started, cpu, machine_start = time.monotonic(), self.cpu() + _children_cpu(), machine_cpu()
         for command in commands:
             self.sluice(*command)
         seconds, used = time.monotonic() - started, self.cpu() + _children_cpu() - cpu
-        return {"seconds": seconds, "cpu": used, "others": max(0.0, (_machine_cpu() - machine_cpu - used) / seconds)}
+        return {"seconds": seconds, "cpu": used, "others": max(0.0, (machine_cpu() - machine_start - used) / seconds)}
 
 
 @contextmanager
@@ -157,11 +158,6 @@ def year(running: Platform) -> dict[str, Any]:
 def _children_cpu() -> float:
     times = psutil.Process().cpu_times()
     return float(times.children_user + times.children_system)
-
-
-def _machine_cpu() -> float:
-    times = psutil.cpu_times()
-    return float(times.user + times.nice + times.system + times.irq + times.softirq)
 
 
 if __name__ == "__main__":

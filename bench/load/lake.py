@@ -35,6 +35,7 @@ def fill_lake(
     records: Iterable[Event],
     commit: int = COMMIT_EVENTS,
     next_offsets: dict[int, int] | None = None,
+    topic_id: str = TOPIC_ID,
 ) -> int:
     """Commits events to a stream's table as the sink does, alternating between its partitions.
 
@@ -45,6 +46,7 @@ def fill_lake(
         records: keys, values and timestamps in milliseconds.
         commit: the number of events per commit.
         next_offsets: the next offset of each partition, updated in place; by default those of an empty table.
+        topic_id: of the topic; two streams cannot have the same.
 
     Returns:
         The total size of the values in bytes.
@@ -66,9 +68,9 @@ def fill_lake(
             keys, values, timestamps = zip(*partition_events, strict=True)
             offsets = range(start_offset, next_offsets[partition])
             lake_rows = record_columns(
-                TOPIC_ID, partition, offsets, timestamps, keys, values, [None] * len(partition_events)
+                topic_id, partition, offsets, timestamps, keys, values, [None] * len(partition_events)
             )
-            chunks.append(Chunk(TOPIC_ID, partition, start_offset, next_offsets[partition], lake_rows))
+            chunks.append(Chunk(topic_id, partition, start_offset, next_offsets[partition], lake_rows))
             size += sum(map(len, values))
         table.append(chunks)
     return size

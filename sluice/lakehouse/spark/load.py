@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 
 from pyspark import StorageLevel
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, DataFrameWriter, SparkSession
 from pyspark.sql import functions as f
 from pyspark.sql.pandas.types import from_arrow_schema
 
@@ -27,7 +27,7 @@ from sluice.lake.ranges import Range
 from sluice.lake.reader import LakeReader
 from sluice.lakehouse.check import KEY, REASON, VALUE, Check, checked_schema, raw_schema
 from sluice.lakehouse.layout import OWNER, QUARANTINE, open_table, path, raw_table, spark_path
-from sluice.lakehouse.ledger import Batch, last_loaded, plan, read_ledger, transaction
+from sluice.lakehouse.ledger import Batch, Ledger, last_loaded, plan, read_ledger, transaction
 from sluice.load.batch import LAKE_COLUMNS
 from sluice.load.plan import new_ranges
 from sluice.settings import Settings
@@ -48,6 +48,8 @@ class LoadReport:
 def load(spark: SparkSession, settings: Settings, contract: Contract) -> LoadReport:
     """Loads everything in the lake beyond the ledger. Only one load of a stream may run at a time.
 
+    If a column's type has changed in the contract, all records are loaded again.
+
     Raises:
         TransientError, TerminalError: the store is down or rejects a request.
     """
@@ -55,7 +57,9 @@ def load(spark: SparkSession, settings: Settings, contract: Contract) -> LoadRep
     report = LoadReport(contract.stream)
     _create_raw_table(spark, settings, contract)
     ledger = read_ledger(settings, contract)
-    if ledger.unfinished:
+    if _has_other_types(spark, settings, contract):
+        report = _rebuild(spark, settings, contract, ledger)
+    elif ledger.unfinished:
         log.info("repeating the unfinished batch %d: stream=%s", ledger.unfinished.number, contract.stream)
         report = _run(spark, settings, contract, ledger.unfinished)
     try:
@@ -111,6 +115,27 @@ def _create_raw_table(spark: SparkSession, settings: Settings, contract: Contrac
         empty = spark.createDataFrame([], from_arrow_schema(raw_schema(contract)))
         location = spark_path(path(settings, raw_table(contract.table)))
         empty.write.format("delta").mode("ignore").partitionBy("_event_date").save(location)
+
+
+def _has_other_types(spark: SparkSession, settings: Settings, contract: Contract) -> bool:
+    """Returns whether a column that the raw table has is of another type in the contract."""
+    location = spark_path(path(settings, raw_table(contract.table)))
+    found = {field.name: field.dataType for field in spark.read.format("delta").load(location).schema}
+    expected = from_arrow_schema(raw_schema(contract))
+    return any(found.get(field.name, field.dataType) != field.dataType for field in expected)
+
+
+def _rebuild(spark: SparkSession, settings: Settings, contract: Contract, ledger: Ledger) -> LoadReport:
+    """Replaces the raw table, whose columns no longer fit, by the lake's records up to the ledger's end."""
+    log.info("a column has another type, so that all records are loaded again: stream=%s", contract.stream)
+    records = read_lake(spark, settings, contract).where(within(ledger.ranges()))
+    with _checked(records, settings, contract) as (valid, invalid):
+        _replace(settings, _quarantine(contract, invalid), QUARANTINE, f"stream = '{contract.stream}'")
+        writer = valid.repartition("_event_date").write.format("delta").mode("overwrite").partitionBy("_event_date")
+        if ledger.unfinished:
+            writer = _in_transaction(writer, contract, ledger.unfinished)
+        writer.option("overwriteSchema", "true").save(spark_path(path(settings, raw_table(contract.table))))
+        return LoadReport(contract.stream, valid.count(), invalid.count())
 
 
 def _run(spark: SparkSession, settings: Settings, contract: Contract, batch: Batch) -> LoadReport:
@@ -171,8 +196,12 @@ def _append(
     settings: Settings, contract: Contract, batch: Batch, rows: DataFrame, table: str, partition_column: str
 ) -> None:
     writer = rows.write.format("delta").mode("append").partitionBy(partition_column).option("mergeSchema", "true")
-    writer = writer.option("txnAppId", transaction(contract)).option("txnVersion", batch.number)
-    writer.save(spark_path(path(settings, table)))
+    _in_transaction(writer, contract, batch).save(spark_path(path(settings, table)))
+
+
+def _in_transaction(writer: DataFrameWriter, contract: Contract, batch: Batch) -> DataFrameWriter:
+    """Returns a writer whose commit a table ignores if it has the batch already."""
+    return writer.option("txnAppId", transaction(contract)).option("txnVersion", batch.number)
 
 
 def _replace(settings: Settings, rows: DataFrame, table: str, condition: str) -> None:

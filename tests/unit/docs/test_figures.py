@@ -16,11 +16,12 @@ from typing import Any
 
 import pytest
 
+from bench.engines.report import figures as engine_figures
 from infra.install.prerequisites import DISK_GIB, MEMORY_GIB
 from sluice.settings import ROOT
 from tests.unit.docs.markdown import PAGES, name, prose
 
-RESULTS = tuple(f"bench/results/{benchmark}.json" for benchmark in ("sink", "load", "transform", "backfill"))
+RESULTS = tuple(f"bench/results/{benchmark}.json" for benchmark in ("sink", "load", "transform", "backfill", "engines"))
 HISTORICAL = "historical"
 
 _MARK = re.compile(r"^<!-- figures: (?P<source>\S+) -->\n(?P<text>(?:.+\n?)+)", re.MULTILINE)
@@ -85,7 +86,9 @@ def read_figures(source: str) -> Figures:
     result = json.loads((ROOT / source).read_text())
     if "contestants" in result:
         return _of_contestants(result)
-    return _of_transforms(result) if "late" in result else _of_backfills(result)
+    if "year" in result:
+        return _of_backfills(result)
+    return _of_transforms(result) if "late" in result else _of_engines(result)
 
 
 def _of_contestants(result: Run) -> Figures:
@@ -141,6 +144,18 @@ def _of_backfills(result: Run) -> Figures:
         group |= {f"{run['seconds'] / dates:.2f}", f"{run['cpu'] / dates:.2f}"}
         figures.rows.append(group | ({str(run["months"])} if "months" in run else set()))
     figures.rows += [{f"{part['seconds']:.0f}", f"{part['cpu']:.0f}"} for part in year["parts"].values()]
+    return figures
+
+
+def _of_engines(result: Run) -> Figures:
+    """Of a row, the figures belong to one step with one number of copies."""
+    figures = Figures()
+    for copies, step in sorted({(run["copies"], run["step"]) for run in result["runs"]}):
+        runs = [run for run in result["runs"] if (run["copies"], run["step"]) == (copies, step)]
+        quoted = {figure for run in runs for figure in engine_figures(run)}
+        figures.rows.append({str(copies), f"{runs[0]['events']:,}"} | quoted)
+        figures.ratios |= {f"{one['cpu'] / other['cpu']:.1f}" for one in runs for other in runs}
+        figures.ratios |= {f"{one['seconds'] / other['seconds']:.1f}" for one in runs for other in runs}
     return figures
 
 
