@@ -15,8 +15,8 @@ def report(result: dict[str, Any], plot: str) -> str:
         "# Freshness",
         "",
         "Seconds from the broker's acknowledgement of a record until it can be read. A platform on one machine gets "
-        f"the year's events for {result['seconds']} seconds at each rate, with the schedules as they are. The live view "
-        "is looked at every 0.2 s, lake and raw tables every 0.5 s, and the marts every second. Written by "
+        f"the year's events for {result['seconds']} seconds at each rate, with the schedules as they are. The live "
+        "view is looked at every 0.2 s, lake and raw tables every 0.5 s, and the marts every second. Written by "
         "`make bench-freshness`.",
         "",
         "| events/s | cores in use | place | samples | p50 | p95 | p99 |",
