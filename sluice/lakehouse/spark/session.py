@@ -23,6 +23,8 @@ appender.stderr.target = SYSTEM_ERR
 appender.stderr.layout.type = PatternLayout
 appender.stderr.layout.pattern = %p %c{1}: %m%n
 """
+_ONE_CORE = "-XX:+UseSerialGC"
+"""Options of Java for processes that share few cores."""
 
 
 @contextmanager
@@ -76,6 +78,9 @@ def configuration(settings: Settings) -> dict[str, str]:
         "spark.ui.showConsoleProgress": "false",
         "spark.local.dir": scratch,
         "spark.driver.memory": "1g",
+        # The driver of a short program would spend half of its CPU time on compiling what it runs once.
+        "spark.driver.extraJavaOptions": f"{_ONE_CORE} -XX:TieredStopAtLevel=1",
+        "spark.executor.extraJavaOptions": _ONE_CORE,
         "spark.executor.memory": settings.spark_worker_memory,
         "spark.driver.extraClassPath": f"{SPARK_JARS}/*",
         "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
