@@ -7,6 +7,11 @@ from exercises.grading.attempt import Attempt
 ANSWER = "answer.sql"
 TRIES = 4
 _TIE = ", carrier\nlimit"
+_DATES = """flight_date in (
+    select flight_date from marts.fct_flights group by flight_date order by hashtextextended(flight_date::text, {seed})
+    limit (select greatest(count(distinct flight_date) / 3, 2) from marts.fct_flights)
+)"""
+"""With a single date, a mean of daily means would be the mean."""
 _OTHER_DATES = """
 -- Some dates are moved into the future, the others into the past.
 update marts.fct_flights as flight
@@ -94,7 +99,7 @@ def check(attempt: Attempt) -> None:
     attempt.query(ANSWER)
     for more in reversed(range(TRIES)):
         seed = randbelow(2**31)
-        dates = f"hashtextextended(flight_date::text, {seed}) % 3 = 0"
+        dates = _DATES.format(seed=seed)
         tables = {"marts.fct_flights": dates, "marts.agg_carrier_daily": dates, "marts.dim_carrier": "true"}
         with attempt.unseen_warehouse(tables) as warehouse:
             warehouse.change(_OTHER_DATES.format(later=400 + randbelow(2000), earlier=400 + randbelow(2000)))

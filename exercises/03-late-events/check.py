@@ -17,6 +17,9 @@ select (jsonb_populate_record(record, jsonb_build_object('_offset', _offset + 10
 from raw.flights_departed as record
 where hashtextextended(event_id, {seed} + 2) % 20 = 0;
 
+-- All were loaded at once: the time of loading says nothing about the order.
+update raw.flights_departed set _loaded_at = (select max(_loaded_at) from raw.flights_departed);
+
 -- After midnight, the watermark stays at the very end of a date for hours.
 update raw.flights_departed
 set departed_at = _event_date::timestamp at time zone 'UTC'
@@ -34,8 +37,9 @@ with arrivals as (
         ) - 1 as place
     from raw.flights_departed
 )
+-- Each partition has offsets of its own range: across partitions, an offset says nothing about time.
 update raw.flights_departed as record
-set _offset = place
+set _offset = place + record._partition * 1000000
 from arrivals
 where (record._topic_id, record._partition, record._offset)
     = (arrivals._topic_id, arrivals._partition, arrivals._offset)"""

@@ -110,10 +110,10 @@ def _compare(
     late: Mapping[Position, Message],
     before: Mapping[Position, Mapping[str, Any]],
 ) -> None:
-    """Compares rows and quarantine with what should have become of the messages."""
+    """Compares rows and quarantine with what should have become of the messages, of the valid ones first."""
     rows = _rows(stream)
     reasons = {(record.partition, record.offset): record.reason for record in stream.quarantine()}
-    for place, message in {**early, **late}.items():
+    for place, message in sorted({**early, **late}.items(), key=lambda item: item[1].row is None):
         text = message.value.decode()
         if place in before:
             expected = {name: value for name, value in before[place].items() if not name.startswith("_")}

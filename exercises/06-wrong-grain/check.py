@@ -32,7 +32,7 @@ insert into staging.fct_departure_weather (
 )
 select
     flight_id, flight_date, origin, departed_at, departure_delay_minutes,
-    departed_at - interval '119 minutes', 99, 9
+    coalesce(observed_at, departed_at) - interval '1 minute', 99, 9
 from staging.fct_departure_weather
 limit 1"""
 
@@ -82,9 +82,9 @@ def _irregular(events: list[Event]) -> list[Event]:
 
 
 def _at_limits(events: list[Event]) -> list[Event]:
-    """Returns the events with an observation at the minute of a departure, and one two hours before another departure.
+    """Returns the events with two observations at the minute of a departure, and one two hours before another one.
 
-    The latter departure has no newer observation.
+    The two differ in their wind. The other departure has no newer observation.
     """
     departures = [event for event in events if event.stream == "flights.departed"]
     weather = [event for event in events if event.stream == "weather.observed"]
@@ -97,10 +97,10 @@ def _at_limits(events: list[Event]) -> list[Event]:
         or _origin(event) != _origin(old)
         or not old.timestamp - LIMIT < event.timestamp <= old.timestamp
     ]
-    limits = ((known, known.timestamp), (old, old.timestamp - LIMIT))
+    limits = ((known, known.timestamp, 60), (known, known.timestamp, 70), (old, old.timestamp - LIMIT, None))
     return kept + [
-        _observation(event, (time - event.timestamp) // MINUTE)
-        for departure, time in limits
+        _observation(event, (time - event.timestamp) // MINUTE, wind)
+        for departure, time, wind in limits
         for event in [next(event for event in weather if _origin(event) == _origin(departure))]
     ]
 
@@ -109,11 +109,11 @@ def _origin(event: Event) -> str:
     return str(json.loads(event.value)["origin"])
 
 
-def _observation(event: Event, minutes: int) -> Event:
-    """Returns another observation of the airport, some minutes later."""
+def _observation(event: Event, minutes: int, wind: int | None = None) -> Event:
+    """Returns another observation of the airport, some minutes later, with a wind speed, by default a random one."""
     value = json.loads(event.value)
     time = event.timestamp + minutes * MINUTE
     value["event_id"] += f"/{token_hex(4)}"
     value["observed_at"] = datetime.fromtimestamp(time / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    value["wind_speed_mph"], value["visibility_miles"] = randbelow(60), randbelow(10)
+    value["wind_speed_mph"], value["visibility_miles"] = randbelow(60) if wind is None else wind, randbelow(10)
     return event._replace(value=json.dumps(value).encode(), timestamp=time, due=time)

@@ -11,8 +11,8 @@ from exercises.grading.http_server import http_server, send
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
 
-HANG_SECONDS = 8.0
-"""How long a response takes that is too slow. Then it ends, for a task that waits."""
+HANG_SECONDS = 12.0
+"""How long a response takes that is far too slow. Then it ends, for a task that waits."""
 _PAUSE_SECONDS = 0.25
 
 

@@ -1,8 +1,8 @@
 """Grades the mart in a warehouse that was built before without it, its tests on planted rows, and its description."""
 
 import json
-from datetime import date, timedelta
-from secrets import randbelow, token_hex
+from datetime import date, datetime, timedelta
+from secrets import choice, randbelow, token_hex
 
 from exercises.grading.attempt import Attempt, WrongAnswer
 from exercises.grading.mart_rows import compare_rows, when
@@ -82,9 +82,10 @@ def check(attempt: Attempt) -> None:
 def _events(project: Project, day: date) -> tuple[list[Event], list[Event]]:
     """Returns the events of two days without some late ones; then these, with the events of a third day.
 
-    The first also have an earlier day, of which nothing is late.
+    The first also have an earlier day, of which nothing is late. On that one, another flight of a route is cancelled.
     """
     first = random_events(project.raw.contracts, day - REST, day - REST)
+    first.append(_cancelled(choice([event for event in first if event.stream == "flights.departed"])))
     later: list[Event] = []
     events = [_odd(event) for event in random_events(project.raw.contracts, day, day + 2 * DAY)]
     third = events[0].timestamp + 2 * DAY // MILLISECOND
@@ -101,6 +102,17 @@ def _odd(event: Event) -> Event:
     if value.get("dest") in NO_TIME_TO and "air_time_minutes" in value:
         value["air_time_minutes"] = 0
     return event._replace(value=json.dumps(value).encode())
+
+
+def _cancelled(departure: Event) -> Event:
+    """Returns the cancellation of another flight of the route, whose aircraft does not take off that day."""
+    value = json.loads(departure.value)
+    value["flight_id"] += f"/{token_hex(4)}"
+    value["event_id"] = f"{value['flight_id']}/cancelled"
+    value["tail_number"] = f"X{token_hex(4)}"
+    del value["departed_at"], value["departure_delay_minutes"]
+    time = int(datetime.fromisoformat(value["scheduled_at"]).timestamp() * 1000)
+    return Event("flights.cancelled", value["flight_id"].encode(), json.dumps(value).encode(), time, time)
 
 
 def _compare(project: Project, expected: str, moment: str, hint: str = "") -> None:

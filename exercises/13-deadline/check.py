@@ -16,8 +16,8 @@ FILE, DAG, TASK, SCHEDULE = "morning_report.py", "morning_report", "report", "0 
 READY, DONE = "ready by 07:30", "done in 20 minutes"
 IN_TIME = timedelta(minutes=90)
 QUEUE_TIME = timedelta(minutes=20)
-LATE_SECONDS = 6.5
-"""More than the five that the callback may wait, also on a busy machine."""
+LATE_SECONDS = 10.0
+"""Far more than the five that the callback may wait: a busy machine may read the answer seconds after it has come."""
 
 
 def check(attempt: Attempt) -> None:

@@ -38,7 +38,7 @@ final as (
             departures.origin = weather.origin
             and departures.departed_at >= weather.observed_at
             and departures.departed_at < weather.observed_at + interval '2 hours'
-    order by departures.flight_id, weather.observed_at
+    order by departures.flight_id asc, weather.observed_at asc, weather._offset asc
 )
 
 select * from final

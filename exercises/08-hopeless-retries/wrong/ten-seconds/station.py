@@ -48,5 +48,5 @@ with DAG(
         retry_delay=timedelta(seconds=30),
         retry_exponential_backoff=2.0,
         max_retry_delay=timedelta(minutes=10),
-        execution_timeout=timedelta(seconds=5),
+        execution_timeout=timedelta(seconds=10),
     )
