@@ -177,7 +177,7 @@ test-faults: ## Run all fault tests of the sink and the load (25 minutes)
 test-year: ## Load a year with injected faults incrementally, compare its marts with the truth, and print the cost of late events
 	@$(PYTEST) tests/integration/test_exactness.py -m thorough
 
-test-spark: ## Test the Spark cluster and its warehouse on a separate platform (30 minutes)
+test-spark: ## Test the Spark cluster and its warehouse on a separate platform (50 minutes)
 	@$(PYTEST) tests/spark
 
 test-browser: ## Test the dashboard in Chromium on a separate platform; SLUICE_ENV_FILE=.env uses the running one

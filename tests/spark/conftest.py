@@ -7,7 +7,7 @@ import pytest
 from tests.fixtures.platform import Running, launched
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def platform() -> Iterator[Running]:
     """A platform that was launched without Spark."""
     with launched() as running:
