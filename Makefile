@@ -44,7 +44,7 @@ SEND_OPTIONS := SPEED LATE DUPLICATES CORRUPT INVALID SEED
 REPLAY_OPTIONS := $(SEND_OPTIONS) COPIES STREAMS
 
 TARGETS := help up down clean status logs new-stream send new-mart replay load transform backfill rebuild-warehouse reconcile lakehouse compare-engines sql peek quarantine drop-stream lake contract airflow dbt learn check hint solution reset report new-exercise doctor \
-    test test-all test-unit test-exercises test-faults test-year test-browser test-compose test-spark docs screenshots bench-sink bench-backfill bench-load bench-transform bench-reconcile bench-engines bench-freshness lint format
+    test test-all test-unit test-exercises test-faults test-year test-browser test-compose test-spark docs screenshots bench-sink bench-backfill bench-load bench-transform bench-reconcile bench-engines lint format
 .PHONY: $(TARGETS) .variables
 
 # A misnamed variable would be ignored. Each target's help text names those that it takes.
@@ -210,9 +210,6 @@ bench-reconcile: ## Benchmark reconciliations of real rows by what was verified 
 
 bench-engines: ## Benchmark Postgres and Spark on a year and on ten copies of it, on separate servers, into bench/results (60 minutes)
 	@infra/bootstrap dev && infra/bootstrap spark && .venv/bin/python -m bench.engines
-
-bench-freshness: ## Benchmark how soon records are readable in each place, at 1,000 and 20,000 events/s, into bench/results (30 minutes)
-	@infra/bootstrap dev && .venv/bin/python -m bench.freshness
 
 lint: ## Run all static checks
 	@infra/bootstrap dev && infra/lint

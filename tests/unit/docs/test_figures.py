@@ -17,8 +17,6 @@ from typing import Any
 import pytest
 
 from bench.engines.report import figures as engine_figures
-from bench.freshness.report import PLACES
-from bench.freshness.report import figures as freshness_figures
 from infra.install.prerequisites import DISK_GIB, MEMORY_GIB
 from sluice.settings import ROOT
 from tests.unit.docs.markdown import PAGES, name, prose
@@ -92,9 +90,7 @@ def read_figures(source: str) -> Figures:
         return _of_contestants(result)
     if "year" in result:
         return _of_backfills(result)
-    if "late" in result:
-        return _of_transforms(result)
-    return _of_freshness(result) if "seconds" in result else _of_engines(result)
+    return _of_transforms(result) if "late" in result else _of_engines(result)
 
 
 def _of_contestants(result: Run) -> Figures:
@@ -150,16 +146,6 @@ def _of_backfills(result: Run) -> Figures:
         group |= {f"{run['seconds'] / dates:.2f}", f"{run['cpu'] / dates:.2f}"}
         figures.rows.append(group | ({str(run["months"])} if "months" in run else set()))
     figures.rows += [{f"{part['seconds']:.0f}", f"{part['cpu']:.0f}"} for part in year["parts"].values()]
-    return figures
-
-
-def _of_freshness(result: Run) -> Figures:
-    figures = Figures(common={str(result["seconds"]), str(result["seconds"] // 60)})
-    for run in result["runs"]:
-        figures.rates.add(f"{run['rate']:,}")
-        figures.common |= {f"{run['rate']:,}", f"{run['cores']:.2f}"}
-        for place in PLACES:
-            figures.rows.append({f"{run['rate']:,}", *freshness_figures(run, place)})
     return figures
 
 
