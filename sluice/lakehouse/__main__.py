@@ -48,8 +48,9 @@ def main() -> int:
     except SluiceError as error:
         return _report(error)
     except SPARK_ERRORS as error:
-        # Spark's messages have the stack of every process on the lines after the first.
-        return _report(TerminalError(str(error).strip().partition("\n")[0], "see `make logs S=spark-worker-1`"))
+        # Spark's messages have the stack of every process on the lines after the first. Some have no text.
+        message = str(error).strip().partition("\n")[0] or type(error).__name__
+        return _report(TerminalError(message, "see `make logs S=spark-worker-1`"))
     return 0
 
 

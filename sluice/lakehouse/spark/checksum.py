@@ -8,6 +8,7 @@ from pyspark.sql import functions as f
 from pyspark.sql.types import DataType, DateType, DecimalType, DoubleType, FloatType, StringType, TimestampType
 
 from sluice.lakehouse.layout import path, published, spark_path
+from sluice.lakehouse.spark.session import date_literal
 from sluice.settings import Settings
 from sluice.warehouse.checksum import Checksum
 
@@ -35,7 +36,7 @@ def _by_date(rows: DataFrame, first: date, last: date) -> dict[date | None, Chec
     digest = f.substring(f.md5(_row_text(kinds).cast("binary")), 1, 15)
     number = f.conv(digest, 16, 10).cast("decimal(20,0)")
     dated = rows.select(_date_of(kinds).alias("day"), number.alias("hash"))
-    dated = dated.where(f.col("day").between(first, last) | f.col("day").isNull())
+    dated = dated.where(f.col("day").between(date_literal(first), date_literal(last)) | f.col("day").isNull())
     sums = dated.groupBy("day").agg(f.count("*").alias("rows"), f.sum("hash").alias("hash"))
     return {row["day"]: Checksum(row["rows"], str(row["hash"])) for row in sums.collect()}
 

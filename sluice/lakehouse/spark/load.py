@@ -28,6 +28,7 @@ from sluice.lake.reader import LakeReader
 from sluice.lakehouse.check import KEY, REASON, VALUE, Check, checked_schema, raw_schema
 from sluice.lakehouse.layout import OWNER, QUARANTINE, open_table, path, raw_table, spark_path
 from sluice.lakehouse.ledger import Batch, Ledger, last_loaded, plan, read_ledger, transaction
+from sluice.lakehouse.spark.session import date_literal
 from sluice.load.batch import LAKE_COLUMNS
 from sluice.load.plan import new_ranges
 from sluice.settings import Settings
@@ -94,7 +95,7 @@ def reload(spark: SparkSession, settings: Settings, contract: Contract, day: dat
     ranges = read_ledger(settings, contract).ranges()
     if not ranges:
         return report
-    records = read_lake(spark, settings, contract).where(within(ranges) & (f.col("event_date") == f.lit(day)))
+    records = read_lake(spark, settings, contract).where(within(ranges) & (f.col("event_date") == date_literal(day)))
     with _checked(records, settings, contract) as (valid, invalid):
         rows = valid.repartition("_event_date")
         in_raw = f"coalesce(_lake_date, _event_date) = date'{day}'"

@@ -4,9 +4,11 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 
-from pyspark.sql import SparkSession
+from pyspark.sql import Column, SparkSession
+from pyspark.sql import functions as f
 
 from sluice.errors import TransientError
 from sluice.lake.bucket import credentials
@@ -50,6 +52,11 @@ def session(settings: Settings, name: str) -> Iterator[SparkSession]:
         yield spark
     finally:
         spark.stop()
+
+
+def date_literal(day: date) -> Column:
+    """Returns a date as a constant. PySpark's own conversion fails for years below 1000."""
+    return f.lit(day.isoformat()).cast("date")
 
 
 def _require_cluster(settings: Settings) -> None:
