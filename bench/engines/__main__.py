@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -50,6 +51,7 @@ def main() -> None:
     """
     parser = argparse.ArgumentParser(prog="bench.engines", description="Measure loads and marts on Postgres and Spark.")
     parser.add_argument("--copies", type=int, nargs="+", default=[1, 10], help="numbers of flights for each flight")
+    parser.add_argument("--executors", type=int, nargs="+", default=[2, 1], help="numbers of Spark's workers")
     parser.add_argument(
         "--out",
         type=Path,
@@ -62,10 +64,9 @@ def main() -> None:
     for copies in options.copies:
         with cluster(options.folder) as bench:
             events = bench.fill(copies)
-            for engine in (bench.postgres, bench.spark):
-                for result in engine():
-                    runs.append({"copies": copies, "events": events, **result})
-                    print(json.dumps(runs[-1]), flush=True)
+            for result in chain(bench.postgres(), *map(bench.spark, options.executors)):
+                runs.append({"copies": copies, "events": events, **result})
+                print(json.dumps(runs[-1]), flush=True)
     result = {"machine": machine(), "partitions": PARTITIONS, "runs": runs}
     options.out.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
     options.out.with_suffix(".md").write_text(report(result))
@@ -113,20 +114,19 @@ class Bench:
             yield {"engine": "postgres", "executors": 0, "step": "load", **self._measured(loads)}
             yield {"engine": "postgres", "executors": 0, "step": "marts", **self._measured(marts)}
 
-    def spark(self) -> Iterator[Run]:
-        """Does the same on Spark, with all workers and with the first alone; the first result must equal Postgres'."""
-        names = [worker.name for worker in WORKERS]
-        for executors in (len(names), 1):
-            with self._only("spark-master", *names[:executors]):
-                for step, command in (("load", "load"), ("marts", "build")):
-                    figures = self._measured(
-                        lambda command=command: list(run(command, settings=self.settings, log_line=_ignore))
-                    )
-                    yield {"engine": "spark", "executors": executors, "step": step, **figures}
-                if executors > 1:
-                    self.platform.start(["postgres"])
-                    compare(self.settings, FIRST, LAST, _ignore).require_equality()
-            _empty(self.settings, self.settings.warehouse_bucket)
+    def spark(self, executors: int) -> Iterator[Run]:
+        """Does the same on Spark with so many workers; the result must equal that of Postgres."""
+
+        def command(name: str) -> Callable[[], object]:
+            return lambda: list(run(name, settings=self.settings, log_line=_ignore))
+
+        with self._only("spark-master", *(worker.name for worker in WORKERS[:executors])):
+            for step, name in (("load", "load"), ("marts", "build")):
+                figures = self._measured(command(name))
+                yield {"engine": "spark", "executors": executors, "step": step, **figures}
+            self.platform.start(["postgres"])
+            compare(self.settings, FIRST, LAST, _ignore).require_equality()
+        _empty(self.settings, self.settings.warehouse_bucket)
 
     @contextmanager
     def _only(self, *names: str) -> Iterator[None]:
