@@ -78,9 +78,12 @@ def http_json(host: str, port: int, path: str) -> Any:
     """Returns the JSON document that a server serves.
 
     Raises:
-        TransientError: no response in time, or a status other than 200.
+        TransientError: no response in time, a status other than 200, or another document, as while a server starts.
     """
     status, body = http_get(host, port, path)
     if status != 200:
         raise TransientError(f"{host}:{port}{path} returned status {status}")
-    return json.loads(body)
+    try:
+        return json.loads(body)
+    except ValueError as error:
+        raise TransientError(f"{host}:{port}{path} returned no JSON: {error}") from error
