@@ -208,7 +208,7 @@ bench-backfill: ## Benchmark backfills of 1 to 366 dates, and a year from empty 
 bench-reconcile: ## Benchmark reconciliations of real rows by what was verified before, on separate servers (10 minutes); EVENTS=200000 for a quick run
 	@infra/bootstrap dev && .venv/bin/python -m bench.reconcile $(if $(EVENTS),--events "$$EVENTS")
 
-bench-engines: ## Benchmark Postgres and Spark on a year and on ten copies of it, on separate servers, into bench/results (60 minutes)
+bench-engines: ## Benchmark Postgres and Spark on a year and on copies of it, on separate servers, into bench/results (90 minutes)
 	@infra/bootstrap dev && infra/bootstrap spark && .venv/bin/python -m bench.engines
 
 lint: ## Run all static checks

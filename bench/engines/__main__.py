@@ -50,7 +50,7 @@ def main() -> None:
         TerminalError: the engines' marts differ.
     """
     parser = argparse.ArgumentParser(prog="bench.engines", description="Measure loads and marts on Postgres and Spark.")
-    parser.add_argument("--copies", type=int, nargs="+", default=[1, 10], help="numbers of flights for each flight")
+    parser.add_argument("--copies", type=int, nargs="+", default=[1, 4, 10], help="numbers of flights for each flight")
     parser.add_argument("--executors", type=int, nargs="+", default=[2, 1], help="numbers of Spark's workers")
     parser.add_argument(
         "--out",
