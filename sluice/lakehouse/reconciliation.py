@@ -21,23 +21,23 @@ class PartitionCounts:
     partition: int
     claimed: int
     """Records that the lake's log claims: the next offset, less the offsets that it records as empty."""
-    lake: int
+    lake: int = 0
     """Rows of the lake."""
-    raw: int
-    quarantined: int
-    in_flight: int
+    raw: int = 0
+    quarantined: int = 0
+    in_flight: int = 0
     """Rows of the lake beyond the ledger's end."""
-    distinct: int
+    distinct: int = 0
     """Different offsets in the lake."""
-    missing: int
+    missing: int = 0
     """Offsets of the lake that are neither in raw nor in quarantine."""
-    first_missing: int | None
-    repeated: int
+    first_missing: int | None = None
+    repeated: int = 0
     """Offsets that are there more than once."""
-    first_repeated: int | None
-    foreign: int
+    first_repeated: int | None = None
+    foreign: int = 0
     """Offsets that are there and not in the lake."""
-    first_foreign: int | None
+    first_foreign: int | None = None
 
     def faults(self) -> Iterator[str]:
         """Yields how the partition disagrees."""

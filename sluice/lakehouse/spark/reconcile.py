@@ -21,7 +21,7 @@ _PLACE = ("topic_id", "partition", "offset")
 
 
 def reconcile(spark: SparkSession, settings: Settings, contract: Contract) -> list[dict[str, Any]]:
-    """Returns the fields of ``PartitionCounts`` for each partition of a stream. None of its loads may run meanwhile.
+    """Returns fields of ``PartitionCounts`` for each partition of a stream. None of its loads may run meanwhile.
 
     Raises:
         TransientError: its last load is not finished, or the store is down.
@@ -41,15 +41,11 @@ def reconcile(spark: SparkSession, settings: Settings, contract: Contract) -> li
     if open_table(settings, QUARANTINE):
         records = _read(spark, settings, QUARANTINE).where(f.col("stream") == contract.stream)
         places = places.unionByName(_places(records, "quarantined"))
-    names = ("topic_id", "partition")
     counts = [row.asDict() for row in _counts(places, within(ledger.ranges())).collect()]
-    found = {tuple(row[name] for name in names): row for row in counts}
-    nothing = {name: 0 for row in counts[:1] for name in row} | {"first_missing": None}
+    found = {(row["topic_id"], row["partition"]): row for row in counts}
     return [
-        nothing
+        {"stream": contract.stream, "topic_id": key[0], "partition": key[1], "claimed": claimed.get(key, 0)}
         | found.get(key, {})
-        | dict(zip(names, key, strict=True))
-        | {"stream": contract.stream, "claimed": claimed.get(key, 0)}
         for key in sorted({*claimed, *found})
     ]
 

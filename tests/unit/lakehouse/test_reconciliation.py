@@ -62,3 +62,8 @@ def test_a_disagreement_is_named(counts: PartitionCounts, fault: str) -> None:
     assert list(reconciliation.lines())[-2:] == [f"flights.departed/1: {fault}", "1 disagreements"]
     with pytest.raises(TerminalError, match=f"disagree: flights.departed/1: {fault}"):
         reconciliation.require_agreement()
+
+
+def test_a_partition_that_has_lost_every_row_is_named() -> None:
+    counts = PartitionCounts("flights.departed", "t", 1, claimed=5)
+    assert list(counts.faults()) == ["flights.departed/1: 5 offsets are missing from the lake"]
