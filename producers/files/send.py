@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from producers.delivery import connect
+from producers.connection import connect
 from producers.fault_injection import Faults
 from producers.files import open_records
 from producers.files.timeline import FileTimeline
@@ -62,7 +62,7 @@ def send(request: Send, settings: Settings, contract: Contract, write_line: Call
     write_line(f"{len(records):,} records in {request.path}")
     contracts = {contract.stream: contract}
     # Before the records are read, which takes a while: without Kafka, it would be for nothing.
-    delivery = connect(settings, topic_names(contracts))
+    delivery = connect(settings, topic_names(contracts), request.speed)
     try:
         timeline = FileTimeline(contract, records)
     except BaseException:

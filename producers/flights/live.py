@@ -4,10 +4,11 @@ import time
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 
-from producers.delivery import Delivery, connect
+from producers.connection import connect_kafka_python
 from producers.events import Event
 from producers.flights.source import FIRST_DATE, LAST_DATE
 from producers.flights.timeline import Timeline
+from producers.kafka_python import KafkaPythonDelivery
 from producers.pacing import play
 from producers.position import Positions
 from producers.stop import Stop
@@ -97,12 +98,12 @@ def _send_rest(
 
 def _wait_for_kafka(
     settings: Settings, topics: dict[str, str], write_line: Callable[[str], None], stop: Stop
-) -> Delivery | None:
+) -> KafkaPythonDelivery | None:
     """Returns a connection once Kafka is up; None if stopped before."""
     reported = False
     while not stop:
         try:
-            return connect(settings, topics)
+            return connect_kafka_python(settings, topics)
         except TransientError as error:
             if not reported:
                 write_line(f"waiting for Kafka: {error}")
@@ -115,7 +116,12 @@ class _PositionTracker:
     """Saves the position periodically and reports each day when it ends."""
 
     def __init__(
-        self, delivery: Delivery, positions: Positions, write_line: Callable[[str], None], first: date, since: int
+        self,
+        delivery: KafkaPythonDelivery,
+        positions: Positions,
+        write_line: Callable[[str], None],
+        first: date,
+        since: int,
     ) -> None:
         self._delivery = delivery
         self._positions = positions

@@ -5,7 +5,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import date
 
-from producers.delivery import connect
+from producers.connection import connect
 from producers.fault_injection import Faults
 from producers.flights.streams import STREAMS, with_contract
 from producers.flights.timeline import Timeline
@@ -64,7 +64,7 @@ def replay(
     topics = topic_names(selected)
     # After an interruption, the producer of the first attempt may still be sending.
     with positions.exclusive() if request.resume else nullcontext():
-        delivery = connect(settings, topics)
+        delivery = connect(settings, topics, request.speed)
         sent = read_sent(settings, topics) if request.resume else set[bytes]()
         batches = unsent(timeline.batches(), sent) if sent else timeline.batches()
         size = max(0, len(timeline) - len(sent))

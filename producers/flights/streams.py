@@ -7,6 +7,8 @@ from typing import TypeAlias
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from producers.flights.values import time_texts
+
 _MINUTE = 60
 
 Fields: TypeAlias = dict[str, pa.ChunkedArray]
@@ -16,7 +18,7 @@ Copies: TypeAlias = pa.Int64Array
 
 
 def _flight(rows: pa.Table, copies: Copies, event: str) -> Fields:
-    hour = pc.strftime(rows["time_hour"], format="%Y%m%dT%H")
+    hour = _hour(rows["time_hour"])
     number = pc.cast(rows["flight"], pa.string())
     suffix = pc.if_else(pc.equal(copies, 0), "", pc.binary_join_element_wise("~", pc.cast(copies, pa.string()), ""))
     flight_id = pc.binary_join_element_wise(rows["carrier"], number, "-", hour, suffix, "")
@@ -53,7 +55,7 @@ def _cancelled(rows: pa.Table, copies: Copies) -> Fields:
 
 
 def _observed(rows: pa.Table, _: Copies) -> Fields:
-    hour = pc.strftime(rows["time_hour"], format="%Y%m%dT%H")
+    hour = _hour(rows["time_hour"])
     return {
         "event_id": pc.binary_join_element_wise(rows["origin"], "-", hour, "/observed", ""),
         "origin": rows["origin"],
@@ -68,6 +70,12 @@ def _observed(rows: pa.Table, _: Copies) -> Fields:
         "pressure_millibars": rows["pressure"],
         "visibility_miles": rows["visib"],
     }
+
+
+def _hour(times: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Returns times as ``20130131T23``."""
+    text = pc.utf8_slice_codeunits(time_texts(times), 0, 13)
+    return pc.replace_substring(pc.replace_substring(text, "-", ""), " ", "T")
 
 
 def _later(times: pa.ChunkedArray, minutes: pa.ChunkedArray) -> pa.ChunkedArray:

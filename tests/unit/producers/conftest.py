@@ -1,6 +1,5 @@
 """The source data, read once: the year, and the month that most tests use; and a delivery without a broker."""
 
-from collections import Counter
 from collections.abc import Callable
 from datetime import date
 
@@ -34,8 +33,7 @@ class RecordingDelivery(Delivery):
     """Confirms every event on ``poll``, or only the first ``confirm`` ones; the others fail."""
 
     def __init__(self, confirm: int | None = None) -> None:
-        self.confirmed = Counter()
-        self.failures = []
+        super().__init__("-")
         self.events: list[Event] = []
         self.closed = False
         self._confirm = confirm
@@ -46,8 +44,8 @@ class RecordingDelivery(Delivery):
         return False
 
     @property
-    def unconfirmed(self) -> int:
-        return len(self.events) - self.total
+    def in_flight(self) -> int:
+        return len(self.events) - self._polled
 
     def send(self, event: Event) -> None:
         self.events.append(event)

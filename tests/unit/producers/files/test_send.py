@@ -67,7 +67,7 @@ def events_of(contract: Contract, path: Path) -> list[Event]:
 @pytest.fixture
 def delivery(recording_delivery: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     recorder = recording_delivery()
-    monkeypatch.setattr(module, "connect", lambda address, topics: recorder)
+    monkeypatch.setattr(module, "connect", lambda *_: recorder)
     return recorder
 
 
@@ -289,7 +289,7 @@ def test_the_topic_is_the_contracts(
 ) -> None:
     asked: list[dict[str, str]] = []
 
-    def connect(address: str, topics: dict[str, str]) -> Any:
+    def connect(address: str, topics: dict[str, str], speed: float) -> Any:
         asked.append(topics)
         return recording_delivery()
 

@@ -53,7 +53,7 @@ def output() -> Output:
 @pytest.fixture
 def delivery(recording_delivery: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     recorder = recording_delivery()
-    monkeypatch.setattr(module, "connect", lambda *_: recorder)
+    monkeypatch.setattr(module, "connect_kafka_python", lambda *_: recorder)
     return recorder
 
 
@@ -160,7 +160,7 @@ def test_it_waits_for_kafka_and_reports_that_once(
             raise errors.pop(0)
         return delivery
 
-    monkeypatch.setattr(module, "connect", connect)
+    monkeypatch.setattr(module, "connect_kafka_python", connect)
     monkeypatch.setattr(module, "_RETRY_SECONDS", 0.01)
     assert live(SETTINGS, contracts, positions, output.write_line, FAST) == 143
     assert output.lines[0] == "waiting for Kafka: Kafka is down"

@@ -1,6 +1,5 @@
 import os
 import signal
-import socket
 from collections.abc import Callable
 
 import pytest
@@ -8,11 +7,10 @@ from kafka.errors import InvalidTimestampError, KafkaTimeoutError, OutOfOrderSeq
 from kafka.future import Future
 from kafka.partitioner import murmur2
 
-from producers.delivery import MAX_ATTEMPTS, MAX_PENDING, Delivery, Topic, connect
+from producers.delivery import Topic
 from producers.events import Event
+from producers.kafka_python import MAX_ATTEMPTS, MAX_PENDING, KafkaPythonDelivery
 from producers.stop import Stop
-from sluice.errors import TransientError
-from sluice.settings import Settings
 
 EVENT = Event("weather.observed", b"JFK", b"{}", 1_000, 1_000)
 
@@ -39,26 +37,28 @@ def producer() -> FakeProducer:
 
 
 @pytest.fixture
-def delivery(producer: FakeProducer) -> Delivery:
-    return Delivery(producer, {"weather.observed": Topic("NOAA", 2)}, "127.0.0.1:1")
+def delivery(producer: FakeProducer) -> KafkaPythonDelivery:
+    return KafkaPythonDelivery(producer, {"weather.observed": Topic("NOAA", 2)}, "127.0.0.1:1")
 
 
 def nothing() -> None:
     pass
 
 
-def test_the_partition_is_that_of_kafka_s_default_partitioner(producer: FakeProducer, delivery: Delivery) -> None:
+def test_the_partition_is_that_of_kafka_s_default_partitioner(
+    producer: FakeProducer, delivery: KafkaPythonDelivery
+) -> None:
     delivery.send(EVENT)
     partition = (murmur2(b"JFK") & 0x7FFFFFFF) % 2
     assert producer.sent == [("NOAA", b"{}", b"JFK", partition, 1_000)]
 
 
-def test_without_a_key_the_client_chooses_the_partition(producer: FakeProducer, delivery: Delivery) -> None:
+def test_without_a_key_the_client_chooses_the_partition(producer: FakeProducer, delivery: KafkaPythonDelivery) -> None:
     delivery.send(EVENT._replace(key=None))
     assert producer.sent == [("NOAA", b"{}", None, None, 1_000)]
 
 
-def test_only_confirmed_records_count(producer: FakeProducer, delivery: Delivery) -> None:
+def test_only_confirmed_records_count(producer: FakeProducer, delivery: KafkaPythonDelivery) -> None:
     for fault in ("", "late", ""):
         delivery.send(EVENT._replace(fault=fault))
     delivery.poll()
@@ -70,7 +70,7 @@ def test_only_confirmed_records_count(producer: FakeProducer, delivery: Delivery
     assert delivery.unconfirmed == 1
 
 
-def test_oldest_pending_is_the_earliest_event_in_flight(producer: FakeProducer, delivery: Delivery) -> None:
+def test_oldest_pending_is_the_earliest_event_in_flight(producer: FakeProducer, delivery: KafkaPythonDelivery) -> None:
     assert delivery.oldest_pending is None
     for timestamp in (1_000, 2_000):
         delivery.send(EVENT._replace(timestamp=timestamp))
@@ -79,7 +79,7 @@ def test_oldest_pending_is_the_earliest_event_in_flight(producer: FakeProducer, 
     assert delivery.oldest_pending == 2_000
 
 
-def test_an_event_that_the_client_fails_is_resent(producer: FakeProducer, delivery: Delivery) -> None:
+def test_an_event_that_the_client_fails_is_resent(producer: FakeProducer, delivery: KafkaPythonDelivery) -> None:
     delivery.send(EVENT)
     producer.futures[0].failure(OutOfOrderSequenceNumberError())
     delivery.poll()
@@ -91,7 +91,7 @@ def test_an_event_that_the_client_fails_is_resent(producer: FakeProducer, delive
 
 
 def test_the_delivery_error_counts_the_undelivered_events_and_their_causes(
-    producer: FakeProducer, delivery: Delivery
+    producer: FakeProducer, delivery: KafkaPythonDelivery
 ) -> None:
     delivery.send(EVENT)
     delivery.send(EVENT)
@@ -109,7 +109,7 @@ def test_the_delivery_error_counts_the_undelivered_events_and_their_causes(
 
 
 def test_events_of_the_future_are_refused_with_a_hint_and_not_sent_again(
-    producer: FakeProducer, delivery: Delivery
+    producer: FakeProducer, delivery: KafkaPythonDelivery
 ) -> None:
     delivery.send(EVENT)
     producer.futures[0].failure(InvalidTimestampError())
@@ -118,7 +118,9 @@ def test_events_of_the_future_are_refused_with_a_hint_and_not_sent_again(
     assert "1 events were refused by Kafka at 127.0.0.1:1: their timestamp" in str(delivery.delivery_error())
 
 
-def test_a_delivery_is_full_at_the_maximum_of_events_in_flight(producer: FakeProducer, delivery: Delivery) -> None:
+def test_a_delivery_is_full_at_the_maximum_of_events_in_flight(
+    producer: FakeProducer, delivery: KafkaPythonDelivery
+) -> None:
     for _ in range(MAX_PENDING):
         delivery.send(EVENT)
     assert delivery.full
@@ -127,7 +129,7 @@ def test_a_delivery_is_full_at_the_maximum_of_events_in_flight(producer: FakePro
     assert not delivery.full
 
 
-def test_flush_waits_for_the_last_confirmation(producer: FakeProducer, delivery: Delivery) -> None:
+def test_flush_waits_for_the_last_confirmation(producer: FakeProducer, delivery: KafkaPythonDelivery) -> None:
     delivery.send(EVENT)
     ticks: list[Callable[[], object]] = [nothing, lambda: producer.futures[0].success(None)]
     with Stop() as stop:
@@ -135,17 +137,8 @@ def test_flush_waits_for_the_last_confirmation(producer: FakeProducer, delivery:
     assert (delivery.total, ticks) == (1, [])
 
 
-def test_a_second_signal_ends_the_flush(delivery: Delivery) -> None:
+def test_a_second_signal_ends_the_flush(delivery: KafkaPythonDelivery) -> None:
     delivery.send(EVENT)
     with Stop() as stop:
         delivery.flush(stop, lambda: os.kill(os.getpid(), signal.SIGINT))
     assert delivery.unconfirmed == 1
-
-
-def test_a_kafka_that_is_down_is_an_error_with_its_address_and_a_hint() -> None:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        port = unused.getsockname()[1]
-        settings = Settings(_env_file=None, kafka_port=port)  # type: ignore[call-arg]
-        with pytest.raises(TransientError, match=f"127.0.0.1:{port} is down.*make up"):
-            connect(settings, {"weather.observed": "NOAA"})
