@@ -351,7 +351,7 @@ build_images() {
     mkdir -p "$logs"
     docker image inspect sluice-platform sluice-minio >/dev/null 2>&1 ||
         echo "images: building MinIO from source and the environments of Airflow and dbt; takes a few minutes, once"
-    docker build --tag sluice-minio infra/images/minio >"$logs/build-minio.log" 2>&1 &
+    docker build --tag sluice-minio --file infra/images/minio/Dockerfile infra/minio >"$logs/build-minio.log" 2>&1 &
     docker build --tag sluice-platform --file infra/images/platform/Dockerfile . >"$logs/build-platform.log" 2>&1 ||
         failed=platform
     wait $! || failed="minio"

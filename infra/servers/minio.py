@@ -2,9 +2,20 @@
 
 from infra.servers import probes
 from infra.servers.service import TOOLS, Service
-from sluice.settings import Settings
+from sluice.settings import ROOT, Settings
 
 MODULE = "github.com/minio/minio"
+SOURCE = ROOT / "infra" / "minio"
+"""The Go module that locks what MinIO is built from."""
+BUILD_ENVIRONMENT = {
+    "CGO_ENABLED": "0",
+    "GOTOOLCHAIN": "local",
+    # Less frequent garbage collection in the compiler: trades memory for time, up to a limit per package.
+    "GOGC": "400",
+    "GOMEMLIMIT": "1GiB",
+}
+# No debug information: an eighth less work, and a binary a third smaller.
+BUILD_FLAGS = ("-trimpath", "-gcflags=all=-dwarf=false", "-ldflags=-s -w")
 VERSION = "v0.0.0-20260212201848-7aac2a2c5b7c"
 MIN_GO_VERSION = (1, 24)
 """The Go version that MinIO's go.mod requires."""
