@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, Literal, TypeVar
+from typing import Generic, Literal, TextIO, TypeVar
 
 import psutil
 
@@ -83,13 +83,7 @@ def measure(
     start_seconds = start_cpu = 0.0
     peak, now, checked = 0, started, started
     with output.open("w") as file:
-        process = subprocess.Popen(
-            [str(part) for part in command],
-            env={**os.environ, **environment},
-            cwd=ROOT,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-        )
+        process = start(command, environment, file)
         finished: float | None = None
         while True:
             pid, status, used = os.wait4(process.pid, os.WNOHANG)
@@ -116,6 +110,17 @@ def measure(
         finished, machine_end = now, machine_cpu()
     cpu = used.ru_utime + used.ru_stime
     return Usage(finished - started, cpu, peak, start_seconds, start_cpu, machine_end - machine_start, load)
+
+
+def start(command: Sequence[str | Path], environment: Mapping[str, str], output: TextIO) -> "subprocess.Popen[bytes]":
+    """Starts a command in the project's folder, with variables added to those of this process."""
+    return subprocess.Popen(
+        [str(part) for part in command],
+        env={**os.environ, **environment},
+        cwd=ROOT,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+    )
 
 
 def peak_rss(pid: int | Literal["self"]) -> int:

@@ -2,27 +2,29 @@
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import psycopg
 from psycopg import sql
 
 from bench.arguments import event_count
 from bench.load.contestants.spec import Spec
-from bench.load.lake import fill_lake, json_lines, with_invalid
-from bench.load.lineup import LINEUP, SLUICE
+from bench.load.guarantees import copies, guarantees, lost_and_doubled, moments, worst
+from bench.load.lake import fill_lake, json_lines, parquet_rows, with_invalid
+from bench.load.lineup import LINEUP, OWN_TABLES, SLUICE, rows_of
 from bench.load.report import report
 from bench.measure import Contestant, measure
-from bench.report import machine, steady_rate
+from bench.report import Run, machine, steady_rate
 from bench.servers import PYTHON, STREAM, install_contestants, server_cpu, servers
 from bench.sink.events import events
 from infra.servers.service import LEAN
 from sluice.contracts import load_contracts
+from sluice.lake.layout import storage_options, table_uri
 from sluice.lake.maintenance import maintain
 from sluice.load import load
 from sluice.settings import ROOT, Settings
@@ -46,7 +48,8 @@ def main() -> int:
     )
     options = parser.parse_args()
     install_contestants()
-    runs: list[dict[str, Any]] = []
+    runs: list[Run] = []
+    found: list[Run] = []
     contestants = [{"name": contestant.name, "label": contestant.label} for contestant in LINEUP]
     with servers(["minio", "postgres"], PARTITIONS) as (settings, file):
         size = fill_lake(settings, STREAM, PARTITIONS, events(options.events, DATES, ordered=True))
@@ -55,8 +58,11 @@ def main() -> int:
             json_lines(settings.home / contestant.name, lines if contestant.share < 1 else [])
         load(settings, load_contracts(settings.contracts)[STREAM])
         export_rows(settings)
+        parquet_rows(settings, STREAM, settings.home / "rows")
         for turn in range(1, options.rounds + 1):
             runs += [run_contestant(contestant, settings, file, options.events, turn) for contestant in LINEUP]
+        for contestant in LINEUP:
+            found += kill_contestant(contestant, settings, file, runs)
     label = f"{SLUICE.label}, {INVALID_SHARE:.0%} of the events invalid"
     cases = {"sluice_bad": (label, with_invalid(events(options.events, DATES, ordered=True), INVALID_SHARE), 0)}
     if options.versions:
@@ -76,8 +82,9 @@ def main() -> int:
                 server.execute("create schema saved")
                 for table in map(sql.Identifier, ("loads", "dates")):
                     server.execute(sql.SQL("create table saved.{} as select * from ops.{}").format(table, table))
-            for turn in range(1, options.rounds + 1):
-                runs.append(run_contestant(SLUICE, settings, file, options.events, turn) | {"contestant": name})
+            case = replace(SLUICE, name=name)
+            runs += [run_contestant(case, settings, file, options.events, turn + 1) for turn in range(options.rounds)]
+            found += kill_contestant(case, settings, file, runs)
     result = {
         "events": options.events,
         "bytes": size,
@@ -87,6 +94,7 @@ def main() -> int:
         "machine": machine(),
         "contestants": contestants,
         "runs": runs,
+        "guarantees": found,
     }
     options.out.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
     options.out.with_suffix(".md").write_text(report(result, f"{options.out.name}.svg"))
@@ -96,22 +104,13 @@ def main() -> int:
     return 0
 
 
-def run_contestant(
-    contestant: Contestant[Spec], settings: Settings, file: Path, count: int, turn: int
-) -> dict[str, Any]:
+def run_contestant(contestant: Contestant[Spec], settings: Settings, file: Path, count: int, turn: int) -> Run:
     """Runs a contestant into an empty table and returns its figures."""
-    empty_tables(settings)
-    contract = load_contracts(settings.contracts)[STREAM]
-    spec = Spec(
-        folder=str(settings.home / contestant.name),
-        copy=str(settings.home / "rows.copy"),
-        dsn=uri(settings, "postgres").partition("?")[0],
-        table=contract.table,
-    )
-    environment = spec.variables() | LEAN | {"SLUICE_ENV_FILE": str(file)}
+    empty_tables(settings, contestant)
+    command, environment = invocation(contestant, settings, file)
     output = settings.home / f"{contestant.name}_{turn}.log"
     before = server_cpu(settings)
-    usage = measure(contestant.command(spec), environment, output, contestant.marker, None)
+    usage = measure(command, environment, output, contestant.marker, None)
     run = {
         "contestant": contestant.name,
         "turn": turn,
@@ -123,14 +122,58 @@ def run_contestant(
     return run
 
 
-def empty_tables(settings: Settings) -> None:
-    """Empties the tables that loads fill, restores the ledger from schema ``saved`` if it exists, and checkpoints."""
+def kill_contestant(contestant: Contestant[Spec], settings: Settings, file: Path, runs: list[Run]) -> list[Run]:
+    """Kills a contestant at several moments, each time runs it again, and returns what was lost and doubled."""
+    own_runs = [run for run in runs if run["contestant"] == contestant.name]
+    rows = rows_of(contestant.name, load_contracts(settings.contracts)[STREAM].table)
+
+    def count() -> tuple[int, int]:
+        with connect(settings, "postgres") as server:
+            return lost_and_doubled(copies(server, rows), own_runs[0]["events"])
+
+    command, environment = invocation(contestant, settings, file)
+    output = settings.home / f"{contestant.name}_killed.log"
+    found = guarantees(
+        moments(own_runs), command, environment, output, lambda: empty_tables(settings, contestant), count
+    )
+    print(f"{contestant.name} after kill -9, lost / doubled: {', '.join(worst(found))} when run again", flush=True)
+    return [{"contestant": contestant.name, **guarantee} for guarantee in found]
+
+
+def invocation(contestant: Contestant[Spec], settings: Settings, file: Path) -> tuple[list[str | Path], dict[str, str]]:
+    """Returns a contestant's command line and its environment variables."""
+    spec = Spec(
+        folder=str(settings.home / contestant.name),
+        copy=str(settings.home / "rows.copy"),
+        rows=str(settings.home / "rows"),
+        lake=table_uri(settings, STREAM),
+        storage=json.dumps(storage_options(settings, "reader")),
+        state=str(state_folder(contestant, settings)),
+        dsn=uri(settings, "postgres").partition("?")[0],
+        table=load_contracts(settings.contracts)[STREAM].table,
+    )
+    return contestant.command(spec), spec.variables() | LEAN | {"SLUICE_ENV_FILE": str(file)}
+
+
+def state_folder(contestant: Contestant[Spec], settings: Settings) -> Path:
+    """Returns the folder of what a contestant keeps between its runs."""
+    return settings.home / "state" / contestant.name
+
+
+def empty_tables(settings: Settings, contestant: Contestant[Spec]) -> None:
+    """Empties all tables and a contestant's state, restores the ledger from ``saved`` if it exists, and checkpoints."""
+    shutil.rmtree(state_folder(contestant, settings), ignore_errors=True)
+    state_folder(contestant, settings).mkdir(parents=True)
     table = load_contracts(settings.contracts)[STREAM].table
     with connect(settings, "postgres") as server:
         server.execute(sql.SQL("truncate raw.quarantine, {}").format(sql.Identifier("raw", table)))
         server.execute("truncate ops.loads, ops.dates, ops.drift, ops.stale_dates")
-        server.execute("drop schema if exists bench_dlt, bench_dlt_staging cascade")
-        server.execute("drop table if exists bench_pandas, bench_sling")
+        for schema, own_table in OWN_TABLES.values():
+            own = [sql.Identifier(schema), sql.Identifier(f"{schema}_staging")]
+            drop = sql.SQL("drop table if exists {}").format(sql.Identifier(schema, own_table))
+            if schema != "public":
+                drop = sql.SQL("drop schema if exists {} cascade").format(sql.SQL(", ").join(own))
+            server.execute(drop)
         if server.execute("select from pg_namespace where nspname = 'saved'").rowcount:
             for table_name in ("loads", "dates"):
                 name = sql.Identifier(table_name)

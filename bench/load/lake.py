@@ -5,9 +5,14 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sluice.contracts import load_contracts
 from sluice.lake.chunk import Chunk, record_columns
 from sluice.lake.layout import storage_options, table_uri
 from sluice.lake.table import LakeTable
+from sluice.load.batch import LAKE_COLUMNS, read_batch
 from sluice.settings import Settings
 
 TOPIC_ID = "bench0000000000000000A"
@@ -85,3 +90,17 @@ def json_lines(folder: Path, records: Iterable[Event], lines: int = 20_000) -> N
         with (folder / f"{number:05d}.jsonl").open("wb") as file:
             file.writelines(value + b"\n" for _, value, _ in batch)
         number += 1
+
+
+def parquet_rows(settings: Settings, stream: str, folder: Path) -> None:
+    """Writes the events of a stream's lake as rows of its raw table, into Parquet files of a size like the lake's."""
+    folder.mkdir()
+    records = LakeTable(table_uri(settings, stream), storage_options(settings, "reader")).open().to_pyarrow_dataset()
+    contract = load_contracts(settings.contracts)[stream]
+    for number, batch in enumerate(records.to_batches(batch_size=COMMIT_EVENTS, columns=LAKE_COLUMNS)):
+        parsed = read_batch(contract, pa.Table.from_batches([batch]))
+        rows, metadata = parsed.columns.rows, parsed.valid()
+        for name in metadata.column_names:
+            rows = rows.append_column(f"_{name}", metadata[name])
+        rows = rows.append_column("_loaded_at", rows["_timestamp"])
+        pq.write_table(rows, folder / f"{number:05d}.parquet")

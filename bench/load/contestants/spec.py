@@ -15,6 +15,14 @@ class Spec:
     """The folder with the files of JSON lines."""
     copy: str
     """The file with the prepared rows, in the format of binary COPY."""
+    rows: str
+    """The folder with the prepared rows, as Parquet files."""
+    lake: str
+    """The URI of the lake's Delta table."""
+    storage: str
+    """The options of delta-rs for the lake, as JSON."""
+    state: str
+    """An empty folder at the first start, for what the contestant has to know when it is run again."""
     dsn: str
     table: str
     """The raw table."""

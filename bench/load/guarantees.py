@@ -1,0 +1,126 @@
+"""What a contestant leaves in Postgres that is killed and run again, or run again after it has finished."""
+
+import signal
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from bench.measure import measure, start
+from bench.report import Run, median
+
+MOMENTS = (0.25, 0.5, 0.75)
+"""When a contestant is killed: shares of the time from the end of its start-up to its end."""
+_EARLIER = 0.8
+"""How much sooner a contestant is killed that was faster than its median and had exited."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A contestant's rows: where they are, and the columns that tell one event's rows from any other's."""
+
+    source: sql.Composable
+    """A table or a query in brackets."""
+    key: tuple[str, ...]
+
+
+def moments(runs: Sequence[Run]) -> list[float]:
+    """Returns after how many seconds a contestant is killed, from the medians of its runs."""
+    start, end = (median(list(runs), itemgetter(name)) for name in ("start_seconds", "seconds"))
+    return [round(start + share * (end - start), 2) for share in MOMENTS]
+
+
+def guarantees(
+    seconds: Sequence[float],
+    command: Sequence[str | Path],
+    environment: Mapping[str, str],
+    output: Path,
+    empty: Callable[[], None],
+    count: Callable[[], tuple[int, int]],
+) -> list[Run]:
+    """Returns the rows that are lost or doubled after each kill, and after a second run of one that has finished.
+
+    Args:
+        seconds: when to kill it, once per start from empty tables.
+        command: the contestant's command line, which is also how it is run again.
+        environment: variables added to those of this process.
+        output: the file for its output.
+        empty: empties its tables and forgets its state.
+        count: returns how many rows are lost and doubled.
+
+    Raises:
+        RuntimeError: it failed.
+    """
+    results = []
+    for moment in (*seconds, None):
+        empty()
+        if moment is None:
+            measure(command, environment, output, None, None)
+        else:
+            moment = _kill_midway(moment, command, environment, output, empty)
+        measure(command, environment, output, None, None)
+        lost, doubled = count()
+        results.append({"killed_after": moment, "lost": lost, "doubled": doubled})
+    return results
+
+
+def _kill_midway(
+    seconds: float,
+    command: Sequence[str | Path],
+    environment: Mapping[str, str],
+    output: Path,
+    empty: Callable[[], None],
+) -> float:
+    """Kills a command after so many seconds, or earlier if it has exited by then; returns after how many."""
+    while not kill_after(seconds, command, environment, output):
+        empty()
+        seconds = round(seconds * _EARLIER, 2)
+    return seconds
+
+
+def kill_after(seconds: float, command: Sequence[str | Path], environment: Mapping[str, str], output: Path) -> bool:
+    """Starts a command in the project's folder and sends it SIGKILL after so many seconds.
+
+    Returns:
+        False if it has exited by then.
+
+    Raises:
+        RuntimeError: it has failed by then.
+    """
+    with output.open("w") as file:
+        process = start(command, environment, file)
+    time.sleep(seconds)
+    process.kill()
+    if process.wait() > 0:
+        raise RuntimeError(
+            f"{command} exited with {process.returncode}:\n{output.read_text(errors='replace')[-2_000:]}"
+        )
+    return process.returncode == -signal.SIGKILL
+
+
+def copies(connection: "psycopg.Connection[Any]", rows: Rows) -> dict[int, int]:
+    """Returns how many events have one row, how many have two, and so on."""
+    key = sql.SQL(", ").join(map(sql.Identifier, rows.key))
+    query = sql.SQL(
+        "select copies, count(*) from (select count(*) as copies from {} r group by {}) events group by copies"
+    )
+    return dict(connection.execute(query.format(rows.source, key)).fetchall())
+
+
+def lost_and_doubled(events_by_copies: Mapping[int, int], events: int) -> tuple[int, int]:
+    """Returns how many of the events have no row, and how many rows there are beyond the first of each event."""
+    lost = events - sum(events_by_copies.values())
+    return lost, sum((copies - 1) * count for copies, count in events_by_copies.items())
+
+
+def worst(found: Sequence[Run]) -> tuple[str, str]:
+    """Returns what the kills left lost and doubled at most, and what a second run doubled, as a report writes it."""
+    kills = [guarantee for guarantee in found if guarantee["killed_after"] is not None]
+    again = [guarantee["doubled"] for guarantee in found if guarantee["killed_after"] is None]
+    lost, doubled = (max(guarantee[name] for guarantee in kills) for name in ("lost", "doubled"))
+    return f"{lost:,} / {doubled:,}", f"{max(again):,}"
