@@ -7,7 +7,7 @@ from airflow.sdk import DAG, AssetAny, TriggerRule, chain
 from sluice.contracts import load_contracts
 from sluice.orchestration.assets import DASHBOARD, STAGING, marts, raw_table
 from sluice.orchestration.docs import render
-from sluice.orchestration.retries import DEFAULT_ARGS
+from sluice.orchestration.retries import DEFAULT_ARGS, FIRST
 from sluice.orchestration.transforms import (
     BuildOperator,
     DocumentOperator,
@@ -48,7 +48,7 @@ with DAG(
     max_active_runs=1,
     dagrun_timeout=timedelta(hours=2),
     is_paused_upon_creation=False,
-    default_args=DEFAULT_ARGS | {"owner": "analytics", "execution_timeout": timedelta(hours=1)},
+    default_args=DEFAULT_ARGS | FIRST | {"owner": "analytics", "execution_timeout": timedelta(hours=1)},
     tags=["transform", "dbt"],
 ):
     chain(

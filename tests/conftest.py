@@ -38,18 +38,25 @@ for inherited in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL"):
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fuzz-seconds", type=int, default=10, help="how long the fuzz test sends odd records")
-    parser.addoption("--seed", type=int, default=_new_seed(), help="the seed of tests that draw their own cases")
-
-
-def _new_seed() -> int:
-    """Returns another seed for each run; always the same in Hypothesis' profile for CI, where runs are repeatable."""
-    return 0 if settings.get_current_profile_name() == "ci" else Random().randrange(10**6)
+    parser.addoption("--seed", type=int, help="the seed of tests that draw their own cases")
 
 
 @pytest.fixture
 def seed(request: pytest.FixtureRequest, say: Callable[[str], None]) -> int:
-    """The seed of a test that draws its own cases, which the summary shows."""
-    value: int = request.config.getoption("--seed")
+    """The seed of a test that draws its own cases; always the same in Hypothesis' profile for CI."""
+    return _seed(request, say, repeatable=settings.get_current_profile_name() == "ci")
+
+
+@pytest.fixture
+def new_seed(request: pytest.FixtureRequest, say: Callable[[str], None]) -> int:
+    """The seed of a test of interleavings: another one in each run, in CI as well."""
+    return _seed(request, say, repeatable=False)
+
+
+def _seed(request: pytest.FixtureRequest, say: Callable[[str], None], *, repeatable: bool) -> int:
+    """Returns the seed of a test, which the summary shows."""
+    given: int | None = request.config.getoption("--seed")
+    value = given if given is not None else 0 if repeatable else Random().randrange(10**6)
     say(f"seed {value}: repeat this with --seed {value}")
     return value
 

@@ -19,7 +19,7 @@ from sluice.removed.remains import all_remains
 from sluice.settings import Settings
 from sluice.transform.dbt import Dbt
 from sluice.transform.packages import update_packages
-from sluice.warehouse.roles import share_runs
+from sluice.warehouse.roles import provision_own_server, share_runs
 from sluice.warehouse.schema import provision as provision_tables
 from sluice.warehouse.schema import refused_contracts as tables_refuse
 
@@ -102,6 +102,8 @@ class Provisioning:
                 return None
 
         def metadata(cancelled: threading.Event) -> str | None:
+            # Airflow waits neither for Kafka nor for contracts.
+            provision_own_server(settings)
             result = airflow.migrate_metadata(settings, settings.home / "logs" / "airflow-set-up.log", cancelled)
             share_runs(settings)
             return result
@@ -114,7 +116,7 @@ class Provisioning:
             *([Step("lakehouse", lakehouse, ("minio",))] if self._spark else []),
             Step("warehouse", warehouse, ("contracts",)),
             Step(REMOVED, removed, ("topics", "lake", "warehouse")),
-            Step("airflow metadata", metadata, ("warehouse",)),
+            Step("airflow metadata", metadata, ("postgres",)),
             Step("dbt packages", packages),
         ]
 

@@ -296,15 +296,20 @@ def migrate_metadata(settings: Settings, log: Path, cancelled: threading.Event) 
         return None
     folder(settings).mkdir(mode=0o700, parents=True, exist_ok=True)
     variables = service_environment(API_SERVER, settings)
-    run_logged(command("db", "migrate"), log, environment=variables, folder=ROOT, cancelled=cancelled)
-    create = ["users", "create", "--username", ADMIN, "--role", "Admin"]
-    create += ["--firstname", "Sluice", "--lastname", "Admin", "--email", "admin@localhost.invalid"]
     # The command prompts twice. Without a terminal it reads standard input, which no process list shows.
     password = f"{settings.secret('airflow_admin_password')}\n" * 2
-    run_logged(command(*create), log, environment=variables, folder=ROOT, stdin=password, cancelled=cancelled)
+    run_logged([*SEVERAL, *SET_UP], log, environment=variables, folder=ROOT, stdin=password, cancelled=cancelled)
     done.write_text(release)
     return "migrated, admin user created"
 
+
+SEVERAL = (sys.executable, "-m", "sluice.orchestration.several")
+"""Airflow's CLI for several commands."""
+SET_UP = (
+    *("db", "migrate", "then"),
+    *("users", "create", "--username", ADMIN, "--role", "Admin"),
+    *("--firstname", "Sluice", "--lastname", "Admin", "--email", "admin@localhost.invalid"),
+)
 
 TASK_SECRETS = ("lake_reader_password", "lake_keeper_password", "kafka_password", "schema_registry_password")
 """The secrets of tasks, besides their connections to the warehouse."""

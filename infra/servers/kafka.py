@@ -1,6 +1,7 @@
 """Kafka: one node, both broker and controller."""
 
 import base64
+import shutil
 import subprocess
 import uuid
 from pathlib import Path
@@ -13,6 +14,12 @@ from sluice.settings import LOOPBACK, ROOT, Settings
 
 VERSION = "4.3.1"
 JARS = TOOLS / f"kafka-{VERSION}"
+MIN_FREE_MIB = 100
+"""Free space that Kafka needs to start.
+
+After a crash it rebuilds the indexes of its files. On a full disk that fails, so that it takes a file for corrupt and
+empties it: if it is the file of its metadata, all topics and their records are lost.
+"""
 LOG_CONFIGURATION = ROOT / "infra" / "kafka" / "log4j2.properties"
 
 PROPERTIES = """\
@@ -35,7 +42,7 @@ share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
 # The log cleaner compacts only the small internal topics.
-log.cleaner.dedupe.buffer.size=16777216
+log.cleaner.dedupe.buffer.size=4194304
 num.network.threads=2
 num.io.threads=4
 """
@@ -54,11 +61,19 @@ def prepare(settings: Settings) -> None:
     """Writes the broker's properties; on the first start also formats its storage.
 
     Raises:
-        SluiceError: the storage cannot be formatted; the message includes the last line of the tool's output.
+        SluiceError: the disk is full, or the storage cannot be formatted; then the message includes the last line of
+            the tool's output.
     """
     folder = _folder(settings)
     data = folder / "data"
     data.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(data).free >> 20
+    if free < MIN_FREE_MIB:
+        raise SluiceError(
+            f"cannot start Kafka: the disk of {data} has {free} MiB left, and Kafka loses records if it starts without"
+            f" {MIN_FREE_MIB} MiB",
+            "free space on that disk; Kafka then starts by itself",
+        )
     properties = folder / "server.properties"
     properties.write_text(
         PROPERTIES.format(
@@ -84,7 +99,7 @@ def prepare(settings: Settings) -> None:
 
 def command(settings: Settings) -> list[str]:
     """Returns the broker's command line."""
-    memory = ["-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError", "-Djava.awt.headless=true"]
+    memory = ["-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError", "-Djava.awt.headless=true"]
     return [java(), *memory, *classpath(), "kafka.Kafka", str(_folder(settings) / "server.properties")]
 
 

@@ -8,7 +8,7 @@ from sluice.contracts import Contract
 from sluice.orchestration.assets import REPROCESSED, lake_table, raw_table, topic
 from sluice.orchestration.docs import column_table, render
 from sluice.orchestration.operators import FreshnessOperator, LoadOperator
-from sluice.orchestration.retries import DEFAULT_ARGS
+from sluice.orchestration.retries import DEFAULT_ARGS, FIRST
 from sluice.settings import Settings
 
 DOC = """
@@ -66,6 +66,7 @@ def load_dag(contract: Contract, settings: Settings) -> DAG:
             stream=contract.stream,
             inlets=[lake_table(contract)],
             outlets=[raw_table(contract), REPROCESSED],
+            **FIRST,
             doc_md=(
                 f"Loads `{contract.stream}` from the ledger's offset to the end of the lake, and triggers `transform`"
                 " if any date is stale. Its XCom holds the number of rows, quarantined events and dates."

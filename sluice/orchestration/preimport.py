@@ -5,6 +5,7 @@ Delta take most of a second of CPU time, more than most loads. The platform's ow
 that a change to them takes effect with the next task.
 """
 
+import gc
 from importlib import import_module
 
 from airflow.__main__ import main
@@ -26,4 +27,7 @@ PACKAGES = (
 if __name__ == "__main__":
     for package in PACKAGES:
         import_module(package)
+    # LocalExecutor freezes what is in memory, forks its workers and unfreezes it: the scheduler's next garbage
+    # collection would write to all of that memory, which copies what the scheduler shares with them.
+    gc.unfreeze = lambda: None
     main()  # type: ignore[no-untyped-call]

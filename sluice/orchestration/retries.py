@@ -1,4 +1,4 @@
-"""The retry policy of every task: it depends only on the class of the error that a task raised."""
+"""The arguments of tasks: their priority, and a retry policy by the class of the error that a task raised."""
 
 from datetime import timedelta
 from typing import Any
@@ -31,3 +31,6 @@ DEFAULT_ARGS: dict[str, Any] = {
     "execution_timeout": timedelta(minutes=15),
 }
 """``default_args`` of every DAG."""
+
+FIRST: dict[str, Any] = {"priority_weight": 10}
+"""Arguments of the tasks that bring new data to the marts: they start before checks and maintenance, which have 1."""

@@ -6,6 +6,7 @@ planned in the meantime, nothing is published, and what is stale waits for the n
 
 # ruff: noqa: ARG002 - Airflow passes the context to every execute by that name.
 
+import time
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from sluice.orchestration.openlineage import Lineage
     from sluice.transform.lineage import Mart
 
+LOADS_SECONDS = 30.0
+"""How long a plan waits for loads in progress. A longer one has much history, and the marts do not wait for it."""
+_LOADS_PAUSE = 0.5
 _NOTHING_BUILT = "this run has built nothing, or another run or `make dbt` has planned since"
 
 
@@ -59,13 +63,24 @@ class PlanOperator(StepOperator):
         """Returns the planned dates per stream."""
         from sluice.transform import plan
 
-        planned = plan(**self.arguments())
+        arguments = self.arguments()
+        self._wait_for_loads(context, [contract.dag_id for contract in arguments["contracts"].values()])
+        planned = plan(**arguments)
         days = {stream: [day.isoformat() for day in dates] for stream, dates in planned.dates.items()}
         figures = {"summary": planned.text(), "dates": days}
         self.log.info("%s", planned.text())
         if not planned.due:
             self.succeed_and_skip(context, figures)
         return figures
+
+    def _wait_for_loads(self, context: Context, dag_ids: Sequence[str]) -> None:
+        """Waits for loads in progress: streams are loaded at the same time, and the first to end triggers this run.
+
+        Without it, the others would end while dbt runs, and another run would rebuild the same dates.
+        """
+        count, deadline = context["ti"].get_dr_count, time.monotonic() + LOADS_SECONDS
+        while any(count(dag_id, states=["running"]) for dag_id in dag_ids) and time.monotonic() < deadline:
+            time.sleep(_LOADS_PAUSE)
 
 
 class BuildOperator(StepOperator):

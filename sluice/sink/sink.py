@@ -2,7 +2,8 @@
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterable, Mapping
+import math
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from sluice.errors import TerminalError, TransientError
@@ -53,6 +54,7 @@ class Sink:
         self._failures: dict[str, int] = {}
         self._retry_at: dict[str, float] = {}
         self._paused: set[TopicPartition] = set()
+        self._catching_up: set[str] = set()
         self._halted: dict[TopicPartition, Halt] = {}
         self._rechecked_at = clock()
         self._taken_over: dict[TopicPartition, int] = {}
@@ -82,6 +84,7 @@ class Sink:
                 self._buffers[topic_partition] = PartitionBuffer(topic_id, topic_partition.partition, next_offset)
                 next_offsets[topic_partition] = next_offset
         self._source.assign(next_offsets)
+        self._catching_up |= {topic_partition.stream for topic_partition in topic_ids}
         self._paused -= topic_ids.keys()
         self._keep_budget()
 
@@ -122,7 +125,9 @@ class Sink:
             self._source.commit_offsets(self._taken_over)
             self._taken_over = {}
         now = self._clock()
-        for stream in self._due(now):
+        caught_up = {stream for stream in self._catching_up if self._has_caught_up(stream)}
+        self._catching_up -= caught_up
+        for stream in self._due(now, caught_up):
             self._try_commit(stream)
         self._keep_budget()
         if self._halted and now - self._rechecked_at >= self._flush_policy.recheck:
@@ -163,8 +168,8 @@ class Sink:
             if self._chunks(stream):
                 self._commit(stream)
 
-    def _due(self, now: float) -> list[str]:
-        """Returns the streams to commit now, largest first."""
+    def _due(self, now: float, caught_up: Collection[str]) -> list[str]:
+        """Returns the streams to commit now, largest first; those in ``caught_up`` have just read their backlog."""
         sizes: dict[str, int] = {}
         oldest: dict[str, float] = {}
         for topic_partition, buffer in self._buffers.items():
@@ -178,10 +183,19 @@ class Sink:
             if now >= self._retry_at.get(stream, 0.0)
             and (
                 over_budget
+                or stream in caught_up
                 or sizes[stream] >= self._flush_policy.batch_bytes
                 or now - oldest[stream] >= self._flush_policy.age
             )
         ]
+
+    def _has_caught_up(self, stream: str) -> bool:
+        """Returns whether a stream's backlog, which has waited in Kafka already, is read to its end."""
+        return all(
+            buffer.next_offset >= self._source.high_watermarks([topic_partition]).get(topic_partition, math.inf)
+            for topic_partition, buffer in self._buffers.items()
+            if topic_partition.stream == stream
+        )
 
     def _try_commit(self, stream: str) -> None:
         try:

@@ -76,6 +76,19 @@ select format('alter table %%s owner to %%I', %(next)s::regclass, pg_get_userbyi
 from pg_class as old, pg_class as new
 where old.oid = %(mart)s and new.oid = %(next)s and old.relowner <> new.relowner"""
 """The statements that give a table the grants, comments and owner of another one."""
+_INDEXES = """
+select case
+    when keys.oid is not null then format('alter table %%s add %%s', %(next)s::regclass, pg_get_constraintdef(keys.oid))
+    else regexp_replace(
+        pg_get_indexdef(indexrelid),
+        '^CREATE (UNIQUE )?INDEX .* USING',
+        format('CREATE \\1INDEX ON %%s USING', %(next)s::regclass)
+    )
+end
+from pg_index left join pg_constraint as keys on conindid = indexrelid and conrelid = indrelid
+where indrelid = %(new)s
+order by indexrelid"""
+"""The statements that give a table the indexes and keys of another one."""
 
 
 @dataclass(frozen=True)
@@ -149,11 +162,14 @@ def prepare_replacement(connection: Connection, new: Table, mart: Table | None) 
     name = f"__next_{new.oid}"
     names = {"next": sql.Identifier(MARTS, name), "new": new.name}
     for statement in (
-        "create table {next} (like {new} including all)",
+        "create table {next} (like {new} including all excluding indexes)",
         "insert into {next} select * from {new}",
-        "analyze {next}",
     ):
         connection.execute(sql.SQL(statement).format(**names))
+    # Built from all rows at once, which is several times as fast as row by row.
+    for (created,) in connection.execute(_INDEXES, {"new": new.oid, "next": f"{MARTS}.{name}"}).fetchall():
+        connection.execute(str(created).encode())
+    connection.execute(sql.SQL("analyze {next}").format(**names))
     replacement = find_table(connection, MARTS, name)
     assert replacement is not None
     if mart is not None:

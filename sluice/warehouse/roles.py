@@ -20,6 +20,17 @@ def provision_roles(settings: Settings) -> None:
         TransientError: a server is down.
         TerminalError: the administrator of an external server has to do something.
     """
+    provision_own_server(settings)
+    if settings.warehouse_host:
+        provision_external(settings, ROLES)
+
+
+def provision_own_server(settings: Settings) -> None:
+    """Does so in the platform's own server, which has Airflow's metadata and, unless it is external, the warehouse.
+
+    Raises:
+        TransientError: the server is down.
+    """
     # The reader also reads Airflow's runs.
     roles: tuple[Role, ...] = ("reader",) if settings.warehouse_host else ROLES
     with connect_to(settings, own_server(settings), "postgres", "postgres") as server:
@@ -31,8 +42,6 @@ def provision_roles(settings: Settings) -> None:
         _create_database(server, AIRFLOW, owner=AIRFLOW, users=[role_name("reader")])
         if not settings.warehouse_host:
             _create_database(server, settings.warehouse, owner="postgres", users=[role_name(role) for role in roles])
-    if settings.warehouse_host:
-        provision_external(settings, ROLES)
 
 
 def share_runs(settings: Settings) -> None:

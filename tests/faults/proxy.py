@@ -83,10 +83,12 @@ class Fault:
 
 @dataclass
 class Proxy:
-    """A context manager that listens on its own port once entered: ``with Proxy(port) as proxy``."""
+    """A context manager that listens on its own port once entered: ``with Proxy(upstream) as proxy``."""
 
     upstream: int
     """The store's port."""
+    port: int = 0
+    """The proxy's own port; 0 for any free one."""
     faults: list[Fault] = field(default_factory=list)
     requests: Counter[str] = field(default_factory=Counter)
     """Requests by method."""
@@ -99,7 +101,6 @@ class Proxy:
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
         self._listener: socket.socket | None = None
-        self.port = 0
         self.up()
         return self
 

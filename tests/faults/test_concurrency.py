@@ -31,7 +31,7 @@ from tests.fixtures.waiting import wait
 FIRST, LAST = "2013-01-01", "2013-01-02"
 DAYS = ["2013-01-01", "2013-01-02"]
 """UTC dates. Only a few, so that two reloads often work on the same date."""
-INJECTED = ("--late=0.1:24", "--duplicates=0.05", "--corrupt=0.01", "--invalid=0.05", "--seed=11")
+INJECTED = ("--late=0.1:24", "--duplicates=0.05", "--corrupt=0.01", "--invalid=0.05")
 SPEED = 9_000
 """Seconds of event time per second; the replay takes about 25 seconds."""
 WORK = {
@@ -59,7 +59,7 @@ def streams(servers: Settings, environment_file: Path, tmp_path: Path) -> Iterat
 
 
 def test_concurrent_loads_reloads_and_transforms_are_serializable(
-    streams: list[Stream], say: Callable[[str], None]
+    streams: list[Stream], say: Callable[[str], None], new_seed: int
 ) -> None:
     settings, environment = streams[0].settings, streams[0].environment
     contracts = {stream.name: stream.contract for stream in streams}
@@ -69,7 +69,7 @@ def test_concurrent_loads_reloads_and_transforms_are_serializable(
     work = {name: _start(environment, *arguments) for name, arguments in WORK.items()}
     checks = 0
     try:
-        with subprocess.Popen([*replay, *INJECTED], env=environment, cwd=ROOT) as producer:
+        with subprocess.Popen([*replay, *INJECTED, f"--seed={new_seed}"], env=environment, cwd=ROOT) as producer:
             while producer.poll() is None:
                 _check_ledger(streams)
                 checks += 1

@@ -6,6 +6,7 @@ from datetime import date, timedelta
 
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import seed as seeded
 from hypothesis import strategies as st
 
 from sluice.errors import TransientError
@@ -55,16 +56,20 @@ def _make_cut(point: str, forwarded: bool, skip: int) -> Cut:
     ],
 )
 def test_the_warehouse_is_correct_after_every_step(
-    make_stream: Callable[..., Stream], say: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, examples: int
+    make_stream: Callable[..., Stream],
+    say: Callable[[str], None],
+    monkeypatch: pytest.MonkeyPatch,
+    new_seed: int,
+    examples: int,
 ) -> None:
     # A load of a few records then takes several transactions.
     monkeypatch.setattr(pipeline, "GROUP_BYTES", 1_000)
     counts = {"steps": 0, "cuts": 0}
 
+    @seeded(new_seed)
     @settings(
         max_examples=examples,
         deadline=None,
-        derandomize=True,
         suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     )
     @given(steps=STEPS)

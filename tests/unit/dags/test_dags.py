@@ -176,6 +176,13 @@ def test_every_task_has_the_same_retry_policy(dag: DAG) -> None:
         assert task.max_retry_delay == timedelta(minutes=5)
 
 
+def test_new_data_goes_before_checks_and_maintenance(bag: DagBag) -> None:
+    data = [bag.dags[name].get_task("load") for name in LOADS] + [*bag.dags["transform"].tasks]
+    others = [task for name in ("monitor", "reconcile", "maintain") for task in bag.dags[name].tasks]
+    others += [bag.dags[name].get_task("freshness") for name in LOADS]
+    assert min(task.priority_weight for task in data) > max(task.priority_weight for task in others)
+
+
 def test_every_dag_links_only_to_the_pages_of_this_platform(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, port in (("DASHBOARD", 4321), ("MINIO_CONSOLE", 4322), ("AIRFLOW", 4323)):
         monkeypatch.setenv(f"SLUICE_{name}_PORT", str(port))

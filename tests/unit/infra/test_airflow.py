@@ -6,6 +6,7 @@ import pytest
 from pydantic import SecretStr
 
 from infra.config.settings_file import SECRETS
+from infra.launch.provisioning import Provisioning
 from infra.servers import redis
 from infra.servers.airflow import SCHEDULER, environment
 from infra.servers.services import WORKER, services
@@ -17,6 +18,11 @@ from sluice.settings import Settings
 def settings(tmp_path: Path) -> Settings:
     secrets = {name: SecretStr(f"secret-of-{name}") for name in SECRETS}
     return Settings(_env_file=None, home=tmp_path, **secrets)  # type: ignore[call-arg, arg-type]
+
+
+def test_the_metadata_waits_for_nothing_but_postgres(settings: Settings) -> None:
+    steps = {step.name: step for step in Provisioning(settings, {}).steps(lambda: None, print)}
+    assert steps["airflow metadata"].needs == ("postgres",)
 
 
 def test_without_workers_no_queue_is_configured(settings: Settings) -> None:

@@ -123,7 +123,20 @@ def test_minio_is_configured_as_without_containers(settings: Settings) -> None:
     variables = CONTAINERS["minio"]["environment"]
     expected = minio.environment(settings)
     assert variables | {"MINIO_ROOT_PASSWORD": ""} == expected | {"MINIO_ROOT_PASSWORD": ""}
-    assert minio.VERSION in (ROOT / "infra" / "images" / "minio" / "Dockerfile").read_text()
+
+
+def test_minio_is_built_from_the_same_module_with_the_same_options() -> None:
+    build = CONTAINERS["minio"]["build"]
+    assert ROOT / build["context"] == minio.SOURCE
+    file = minio.SOURCE / build["dockerfile"]
+    words = shlex.split(file.read_text().replace("\\\n", " "), comments=True)
+    assert set(words) >= {*minio.BUILD_FLAGS, minio.MODULE}
+    assert set(words) >= {f"{name}={value}" for name, value in minio.BUILD_ENVIRONMENT.items()}
+
+
+def test_the_version_of_minio_is_the_one_that_is_locked() -> None:
+    assert f"\t{minio.MODULE} {minio.VERSION} // indirect\n" in (minio.SOURCE / "go.mod").read_text()
+    assert f"\n{minio.MODULE} {minio.VERSION} h1:" in (minio.SOURCE / "go.sum").read_text()
 
 
 def test_postgres_is_configured_as_without_containers() -> None:

@@ -76,8 +76,13 @@ def step(monkeypatch: pytest.MonkeyPatch) -> MakeStep:
     return lambda name, result: Step(monkeypatch, name, result)
 
 
-def context_of(attempt: int = 1, states: dict[str, str] | None = None) -> Any:
+def context_of(attempt: int = 1, states: dict[str, str] | None = None, loads: list[int] | None = None) -> Any:
     pushed: dict[str, Any] = {}
+    active = iter(loads or ())
+
+    def get_dr_count(dag_id: str, states: list[str]) -> int:
+        assert states == ["running"]
+        return next(active, 0) if dag_id == "load_flights_departed" else 0
 
     def get_task_states(dag_id: str, task_ids: list[str], run_ids: list[str]) -> dict[str, dict[str, str]]:
         assert sorted(task_ids) == ["build", "plan", "test"]
@@ -90,6 +95,7 @@ def context_of(attempt: int = 1, states: dict[str, str] | None = None) -> Any:
         map_index=-1,
         xcom_push=lambda key, value: pushed.update({key: value}),
         get_task_states=get_task_states,
+        get_dr_count=get_dr_count,
     )
     return {"ti": ti, "outlet_events": Outlets(), "pushed": pushed}
 
@@ -110,6 +116,20 @@ def test_a_plan_is_named_after_the_run(tasks: dict[str, StepOperator], step: Mak
     assert task.execute(context_of())["dates"] == {}
     assert called.options["run"] == "scheduled__1"
     assert ROLES == ["transformer"]
+
+
+@pytest.mark.parametrize(("seconds", "waits"), [(30.0, 3), (0.0, 0)])
+def test_a_plan_waits_for_loads_in_progress_but_not_for_ever(
+    tasks: dict[str, StepOperator], step: MakeStep, monkeypatch: pytest.MonkeyPatch, seconds: float, waits: int
+) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(transforms.time, "sleep", slept.append)
+    monkeypatch.setattr(transforms, "LOADS_SECONDS", seconds)
+    called = step("plan", Plan({}, due=True))
+    tasks["plan"].execute(context_of(loads=[1, 2, 1]))
+    assert len(slept) == waits
+    assert called.options
+    assert called.options["contracts"]
 
 
 @pytest.mark.parametrize(("task", "name"), [("build", "build"), ("test", "check")])

@@ -2,9 +2,16 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from hypothesis import settings
+from hypothesis import HealthCheck, seed, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from sluice.errors import TransientError
 from sluice.lake.chunk import Chunk, record_columns
@@ -154,5 +161,10 @@ class BackpressureMachine(RuleBasedStateMachine):
         assert not self.consumer.paused
 
 
-TestBackpressure = BackpressureMachine.TestCase
-TestBackpressure.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+def test_the_buffers_keep_their_budget_whatever_is_assigned_revoked_lost_or_down(new_seed: int) -> None:
+    run_state_machine_as_test(
+        seed(new_seed)(BackpressureMachine),
+        settings=settings(
+            max_examples=60, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+        ),
+    )

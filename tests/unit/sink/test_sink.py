@@ -120,6 +120,10 @@ class Loop:
         self.now += seconds
         self.sink.step()
 
+    def read_empty_topics(self) -> None:
+        self.source.ends = {SMALL: 0, LARGE: 0}
+        self.step()
+
 
 @pytest.fixture
 def loop() -> Loop:
@@ -127,11 +131,25 @@ def loop() -> Loop:
 
 
 def test_the_last_record_of_an_idle_stream_is_committed_within_the_age_limit(loop: Loop) -> None:
+    loop.read_empty_topics()
     loop.source.put(SMALL, 0, 1)
     loop.step()
     loop.step(9.9)
     assert loop.order == []
     loop.step(0.2)
+    assert loop.order == ["small.stream"]
+
+
+def test_what_has_waited_in_kafka_is_committed_once_it_is_read_and_not_before(loop: Loop) -> None:
+    loop.source.put(SMALL, 0, 5)
+    loop.source.ends[SMALL] = 10
+    loop.step()
+    assert loop.order == []
+    loop.source.put(SMALL, 5, 5)
+    loop.step()
+    assert loop.order == ["small.stream"]
+    loop.source.put(SMALL, 10, 5)
+    loop.step()
     assert loop.order == ["small.stream"]
 
 
@@ -287,6 +305,7 @@ def test_offsets_without_a_record_at_a_partitions_end_are_committed_as_progress(
 
 
 def test_records_of_a_recreated_topic_are_not_committed_under_the_old_id(loop: Loop) -> None:
+    loop.read_empty_topics()
     loop.source.put(SMALL, 0, 5)
     loop.step()
     loop.source.topic = "another"
