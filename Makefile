@@ -26,7 +26,7 @@ override FILE := $(value FILE)
 override CHECK := $(value CHECK)
 override NAME := $(value NAME)
 export Q SAMPLE FILE CHECK NAME
-export MONTHS ENGINE S FROM TO SPEED LATE DUPLICATES CORRUPT INVALID COPIES SEED STREAMS AS STREAM STAGE WHAT DATE N EVENTS FORMAT
+export MINUTES MONTHS ENGINE S FROM TO SPEED LATE DUPLICATES CORRUPT INVALID COPIES SEED STREAMS AS STREAM STAGE WHAT DATE N EVENTS FORMAT
 
 # bash reads BASH_ENV before the first line of a script, and Python the others before that of a program.
 unexport BASH_ENV PYTHONHOME PYTHONPATH PYTHONSTARTUP
@@ -44,7 +44,7 @@ SEND_OPTIONS := SPEED LATE DUPLICATES CORRUPT INVALID SEED
 REPLAY_OPTIONS := $(SEND_OPTIONS) COPIES STREAMS
 
 TARGETS := help up down clean status logs new-stream send new-mart replay load transform backfill rebuild-warehouse reconcile lakehouse compare-engines sql peek quarantine drop-stream lake contract airflow dbt learn check hint solution reset report new-exercise doctor \
-    test test-all test-unit test-exercises test-faults test-year test-browser test-compose test-spark docs screenshots bench-sink bench-backfill bench-load bench-transform bench-reconcile bench-engines lint format
+    test test-all test-unit test-exercises test-faults test-year test-browser test-compose test-spark soak docs screenshots bench-sink bench-backfill bench-load bench-transform bench-reconcile bench-engines bench-freshness lint format
 .PHONY: $(TARGETS) .variables
 
 # A misnamed variable would be ignored. Each target's help text names those that it takes.
@@ -154,7 +154,8 @@ doctor: ## Check prerequisites, with a hint for each failed check
 	@$(SLUICE) doctor
 
 # Generated examples are the same in each run of `test` and `test-all`, so that what fails there is of the change; those of
-# `test-unit` and `test-faults` are new each time.
+# `test-unit` and `test-faults` are new each time. Interleavings are new in every run: one that fails
+# is a fault of the platform, whatever the change, and the summary has the seed that repeats it.
 # Suites run beside each other (tests/conftest.py). Most of the slower ones launch a whole platform: three at a time would
 # exceed two cores.
 TESTS := tests/unit tests/integration tests/faults tests/acceptance tests/e2e tests/workers tests/docs tests/exercises
@@ -179,6 +180,9 @@ test-year: ## Load a year with injected faults incrementally, compare its marts 
 
 test-spark: ## Test the Spark cluster and its warehouse on a separate platform (50 minutes)
 	@$(PYTEST) tests/spark
+
+soak: ## Run a separate platform under load, with random faults (`MINUTES=60`), compare it with the truth, and bound its growth; SEED= repeats a run
+	@infra/bootstrap dev && .venv/bin/python -m tests.soak $(call option,MINUTES) $(call option,SEED)
 
 test-browser: ## Test the dashboard in Chromium on a separate platform; SLUICE_ENV_FILE=.env uses the running one
 	@$(PYTEST) tests/browser
@@ -210,6 +214,9 @@ bench-reconcile: ## Benchmark reconciliations of real rows by what was verified 
 
 bench-engines: ## Benchmark Postgres and Spark on a year and on copies of it, on separate servers, into bench/results (90 minutes)
 	@infra/bootstrap dev && infra/bootstrap spark && .venv/bin/python -m bench.engines
+
+bench-freshness: ## Benchmark how soon records are readable in each place, at 1,000 and 20,000 events/s, into bench/results (30 minutes)
+	@infra/bootstrap dev && .venv/bin/python -m bench.freshness
 
 lint: ## Run all static checks
 	@infra/bootstrap dev && infra/lint

@@ -5,6 +5,7 @@ import os
 import typer
 
 from cli.usage import missing
+from infra.processes import processes
 from infra.servers.airflow import SCHEDULER, command
 from infra.servers.service import environment
 from sluice.settings import ROOT, load_settings
@@ -24,6 +25,9 @@ def register(app: typer.Typer) -> None:
             raise missing("A", "airflow")
         argv = command(*context.args)
         # Airflow warns that graphviz is missing even for commands that draw nothing.
-        quiet = {"PYTHONWARNINGS": "ignore:Could not import graphviz:UserWarning"}
+        variables = environment(SCHEDULER, load_settings())
+        variables["PYTHONWARNINGS"] = "ignore:Could not import graphviz:UserWarning"
+        # The scheduler, when it starts, ends every process that names it: what an earlier one has left behind.
+        del variables[processes.SERVICE]
         os.chdir(ROOT)
-        os.execve(argv[0], argv, environment(SCHEDULER, load_settings()) | quiet)  # noqa: S606 - arguments as a list, no shell
+        os.execve(argv[0], argv, variables)  # noqa: S606 - arguments as a list, no shell

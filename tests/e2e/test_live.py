@@ -7,6 +7,7 @@ from infra.servers import probes
 from sluice.kafka.topics import kafka_ranges
 from sluice.warehouse import connect
 from tests.fixtures import truth
+from tests.fixtures.live import BATCH
 from tests.fixtures.platform import Running
 from tests.fixtures.waiting import wait
 
@@ -22,26 +23,6 @@ def _wait_until_consumed(platform: Running, offsets: int) -> None:
         return platform.query("select * from live.partitions")
 
     wait(f"{offsets} offsets consumed", lambda: _consumed(platform) >= offsets, every=0.02, detail=partitions)
-
-
-BATCH = """
-    select origin, hour, sum(departures)::int as departures, sum(cancellations)::int as cancellations,
-        sum(delay)::int as delay_minutes
-    from (
-        select origin, date_trunc('hour', departed_at, 'UTC') as hour, 1 as departures, 0 as cancellations,
-            departure_delay_minutes as delay
-        from marts.fct_flights where departed_at is not null
-        union all
-        select origin, date_trunc('hour', scheduled_at, 'UTC'), 0, 1, 0
-        from marts.fct_flights where status = 'cancelled'
-    ) events
-    where cast(hour at time zone 'UTC' as date) in (
-        select event_date from ops.date_status where stream like 'flights.%' group by 1
-        having bool_and(closed and not pending)
-    )
-    group by 1, 2
-"""
-"""Closed airport-hours, computed from the marts."""
 
 
 def test_killed_three_times_while_it_reads_january_the_live_view_equals_the_marts(platform: Running) -> None:

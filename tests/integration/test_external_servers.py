@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from flights.live_view import schema as live_view
 from infra.servers.services import services
 from infra.supervision.platform import Platform
-from producers.delivery import connect as connect_producer
+from producers.connection import connect as connect_producer
 from producers.events import Event
 from producers.stop import Stop
 from sluice.alerts.clocks import clock_skew
@@ -89,13 +89,15 @@ def event(number: int) -> Event:
 def test_records_on_a_topic_of_another_name_reach_the_warehouse_and_reconcile_agrees(
     used: Used, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    delivery = connect_producer(used.settings, {STREAM: TOPIC})
-    for number in range(EVENTS):
-        delivery.send(event(number))
-    with Stop() as stop:
-        delivery.flush(stop, lambda: None)
-    delivery.close()
-    assert delivery.total == EVENTS
+    # Each client sends half of them: the one at a pace, and the one as fast as possible.
+    for speed in (0, 1):
+        delivery = connect_producer(used.settings, {STREAM: TOPIC}, speed)
+        for number in range(speed, EVENTS, 2):
+            delivery.send(event(number))
+        with Stop() as stop:
+            delivery.flush(stop, lambda: None)
+        delivery.close()
+        assert delivery.total == EVENTS // 2
     stream = Stream(used.settings, used.contract, used.environment_file)
     stream.land()
     load(used.settings, used.contract)

@@ -11,6 +11,7 @@ from bench.arguments import event_count
 from cli import app
 from sluice.errors import TerminalError
 from sluice.settings import ROOT
+from tests.soak.__main__ import main as soak
 
 
 def make(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
@@ -192,6 +193,12 @@ def test_a_wrong_argument_is_an_error_of_one_line(arguments: list[str], message:
 def test_a_benchmark_of_an_impossible_number_of_events_is_refused(count: str) -> None:
     with pytest.raises(SystemExit, match=f"sluice: EVENTS={count} is out of range. Hint: "):
         event_count(count)
+
+
+@pytest.mark.parametrize("option", ["--minutes=0", "--minutes=1441", "--minutes=1.5", "--seed=-1"])
+def test_a_soak_of_an_impossible_length_or_seed_is_refused(option: str) -> None:
+    with pytest.raises(SystemExit, match=r"is out of range\. Hint: give a number from "):
+        soak([option])
 
 
 def test_a_question_answered_with_no_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

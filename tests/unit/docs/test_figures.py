@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 
 from bench.engines.report import figures as engine_figures
+from bench.freshness.report import PLACES
+from bench.freshness.report import figures as freshness_figures
 from infra.install.prerequisites import DISK_GIB, MEMORY_GIB
 from sluice.settings import ROOT
 from tests.unit.docs.markdown import PAGES, name, prose
@@ -88,7 +90,9 @@ def read_figures(source: str) -> Figures:
         return _of_contestants(result)
     if "year" in result:
         return _of_backfills(result)
-    return _of_transforms(result) if "late" in result else _of_engines(result)
+    if "late" in result:
+        return _of_transforms(result)
+    return _of_freshness(result) if "seconds" in result else _of_engines(result)
 
 
 def _of_contestants(result: Run) -> Figures:
@@ -114,6 +118,9 @@ def _of_contestants(result: Run) -> Figures:
         }
         if "server_cpu" in runs[0]:
             group.add(f"{_median(runs, lambda run: run['server_cpu'] / run['events'] * 1e6):.2f}")
+        for guarantee in result.get("guarantees", ()):
+            if guarantee["contestant"] == contestant["name"]:
+                group |= {f"{guarantee['lost']:,}", f"{guarantee['doubled']:,}"}
         figures.rates.add(f"{rate:,.0f}")
         figures.rows.append(group | set(_NUMBER.findall(contestant["label"])))
     figures.ratios = {f"{one / other:.1f}" for one in rates.values() for other in rates.values() if one > other}
@@ -156,6 +163,16 @@ def _of_engines(result: Run) -> Figures:
         figures.rows.append({str(copies), f"{runs[0]['events']:,}"} | quoted)
         figures.ratios |= {f"{one['cpu'] / other['cpu']:.1f}" for one in runs for other in runs}
         figures.ratios |= {f"{one['seconds'] / other['seconds']:.1f}" for one in runs for other in runs}
+    return figures
+
+
+def _of_freshness(result: Run) -> Figures:
+    figures = Figures(common={str(result["seconds"]), str(result["seconds"] // 60)})
+    for run in result["runs"]:
+        figures.rates.add(f"{run['rate']:,}")
+        figures.common |= {f"{run['rate']:,}", f"{run['cores']:.2f}"}
+        for place in PLACES:
+            figures.rows.append({f"{run['rate']:,}", *freshness_figures(run, place)})
     return figures
 
 
