@@ -214,12 +214,12 @@ class Column(_Strict):
         """The steps of ``sources``."""
         return tuple(map(parse_path, self.sources)) if self.sources else ((self.name,),)
 
-    @property
+    @cached_property
     def is_epoch(self) -> bool:
         """Whether the events write this timestamp as a number."""
         return (self.format or "").startswith("epoch")
 
-    @property
+    @cached_property
     def allowed_years(self) -> Years:
         """The years of a valid date or timestamp, or of those in an array."""
         return self.years or DEFAULT_YEARS[(self.data_type.item or self.data_type).kind]
@@ -319,7 +319,7 @@ class Contract(_Strict):
         """The name of the Kafka topic."""
         return self.topic.name or self.stream
 
-    @property
+    @cached_property
     def id_columns(self) -> tuple[str, ...]:
         """The columns that identify an event: ``event_id``, if the contract has it and says nothing else.
 
@@ -354,24 +354,23 @@ class Contract(_Strict):
         """Returns the column with that name, or None."""
         return next((column for column in self.columns if column.name == name), None)
 
-    def max_length(self, column: Column) -> int | None:
-        """Returns how many characters a string may have; None for any number.
+    @cached_property
+    def max_lengths(self) -> dict[str, int | None]:
+        """How many characters the strings of each column may have; None for any number.
 
         Keys have a default, because Postgres indexes them: a longer entry than an index holds fails every transform.
         """
-        if column.max_length or column.name not in self._key_columns:
-            return column.max_length
-        texts = sum(candidate.type == "string" for candidate in self.columns if candidate.name in self.id_columns)
-        return min(DEFAULT_KEY_LENGTH, MAX_KEY_LENGTH // max(texts, 1))
+        # The columns that staging models have in an index.
+        keys = (*self.id_columns, self.key)
+        texts = sum(column.type == "string" for column in self.columns if column.name in self.id_columns)
+        default = min(DEFAULT_KEY_LENGTH, MAX_KEY_LENGTH // max(texts, 1))
+        return {
+            column.name: column.max_length or (default if column.name in keys else None) for column in self.columns
+        }
 
     @property
     def _paths(self) -> list[Path]:
         return [path for column in self.columns for path in column.paths]
-
-    @property
-    def _key_columns(self) -> tuple[str | None, ...]:
-        """The columns that staging models have in an index."""
-        return (*self.id_columns, self.key)
 
     @model_validator(mode="after")
     def _check_columns(self) -> "Contract":
@@ -413,7 +412,7 @@ class Contract(_Strict):
                     message = f"{column.name} is a key: expected at most {MAX_KEY_DIGITS} digits"
                     raise InvalidFieldError("columns", index, "type", message=message)
             texts = [column for column in self.columns if column.name in names and column.type == "string"]
-            if sum(self.max_length(column) or 0 for column in texts) > MAX_KEY_LENGTH:
-                longest = max(texts, key=lambda column: self.max_length(column) or 0)
+            if sum(self.max_lengths[column.name] or 0 for column in texts) > MAX_KEY_LENGTH:
+                longest = max(texts, key=lambda column: self.max_lengths[column.name] or 0)
                 message = f"{longest.name} is a key: expected at most {MAX_KEY_LENGTH} characters in all its columns"
                 raise InvalidFieldError("columns", self.columns.index(longest), "max_length", message=message)

@@ -173,7 +173,7 @@ def _read_column(contract: Contract, column: Column, fields: dict[str, Any]) -> 
     """Returns the value of a column; None for null, or if the event does not have it."""
     value = first_value(fields, column.paths)
     if value is not MISSING and value is not None:
-        return read_value(column, value, contract.max_length(column))
+        return read_value(column, value, contract.max_lengths[column.name])
     if not column.nullable:
         raise ContractViolationError(f"{column.name}: {'missing' if value is MISSING else 'null'}, but it is required")
     return None

@@ -77,7 +77,7 @@ def read_value(column: Column, value: Any, max_length: int | None) -> Any:
     Args:
         column: of the contract.
         value: as ``json.loads`` returns it, with fractions as ``JsonNumber`` where the type is exact.
-        max_length: of a string, from ``Contract.max_length``.
+        max_length: of a string, from ``Contract.max_lengths``.
 
     Raises:
         ContractViolationError: the value is invalid.

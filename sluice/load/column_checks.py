@@ -75,7 +75,7 @@ def _failed_checks(contract: Contract, column: Column, values: pa.ChunkedArray) 
     """Yields masks of wrong values; null where the value is null."""
     if column.type == "string":
         yield pc.match_substring(values, "\0")
-        max_length = contract.max_length(column)
+        max_length = contract.max_lengths[column.name]
         # No text has more characters than bytes: the quick check nearly always suffices.
         if max_length is not None and (pc.max(pc.binary_length(values)).as_py() or 0) > max_length:
             yield pc.greater(pc.utf8_length(values), max_length)

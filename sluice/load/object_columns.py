@@ -64,7 +64,7 @@ def _read_column(contract: Contract, column: Column, values: list[Any]) -> tuple
         value = None
         if values[index] is not None:
             try:
-                value = read_value(column, exact_value(values[index]), contract.max_length(column))
+                value = read_value(column, exact_value(values[index]), contract.max_lengths[column.name])
                 wrong[index] = False
             except ContractViolationError:
                 pass
