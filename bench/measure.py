@@ -1,6 +1,7 @@
 """Runs a contestant as a process and reads its resource usage from the kernel."""
 
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -103,7 +104,8 @@ def measure(
                 process.kill()
             time.sleep(_POLL)
     process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0 or (done and finished is None):
+    # Java exits with 143 if it is terminated.
+    if process.returncode not in ((0,) if done is None else (0, 128 + signal.SIGTERM)) or (done and finished is None):
         tail = output.read_text(errors="replace")[-2_000:]
         raise RuntimeError(f"{command} exited with {process.returncode}:\n{tail}")
     if finished is None:

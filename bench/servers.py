@@ -24,7 +24,7 @@ from sluice.warehouse import schema
 
 STREAM = "bench.departed"
 PYTHON = ROOT / ".venv-bench" / "bin" / "python"
-KAFKA_TOOLS = TOOLS / f"kafka-tools-{kafka.VERSION}"
+KAFKA_TOOLS = TOOLS / f"kafka-connect-{kafka.VERSION}"
 
 
 @contextmanager
@@ -62,7 +62,7 @@ def servers(names: list[str], partitions: int, folder: Path | None = None) -> It
 
 
 def install_contestants() -> None:
-    """Creates .venv-bench for the contestants and downloads Kafka's performance tool, unless they exist."""
+    """Creates .venv-bench for the contestants and downloads Kafka's tools with Iceberg, unless they exist."""
     uv = ROOT / "infra" / "uv"
     if not PYTHON.exists():
         subprocess.run([uv, "venv", "--python", ROOT / ".venv" / "bin" / "python", PYTHON.parent.parent], check=True)
@@ -70,7 +70,7 @@ def install_contestants() -> None:
     subprocess.run([uv, "pip", "sync", "--require-hashes", "--python", PYTHON, lock], check=True)
     maven = toolchains.find_maven()
     if not KAFKA_TOOLS.exists() and maven:
-        options = [f"-DoutputDirectory={KAFKA_TOOLS}", "-DexcludeTransitive=true"]
+        options = [f"-DoutputDirectory={KAFKA_TOOLS}"]
         pom = Path(__file__).parent / "sink" / "pom.xml"
         environment = {**os.environ, "JAVA_HOME": str(Path(toolchains.java()).parent.parent)}
         command = [maven, "--batch-mode", "--quiet", "--strict-checksums", "-f", pom, COPY_GOAL, *options]

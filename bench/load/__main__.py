@@ -13,8 +13,8 @@ import psycopg
 from psycopg import sql
 
 from bench.arguments import event_count
+from bench.guarantees import Attempt, after_kills, after_second_run, copies, guarantees, lost_and_doubled, moments
 from bench.load.contestants.spec import Spec
-from bench.load.guarantees import copies, guarantees, lost_and_doubled, moments, worst
 from bench.load.lake import fill_lake, json_lines, parquet_rows, with_invalid
 from bench.load.lineup import LINEUP, OWN_TABLES, SLUICE, rows_of
 from bench.load.report import report
@@ -131,12 +131,16 @@ def kill_contestant(contestant: Contestant[Spec], settings: Settings, file: Path
         with connect(settings, "postgres") as server:
             return lost_and_doubled(copies(server, rows), own_runs[0]["events"])
 
-    command, environment = invocation(contestant, settings, file)
-    output = settings.home / f"{contestant.name}_killed.log"
-    found = guarantees(
-        moments(own_runs), command, environment, output, lambda: empty_tables(settings, contestant), count
+    def begin() -> Attempt:
+        empty_tables(settings, contestant)
+        command, environment = invocation(contestant, settings, file)
+        return Attempt(command, environment, settings.home / f"{contestant.name}_killed.log", count)
+
+    found = guarantees([*moments(own_runs), None], begin)
+    print(
+        f"{contestant.name} after kill -9, lost / doubled: {after_kills(found)}; run twice: {after_second_run(found)}",
+        flush=True,
     )
-    print(f"{contestant.name} after kill -9, lost / doubled: {', '.join(worst(found))} when run again", flush=True)
     return [{"contestant": contestant.name, **guarantee} for guarantee in found]
 
 

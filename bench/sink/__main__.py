@@ -7,16 +7,18 @@ import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from bench.arguments import event_count
+from bench.guarantees import Attempt, after_kills, guarantees, moments
 from bench.measure import Contestant, measure
-from bench.report import machine, overall_cpu, overall_rate, steady_cpu, steady_rate
+from bench.report import Run, machine, overall_cpu, overall_rate, steady_cpu, steady_rate
 from bench.servers import PYTHON, STREAM, delete_objects, install_contestants, server_cpu, servers
 from bench.sink.contestants.spec import Spec
 from bench.sink.events import events, produce
-from bench.sink.lineup import LINEUP, SLUICE, all_committed
+from bench.sink.lineup import DISCARDING, ENDLESS, LINEUP, SLUICE, finished
 from bench.sink.report import report
+from bench.sink.written import event_numbers, lost_and_doubled
+from infra.config.ports import free_ports
 from sluice.lake.bucket import ROOT_USER
 from sluice.settings import ROOT, Settings
 
@@ -42,7 +44,8 @@ def main() -> int:
     ]
     if any(contestant is not SLUICE for contestant in contestants):
         install_contestants()
-    runs = []
+    runs: list[Run] = []
+    found: list[Run] = []
     with servers(["kafka", "minio"], PARTITIONS) as (settings, file):
         started = time.monotonic()
         size = produce(settings.kafka, STREAM, PARTITIONS, events(options.events, options.dates, options.ordered))
@@ -59,6 +62,9 @@ def main() -> int:
                     f"others {run['others']:.2f} cores",
                     flush=True,
                 )
+        for contestant in contestants:
+            if contestant.name not in DISCARDING:
+                found += kill_contestant(contestant, settings, file, options.events, runs)
     result = {
         "events": options.events,
         "bytes": size,
@@ -72,6 +78,7 @@ def main() -> int:
             for contestant in contestants
         ],
         "runs": runs,
+        "guarantees": found,
     }
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
@@ -83,30 +90,17 @@ def main() -> int:
     return 0
 
 
-def run_contestant(
-    contestant: Contestant[Spec], settings: Settings, file: Path, count: int, turn: int
-) -> dict[str, Any]:
+def run_contestant(contestant: Contestant[Spec], settings: Settings, file: Path, count: int, turn: int) -> Run:
     """Runs a contestant over its share of the events; returns its figures, with those of the objects it wrote."""
-    name = f"{contestant.name}_{turn}"
-    is_sink = contestant is SLUICE
-    prefix = STREAM if is_sink else name
-    spec = Spec(
-        kafka=settings.kafka,
-        topic=STREAM,
-        group=name,
-        events=int(count * contestant.share),
-        minio=settings.minio,
-        bucket=settings.lake_bucket,
-        prefix=prefix,
-        user=ROOT_USER,
-        password=settings.secret("minio_root_password"),
-    )
-    # The sink does not know where the input ends: this age limit makes it commit the last records soon.
-    environment = {"SLUICE_ENV_FILE": str(file), "SLUICE_SINK_AGE_SECONDS": "2"} if is_sink else spec.variables()
+    spec = spec_of(contestant, settings, f"{contestant.name}_{turn}", int(count * contestant.share))
     before = server_cpu(settings)
-    output = settings.home / f"{name}.log"
+    output = settings.home / f"{contestant.name}_{turn}.log"
     usage = measure(
-        contestant.command(spec), environment, output, contestant.marker, all_committed(settings) if is_sink else None
+        contestant.command(spec),
+        variables(contestant, spec, file),
+        output,
+        contestant.marker,
+        finished(contestant, settings, spec),
     )
     others = max(0.0, usage.machine_cpu - usage.cpu - (server_cpu(settings) - before)) / usage.seconds
     return {
@@ -114,9 +108,66 @@ def run_contestant(
         "turn": turn,
         "events": spec.events,
         **asdict(usage),
-        **delete_objects(settings, prefix),
+        **delete_objects(settings, spec.prefix),
         "others": others,
     }
+
+
+def kill_contestant(
+    contestant: Contestant[Spec], settings: Settings, file: Path, count: int, runs: list[Run]
+) -> list[Run]:
+    """Kills a contestant at several moments, each time runs it again, and returns what was lost and doubled."""
+    own_runs = [run for run in runs if run["contestant"] == contestant.name]
+    # One that stops after a number of events needs as many again when it is run again.
+    share = 1.0 if contestant.name in ENDLESS else min(contestant.share, 0.4)
+    seconds = [moment * share / contestant.share for moment in moments(own_runs)]
+    specs: list[Spec] = []
+
+    def begin() -> Attempt:
+        if specs:
+            delete_objects(settings, specs[-1].prefix)
+        name = f"{contestant.name}_killed_{len(specs) + 1}"
+        spec = spec_of(contestant, settings, name, int(count * share))
+        specs.append(spec)
+        return Attempt(
+            contestant.command(spec),
+            variables(contestant, spec, file),
+            settings.home / f"{name}.log",
+            lambda: lost_and_doubled(event_numbers(contestant.name, settings, spec), PARTITIONS),
+            lambda: finished(contestant, settings, spec),
+        )
+
+    found = guarantees(seconds, begin)
+    delete_objects(settings, specs[-1].prefix)
+    print(f"{contestant.name} after kill -9, lost / doubled: {after_kills(found)}", flush=True)
+    return [{"contestant": contestant.name, **guarantee} for guarantee in found]
+
+
+def spec_of(contestant: Contestant[Spec], settings: Settings, name: str, count: int) -> Spec:
+    """Returns the parameters of a contestant that begins with nothing: its group and its folder are new."""
+    state = settings.home / "state" / name
+    state.mkdir(parents=True)
+    return Spec(
+        kafka=settings.kafka,
+        topic=STREAM,
+        group=name,
+        events=count,
+        minio=settings.minio,
+        bucket=settings.lake_bucket,
+        prefix=STREAM if contestant is SLUICE else name,
+        user=ROOT_USER,
+        password=settings.secret("minio_root_password"),
+        state=str(state),
+        port=free_ports(1)[0],
+    )
+
+
+def variables(contestant: Contestant[Spec], spec: Spec, file: Path) -> dict[str, str]:
+    """Returns a contestant's environment variables."""
+    if contestant is SLUICE:
+        # The sink does not know where the input ends: this age limit makes it commit the last records soon.
+        return {"SLUICE_ENV_FILE": str(file), "SLUICE_SINK_AGE_SECONDS": "2"}
+    return spec.variables()
 
 
 if __name__ == "__main__":

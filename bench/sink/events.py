@@ -4,12 +4,19 @@ import random
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+import numpy as np
 from confluent_kafka import Producer
 
 FIRST_MS = int(datetime(2013, 1, 1, tzinfo=UTC).timestamp() * 1000)
 DAY_MS = 86_400_000
 POOL = 4_096
 """Number of distinct flights; ids, times and delays differ in every event."""
+_TURN = 24
+"""Consecutive events in the same partition, so that every partition gets all dates."""
+_SPREAD, _ID_SIZE = 0x9E3779B1, 1 << 24
+"""An id ends with the event's number, times the one, modulo the other: ids are unique and in no order."""
+
+Numbers = np.ndarray[tuple[int], np.dtype[np.int64]]
 
 
 def events(
@@ -45,7 +52,7 @@ def events(
         minute, delay = (bits >> 12) % 1_376, (bits >> 24) & 63
         departure = minute + delay
         date = f"2013-01-{day + 1:02d}" if day < 31 else f"2013-02-{day - 30:02d}"
-        key = f"{carrier}{flight}-{day:02d}T{number * 0x9E3779B1 & 0xFFFFFF:06x}"
+        key = f"{carrier}{flight}-{day:02d}T{number * _SPREAD % _ID_SIZE:06x}"
         value = (
             f'{{"event_id":"{key}","flight_id":"{key}","carrier":"{carrier}","flight_number":{flight},'
             f'"tail_number":"N{tail}",{routes[(bits >> 30) & 4_095]}{200 + (bits >> 18 & 2_047)},'
@@ -57,8 +64,6 @@ def events(
 
 def produce(kafka: str, topic: str, partitions: int, records: Iterator[tuple[bytes, bytes, int]]) -> int:
     """Sends records to the partitions in turn, with LZ4; returns the total size of the values in bytes.
-
-    Each turn is 24 records, not one, so that every partition gets all dates.
 
     Raises:
         RuntimeError: a record was not delivered.
@@ -77,7 +82,7 @@ def produce(kafka: str, topic: str, partitions: int, records: Iterator[tuple[byt
     for number, (key, value, timestamp) in enumerate(records):
         while True:
             try:
-                producer.produce(topic, value, key, number // 24 % partitions, timestamp=timestamp)
+                producer.produce(topic, value, key, number // _TURN % partitions, timestamp=timestamp)
                 break
             except BufferError:
                 producer.poll(0.05)
@@ -88,3 +93,14 @@ def produce(kafka: str, topic: str, partitions: int, records: Iterator[tuple[byt
     if undelivered:
         raise RuntimeError(f"{undelivered} records were not delivered")
     return size
+
+
+def numbers(digits: Numbers) -> Numbers:
+    """Returns the numbers of events, from 0, by the hexadecimal digits at the end of their ids."""
+    return digits * pow(_SPREAD, -1, _ID_SIZE) % _ID_SIZE
+
+
+def offsets(events: Numbers, partitions: int) -> tuple[Numbers, Numbers]:
+    """Returns the partitions and offsets at which ``produce`` has sent events, by their numbers."""
+    turn = events // _TURN
+    return turn % partitions, turn // partitions * _TURN + events % _TURN

@@ -9,6 +9,8 @@ from deltalake.exceptions import DeltaError
 
 from bench.measure import Contestant
 from bench.servers import KAFKA_TOOLS, PYTHON, STREAM
+from bench.sink import iceberg
+from bench.sink.contestants.iceberg import STARTED
 from bench.sink.contestants.spec import READING, Spec
 from infra.servers import kafka, toolchains
 from sluice.kafka import topics
@@ -30,8 +32,16 @@ def _perf(spec: Spec) -> list[str | Path]:
 SLUICE = Contestant(
     "sluice", "this sink, full guarantee", 1, lambda _: [sys.executable, "-m", "sluice.sink"], "assigned"
 )
+ICEBERG = Contestant(
+    "iceberg",
+    "Kafka Connect, Iceberg sink, commit every 10 s, no dates",
+    1,
+    _module("iceberg"),
+    STARTED,
+)
 LINEUP = [
     SLUICE,
+    ICEBERG,
     Contestant(
         "quix_parquet", "quixstreams S3 file sink, Parquet", 0.1, _module("quix", "parquet", python=PYTHON), READING
     ),
@@ -48,6 +58,10 @@ LINEUP = [
     ),
     Contestant("perf", "Kafka's ConsumerPerformance, discard", 1, _perf, None),
 ]
+DISCARDING = ("limit", "limit_tuned", "perf")
+"""The contestants that write nothing."""
+ENDLESS = (SLUICE.name, ICEBERG.name)
+"""The contestants that read until they are terminated."""
 
 
 def all_committed(settings: Settings) -> Callable[[], bool]:
@@ -71,3 +85,10 @@ def all_committed(settings: Settings) -> Callable[[], bool]:
         return all(tables[0].transaction_version(name) == end for name, end in end_offsets.items())
 
     return check
+
+
+def finished(contestant: Contestant[Spec], settings: Settings, spec: Spec) -> Callable[[], bool] | None:
+    """Returns the check of whether a contestant has written everything; None for one that exits by itself."""
+    if contestant is SLUICE:
+        return all_committed(settings)
+    return iceberg.committed(settings, spec) if contestant is ICEBERG else None

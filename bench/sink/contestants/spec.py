@@ -22,6 +22,10 @@ class Spec:
     prefix: str
     user: str
     password: str
+    state: str
+    """A folder for what it keeps between its runs."""
+    port: int
+    """A free port, for a contestant that needs one."""
 
     def variables(self) -> dict[str, str]:
         """Returns the parameters as environment variables."""

@@ -5,7 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from bench.load.guarantees import guarantees, kill_after, lost_and_doubled, moments, worst
+from bench.guarantees import (
+    Attempt,
+    after_kills,
+    after_second_run,
+    guarantees,
+    kill_after,
+    lost_and_doubled,
+    moments,
+)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +43,8 @@ def test_the_report_has_the_worst_of_the_kills_and_the_second_run() -> None:
         {"killed_after": 2.0, "lost": 3, "doubled": 0},
         {"killed_after": None, "lost": 0, "doubled": 5},
     ]
-    assert worst(found) == ("3 / 1,200", "5")
+    assert after_kills(found) == "3 / 1,200"
+    assert after_second_run(found) == "5"
 
 
 _WRITES_TWICE = """
@@ -55,7 +64,11 @@ def test_a_contestant_is_run_again_after_each_kill_and_after_it_has_finished(tmp
         lines = written.read_text().split()
         return 2 - len({*lines}), len(lines) - len({*lines})
 
-    found = guarantees([0.3], command, {}, tmp_path / "output", lambda: written.unlink(missing_ok=True), count)
+    def begin() -> Attempt:
+        written.unlink(missing_ok=True)
+        return Attempt(command, {}, tmp_path / "output", count)
+
+    found = guarantees([0.3, None], begin)
     assert found == [
         {"killed_after": 0.3, "lost": 0, "doubled": 1},
         {"killed_after": None, "lost": 0, "doubled": 2},
@@ -75,7 +88,7 @@ def test_a_command_that_has_exited_is_killed_earlier_the_next_time(tmp_path: Pat
     starts = tmp_path / "starts"
     script = "import sys, time; open(sys.argv[1], 'a').write('x'); time.sleep(0.6)"
     command = [sys.executable, "-S", "-c", script, starts]
-    found = guarantees([1.2], command, {}, tmp_path / "output", lambda: None, lambda: (0, 0))
+    found = guarantees([1.2], lambda: Attempt(command, {}, tmp_path / "output", lambda: (0, 0)))
     assert 0 < found[0]["killed_after"] < 1.2
     assert len(starts.read_text()) > 4
 

@@ -1,4 +1,4 @@
-"""What a contestant leaves in Postgres that is killed and run again, or run again after it has finished."""
+"""What a contestant leaves behind that is killed and run again, or run again after it has finished."""
 
 import signal
 import time
@@ -35,52 +35,48 @@ def moments(runs: Sequence[Run]) -> list[float]:
     return [round(start + share * (end - start), 2) for share in MOMENTS]
 
 
-def guarantees(
-    seconds: Sequence[float],
-    command: Sequence[str | Path],
-    environment: Mapping[str, str],
-    output: Path,
-    empty: Callable[[], None],
-    count: Callable[[], tuple[int, int]],
-) -> list[Run]:
-    """Returns the rows that are lost or doubled after each kill, and after a second run of one that has finished.
+@dataclass(frozen=True)
+class Attempt:
+    """A contestant that is started with nothing done yet, perhaps killed, and started again in the same way."""
+
+    command: Sequence[str | Path]
+    environment: Mapping[str, str]
+    """Variables added to those of this process."""
+    output: Path
+    """The file for its output."""
+    count: Callable[[], tuple[int, int]]
+    """Returns how many events are lost and doubled once it has ended."""
+    done: Callable[[], Callable[[], bool] | None] = lambda: None
+    """Returns, at each start, the check of whether it has done everything; None if it exits by itself."""
+
+    def run(self) -> None:
+        """Runs it to its end; raises a RuntimeError if it fails."""
+        measure(self.command, self.environment, self.output, None, self.done())
+
+
+def guarantees(seconds: Sequence[float | None], begin: Callable[[], Attempt]) -> list[Run]:
+    """Returns what is lost or doubled after each kill, and after a second run of one that has finished.
 
     Args:
-        seconds: when to kill it, once per start from empty tables.
-        command: the contestant's command line, which is also how it is run again.
-        environment: variables added to those of this process.
-        output: the file for its output.
-        empty: empties its tables and forgets its state.
-        count: returns how many rows are lost and doubled.
+        seconds: when to kill it, once per attempt; None to let it finish and run it again.
+        begin: empties its target, makes it forget its state, and returns an attempt.
 
     Raises:
         RuntimeError: it failed.
     """
     results = []
-    for moment in (*seconds, None):
-        empty()
+    for moment in seconds:
+        attempt = begin()
         if moment is None:
-            measure(command, environment, output, None, None)
+            attempt.run()
         else:
-            moment = _kill_midway(moment, command, environment, output, empty)
-        measure(command, environment, output, None, None)
-        lost, doubled = count()
+            while not kill_after(moment, attempt.command, attempt.environment, attempt.output):
+                attempt = begin()
+                moment = round(moment * _EARLIER, 2)
+        attempt.run()
+        lost, doubled = attempt.count()
         results.append({"killed_after": moment, "lost": lost, "doubled": doubled})
     return results
-
-
-def _kill_midway(
-    seconds: float,
-    command: Sequence[str | Path],
-    environment: Mapping[str, str],
-    output: Path,
-    empty: Callable[[], None],
-) -> float:
-    """Kills a command after so many seconds, or earlier if it has exited by then; returns after how many."""
-    while not kill_after(seconds, command, environment, output):
-        empty()
-        seconds = round(seconds * _EARLIER, 2)
-    return seconds
 
 
 def kill_after(seconds: float, command: Sequence[str | Path], environment: Mapping[str, str], output: Path) -> bool:
@@ -118,9 +114,13 @@ def lost_and_doubled(events_by_copies: Mapping[int, int], events: int) -> tuple[
     return lost, sum((copies - 1) * count for copies, count in events_by_copies.items())
 
 
-def worst(found: Sequence[Run]) -> tuple[str, str]:
-    """Returns what the kills left lost and doubled at most, and what a second run doubled, as a report writes it."""
+def after_kills(found: Sequence[Run]) -> str:
+    """Returns what the kills left lost and doubled at most, as a report writes it."""
     kills = [guarantee for guarantee in found if guarantee["killed_after"] is not None]
-    again = [guarantee["doubled"] for guarantee in found if guarantee["killed_after"] is None]
     lost, doubled = (max(guarantee[name] for guarantee in kills) for name in ("lost", "doubled"))
-    return f"{lost:,} / {doubled:,}", f"{max(again):,}"
+    return f"{lost:,} / {doubled:,}"
+
+
+def after_second_run(found: Sequence[Run]) -> str:
+    """Returns what the second run of one that had finished doubled at most, as a report writes it."""
+    return f"{max(guarantee['doubled'] for guarantee in found if guarantee['killed_after'] is None):,}"
