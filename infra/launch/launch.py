@@ -13,10 +13,10 @@ from infra.install.permissions import check_protection
 from infra.launch import first_data
 from infra.launch.provisioning import Provisioning
 from infra.processes.steps import Report, Step, print_line, run_steps
-from infra.servers.airflow import ADMIN, SCHEDULER
+from infra.servers.airflow import ADMIN, SCHEDULER, TRIGGERER
 from infra.servers.minio import ROOT_USER
 from infra.servers.prometheus import PROMETHEUS
-from infra.servers.services import PRODUCER, services
+from infra.servers.services import DASHBOARD, LIVE, PRODUCER, services
 from infra.servers.spark import SPARK
 from infra.supervision.platform import Platform
 from sluice.contracts import Contract, load_contracts
@@ -26,6 +26,8 @@ from sluice.warehouse.connect import warehouse_server
 
 INGEST = "lake ingest"
 LAUNCH_RECORD = "launch record"
+_LATER = (TRIGGERER.name, LIVE.name, DASHBOARD.name)
+"""The services that wait for the first data on the first launch."""
 
 
 def up(months: int | None, live: bool, observe: bool = False, spark: bool = False, report: Report = print_line) -> None:
@@ -106,6 +108,8 @@ def _steps(
         steps += _first_data_steps(settings, contracts, months, platform.report)
         # During the ingest the scheduler would run many small loads, each followed by a transform.
         extra_needs = {SCHEDULER.name: (INGEST,), PRODUCER.name: (LAUNCH_RECORD,)}
+        # The first data needs none of these, and MinIO, which it waits for, is built by all processors.
+        extra_needs |= dict.fromkeys(_LATER, (INGEST,))
     for service in platform.services.values():
         if service.name not in off:
             steps.append(platform.service_step(service, known, extra_needs.get(service.name, ())))
@@ -132,7 +136,7 @@ def _first_data_steps(settings: Settings, contracts: Mapping[str, Contract], mon
     def record(_: threading.Event) -> None:
         first_data.record_launch(settings, months)
 
-    airflow = tuple(name for name in services(settings) if name.startswith("airflow-"))
+    airflow = tuple(name for name in services(settings) if name.startswith("airflow-") and name not in _LATER)
     if not months:
         return [Step(INGEST, ingest, ("sink",)), Step(LAUNCH_RECORD, record, airflow)]
     dates = f"{first_data.YEAR}-01-01 to {first_data.last_day(months)}"
