@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, wait
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -147,8 +147,14 @@ def wait_for_ingest(settings: Settings, contracts: Mapping[str, Contract], cance
         raise LoggedError(error.message, settings.home / "logs" / "sink.log") from error
 
 
-def build_marts(settings: Settings, cancelled: threading.Event) -> str:
+def build_marts(settings: Settings, cancelled: threading.Event, ingested: datetime | None = None) -> str:
     """Runs the loads and the transform in Airflow; returns the result for the launch's progress.
+
+    Args:
+        settings: of the platform.
+        cancelled: set to end the wait.
+        ingested: when all was in the lake, so that loads which the scheduler has queued since are followed; None if
+            that is not known.
 
     Raises:
         InterruptedRunError: ``cancelled`` was set meanwhile. The runs continue in Airflow.
@@ -161,7 +167,7 @@ def build_marts(settings: Settings, cancelled: threading.Event) -> str:
 
     def build() -> None:
         try:
-            for run in (run_loads, run_transform):
+            for run in (partial(run_loads, since=ingested), run_transform):
                 # A run that was triggered before is harmless: the next one finds nothing to do.
                 retry_until(partial(run, settings, show=quiet), AIRFLOW_TIMEOUT)
         except BaseException as error:  # noqa: BLE001 - raised where the result is waited for.

@@ -4,6 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 from infra.config.ports import check_ports
@@ -124,14 +125,19 @@ def _disable_step(names: Collection[str], platform: Platform) -> Step:
 
 
 def _first_data_steps(settings: Settings, contracts: Mapping[str, Contract], months: int, report: Report) -> list[Step]:
+    ingested: datetime | None = None
+
     def replay(cancelled: threading.Event) -> str:
         return first_data.replay(settings, months, cancelled, report)
 
     def ingest(cancelled: threading.Event) -> str:
-        return first_data.wait_for_ingest(settings, contracts, cancelled)
+        nonlocal ingested
+        records = first_data.wait_for_ingest(settings, contracts, cancelled)
+        ingested = datetime.now(UTC)
+        return records
 
     def marts(cancelled: threading.Event) -> str:
-        return first_data.build_marts(settings, cancelled)
+        return first_data.build_marts(settings, cancelled, ingested)
 
     def record(_: threading.Event) -> None:
         first_data.record_launch(settings, months)

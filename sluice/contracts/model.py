@@ -364,9 +364,7 @@ class Contract(_Strict):
         keys = (*self.id_columns, self.key)
         texts = sum(column.type == "string" for column in self.columns if column.name in self.id_columns)
         default = min(DEFAULT_KEY_LENGTH, MAX_KEY_LENGTH // max(texts, 1))
-        return {
-            column.name: column.max_length or (default if column.name in keys else None) for column in self.columns
-        }
+        return {column.name: column.max_length or (default if column.name in keys else None) for column in self.columns}
 
     @property
     def _paths(self) -> list[Path]:

@@ -35,7 +35,9 @@ def read_key(contract: Contract, key: bytes | None) -> dict[str, Any]:
     found = {column.name: _find(column, document, text, len(columns) == 1) for column in columns}
     if missing := [name for name, value in found.items() if value is None]:
         raise ContractViolationError(f"no value, and a key without {' and '.join(missing)}")
-    return {column.name: read_value(column, found[column.name], contract.max_lengths[column.name]) for column in columns}
+    return {
+        column.name: read_value(column, found[column.name], contract.max_lengths[column.name]) for column in columns
+    }
 
 
 def _find(column: Column, document: Any, text: str, is_only: bool) -> Any:

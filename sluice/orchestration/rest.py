@@ -80,6 +80,13 @@ class Airflow:
         """Returns a DAG run's state."""
         return self._get(f"/dags/{dag_id}/dagRuns/{run_id}")
 
+    def run_since(self, dag_id: str, moment: datetime) -> str | None:
+        """Returns the id of the DAG's newest run if it was queued at that moment or later, whatever its state."""
+        runs = self._get(f"/dags/{dag_id}/dagRuns", {"order_by": "-id", "limit": 1})["dag_runs"]
+        if runs and runs[0]["queued_at"] and datetime.fromisoformat(runs[0]["queued_at"]) >= moment:
+            return str(runs[0]["dag_run_id"])
+        return None
+
     def tasks(self, dag_id: str, run_id: str) -> list[Json]:
         """Returns the task instances of a run."""
         return list(self._get(f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances")["task_instances"])

@@ -1,5 +1,6 @@
 """A fake Airflow for the commands."""
 
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ class FakeAirflow:
 
     def __init__(self) -> None:
         self.requests: list[Any] = []
+        self.newest: dict[str, datetime] = {}
+        """When the newest run of a DAG was queued."""
 
     def close(self) -> None:
         self.requests.append("close")
@@ -28,6 +31,9 @@ class FakeAirflow:
 
     def run(self, dag_id: str, run_id: str) -> Json:
         return {"state": "success"}
+
+    def run_since(self, dag_id: str, moment: datetime) -> str | None:
+        return "newest" if dag_id in self.newest and self.newest[dag_id] >= moment else None
 
     def tasks(self, dag_id: str, run_id: str) -> list[Json]:
         return []

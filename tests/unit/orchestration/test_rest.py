@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -190,6 +190,17 @@ def test_runs_of_a_backfill_are_read_page_by_page() -> None:
         return httpx.Response(200, json={"dag_runs": runs[start : start + int(request.url.params["limit"])]})
 
     assert list(client(handler).backfill_runs("reprocess", date(2013, 1, 1), date(2013, 12, 31))) == runs
+
+
+@pytest.mark.parametrize(
+    ("queued_at", "found"),
+    [("2026-01-01T10:00:00Z", True), ("2026-01-01T09:59:59Z", False), (None, False), ("", False)],
+    ids=["at that moment", "before", "not queued yet", "no run"],
+)
+def test_a_run_counts_if_it_was_queued_since_a_moment(queued_at: str | None, found: bool) -> None:
+    runs = [] if queued_at == "" else [{"dag_run_id": "r1", "queued_at": queued_at}]
+    moment = datetime(2026, 1, 1, 10, tzinfo=UTC)
+    assert client(respond(200, {"dag_runs": runs})).run_since("transform", moment) == ("r1" if found else None)
 
 
 def test_runs_of_a_backfill_are_counted_without_reading_them() -> None:
