@@ -16,7 +16,7 @@ from sluice.settings import Settings
 
 log = logging.getLogger(__name__)
 
-_BATCH = 2_000
+_BATCH = 10_000
 _TIMEOUT = 10.0
 
 

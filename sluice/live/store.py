@@ -39,6 +39,9 @@ class Store:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._connection = connect(settings, "live")
+        with self._transaction() as cursor:
+            # A crash of Postgres may lose the last transactions: state and offsets together, so they are read again.
+            cursor.execute("set synchronous_commit = off")
 
     @property
     def group(self) -> str:
