@@ -5,6 +5,8 @@ large fetches and polls.
 """
 
 import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from kafka import KafkaAdminClient
@@ -63,7 +65,6 @@ iceberg.control.commit.interval-ms=10000
 iceberg.kafka.bootstrap.servers={kafka}
 iceberg.catalog.catalog-impl=org.apache.iceberg.jdbc.JdbcCatalog
 iceberg.catalog.uri=jdbc:sqlite:{state}/{catalog}?busy_timeout=60000
-iceberg.catalog.jdbc.schema-version=V1
 iceberg.catalog.warehouse=s3://{bucket}/{prefix}
 iceberg.catalog.io-impl=org.apache.iceberg.aws.s3.S3FileIO
 iceberg.catalog.client.region=us-east-1
@@ -72,13 +73,29 @@ iceberg.catalog.s3.path-style-access=true
 iceberg.catalog.s3.access-key-id={user}
 iceberg.catalog.s3.secret-access-key={password}
 """
+# As Iceberg creates them: its tasks start at the same time, and would get in each other's way.
+_CATALOG_TABLES = """
+pragma journal_mode = wal;
+create table if not exists iceberg_tables (
+    catalog_name varchar(255) not null, table_namespace varchar(255) not null, table_name varchar(255) not null,
+    metadata_location varchar(1000), previous_metadata_location varchar(1000), iceberg_type varchar(5),
+    primary key (catalog_name, table_namespace, table_name)
+);
+create table if not exists iceberg_namespace_properties (
+    catalog_name varchar(255) not null, namespace varchar(255) not null,
+    property_key varchar(255), property_value varchar(1000),
+    primary key (catalog_name, namespace, property_key)
+);
+"""
 
 
 def main() -> None:
-    """Creates the control topic, writes the properties, and becomes Kafka Connect."""
+    """Creates the control topic and the catalog, writes the properties, and becomes Kafka Connect."""
     spec = read_spec()
     state = Path(spec.state)
     _create_topic(spec, f"{spec.group}-control")
+    with closing(sqlite3.connect(state / CATALOG)) as catalog:
+        catalog.executescript(_CATALOG_TABLES)
     log, worker, connector = (state / f"{name}.properties" for name in ("log", "worker", "connector"))
     log.write_text(_LOG)
     worker.write_text(_WORKER.format_map(vars(spec)))

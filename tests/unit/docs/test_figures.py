@@ -92,7 +92,7 @@ def read_figures(source: str) -> Figures:
         return _of_backfills(result)
     if "late" in result:
         return _of_transforms(result)
-    return _of_freshness(result) if "seconds" in result else _of_engines(result)
+    return _of_freshness(result) if "places" in result["runs"][0] else _of_engines(result)
 
 
 def _of_contestants(result: Run) -> Figures:
@@ -167,7 +167,7 @@ def _of_engines(result: Run) -> Figures:
 
 
 def _of_freshness(result: Run) -> Figures:
-    figures = Figures(common={str(result["seconds"]), str(result["seconds"] // 60)})
+    figures = Figures(common={f"{run['minutes']:g}" for run in result["runs"]})
     for run in result["runs"]:
         figures.rates.add(f"{run['rate']:,}")
         figures.common |= {f"{run['rate']:,}", f"{run['cores']:.2f}"}
