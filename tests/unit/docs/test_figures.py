@@ -23,7 +23,10 @@ from infra.install.prerequisites import DISK_GIB, MEMORY_GIB
 from sluice.settings import ROOT
 from tests.unit.docs.markdown import PAGES, name, prose
 
-RESULTS = tuple(f"bench/results/{benchmark}.json" for benchmark in ("sink", "load", "transform", "backfill", "engines"))
+RESULTS = tuple(
+    f"bench/results/{benchmark}.json"
+    for benchmark in ("sink", "load", "transform", "backfill", "engines", "freshness")
+)
 HISTORICAL = "historical"
 
 _MARK = re.compile(r"^<!-- figures: (?P<source>\S+) -->\n(?P<text>(?:.+\n?)+)", re.MULTILINE)
