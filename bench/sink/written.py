@@ -23,7 +23,7 @@ _ID_OF_LINE = re.compile(rb'"event_id": ?"[^"]*' + _ID.encode())
 
 
 def lost_and_doubled(written: Numbers, partitions: int) -> tuple[int, int]:
-    """Returns how many events are lost and how many rows are doubled, by the numbers of the events written.
+    """Returns how many events are lost, and how many rows there are beyond an event's first, by the events' numbers.
 
     An event is lost if it is missing although a later one of its partition was written: most contestants stop after a
     number of events, not at the end of the topic.

@@ -110,7 +110,7 @@ def _steps(
         # During the ingest the scheduler would run many small loads, each followed by a transform.
         extra_needs = {SCHEDULER.name: (INGEST,), PRODUCER.name: (LAUNCH_RECORD,)}
         # The first data needs none of these, and MinIO, which it waits for, is built by all processors.
-        extra_needs |= dict.fromkeys(_LATER, (INGEST,))
+        extra_needs |= dict.fromkeys(_LATER, (SCHEDULER.name,))
     for service in platform.services.values():
         if service.name not in off:
             steps.append(platform.service_step(service, known, extra_needs.get(service.name, ())))

@@ -220,3 +220,13 @@ def test_a_date_as_the_event_time_is_an_error_that_names_the_type_that_reads_it(
         Contract.model_validate({**contract, "columns": [column]})
     column |= {"type": "timestamp", "zone": "UTC"}
     assert Contract.model_validate({**contract, "columns": [column]}).event_time == "day"
+
+
+def test_what_is_derived_from_a_contract_is_derived_again_from_its_copy() -> None:
+    contract = get_contract(load_contracts(ROOT / "contracts"), "flights.departed")
+    assert contract.id_columns == ("event_id",)
+    assert contract.fields
+    copy = contract.model_copy(update={"id": ("carrier",), "columns": contract.columns[:3]})
+    assert copy.id_columns == ("carrier",)
+    assert copy.fields == {column.name for column in contract.columns[:3]}
+    assert contract.id_columns == ("event_id",)

@@ -24,8 +24,7 @@ from sluice.settings import ROOT
 from tests.unit.docs.markdown import PAGES, name, prose
 
 RESULTS = tuple(
-    f"bench/results/{benchmark}.json"
-    for benchmark in ("sink", "load", "transform", "backfill", "engines", "freshness")
+    f"bench/results/{benchmark}.json" for benchmark in ("sink", "load", "transform", "backfill", "engines", "freshness")
 )
 HISTORICAL = "historical"
 
@@ -172,7 +171,6 @@ def _of_engines(result: Run) -> Figures:
 def _of_freshness(result: Run) -> Figures:
     figures = Figures(common={f"{run['minutes']:g}" for run in result["runs"]})
     for run in result["runs"]:
-        figures.rates.add(f"{run['rate']:,}")
         figures.common |= {f"{run['rate']:,}", f"{run['cores']:.2f}"}
         for place in PLACES:
             figures.rows.append({f"{run['rate']:,}", *freshness_figures(run, place)})
