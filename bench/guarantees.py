@@ -6,10 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
-
-import psycopg
-from psycopg import sql
 
 from bench.measure import measure, start
 from bench.report import Run, median
@@ -18,15 +14,6 @@ MOMENTS = (0.25, 0.5, 0.75)
 """When a contestant is killed: shares of the time from the end of its start-up to its end."""
 _EARLIER = 0.8
 """How much sooner a contestant is killed that was faster than its median and had exited."""
-
-
-@dataclass(frozen=True)
-class Rows:
-    """A contestant's rows: where they are, and the columns that tell one event's rows from any other's."""
-
-    source: sql.Composable
-    """A table or a query in brackets."""
-    key: tuple[str, ...]
 
 
 def moments(runs: Sequence[Run]) -> list[float]:
@@ -97,21 +84,6 @@ def kill_after(seconds: float, command: Sequence[str | Path], environment: Mappi
             f"{command} exited with {process.returncode}:\n{output.read_text(errors='replace')[-2_000:]}"
         )
     return process.returncode == -signal.SIGKILL
-
-
-def copies(connection: "psycopg.Connection[Any]", rows: Rows) -> dict[int, int]:
-    """Returns how many events have one row, how many have two, and so on."""
-    key = sql.SQL(", ").join(map(sql.Identifier, rows.key))
-    query = sql.SQL(
-        "select copies, count(*) from (select count(*) as copies from {} r group by {}) events group by copies"
-    )
-    return dict(connection.execute(query.format(rows.source, key)).fetchall())
-
-
-def lost_and_doubled(events_by_copies: Mapping[int, int], events: int) -> tuple[int, int]:
-    """Returns how many of the events have no row, and how many rows there are beyond the first of each event."""
-    lost = events - sum(events_by_copies.values())
-    return lost, sum((copies - 1) * count for copies, count in events_by_copies.items())
 
 
 def after_kills(found: Sequence[Run]) -> str:

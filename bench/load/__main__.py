@@ -13,11 +13,12 @@ import psycopg
 from psycopg import sql
 
 from bench.arguments import event_count
-from bench.guarantees import Attempt, after_kills, after_second_run, copies, guarantees, lost_and_doubled, moments
+from bench.guarantees import Attempt, after_kills, after_second_run, guarantees, moments
 from bench.load.contestants.spec import Spec
 from bench.load.lake import fill_lake, json_lines, parquet_rows, with_invalid
 from bench.load.lineup import LINEUP, OWN_TABLES, SLUICE, rows_of
 from bench.load.report import report
+from bench.load.rows import copies, lost_and_doubled
 from bench.measure import Contestant, measure
 from bench.report import Run, machine, steady_rate
 from bench.servers import PYTHON, STREAM, install_contestants, server_cpu, servers

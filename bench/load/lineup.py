@@ -6,8 +6,8 @@ from pathlib import Path
 
 from psycopg import sql
 
-from bench.guarantees import Rows
 from bench.load.contestants.spec import READING, Spec
+from bench.load.rows import Rows
 from bench.measure import Contestant
 from bench.servers import PYTHON
 

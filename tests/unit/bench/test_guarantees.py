@@ -11,9 +11,9 @@ from bench.guarantees import (
     after_second_run,
     guarantees,
     kill_after,
-    lost_and_doubled,
     moments,
 )
+from bench.load.rows import lost_and_doubled
 
 
 @pytest.mark.parametrize(
