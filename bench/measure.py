@@ -69,7 +69,7 @@ def measure(
 
     Args:
         command: the command line, run in the project's folder.
-        environment: variables added to those of this process.
+        environment: variables added to those of this process, of which Python's own are left out.
         output: the file for the command's output.
         marker: the text in the output that marks the end of the start-up; None if there is none.
         done: called every 0.2 seconds; None for a command that exits by itself.
@@ -115,10 +115,14 @@ def measure(
 
 
 def start(command: Sequence[str | Path], environment: Mapping[str, str], output: TextIO) -> "subprocess.Popen[bytes]":
-    """Starts a command in the project's folder, with variables added to those of this process."""
+    """Starts a command in the project's folder, with variables added to those of this process.
+
+    Python's own variables are left out: with PYTHONDONTWRITEBYTECODE, each run would compile its modules again.
+    """
+    own = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     return subprocess.Popen(
         [str(part) for part in command],
-        env={**os.environ, **environment},
+        env={**own, **environment},
         cwd=ROOT,
         stdout=output,
         stderr=subprocess.STDOUT,
