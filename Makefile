@@ -197,26 +197,26 @@ screenshots: ## Take the README's screenshots of the running platform with Chrom
 	@infra/bootstrap dev && .venv/bin/python docs/screenshots.py
 
 bench-sink: ## Benchmark the sink against alternatives, and its limits, on separate servers, into bench/results (15 minutes); EVENTS=480000 for a quick run
-	@infra/bootstrap dev && .venv/bin/python -m bench.sink $(if $(EVENTS),--events "$$EVENTS")
+	@infra/bootstrap && .venv/bin/python -m bench.sink $(if $(EVENTS),--events "$$EVENTS")
 	@.venv/bin/python -m bench.sink.bounds
 
 bench-load: ## Benchmark the load against alternatives, on separate servers, into bench/results (20 minutes); EVENTS=200000 for a quick run
-	@infra/bootstrap dev && .venv/bin/python -m bench.load $(if $(EVENTS),--events "$$EVENTS")
+	@infra/bootstrap && .venv/bin/python -m bench.load $(if $(EVENTS),--events "$$EVENTS")
 
 bench-transform: ## Benchmark a transform by stale dates and by history, on a separate Postgres, into bench/results (8 minutes)
-	@infra/bootstrap dev && .venv/bin/python -m bench.transform
+	@infra/bootstrap && .venv/bin/python -m bench.transform
 
 bench-backfill: ## Benchmark backfills of 1 to 366 dates, and a year from empty topics to the marts, into bench/results (20 minutes)
-	@infra/bootstrap dev && .venv/bin/python -m bench.backfill
+	@infra/bootstrap && .venv/bin/python -m bench.backfill
 
 bench-reconcile: ## Benchmark reconciliations of real rows by what was verified before, on separate servers (10 minutes); EVENTS=200000 for a quick run
-	@infra/bootstrap dev && .venv/bin/python -m bench.reconcile $(if $(EVENTS),--events "$$EVENTS")
+	@infra/bootstrap && .venv/bin/python -m bench.reconcile $(if $(EVENTS),--events "$$EVENTS")
 
 bench-engines: ## Benchmark Postgres and Spark on a year and on copies of it, on separate servers, into bench/results (90 minutes)
 	@infra/bootstrap dev && infra/bootstrap spark && .venv/bin/python -m bench.engines
 
 bench-freshness: ## Benchmark how soon records are readable in each place, at 1,000 and 20,000 events/s, into bench/results (30 minutes)
-	@infra/bootstrap dev && .venv/bin/python -m bench.freshness
+	@infra/bootstrap && .venv/bin/python -m bench.freshness
 
 lint: ## Run all static checks
 	@infra/bootstrap dev && infra/lint

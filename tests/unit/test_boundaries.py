@@ -1,9 +1,11 @@
 """Dependencies point one way, and only the orchestration needs Airflow. The `ruff.toml` files explain each ban."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 from sluice.settings import ROOT
@@ -71,6 +73,35 @@ def test_no_packages_import_each_other() -> None:
     assert not [
         (package, imported) for package, imports in graph.items() for imported in imports if package in graph[imported]
     ]
+
+
+def test_the_platform_imports_only_packages_that_it_installs() -> None:
+    lock = (ROOT / "infra/requirements/platform.txt").read_text()
+    locked = set(re.findall(r"^([a-z0-9-]+)==", lock, re.MULTILINE))
+    # By module; one that the lock of Spark has is not in this environment.
+    distributions = {
+        module: {re.sub(r"[-_.]+", "-", name).lower() for name in names}
+        for module, names in packages_distributions().items()
+    }
+    assert not {
+        f"{file.relative_to(ROOT)} imports {module}"
+        for folder in ("sluice", "cli", "infra", "dashboard", "producers", "flights", "dags", "bench")
+        for file in (ROOT / folder).rglob("*.py")
+        if "contestants" not in file.parts
+        for module in _modules(file)
+        if locked.isdisjoint(distributions.get(module, locked))
+    }
+
+
+def _modules(file: Path) -> set[str]:
+    """Returns the top-level modules that a file imports."""
+    modules = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            modules.update(alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            modules.add(node.module.split(".")[0])
+    return modules
 
 
 def _imports() -> Iterator[tuple[Path, str, str]]:
