@@ -11,6 +11,7 @@ from importlib import import_module
 from airflow.__main__ import main
 
 PACKAGES = (
+    "airflow.sdk.execution_time.supervisor",
     "airflow.sdk.execution_time.task_runner",
     "deltalake",
     "kafka",
