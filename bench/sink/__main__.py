@@ -134,7 +134,7 @@ def kill_contestant(
             variables(contestant, spec, file),
             settings.home / f"{name}.log",
             lambda: lost_and_doubled(event_numbers(contestant.name, settings, spec), PARTITIONS),
-            lambda: finished(contestant, settings, spec),
+            lambda: finished(contestant, settings, spec, was_killed=True),
         )
 
     found = guarantees(seconds, begin)

@@ -1,8 +1,10 @@
 """What Kafka Connect has committed to its Iceberg table."""
 
 import json
+import math
 import sqlite3
 import subprocess
+import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -28,20 +30,31 @@ def metadata_location(spec: Spec) -> str | None:
     return str(row[0]) if row else None
 
 
-def committed(settings: Settings, spec: Spec) -> Callable[[], bool]:
-    """Returns a check of whether the table has as many rows as the topic has events."""
+def committed(settings: Settings, spec: Spec, idle: float = math.inf) -> Callable[[], bool]:
+    """Returns a check of whether the table has as many rows as the topic has events.
+
+    Args:
+        settings: of the servers.
+        spec: of the contestant.
+        idle: seconds without a commit after which nothing more is expected, for a run that may have lost events.
+    """
     minio = client(settings, "root")
     seen: dict[str, int] = {}
+    last: str | None = None
+    since = time.monotonic()
 
     def check() -> bool:
+        nonlocal last, since
         location = metadata_location(spec)
+        if location != last:
+            last, since = location, time.monotonic()
         if location and location not in seen:
             with minio.get_object(bucket_name=spec.bucket, object_name=location.split("/", 3)[3]) as response:
                 metadata = json.loads(response.read())
             snapshots = {each["snapshot-id"]: each for each in metadata.get("snapshots", [])}
             current = snapshots.get(metadata.get("current-snapshot-id"))
             seen[location] = int(current["summary"]["total-records"]) if current else 0
-        return bool(location) and seen[str(location)] >= spec.events
+        return (bool(location) and seen[str(location)] >= spec.events) or time.monotonic() - since > idle
 
     return check
 

@@ -1,5 +1,6 @@
 """The contestants: the command, the share of the input and the start-up marker of each."""
 
+import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -87,8 +88,15 @@ def all_committed(settings: Settings) -> Callable[[], bool]:
     return check
 
 
-def finished(contestant: Contestant[Spec], settings: Settings, spec: Spec) -> Callable[[], bool] | None:
-    """Returns the check of whether a contestant has written everything; None for one that exits by itself."""
+def finished(
+    contestant: Contestant[Spec], settings: Settings, spec: Spec, *, was_killed: bool = False
+) -> Callable[[], bool] | None:
+    """Returns the check of whether a contestant has written everything; None for one that exits by itself.
+
+    Iceberg's sink is run again after a kill until it has committed nothing for two minutes: it may have lost events.
+    """
     if contestant is SLUICE:
         return all_committed(settings)
-    return iceberg.committed(settings, spec) if contestant is ICEBERG else None
+    if contestant is ICEBERG:
+        return iceberg.committed(settings, spec, idle=120 if was_killed else math.inf)
+    return None

@@ -134,7 +134,9 @@ class Platform:
         """Stops services and records that they are off on purpose; replaces the list of an earlier call."""
         for name in names:
             self.supervisor.stop(name)
-        self._disabled.write_text(json.dumps(list(names)))
+        draft = self._disabled.with_suffix(".new")
+        draft.write_text(json.dumps(list(names)))
+        draft.replace(self._disabled)
 
     def stop(self) -> None:
         """Stops the services, dependents first, and then the supervisor. Data is kept."""

@@ -191,19 +191,27 @@ class Dbt:
         return {name: "" for path in files for name in _SECRET.findall(path.read_text(errors="replace"))}
 
     def read_manifest(self) -> dict[str, Any]:
-        """Returns dbt's description of the project, as of its last invocation."""
-        manifest: dict[str, Any] = json.loads((self.home / "target" / "manifest.json").read_text())
+        """Returns dbt's description of the project, as of its last invocation.
+
+        Raises:
+            TransientError: there is none, or dbt was killed while it wrote it.
+        """
+        manifest = self.read_manifest_if_any()
+        if manifest is None:
+            raise TransientError("dbt was interrupted before it had described the project", "run `make transform`")
         return manifest
 
     def read_manifest_if_any(self) -> dict[str, Any] | None:
-        """Returns dbt's description of the project; None before its first invocation."""
-        return self.read_manifest() if (self.home / "target" / "manifest.json").exists() else None
+        """Returns dbt's description of the project; None before its first invocation, or if it is incomplete.
+
+        dbt writes its files in place: one that is killed, or whose disk is full, leaves a part. The next writes it again.
+        """
+        manifest: dict[str, Any] | None = _read_json(self.home / "target" / "manifest.json")
+        return manifest
 
     def read_results(self) -> list[Result]:
-        """Returns how each node of the last invocation ended; none if dbt exited before the first."""
-        if not self.results.exists():
-            return []
-        results: list[Result] = json.loads(self.results.read_text())["results"]
+        """Returns how each node of the last invocation ended; none if dbt was interrupted, or exited before the first."""
+        results: list[Result] = (_read_json(self.results) or {"results": []})["results"]
         return results
 
     def _error(self, lines: list[str]) -> SluiceError:
@@ -212,6 +220,14 @@ class Dbt:
         # dbt exited before the first model: the project does not parse, or the warehouse is down.
         start = next((n for n, line in enumerate(lines) if "Encountered an error" in line), max(0, len(lines) - 5))
         return _error_from("dbt: " + " ".join(lines[start:]), kind=ProjectError)
+
+
+def _read_json(file: Path) -> Any:
+    """Returns what a file of dbt's holds; None if it does not exist or is incomplete."""
+    try:
+        return json.loads(file.read_text())
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 def error_of(failed: Sequence[Result]) -> SluiceError:

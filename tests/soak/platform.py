@@ -71,7 +71,8 @@ class SoakedPlatform:
         line = f"sluice {' '.join(arguments)}"
         with self._lock, self._log.open("a") as log:
             log.write(f"$ {line}\n{output}{errors}({process.returncode})\n\n")
-            if "Traceback" in errors:
+            # Airflow's own command line ends with one where its database is down.
+            if "Traceback" in errors and arguments[0] != "airflow":
                 self.tracebacks.append(line)
         return Done(process.returncode, output, errors)
 

@@ -21,6 +21,7 @@ from sluice.transform.dbt import Dbt
 from sluice.transform.lineage import Readiness
 from sluice.transform.outcome import Outcome
 from sluice.transform.run import Publication, TransformReport
+from sluice.transform.sources import declare_sources
 from sluice.transform.steps import Plan
 from tests.unit.transform.conftest import model
 
@@ -526,6 +527,25 @@ def test_a_retry_starts_from_scratch_if_another_run_has_started_since(
     with pytest.raises(TerminalError):
         build(make_dbt("rm $DBT_TARGET_PATH/run_results.json; exit 2"), log_lines, run="run 2")
     assert not build(make_dbt(results=GOOD), log_lines, resume=True).resumed
+
+
+@pytest.mark.parametrize("part", ["", '{"nodes": {"model.sluice.a": {"resou'])
+def test_what_a_killed_dbt_has_left_incomplete_costs_no_later_transform(
+    make_dbt: MakeDbt, warehouse: Warehouse, log_lines: list[str], part: str
+) -> None:
+    dbt = make_dbt(results=GOOD)
+    target = dbt.home / "target"
+    target.mkdir(parents=True)
+    for name in ("manifest.json", "run_results.json"):
+        (target / name).write_text(part)
+
+    assert dbt.read_manifest_if_any() is None
+    assert dbt.read_results() == []
+    with pytest.raises(TransientError, match="interrupted"):
+        dbt.read_manifest()
+    declare_sources({}, dbt)
+    build(dbt, log_lines)
+    assert dbt.read_manifest()["nodes"]
 
 
 def test_waiting_for_another_transform_is_logged(make_dbt: MakeDbt, warehouse: Warehouse, log_lines: list[str]) -> None:
