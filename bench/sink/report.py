@@ -51,8 +51,8 @@ def report(result: dict[str, Any], plot: str) -> str:
         "*After kill -9*: each contestant that writes is killed after a quarter, half and three quarters of its median "
         "time, each time with a new group and nothing written, and run again as it was; the column has the most events "
         "that are missing before a later one of their partition, and the most rows beyond an event's first, of the "
-        "three. What Iceberg had written and not committed is no part of its table, and counts as not written. Until its "
-        "coordinator has committed once, a new one reads the control topic from its end (`auto.offset.reset` is "
+        "three. What Iceberg had written and not committed is no part of its table, and counts as not written. Until "
+        "its coordinator has committed once, a new one reads the control topic from its end (`auto.offset.reset` is "
         "`latest` by default; apache/iceberg#18006): files that were announced before the kill stay outside the table, "
         "while the tasks go on after them.",
         "",

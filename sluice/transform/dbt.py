@@ -204,13 +204,13 @@ class Dbt:
     def read_manifest_if_any(self) -> dict[str, Any] | None:
         """Returns dbt's description of the project; None before its first invocation, or if it is incomplete.
 
-        dbt writes its files in place: one that is killed, or whose disk is full, leaves a part. The next writes it again.
+        dbt writes its files in place: one that is killed, or whose disk is full, leaves a part. The next replaces it.
         """
         manifest: dict[str, Any] | None = _read_json(self.home / "target" / "manifest.json")
         return manifest
 
     def read_results(self) -> list[Result]:
-        """Returns how each node of the last invocation ended; none if dbt was interrupted, or exited before the first."""
+        """Returns how each node of the last invocation ended; none if dbt was interrupted or ended before the first."""
         results: list[Result] = (_read_json(self.results) or {"results": []})["results"]
         return results
 
