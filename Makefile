@@ -196,11 +196,11 @@ docs: ## Serve the documentation at http://127.0.0.1:8000
 screenshots: ## Take the README's screenshots of the running platform with Chromium, into docs/pictures
 	@infra/bootstrap dev && .venv/bin/python docs/screenshots.py
 
-bench-sink: ## Benchmark the sink against alternatives, and its limits, on separate servers, into bench/results (15 minutes); EVENTS=480000 for a quick run
+bench-sink: ## Benchmark the sink against alternatives, and its limits, on separate servers, into bench/results (45 minutes); EVENTS=480000 for a quick run
 	@infra/bootstrap && .venv/bin/python -m bench.sink $(if $(EVENTS),--events "$$EVENTS")
 	@.venv/bin/python -m bench.sink.bounds
 
-bench-load: ## Benchmark the load against alternatives, on separate servers, into bench/results (20 minutes); EVENTS=200000 for a quick run
+bench-load: ## Benchmark the load against alternatives, on separate servers, into bench/results (30 minutes); EVENTS=200000 for a quick run
 	@infra/bootstrap && .venv/bin/python -m bench.load $(if $(EVENTS),--events "$$EVENTS")
 
 bench-transform: ## Benchmark a transform by stale dates and by history, on a separate Postgres, into bench/results (8 minutes)
